@@ -1,0 +1,49 @@
+# Everything a developer types. Each target installs what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON := .venv/bin/python
+CLUSTER_CLI := hack/cluster/cluster
+
+.PHONY: help demo test unit lint bench down clean lock generate
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a node, watch the run go on
+	@hack/deps
+	@$(PYTHON) -m hack.demo
+
+test: .venv/ready ## Lint, unit and simulation tests, then the cluster tests on a real Kubernetes
+	@hack/test
+
+unit: .venv/ready ## Only what needs no cluster: unit and simulation tests
+	@$(PYTHON) -m pytest tests/unit tests/simulation
+
+lint: .venv/ready ## Formatting, lint, types, layers, and that generated files are fresh
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) -m apprun_operator.api.generate --check
+
+bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
+	@hack/deps
+	@$(PYTHON) -m tests.bench
+
+down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
+	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
+
+generate: .venv/ready ## Write crds/ and the chart's copy anew from the API models
+	@$(PYTHON) -m apprun_operator.api.generate
+
+lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
+	@hack/lock
+
+clean: ## Remove the virtual environment and caches of this folder
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/ready: requirements/dev.txt pyproject.toml hack/bootstrap
+	@hack/bootstrap
+	@touch $@
