@@ -1,0 +1,1 @@
+"""The SDK that an AppRun app imports. Start at `application_sdk.app` and `application_sdk.contracts`."""

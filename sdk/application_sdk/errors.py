@@ -1,0 +1,99 @@
+"""The errors that apps raise, catch and meet. A leaf, imported by everybody.
+
+What a route may catch is an `AppError`. What it must not swallow (a divergence, blocking I/O in the route, a run that
+continues as another one) is a `RouteInterrupt`, which `except Exception` lets pass.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+
+class AppError(Exception):
+    """Base class of this SDK's errors, and of an app's own if it likes. A task that raises one is retried."""
+
+
+class RetryableError(AppError):
+    """Raised by a task: try again as its retry policy says. The default for any exception; this says it in words."""
+
+
+class NonRetryableError(AppError):
+    """Raised by a task: trying again can't help, so the call fails at once."""
+
+
+class AppDefinitionError(AppError, TypeError):
+    """An `App` class is wrong. Raised where the class is defined, with all faults of the class and their lines."""
+
+
+class AppNotFoundError(AppError, LookupError):
+    """No app, entry point or task has that name. The message lists those there are."""
+
+
+class MisuseError(AppError):
+    """Something was called where it can't work, or with what it can't take. The message says what to do instead."""
+
+
+class TaskFailedError(AppError):
+    """A task call ended in failure for good. Raised in the route where the call is awaited; catching it is part of the
+    plan, and a replay raises it again.
+
+    Only names and texts survive the way from the task's pod, so the original exception is here as data.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        error_type: str,
+        error_message: str,
+        traceback: str = "",
+        attempts: int = 1,
+        retryable: bool = True,
+        key: str = "",
+    ) -> None:
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        said = f": {error_message}" if error_message else ""
+        super().__init__(f"task {task!r} failed after {times}: {error_type}{said}")
+        self.task = task
+        self.type = error_type
+        """Name of the original exception's class; or the reason when it was none, such as `OOMKilled`."""
+        self.message = error_message
+        self.traceback = traceback
+        """Text of the original traceback, as far as it lies in the app's own code. Empty if there was none."""
+        self.attempts = attempts
+        self.retryable = retryable
+        """Whether the last failure was of a kind that is retried: then the attempts were used up."""
+        self.key = key
+        """The call's key: it names the AppTask that holds all attempts."""
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_task_failed, (self.task, self.type, self.message, self.traceback, self.attempts,
+                                       self.retryable, self.key))  # fmt: skip
+
+
+def _rebuild_task_failed(
+    task: str, error_type: str, message: str, traceback: str, attempts: int, retryable: bool, key: str
+) -> TaskFailedError:
+    return TaskFailedError(
+        task,
+        error_type=error_type,
+        error_message=message,
+        traceback=traceback,
+        attempts=attempts,
+        retryable=retryable,
+        key=key,
+    )
+
+
+class RouteDeadlockError(AppError):
+    """The route waits for something that no task and no timer will ever bring."""
+
+
+class RouteInterrupt(BaseException):
+    """Base of what ends a route whatever its code catches. Never raise or catch it in an app."""
+
+
+class RouteViolation(RouteInterrupt):
+    """The route did what a replay can't repeat: blocking I/O, a thread, a key used twice. The run stalls until the app
+    is corrected. The message has the line and what to do."""

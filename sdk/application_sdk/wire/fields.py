@@ -1,0 +1,214 @@
+"""Shapes of what crosses between route, operator and task: specs, statuses, the ledger, the call in a pod's annotation.
+
+Plain dictionaries in JSON, typed here, in camelCase as Kubernetes writes them. The models that generate the CRDs
+live in the operator; `tests/unit/api/test_wire_agrees_with_crds.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
+
+from application_sdk.wire.digest import JSON, JSONObject
+
+REPLAY_RULES: Final = 1
+"""Version of the rules of `execution.identity` and `execution.route`. A run keeps the one it began with."""
+
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+"""Default limit of an input or output, in bytes of its JSON."""
+MAX_POD_PAYLOAD_BYTES: Final = 240 * 1024
+"""Limit where the input must fit a pod's annotations, which Kubernetes caps at 256 KiB in all."""
+
+PAGE_SIZE: Final = 128
+TAIL_LIMIT: Final = 256
+"""When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
+
+Role: TypeAlias = Literal["driver", "task", "timer"]
+TaskPhase: TypeAlias = Literal["Active", "Waiting", "Succeeded", "Failed", "Cancelled"]
+"""`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for."""
+Outcome: TypeAlias = Literal["Succeeded", "Failed", "Cancelled"]
+RunPhase: TypeAlias = Literal[
+    "Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"
+]
+
+TERMINAL_TASK_PHASES: Final[frozenset[TaskPhase]] = frozenset({"Succeeded", "Failed", "Cancelled"})
+TERMINAL_RUN_PHASES: Final[frozenset[RunPhase]] = frozenset({"Succeeded", "Failed", "Cancelled"})
+
+StallReason: TypeAlias = Literal[
+    "LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable"
+]
+"""Ends of a driver that only a person can mend: the run waits, `Stalled`, until its App or its spec is corrected."""
+STALL_REASONS: Final[frozenset[StallReason]] = frozenset(
+    {"LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable"}
+)
+
+
+class RetryFields(TypedDict):
+    """How often, and after how long, what the task's own code did is tried again. Times in seconds."""
+
+    maxAttempts: int
+    initialIntervalSeconds: float
+    maxIntervalSeconds: float
+    backoffCoefficient: float
+    nonRetryable: NotRequired[list[str]]
+    """Names of error classes that are permanent, beside `NonRetryableError`."""
+
+
+class Policy(TypedDict):
+    """The declared policy of one task call. Times in seconds; an absent field means no limit."""
+
+    timeoutSeconds: NotRequired[float]
+    scheduleToCloseSeconds: NotRequired[float]
+    heartbeatTimeoutSeconds: NotRequired[float]
+    autoHeartbeatSeconds: NotRequired[float]
+    maxNoProgressSeconds: NotRequired[float]
+    progressWatchdog: NotRequired[Literal["off", "warn", "enforce"]]
+    retry: RetryFields
+
+
+class PodFields(TypedDict, total=False):
+    """What a task may ask of its pod. `cpu` and `memory` are Kubernetes quantities."""
+
+    image: str
+    cpu: str
+    memory: str
+    nodeSelector: dict[str, str]
+    tolerations: list[JSONObject]
+    serviceAccountName: str
+
+
+class Identity(TypedDict):
+    """The parts whose hash is a call's key, kept readable so that a divergence can name the one that changed."""
+
+    inputDigest: str
+    lineage: str
+    occurrence: int
+    keyedBy: NotRequired[str]
+    """The key that the user gave with `.keyed()`; the other parts don't count then."""
+
+
+class TaskSpec(TypedDict):
+    """AppTask.spec: one call, immutable, written by the driver (the driver's own by the operator)."""
+
+    run: str
+    role: Role
+    key: str
+    task: str
+    """Task name; for the driver the entry point's, for a timer `sleep`."""
+    entrypoint: NotRequired[str]
+    sequence: NotRequired[int]
+    """How many calls the route had made before this one. For people and fair order: identity never rests on it."""
+    input: NotRequired[JSONObject]
+    identity: NotRequired[Identity]
+    policy: NotRequired[Policy]
+    pod: NotRequired[PodFields]
+    seconds: NotRequired[float]
+    """Timers: how long after the object's creation it fires."""
+    line: NotRequired[str]
+    """`file:line` of the call in the route."""
+
+
+class ErrorFields(TypedDict):
+    """A failure as data: of one attempt, of a task call, of a run."""
+
+    type: str
+    """Name of the original exception's class, or the reason when it was no exception (`OOMKilled`, `TimedOut`)."""
+    message: str
+    traceback: NotRequired[str]
+    attempt: NotRequired[int]
+    retryable: NotRequired[bool]
+    stall: NotRequired[StallReason]
+    """Set by a driver whose run must wait for a person."""
+
+
+class AttemptFields(TypedDict):
+    """One ended attempt, in AppTask.status.attempts."""
+
+    attempt: int
+    reason: str
+    budget: Literal["App", "Disruption", "None"]
+    message: NotRequired[str]
+    node: NotRequired[str]
+    exitCode: NotRequired[int]
+    startedAt: NotRequired[str]
+    finishedAt: NotRequired[str]
+
+
+class ProgressFields(TypedDict, total=False):
+    done: int
+    total: int
+    message: str
+
+
+class TaskStatus(TypedDict, total=False):
+    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, progress, heartbeat,
+    node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
+
+    phase: TaskPhase
+    attempt: int
+    output: JSON
+    error: ErrorFields
+    progress: ProgressFields
+    heartbeat: JSONObject
+    """Latest heartbeat details; handed to the next attempt."""
+    node: str
+    startedAt: str
+    finishedAt: str
+    attempts: list[AttemptFields]
+    notBefore: str
+    """Earliest start of the current attempt's pod: the retry's backoff."""
+    message: str
+
+
+class Checkpoint(TypedDict):
+    """One committed completion: an entry of AppRun.status.checkpoints or of a page. Its place is the order."""
+
+    sequence: int
+    """Position in the ledger, from 0."""
+    key: str
+    task: str
+    outcome: Outcome
+    attempts: int
+    digest: str
+    """`digest.digest` of the output, or of the error for a failure."""
+    at: str
+    """Commit time, RFC 3339 in UTC. The route's clock reads it."""
+    node: NotRequired[str]
+
+
+class Call(TypedDict):
+    """The `CALL_ANNOTATION` of a pod."""
+
+    namespace: str
+    run: str
+    runUid: str
+    appTask: str
+    """Name of the AppTask to report to."""
+    attempt: int
+    role: Role
+    key: str
+    task: str
+    entry: str
+    """`module:Class`."""
+    entrypoint: NotRequired[str]
+    input: JSONObject
+    policy: NotRequired[Policy]
+    heartbeat: NotRequired[JSONObject]
+    idempotencyKey: str
+    """The same for every attempt of this call: `<run uid>/<key>`."""
+    correlationId: str
+    replayRules: NotRequired[int]
+    """Driver only."""
+    node: NotRequired[str]
+
+
+class Report(TypedDict, total=False):
+    """What a pod patches into its AppTask's status, in one write, just before it ends."""
+
+    phase: Literal["Succeeded"]
+    output: JSON
+    error: ErrorFields | None
+    progress: ProgressFields
+    heartbeat: JSONObject
+    node: str
+    startedAt: str
+    finishedAt: str

@@ -1,0 +1,71 @@
+"""The names that carry identity: API group, object names, labels, annotations, paths inside a pod.
+
+Deterministic names are what makes every create idempotent: a second create of the same thing collides with the first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "apprun.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+APPS: Final = "apps"
+APP_RUNS: Final = "appruns"
+APP_TASKS: Final = "apptasks"
+APP_LEDGERS: Final = "appledgers"
+
+APP_KIND: Final = "App"
+APP_RUN_KIND: Final = "AppRun"
+APP_TASK_KIND: Final = "AppTask"
+APP_LEDGER_KIND: Final = "AppLedger"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "apprun"
+RUN_LABEL: Final = f"{GROUP}/run"
+TASK_LABEL: Final = f"{GROUP}/task"
+ROLE_LABEL: Final = f"{GROUP}/role"
+KEY_LABEL: Final = f"{GROUP}/key"
+ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
+
+CALL_ANNOTATION: Final = f"{GROUP}/call"
+"""Pod annotation with a `fields.Call` as JSON: all that a pod needs to know, so that it reads nothing from the API."""
+
+POD_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where a pod finds `token`, `ca.crt`, `namespace` (as every Kubernetes client expects) and, beside them, `call`."""
+CALL_FILE: Final = "call"
+SOURCE_DIRECTORY: Final = "/apprun/source"
+"""Where the files of `App.spec.source.configMap` are mounted; first on the import path."""
+
+DRIVER_KEY: Final = "driver"
+KEY_LENGTH: Final = 32
+KEY_PREFIX_LENGTH: Final = 16
+RUN_NAME_MAX_LENGTH: Final = 63
+"""A run's name is the value of a label, which Kubernetes caps at 63 characters."""
+
+FIRST_ATTEMPT: Final = 1
+"""A status without an attempt means this one, so a first attempt needs no write of its own before its pod."""
+
+TASK_SERVICE_ACCOUNT: Final = "apprun-task"
+DRIVER_SERVICE_ACCOUNT: Final = "apprun-driver"
+
+
+def driver_task_name(run: str) -> str:
+    """The AppTask that stands for the route of `run`."""
+    return f"{run}-{DRIVER_KEY}"
+
+
+def task_name(run: str, key: str) -> str:
+    """The AppTask of the call with this key. 64 bits of it are in the name; the whole key is in its spec."""
+    return f"{run}-{key[:KEY_PREFIX_LENGTH]}"
+
+
+def pod_name(app_task: str, attempt: int) -> str:
+    """The pod of one attempt. The admission policy compares this name with the one in the writer's token."""
+    return f"{app_task}-{attempt}"
+
+
+def page_name(run: str, number: int) -> str:
+    """The AppLedger with the `number`-th page (from 0) of a run's older checkpoints."""
+    return f"{run}-{number}"
