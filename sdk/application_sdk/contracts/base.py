@@ -1,0 +1,103 @@
+"""The base classes of everything that crosses a boundary: `Input`, `Output`, `Record`, `HeartbeatDetails`.
+
+User code subclasses them. A subclass is checked as soon as pydantic has completed it, which for forward references may
+be later than its `class` statement; all its faults come in one PayloadSafetyError. Nothing here stores or sends
+anything: `contracts.codec` does the JSON, `contracts.size` the limit.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
+
+from application_sdk.contracts.bounds import MaxItems
+from application_sdk.contracts.errors import ContractValidationError, PayloadSafetyError
+from application_sdk.contracts.safety import check_definition, validate_payload_safety
+
+if TYPE_CHECKING:
+    from application_sdk.contracts.compatibility import is_backwards_compatible
+
+__all__ = [
+    "ContractValidationError",
+    "HeartbeatDetails",
+    "Input",
+    "MaxItems",
+    "Output",
+    "PayloadSafetyError",
+    "Record",
+    "SerializableEnum",
+    "is_backwards_compatible",
+    "validate_payload_safety",
+]
+
+
+class SerializableEnum(StrEnum):
+    """An enum whose members are written as their text. `auto()` gives the member's name in lower case."""
+
+
+class Contract(BaseModel):
+    """What `Input`, `Output`, `Record` and `HeartbeatDetails` have in common. Not for direct use.
+
+    Unknown fields are errors, defaults are validated, a field with an alias is accepted under both names. The class
+    keyword `allow_unbounded_fields=True` switches the check of the class' fields off, for it and its subclasses.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_default=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        # Not to allow them: so that a class with several faults gets one error, and one that says what to do.
+        arbitrary_types_allowed=True,
+    )
+
+    __allow_unbounded_fields__ = False
+    """Whether this class, or one that it derives from, was declared with `allow_unbounded_fields=True`."""
+
+    @override
+    def __init_subclass__(cls, *, allow_unbounded_fields: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if allow_unbounded_fields:
+            cls.__allow_unbounded_fields__ = True
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, *, allow_unbounded_fields: bool = False, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+
+    @classmethod
+    @override
+    def __pydantic_on_complete__(cls) -> None:
+        super().__pydantic_on_complete__()
+        check_definition(cls)
+
+
+class Input(Contract):
+    """Base class of what an entry point or a task is given. Each takes exactly one."""
+
+
+class Output(Contract):
+    """Base class of what an entry point or a task returns. Each returns exactly one."""
+
+
+class HeartbeatDetails(Contract):
+    """Base class of what a task attempt leaves behind while it works; the next attempt is given the latest."""
+
+
+class Record(Contract):
+    """Base class of domain data inside inputs and outputs: anything with an identity of its own."""
+
+    id: str
+
+
+def __getattr__(name: str) -> object:
+    # Comparing versions of contracts is a tool's business: task pods never pay for it.
+    if name == "is_backwards_compatible":
+        from application_sdk.contracts.compatibility import is_backwards_compatible
+
+        return is_backwards_compatible
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,84 @@
+"""Values that contracts are made of beside pydantic's: bounds, references to files, repositories and credentials.
+
+User code imports them from here or from `contracts`. They only describe: moving bytes is the storage layer's work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from application_sdk.contracts.base import Contract, SerializableEnum
+from application_sdk.contracts.bounds import BoundedDict, BoundedList, MaxItems
+
+__all__ = ["BoundedDict", "BoundedList", "CredentialRef", "FileReference", "GitReference", "MaxItems", "StorageTier"]
+
+
+class StorageTier(SerializableEnum):
+    """How long a stored file is kept."""
+
+    TRANSIENT = "transient"
+    """Until its run is over: what one task hands to the next."""
+    RETAINED = "retained"
+    """With its run, until the run itself is removed."""
+    PERSISTENT = "persistent"
+    """Beyond runs, until somebody deletes it."""
+
+
+class FileReference(Contract):
+    """A file or directory that is passed by reference, so that its bytes never travel in a payload.
+
+    A task makes one with `local_path` (or `from_local`); storing it fills in the rest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    local_path: str | None = None
+    """Where it lies on the disk of the pod that has it. Means nothing in another pod."""
+    storage_path: str | None = None
+    """Its key in the object store; for a directory the prefix of its keys."""
+    is_durable: bool = False
+    """Whether it is in the object store."""
+    file_count: int = 1
+    """Number of files: 1, or those under the directory."""
+    tier: StorageTier = StorageTier.TRANSIENT
+    auto_materialize: bool = True
+    """Whether it is stored and fetched without being asked. False leaves both to the app."""
+    sha256: str | None = None
+    """Digest of the content, 64 hexadecimal digits, once it is known."""
+    size_bytes: int | None = None
+    """Size of the content in bytes, once it is known."""
+
+    @staticmethod
+    def from_local(path: str | Path, *, tier: StorageTier = StorageTier.TRANSIENT) -> FileReference:
+        """A reference to a file or directory on this pod's disk; what isn't there yet counts as one file."""
+        place = Path(path)
+        count = sum(1 for item in place.rglob("*") if item.is_file()) if place.is_dir() else 1
+        return FileReference(local_path=str(place), file_count=count, tier=tier)
+
+
+class CredentialRef(Contract):
+    """The name of a credential. Holds no secret: a task resolves it with `self.context.resolve_credential`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = ""
+    """Key in the secret store."""
+    credential_type: str = ""
+    """What it resolves to, such as `basic` or `api_key`."""
+    store_name: str = "default"
+    """Which secret store, where there are several."""
+
+
+class GitReference(Contract):
+    """A place in a git repository. What to check out: `commit`, else `tag`, else `branch`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repo_url: str
+    branch: str = "main"
+    path: str = ""
+    tag: str = ""
+    commit: str = ""
+    credential: CredentialRef | None = None
