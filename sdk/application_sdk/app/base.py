@@ -1,0 +1,162 @@
+"""`App`: the class that users derive from. A subclass is checked and registered when it is defined.
+
+Instances are made by whoever executes a route or a task, one for each; what `self` offers there comes from
+`execution.current`. Nothing is executed here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
+
+from typing_extensions import override
+
+from application_sdk.app import durable
+from application_sdk.app.context import AppContext
+from application_sdk.app.definition import define
+from application_sdk.app.entrypoint import kebab_case
+from application_sdk.app.registry import AppRegistry
+from application_sdk.errors import MisuseError
+from application_sdk.execution import current
+
+if TYPE_CHECKING:
+    import logging
+    import random
+    import uuid
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from application_sdk.contracts.base import Input
+    from application_sdk.execution.definition import AppDefinition
+    from application_sdk.execution.task_context import TaskContext
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class App:
+    """A durable app: `run()`, or several `@entrypoint` methods, is its plan; `@task` methods do the work.
+
+    The plan is executed again from the start after every interruption, with the results of the tasks that were already
+    completed, so it must be deterministic and leave all side effects to tasks. State on `self` reaches no task: each
+    call has an instance of its own, perhaps on another machine.
+    """
+
+    name: ClassVar[str] = ""
+    """By default the class' name with hyphens."""
+    version: ClassVar[str] = "1.0.0"
+    definition: ClassVar[AppDefinition]
+    """What the class consists of. Absent on abstract classes."""
+
+    if TYPE_CHECKING:
+
+        async def run(self, input: Any) -> Any:
+            """The plan. Takes one Input, returns one Output."""
+
+    @override
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: object) -> None:
+        """`abstract=True` marks a class that only others derive from: it needs no run() and is not registered."""
+        super().__init_subclass__(**kwargs)
+        frame = sys._getframe(1)  # noqa: SLF001
+        while frame.f_code.co_name == "__init_subclass__" and frame.f_back is not None:
+            frame = frame.f_back
+        if not cls.__dict__.get("name"):
+            cls.name = kebab_case(cls.__name__)
+        if abstract:
+            return
+        names: Mapping[str, object] = frame.f_locals if frame.f_code.co_name != "<module>" else {}
+        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        cls.definition = define(cls, App, cls.name, cls.version, line, names)
+        AppRegistry.get_instance().register(cls)
+
+    async def on_complete(self) -> None:
+        """Called once when the route has ended: with success, failure or cancellation. May call tasks. Override it to
+        clean up, and call `await super().on_complete()`."""
+
+    @property
+    def context(self) -> AppContext:
+        """Ids of the run, and, in tasks, secrets, credentials and state."""
+        runtime = current.get()
+        if runtime is None:
+            return AppContext(self.name, self.version)
+        return AppContext(self.name, self.version, run_id=runtime.run_id, correlation_id=runtime.correlation_id)
+
+    @property
+    def task_context(self) -> TaskContext:
+        """Heartbeats, attempt number and idempotency key of the attempt that executes this task. Raises MisuseError in
+        a route."""
+        runtime = current.get()
+        if runtime is None:
+            from application_sdk.app.detached import detached_task_context
+
+            return detached_task_context(self)
+        found: TaskContext = runtime.task_context  # type: ignore[assignment] # the slot doesn't import what fills it
+        return found
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger named as the app, which names the run in each record and is silent while a route is replayed."""
+        from application_sdk.app.log import app_logger
+
+        return app_logger(self.name)
+
+    def now(self) -> datetime:
+        """The time, in UTC. In a route: of the last completion that the route has seen."""
+        return durable.now()
+
+    def uuid(self) -> uuid.UUID:
+        """A random UUID. In a route: the same in every replay."""
+        return durable.uuid4()
+
+    def random(self) -> random.Random:
+        """A source of random numbers. In a route: it gives the same ones in every replay."""
+        return durable.randomness()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
+        await durable.sleep(seconds)
+
+    def continue_with(self, input: Input, *, entrypoint: str | None = None) -> NoReturn:
+        """End this run here and go on as a new one, with this input, an empty ledger and the same correlation id.
+
+        For routes that would go on for ever. Never returns; on_complete is left to the last run. Raises MisuseError
+        outside a route.
+        """
+        runtime = current.get()
+        if runtime is None or not runtime.in_route:
+            raise MisuseError("continue_with() ends the route, so it is called in run() or an @entrypoint method only")
+        from application_sdk.execution.ending import ContinueWith
+
+        raise ContinueWith(input, entrypoint or "")
+
+    def unguarded(self) -> AbstractContextManager[None]:
+        """`with self.unguarded():` lifts the guard over clocks, chance, environment and I/O in the route.
+
+        What is done there is done again in every replay and may have another result then: it's on you that the tasks
+        that are called don't depend on it. No `await` belongs inside.
+        """
+        from application_sdk.execution.guard import unguarded
+
+        return unguarded()
+
+    async def run_in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a task: call a blocking function in a thread, while signs of life go on."""
+        return await self.task_context.run_in_thread(function, *args, **kwargs)
+
+    @asynccontextmanager
+    async def holding_progress(
+        self,
+        label: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - a promise to the watchdog, which nobody here waits out
+    ) -> AsyncIterator[None]:
+        """In a task: `async with self.holding_progress("full scan", timeout=7200):` tells whoever watches its progress
+        that there will be none to see for up to `timeout` seconds. `label` says what is done meanwhile."""
+        context = self.task_context
+        context.progress(message=label)
+        try:
+            yield
+        finally:
+            context.beat()

@@ -1,0 +1,61 @@
+"""`self.context`: who runs, and the secrets, credentials and state that a task may use.
+
+The stores behind it are the infrastructure's, loaded when they are first asked for. In a route it knows ids only: what
+a store says may be something else in a replay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from application_sdk.errors import MisuseError
+from application_sdk.execution import current
+from application_sdk.execution.trace import user_line
+
+if TYPE_CHECKING:
+    from application_sdk.infrastructure import InfrastructureContext
+    from application_sdk.wire.digest import JSONObject
+
+
+class AppContext:
+    """What an app instance knows of its surroundings. Made by `App.context`."""
+
+    __slots__ = ("app_name", "app_version", "correlation_id", "run_id")
+
+    def __init__(self, app_name: str, app_version: str = "", *, run_id: str = "", correlation_id: str = "") -> None:
+        self.app_name = app_name
+        self.app_version = app_version
+        self.run_id = run_id
+        """Name of the run; empty outside of one."""
+        self.correlation_id = correlation_id or run_id
+        """Shared by a run and those that it continued as."""
+
+    async def get_secret(self, name: str) -> str:
+        """The secret of that name. In tasks. Raises what the store raises when there is none."""
+        return await self._infrastructure("get_secret").require_secret_store().get(name)
+
+    async def get_secret_optional(self, name: str) -> str | None:
+        """The secret of that name, or None when there is none. In tasks."""
+        return await self._infrastructure("get_secret_optional").require_secret_store().get_optional(name)
+
+    async def resolve_credential(self, ref: object) -> object:
+        """The credential that a reference (`basic_ref`, …) stands for. In tasks."""
+        return await self._infrastructure("resolve_credential").resolve_credential(ref)
+
+    async def save_state(self, key: str, value: JSONObject) -> None:
+        """Keep a JSON object under a key of this app, beyond this run. In tasks."""
+        await self._infrastructure("save_state").require_state_store().save(f"{self.app_name}/{key}", value)
+
+    async def load_state(self, key: str) -> JSONObject | None:
+        """What was last saved under a key of this app, or None. In tasks."""
+        return await self._infrastructure("load_state").require_state_store().load(f"{self.app_name}/{key}")
+
+    def _infrastructure(self, action: str) -> InfrastructureContext:
+        runtime = current.get()
+        if runtime is not None and runtime.in_route:
+            raise MisuseError(
+                f"{user_line()}: context.{action}() in the route. A replay may get another answer: move it into a @task"
+            )
+        from application_sdk.infrastructure import get_infrastructure
+
+        return get_infrastructure()

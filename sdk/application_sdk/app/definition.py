@@ -1,0 +1,188 @@
+"""From a class to its `AppDefinition`: finds tasks and entry points, checks all of it, reports all faults together.
+
+`app.base` calls it once for each class. The result is data; nothing is executed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from application_sdk.app.entrypoint import Mark, kebab_case, mark_of
+from application_sdk.app.signature import function_line, read_contracts
+from application_sdk.app.task import Task
+from application_sdk.errors import AppDefinitionError
+from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
+
+RUN: Final = "run"
+_EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
+
+
+def define(cls: type, base: type, name: str, version: str, line: str, names: Mapping[str, object]) -> AppDefinition:
+    """The definition of `cls`, a subclass of `base`. `names` are the local names where the class is defined.
+
+    Raises AppDefinitionError with all faults of the class.
+    """
+    faults: list[str] = []
+    members = _members(cls, base)
+    tasks = _tasks(cls, base, members, names, faults)
+    entrypoints = _entrypoints(cls, members, names, faults)
+    default = _default(cls, members, entrypoints, faults)
+    _check_on_complete(members, faults)
+    if faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise AppDefinitionError(f"{cls.__qualname__} ({line}) is no complete app:\n{listed}")
+    return AppDefinition(
+        name=name,
+        version=version,
+        entry=f"{cls.__module__}:{cls.__qualname__}",
+        line=line,
+        tasks=MappingProxyType(tasks),
+        entrypoints=MappingProxyType(entrypoints),
+        default_entrypoint=default,
+    )
+
+
+def _members(cls: type, base: type) -> dict[str, object]:
+    # Own classes only, nearest last, so that an override stands at the place of what it overrides.
+    found: dict[str, object] = {}
+    for owner in reversed(cls.__mro__):
+        if owner is not object:
+            found.update(vars(owner) if owner is not base else {k: v for k, v in vars(owner).items() if _is_task(v)})
+    return found
+
+
+def _is_task(thing: object) -> bool:
+    return isinstance(thing, Task)
+
+
+def _tasks(
+    cls: type, base: type, members: Mapping[str, object], names: Mapping[str, object], faults: list[str]
+) -> dict[str, TaskDefinition]:
+    tasks: dict[str, TaskDefinition] = {}
+    for attribute, member in members.items():
+        if not isinstance(member, Task):
+            _check_override(cls, attribute, member, faults)
+            continue
+        if attribute == RUN:
+            faults.append(f"run() ({function_line(member.function)}) is the route and can't be a task: remove @task")
+            continue
+        if mark_of(member.function) is not None:
+            faults.append(
+                f"{attribute!r} ({function_line(member.function)}) is marked with @task and @entrypoint: it can be one "
+                f"of them"
+            )
+            continue
+        definition = member.definition or _define_task(member, names, faults)
+        if definition is None:
+            continue
+        if definition.name in tasks:
+            faults.append(
+                f"two tasks are named {definition.name!r}: {tasks[definition.name].line} and {definition.line}. "
+                f"Give one another name"
+            )
+        member.definition = definition
+        tasks[definition.name] = definition
+    return tasks
+
+
+def _define_task(
+    member: Task[object, object],  # type: ignore[type-var] # whatever it takes is what is being found out
+    names: Mapping[str, object],
+    faults: list[str],
+) -> TaskDefinition | None:
+    contracts = read_contracts("task", member.function, names, faults)
+    if contracts is None:
+        return None
+    return TaskDefinition(
+        name=member.name,
+        input_type=contracts.input_type,
+        output_type=contracts.output_type,
+        function=member.function,
+        is_async=member.is_async,
+        settings=member.settings,
+        line=function_line(member.function),
+        description=member.description,
+    )
+
+
+def _check_override(cls: type, attribute: str, member: object, faults: list[str]) -> None:
+    for owner in cls.__mro__[1:]:
+        if isinstance(vars(owner).get(attribute), Task):
+            where = f" ({function_line(member)})" if callable(member) else ""
+            faults.append(
+                f"{attribute!r}{where} replaces the task of that name of {owner.__qualname__} by something that is no "
+                f"task, so its work would be done in the route: mark it with @task"
+            )
+            return
+
+
+def _entrypoints(
+    cls: type, members: Mapping[str, object], names: Mapping[str, object], faults: list[str]
+) -> dict[str, EntrypointDefinition]:
+    found: dict[str, EntrypointDefinition] = {}
+    for attribute, member in members.items():
+        mark = mark_of(member)
+        if isinstance(member, Task) or not (mark is not None or attribute == RUN) or not callable(member):
+            continue
+        title = "run()" if attribute == RUN else f"entry point {attribute!r}"
+        if not inspect.iscoroutinefunction(member):
+            faults.append(f"{title} ({function_line(member)}) isn't async: write `{_EXAMPLE.replace(RUN, attribute)}`")
+            continue
+        contracts = read_contracts("entry point" if attribute != RUN else "method", member, names, faults)
+        if contracts is None:
+            continue
+        name = _entrypoint_name(attribute, mark)
+        if name in found:
+            faults.append(f"two entry points are named {name!r}: {found[name].line} and {function_line(member)}")
+        found[name] = EntrypointDefinition(
+            name=name,
+            method=attribute,
+            input_type=contracts.input_type,
+            output_type=contracts.output_type,
+            function=member,
+            line=function_line(member),
+            description=inspect.cleandoc(member.__doc__ or ""),
+        )
+    return found
+
+
+def _entrypoint_name(attribute: str, mark: Mark | None) -> str:
+    return mark.name if mark is not None and mark.name is not None else kebab_case(attribute)
+
+
+def _default(
+    cls: type, members: Mapping[str, object], entrypoints: Mapping[str, EntrypointDefinition], faults: list[str]
+) -> str:
+    marked = [(name, mark) for name, member in members.items() if (mark := mark_of(member)) is not None]
+    defaults = [(name, mark) for name, mark in marked if mark.default]
+    has_run = RUN in members
+    if not has_run and not marked:
+        faults.append(
+            f"it has no run() and no @entrypoint, so there is nothing to run: add `{_EXAMPLE}`. A class that only "
+            f"others derive from says so: `class {cls.__name__}(App, abstract=True)`"
+        )
+    if len(defaults) > 1:
+        listed = ", ".join(name for name, _ in defaults)
+        faults.append(f"{len(defaults)} entry points say default=True: {listed}. One can be the default")
+    if has_run and defaults and not (len(defaults) == 1 and defaults[0][0] == RUN):
+        faults.append(
+            f"run() is always the default entry point, so {defaults[0][0]!r} can't say default=True beside it: drop "
+            f"that, or make run() an @entrypoint of another name"
+        )
+    if has_run:
+        return _entrypoint_name(RUN, mark_of(members[RUN]))
+    if defaults:
+        return _entrypoint_name(*defaults[0])
+    return min(entrypoints, default=RUN)
+
+
+def _check_on_complete(members: Mapping[str, object], faults: list[str]) -> None:
+    hook = members.get("on_complete")
+    if hook is None or not callable(hook):
+        return
+    function: Callable[..., object] = hook
+    if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) != 1:
+        faults.append(f"on_complete() ({function_line(function)}) must be `async def on_complete(self) -> None`")

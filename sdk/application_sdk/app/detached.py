@@ -1,0 +1,44 @@
+"""A task context for a task that is called on a bare instance, as in a unit test: attempt 1, signs of life to nobody.
+
+A test that wants to see or give heartbeats puts its own context in place with `replace_task_context`.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+
+from application_sdk.execution.definition import TASK_RETRY
+from application_sdk.execution.heartbeat import NoWatchdog
+from application_sdk.execution.task_context import AttemptInfo, NoSigns, TaskContext
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy
+
+_replacement: ContextVar[TaskContext | None] = ContextVar("application_sdk.detached_task_context", default=None)
+
+
+def detached_task_context(app: object) -> TaskContext:
+    """The context that `app.task_context` gives where nothing runs the app."""
+    return _replacement.get() or TaskContext(detached_info(type(app).__name__), NoSigns(), NoWatchdog())
+
+
+def replace_task_context(context: TaskContext) -> Token[TaskContext | None]:
+    """Have all bare instances give this context, until the token goes to `restore_task_context`."""
+    return _replacement.set(context)
+
+
+def restore_task_context(token: Token[TaskContext | None]) -> None:
+    _replacement.reset(token)
+
+
+def detached_info(name: str, heartbeat: JSONObject | None = None) -> AttemptInfo:
+    """What such an attempt is told of itself; `heartbeat` are details that an earlier attempt left."""
+    return AttemptInfo(
+        run_id="",
+        correlation_id="",
+        task=name,
+        attempt=1,
+        idempotency_key="",
+        policy=Policy(retry=TASK_RETRY.to_fields()),
+        max_output_bytes=MAX_PAYLOAD_BYTES,
+        heartbeat=heartbeat,
+    )

@@ -1,0 +1,82 @@
+"""`@entrypoint`: makes a method of an `App` a route of its own, beside others. `app.definition` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, overload
+
+from application_sdk.errors import AppDefinitionError
+
+Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+MARK: Final = "__apprun_entrypoint__"
+
+
+class Mark:
+    """What `@entrypoint` leaves on a method."""
+
+    __slots__ = ("default", "name")
+
+    def __init__(self, name: str | None, default: bool) -> None:
+        self.name = name
+        self.default = default
+
+
+@overload
+def entrypoint(method: Method, /) -> Method: ...
+
+
+@overload
+def entrypoint(
+    method: None = None, /, *, name: str | None = None, default: bool = False
+) -> Callable[[Method], Method]: ...
+
+
+def entrypoint(
+    method: Method | None = None, /, *, name: str | None = None, default: bool = False
+) -> Method | Callable[[Method], Method]:
+    """Mark a method of an App as a route: `async def extract(self, input: MyInput) -> MyOutput`.
+
+    `name` is what a run's `spec.entrypoint` says, by default the method's name with hyphens. `default=True` makes it
+    the one that runs when none is named; otherwise that is the first by alphabet, and `run()` where there is one.
+    """
+    if name is not None and not _is_name(name):
+        raise AppDefinitionError(
+            f"@entrypoint(name={name!r}): a name has letters, digits and hyphens only, and begins with a letter"
+        )
+
+    def decorate(method: Method) -> Method:
+        if not hasattr(method, "__code__"):
+            raise AppDefinitionError(
+                f"@entrypoint marks a plain `async def` method, not {method!r}. A method can't be a task and a route"
+            )
+        setattr(method, MARK, Mark(name, default))
+        return method
+
+    return decorate if method is None else decorate(method)
+
+
+def _is_name(name: str) -> bool:
+    plain = name.replace("-", "").replace("_", "")
+    return plain.isascii() and plain.isalnum() and name[0].isalpha()
+
+
+def mark_of(thing: object) -> Mark | None:
+    """The mark of a method that is an entry point, else None."""
+    mark = getattr(thing, MARK, None)
+    return mark if isinstance(mark, Mark) else None
+
+
+def kebab_case(name: str) -> str:
+    """`HTTPServer_2` as `http-server-2`."""
+    words: list[str] = []
+    for index, letter in enumerate(name):
+        if letter == "_":
+            words.append("-")
+            continue
+        after_lower = index > 0 and (name[index - 1].islower() or name[index - 1].isdigit())
+        before_lower = index > 0 and index + 1 < len(name) and name[index + 1].islower() and name[index - 1].isupper()
+        if letter.isupper() and (after_lower or before_lower):
+            words.append("-")
+        words.append(letter.lower())
+    return "".join(words).strip("-")

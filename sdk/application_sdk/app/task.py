@@ -1,0 +1,336 @@
+"""`@task`: makes a method of an `App` a unit of work that is executed apart, retried, and recorded once it is done.
+
+What a call of it does depends on `execution.current`: nothing there means a plain method call, a route has it executed
+as a checkpoint. No engine is known here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
+
+from typing_extensions import override
+
+from application_sdk.contracts.base import Input, Output
+from application_sdk.errors import AppDefinitionError, MisuseError
+from application_sdk.execution import current
+from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
+from application_sdk.execution.retry import RetryPolicy
+from application_sdk.wire.fields import PodFields
+
+if TYPE_CHECKING:
+    from application_sdk.wire.digest import JSONObject
+
+In = TypeVar("In", bound=Input)
+Out = TypeVar("Out", bound=Output)
+
+
+class _Default:
+    """Stands for a keyword that wasn't given, where None means "no limit"."""
+
+    @override
+    def __repr__(self) -> str:
+        return "<default>"
+
+
+_DEFAULT: Final = _Default()
+Seconds = float | None
+
+
+class TaskOptions(TypedDict, total=False):
+    """The keywords of `@task` that a single call may change with `.options()`. Times in seconds, None for no limit."""
+
+    timeout_seconds: Seconds
+    heartbeat_timeout_seconds: Seconds
+    auto_heartbeat_seconds: Seconds
+    schedule_to_close_seconds: Seconds
+    max_no_progress_seconds: Seconds
+    progress_watchdog: Watchdog
+    retry_policy: RetryPolicy | None
+    retry_max_attempts: int
+    retry_max_interval_seconds: float
+    cpu: str
+    memory: str
+    image: str
+    node_selector: Mapping[str, str]
+    tolerations: list[JSONObject]
+    service_account: str
+
+
+class Task(Generic[In, Out]):
+    """A task in its class. Read from an instance it is a `BoundTask`."""
+
+    def __init__(
+        self, function: Callable[..., object], name: str | None, description: str | None, settings: TaskSettings
+    ) -> None:
+        self.function = function
+        own_name: str = getattr(function, "__name__", "task")
+        self.name: str = name or own_name
+        self.description = inspect.cleandoc(description or function.__doc__ or "")
+        self.settings = settings
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.definition: TaskDefinition | None = None
+        """Set when the class is complete and checked; None for a task outside an `App`."""
+        self.__doc__ = function.__doc__
+        self.__name__ = own_name
+        self.__qualname__ = getattr(function, "__qualname__", self.name)
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Task[In, Out]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> BoundTask[In, Out]: ...
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> Task[In, Out] | BoundTask[In, Out]:
+        if instance is None:
+            return self
+        definition = self.definition if owner is None else _definition_in(owner, self)
+        return BoundTask(instance, self, definition)
+
+    def __call__(self, instance: object, input: In) -> Awaitable[Out]:
+        return self.__get__(instance, type(instance))(input)
+
+
+def _in_event_loop() -> bool:
+    # Where nobody has imported asyncio no loop runs; importing it here would cost every pod that only needs the class.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    running: object = asyncio._get_running_loop()  # noqa: SLF001
+    return running is not None
+
+
+def _definition_in(owner: type, found: Task[In, Out]) -> TaskDefinition | None:
+    # A subclass has definitions of its own, made with its module's names; the attribute itself may be inherited.
+    app = getattr(owner, "definition", None)
+    return app.tasks.get(found.name, found.definition) if app is not None else found.definition
+
+
+class BoundTask(Generic[In, Out]):
+    """A task of an app instance: call it with its input and await the output."""
+
+    __slots__ = ("app", "definition", "keyed_by", "task")
+
+    def __init__(
+        self, app: object, task: Task[In, Out], definition: TaskDefinition | None, keyed_by: str | None = None
+    ) -> None:
+        self.app = app
+        self.task = task
+        self.definition = definition
+        self.keyed_by = keyed_by
+
+    def __call__(self, input: In) -> Coroutine[Any, Any, Out]:
+        """Have the task executed. In a route: a checkpoint, raises TaskFailedError when it fails for good. Elsewhere: a
+        plain method call."""
+        runtime = current.get()
+        if runtime is None:
+            return self._call_plainly(input)
+        definition = self.definition
+        if definition is None:
+            raise MisuseError(
+                f"{self.task.__qualname__} is marked with @task, but its class is no App: derive it from App"
+            )
+        frame = sys._getframe(1)  # noqa: SLF001
+        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if not isinstance(input, definition.input_type):
+            raise MisuseError(
+                f"{line}: task {definition.name!r} takes a {definition.input_type.__name__}, "
+                f"but was given a {type(input).__name__}"
+            )
+        request = current.TaskRequest(definition, input, line, self.keyed_by)
+        return runtime.call_task(request)  # type: ignore[return-value] # the definition's type is the annotation's
+
+    def options(self, **options: Unpack[TaskOptions]) -> BoundTask[In, Out]:
+        """This task with other settings, for the calls made through the result only."""
+        definition = self.definition
+        if definition is None:
+            return self
+        frame = sys._getframe(1)  # noqa: SLF001
+        title = f"{definition.name}.options() at {frame.f_code.co_filename}:{frame.f_lineno}"
+        settings = apply_options(definition.settings, options, title)
+        return BoundTask(self.app, self.task, replace(definition, settings=settings), self.keyed_by)
+
+    def keyed(self, key: str) -> BoundTask[In, Out]:
+        """This task, its next call identified by `key` alone rather than by its input and its place in the route.
+
+        A key names one call of this task in the run; a second call with it is an error.
+        """
+        if not key or not isinstance(key, str):
+            raise MisuseError(f"{self.task.name}.keyed() takes a text that names the call, not {key!r}")
+        return BoundTask(self.app, self.task, self.definition, key)
+
+    def _call_plainly(self, input: In) -> Coroutine[Any, Any, Out]:
+        if self.task.is_async or not _in_event_loop():
+            return self.task.function(self.app, input)  # type: ignore[return-value]
+        return self._call_in_thread(input)
+
+    async def _call_in_thread(self, input: In) -> Out:
+        import asyncio
+
+        function = cast("SyncMethod[In, Out]", self.task.function)
+        return await asyncio.to_thread(function, self.app, input)
+
+
+AsyncMethod = Callable[[Any, In], Coroutine[Any, Any, Out]]
+SyncMethod = Callable[[Any, In], Out]
+
+
+class Decorator:
+    """What `@task(…)` with parentheses returns."""
+
+    __slots__ = ("_description", "_name", "_settings")
+
+    def __init__(self, name: str | None, description: str | None, settings: TaskSettings) -> None:
+        self._name = name
+        self._description = description
+        self._settings = settings
+
+    @overload
+    def __call__(self, function: AsyncMethod[In, Out]) -> Task[In, Out]: ...
+
+    @overload
+    def __call__(self, function: SyncMethod[In, Out]) -> Task[In, Out]: ...
+
+    def __call__(self, function: Callable[..., object]) -> Task[Any, Any]:
+        return _make_task(function, self._name, self._description, self._settings)
+
+
+@overload
+def task(function: AsyncMethod[In, Out], /) -> Task[In, Out]: ...
+
+
+@overload
+def task(function: SyncMethod[In, Out], /) -> Task[In, Out]: ...
+
+
+@overload
+def task(
+    function: None = None, /, *, name: str | None = None, description: str | None = None, **options: Unpack[TaskOptions]
+) -> Decorator: ...
+
+
+def task(
+    function: Callable[..., object] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    **options: Unpack[TaskOptions],
+) -> Task[Any, Any] | Decorator:
+    """Mark a method of an App as a task: `async def name(self, input: MyInput) -> MyOutput`, or `def`, which then runs
+    in a thread.
+
+    Times are in seconds and None means no limit. `timeout_seconds` bounds one attempt, `schedule_to_close_seconds` all
+    of them; `heartbeat_timeout_seconds` ends an attempt that gives no sign of life, which is given every
+    `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
+    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts` and `retry_max_interval_seconds`, say
+    what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and `service_account`
+    shape the task's pod. Raises AppDefinitionError for values that make no sense.
+    """
+    if function is not None:
+        return _make_task(function, name, description, TaskSettings())
+    frame = sys._getframe(1)  # noqa: SLF001
+    title = f"@task at {frame.f_code.co_filename}:{frame.f_lineno}"
+    if name is not None and not name.isidentifier():
+        raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
+    return Decorator(name, description, apply_options(TaskSettings(), options, title))
+
+
+_LIMITS: Final = (
+    "timeout_seconds",
+    "heartbeat_timeout_seconds",
+    "auto_heartbeat_seconds",
+    "schedule_to_close_seconds",
+    "max_no_progress_seconds",
+)
+_POD: Final[Mapping[str, Literal["cpu", "memory", "image", "nodeSelector", "tolerations", "serviceAccountName"]]] = {
+    "cpu": "cpu",
+    "memory": "memory",
+    "image": "image",
+    "node_selector": "nodeSelector",
+    "tolerations": "tolerations",
+    "service_account": "serviceAccountName",
+}
+
+
+def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> TaskSettings:
+    """`settings` with `options` over them. `title` says in errors whose options they are."""
+    given: dict[str, Any] = dict(options)
+    unknown = sorted(given.keys() - TaskOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(sorted(TaskOptions.__annotations__))
+        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}. There are: {known}")
+    changes: dict[str, Any] = {name: given[name] for name in _LIMITS if name in given}
+    for name, value in changes.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise AppDefinitionError(
+                f"{title}: {name}={value!r} must be a number of seconds above 0, or None for no limit"
+            )
+    watchdog = given.get("progress_watchdog", settings.progress_watchdog)
+    if watchdog not in ("off", "warn", "enforce"):
+        raise AppDefinitionError(f'{title}: progress_watchdog={watchdog!r} must be "off", "warn" or "enforce"')
+    pod = PodFields(**settings.pod)
+    for name, field in _POD.items():
+        if name in given:
+            pod[field] = dict(given[name]) if name == "node_selector" else given[name]
+    changed = replace(
+        settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
+    )
+    _check_heartbeats(changed, title)
+    return changed
+
+
+def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPolicy:
+    policy = given.get("retry_policy")
+    if policy is not None:
+        if not isinstance(policy, RetryPolicy):
+            raise AppDefinitionError(f"{title}: retry_policy is a {type(policy).__name__}, not a RetryPolicy")
+        return policy
+    try:
+        if "retry_max_attempts" in given:
+            retry = retry.with_max_attempts(given["retry_max_attempts"])
+        if "retry_max_interval_seconds" in given:
+            interval = timedelta(seconds=given["retry_max_interval_seconds"])
+            retry = replace(retry, max_interval=interval, initial_interval=min(retry.initial_interval, interval))
+    except (TypeError, ValueError) as error:
+        raise AppDefinitionError(f"{title}: {error}") from error
+    return retry
+
+
+def _check_heartbeats(settings: TaskSettings, title: str) -> None:
+    timeout, every = settings.heartbeat_timeout_seconds, settings.auto_heartbeat_seconds
+    if timeout is not None and every is not None and every >= timeout:
+        raise AppDefinitionError(
+            f"{title}: auto_heartbeat_seconds={every:g} must be less than heartbeat_timeout_seconds={timeout:g}, "
+            f"or every attempt is ended as lifeless; a sixth of it is a good choice"
+        )
+
+
+def _make_task(
+    function: Callable[..., object], name: str | None, description: str | None, settings: TaskSettings
+) -> Task[Any, Any]:
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise AppDefinitionError(f"@task marks a method, not {function!r}. Put it directly above `def`")
+    made: Task[Any, Any] = Task(function, name, description, settings)
+    frame = sys._getframe(2)  # noqa: SLF001
+    before = frame.f_locals.get(made.__name__) if "__qualname__" in frame.f_locals else None
+    if isinstance(before, Task):
+        old = before.function.__code__
+        raise AppDefinitionError(
+            f"{frame.f_locals['__qualname__']} has two tasks named {made.__name__!r}: {old.co_filename}:"
+            f"{old.co_firstlineno} and {code.co_filename}:{code.co_firstlineno}. The second would replace the first; "
+            f"rename one"
+        )
+    return made
+
+
+def is_task(thing: object) -> bool:
+    """Whether `thing` is a method marked with `@task`, in its class or on an instance."""
+    return isinstance(thing, Task | BoundTask)

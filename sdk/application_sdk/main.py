@@ -1,0 +1,160 @@
+"""`run_dev_combined`: an app on this machine from a script of its own, without the command line.
+
+It is the local engine with all tasks in this process, so that a debugger sees them. What it runs is a run like any
+other: `apprun show` and `apprun resume` know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from application_sdk.contracts.codec import decode
+from application_sdk.engines.local.forker import FORKER_VARIABLE
+from application_sdk.engines.local.home import Home, new_run_name
+from application_sdk.engines.local.limits import Limits, Requests
+from application_sdk.engines.local.notices import Notice
+from application_sdk.engines.local.records import RunRecord
+from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor
+from application_sdk.engines.local.source import source_of
+from application_sdk.engines.local.words import in_words
+from application_sdk.errors import AppError, MisuseError
+from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
+
+if TYPE_CHECKING:
+    from application_sdk.app.base import App
+    from application_sdk.wire.digest import JSON, JSONObject
+
+_log = logging.getLogger("apprun")
+
+_PARALLELISM: Final = 100
+
+
+class RunNotSucceededError(AppError):
+    """The run ended, or came to a halt, without an output."""
+
+    def __init__(self, run: RunRecord) -> None:
+        error = run.error
+        what = f": {error['type']}: {error['message']}" if error else ""
+        trace = f"\n{error['traceback'].rstrip()}" if error and error.get("traceback") else ""
+        super().__init__(f"run {run.name!r} is {run.phase}{what}{trace}\nSee `apprun show {run.name}`")
+        self.run = run.name
+        self.phase = run.phase
+
+
+async def run_dev_combined(
+    app_class: type[App],
+    *,
+    example_input: JSONObject | None = None,
+    credentials: Mapping[str, JSON] | None = None,
+    credential_stores: Mapping[str, SecretStore] | None = None,
+    entrypoint: str | None = None,
+) -> JSON:
+    """Run an app once, on `example_input`, and return its output as JSON.
+
+    `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in `credential_stores`, asked in
+    their order. Raises RunNotSucceededError, and ContractValidationError for an input that doesn't fit.
+    """
+    if FORKER_VARIABLE in os.environ:
+        raise MisuseError(
+            "run_dev_combined() is called while the app's module is imported to execute its tasks. "
+            'Put the call under `if __name__ == "__main__":`'
+        )
+    stores = list((credential_stores or {}).values())
+    if credentials is not None:
+        stores.insert(0, GivenSecrets(credentials))
+    if stores:
+        set_infrastructure(InfrastructureContext(secret_store=SecretStores(stores)))
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    requests = Requests()
+    work = asyncio.get_running_loop().run_in_executor(None, _run, app_class, entrypoint, example_input or {}, requests)
+    try:
+        run = await asyncio.shield(work)
+    except asyncio.CancelledError:
+        # Ctrl-C, as `asyncio.run` passes it on: let the engine note what was under way.
+        requests.stop()
+        await asyncio.wait([work])
+        _log.info("%s", work.exception() or "the run had just ended")
+        raise
+    if run.phase != "Succeeded":
+        raise RunNotSucceededError(run)
+    return run.output
+
+
+def _run(app_class: type[App], entrypoint: str | None, payload: JSONObject, requests: Requests) -> RunRecord:
+    chosen = app_class.definition.entrypoint(entrypoint)
+    decode(chosen.input_type, payload)
+    source, home = source_of(app_class), Home.from_environment(os.environ)
+    name = new_run_name(app_class.definition.name)
+    begin(home, name, Order(source, app_class.definition.name, chosen.name, payload))
+    _log.info("run %s of %s", name, source.entry)
+    with in_process_executor(app_class) as executor:
+        mode = Mode(Limits(_PARALLELISM), _tell, requests)
+        return execute(home, name, app_class, source, executor, mode)
+
+
+def _tell(notice: Notice) -> None:
+    text = in_words(notice, time.time())
+    if text is not None:
+        _log.info("%s", text)
+
+
+class GivenSecrets:
+    """Secrets that were given in the program text. A value that is no text is given as its JSON."""
+
+    def __init__(self, secrets: Mapping[str, JSON]) -> None:
+        self._secrets = secrets
+
+    async def get(self, name: str) -> str:
+        value = await self.get_optional(name)
+        if value is None:
+            raise SecretNotFoundError(f"there is no secret {name!r}; given were: {', '.join(self._secrets) or 'none'}")
+        return value
+
+    async def get_optional(self, name: str) -> str | None:
+        import json
+
+        value = self._secrets.get(name)
+        return value if value is None or isinstance(value, str) else json.dumps(value)
+
+    async def get_bulk(self, names: list[str]) -> dict[str, str]:
+        found = {name: await self.get_optional(name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    async def list_names(self) -> list[str]:
+        return sorted(self._secrets)
+
+
+class SecretStores:
+    """Several stores as one: the first that has a secret gives it."""
+
+    def __init__(self, stores: list[SecretStore]) -> None:
+        self._stores = stores
+
+    async def get(self, name: str) -> str:
+        for store in self._stores[:-1]:
+            value = await store.get_optional(name)
+            if value is not None:
+                return value
+        return await self._stores[-1].get(name)
+
+    async def get_optional(self, name: str) -> str | None:
+        for store in self._stores:
+            value = await store.get_optional(name)
+            if value is not None:
+                return value
+        return None
+
+    async def get_bulk(self, names: list[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for store in reversed(self._stores):
+            found.update(await store.get_bulk(names))
+        return found
+
+    async def list_names(self) -> list[str]:
+        return sorted({name for store in self._stores for name in await store.list_names()})
