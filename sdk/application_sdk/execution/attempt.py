@@ -1,0 +1,193 @@
+"""One attempt of one task call, the same for every engine: decode, run the body, encode; every end is a value.
+
+Engines make an `Attempt` and await `run()`. It writes nothing anywhere, and knows neither retries nor budgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.contracts.size import check_size
+from application_sdk.errors import MisuseError
+from application_sdk.execution import current
+from application_sdk.execution.failure import error_fields
+from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
+from application_sdk.execution.task_context import AttemptInfo, NoSigns, Signs, TaskContext
+from application_sdk.execution.threads import call_in_thread
+from application_sdk.wire.fields import ErrorFields
+
+if TYPE_CHECKING:
+    import random
+    import uuid
+    from datetime import datetime
+
+    from application_sdk.contracts.base import Input, Output
+    from application_sdk.execution.current import TaskRequest
+    from application_sdk.execution.definition import TaskDefinition
+    from application_sdk.wire.digest import JSONObject
+
+TIMED_OUT = "TimedOut"
+INVALID_INPUT = "InvalidInput"
+
+
+class AttemptResult(NamedTuple):
+    """How an attempt ended: with an output, with an error, or, when it was cancelled, with neither."""
+
+    output: JSONObject | None = None
+    error: ErrorFields | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """The body gave way to a cancellation: there is no outcome to record."""
+        return self.output is None and self.error is None
+
+
+class Attempt:
+    """Runs a task's body once, within its time limit."""
+
+    def __init__(
+        self,
+        definition: TaskDefinition,
+        app: object,
+        info: AttemptInfo,
+        signs: Signs | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        self._definition = definition
+        self._app = app
+        self._info = info
+        self._watchdog = watchdog or NoWatchdog()
+        self.context = TaskContext(info, signs or NoSigns(), self._watchdog)
+        self._task: asyncio.Task[object] | None = None
+
+    def cancel(self) -> None:
+        """Ask the body to end: CancelledError where it waits, `is_cancelled` in threads. It may clean up, or finish.
+
+        Call it in the event loop's thread.
+        """
+        self.context.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self, payload: JSONObject) -> AttemptResult:
+        """Run the body on an input. Raises nothing that the body raises."""
+        self._task = asyncio.current_task()
+        try:
+            given = decode(self._definition.input_type, payload)
+        except ContractValidationError as error:
+            return AttemptResult(error=ErrorFields(type=INVALID_INPUT, message=str(error), retryable=False))
+        permanent = self._info.policy["retry"].get("nonRetryable", [])
+        try:
+            returned = await self._within_limits(given)
+            output = encode(returned, self._definition.output_type)
+            check_size(output, self._info.max_output_bytes, contract=self._definition.output_type.__name__)
+        except _TimeUp:
+            return AttemptResult(error=self._timed_out())
+        except asyncio.CancelledError as error:
+            if self.context.is_cancelled():
+                return AttemptResult()
+            if self._task is not None and self._task.cancelling():
+                raise  # The engine cancelled the task around us, without our `cancel`.
+            return AttemptResult(error=error_fields(error, permanent))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a task is a failure of the task as well
+            return AttemptResult(error=error_fields(error, permanent))
+        finally:
+            self._watchdog.stop()
+        return AttemptResult(output=output)
+
+    async def _within_limits(self, given: Input) -> Output:
+        token = current.enter(_TaskRuntime(self._info, self.context))
+        limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
+        try:
+            async with self._beating(), limit:
+                if self._definition.is_async:
+                    body = cast("Awaitable[Output]", self._definition.function(self._app, given))
+                    return await body
+                return cast("Output", await call_in_thread(self._definition.function, self._app, given))
+        except TimeoutError as error:
+            if limit.expired():
+                self.context.cancel()  # A thread of the body's may still ask.
+                raise _TimeUp from error
+            raise
+        finally:
+            current.leave(token)
+
+    @contextlib.asynccontextmanager
+    async def _beating(self) -> AsyncIterator[None]:
+        """Signs of life for the body, as often as its policy says, as long as the event loop turns."""
+        seconds = self._info.policy.get("autoHeartbeatSeconds")
+        if not seconds:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, lambda: beat())
+
+        def beat() -> None:
+            nonlocal timer
+            self._watchdog.beat()
+            timer = loop.call_later(seconds, beat)
+
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _timed_out(self) -> ErrorFields:
+        limit = self._info.policy.get("timeoutSeconds", 0.0)
+        return ErrorFields(
+            type=TIMED_OUT,
+            message=f"attempt {self._info.attempt} of {self._info.task!r} was still running after {limit:g} s "
+            f"(timeout_seconds, {self._definition.line})",
+            retryable=True,
+        )
+
+
+class _TimeUp(Exception):
+    """The limit of the attempt, told apart from a TimeoutError of the body's own."""
+
+
+class _TaskRuntime:
+    """What stands behind `self` in a task: the real thing, nothing that a replay has to repeat."""
+
+    in_route = False
+    replaying = False
+
+    def __init__(self, info: AttemptInfo, context: TaskContext) -> None:
+        self.run_id = info.run_id
+        self.correlation_id = info.correlation_id
+        self.task_context = context
+        self._task = info.task
+
+    def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
+        raise MisuseError(
+            f"task {self._task!r} calls task {request.definition.name!r} at {request.line}: a task can't call a task. "
+            "Call both from the route, or make the inner one a plain method without @task."
+        )
+
+    def now(self) -> datetime:
+        from datetime import UTC, datetime
+
+        return datetime.now(UTC)
+
+    def uuid(self) -> uuid.UUID:
+        import uuid
+
+        return uuid.uuid4()
+
+    def random(self) -> random.Random:
+        import random
+
+        return random.Random()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait_condition(self, condition: Callable[[], bool], timeout: float | None) -> None:  # noqa: ASYNC109
+        raise MisuseError("wait_condition() waits for what tasks bring, so only a route can use it")

@@ -1,0 +1,88 @@
+"""The port between the route runtime and whatever executes task calls and keeps the ledger.
+
+`execution.run` calls it; each package under `engines` implements it. No engine is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, Role
+
+CANCEL_KEY: Final = "cancel"
+"""A completion with this key answers no call: it says that the run is to be cancelled. The route gets a CancelledError
+at that place of the ledger, in replay as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledCall:
+    """One call that the route made: what an engine needs to have it executed. Its fields become an AppTask's spec."""
+
+    key: str
+    role: Role
+    task: str
+    entrypoint: str
+    sequence: int
+    input: JSONObject
+    identity: Identity
+    policy: Policy
+    pod: PodFields
+    line: str
+    seconds: float | None = None
+    """Timers: how long after it was scheduled it fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One checkpoint of the ledger with its payload, as the route gets it.
+
+    `at` is the commit's time in seconds since the epoch; the route's clock stands there until the next delivery.
+    """
+
+    key: str
+    task: str
+    outcome: Outcome
+    at: float
+    attempts: int = 1
+    output: JSON = None
+    error: ErrorFields | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """What the engine knows of a call made earlier in this run; a divergence message compares it with today's call."""
+
+    key: str
+    task: str
+    entrypoint: str
+    input: JSONObject
+    identity: Identity
+    line: str
+
+
+class Engine(Protocol):
+    """Schedules calls and hands out completions in commit order, those of earlier lives of the run first.
+
+    A driver that was restarted gets the same completions in the same order, then new ones: replay is the same path with
+    an older ledger.
+    """
+
+    def history_length(self) -> int:
+        """How many completions were committed when this life of the route began: `receive` gives these first, and
+        until they are consumed the route schedules nothing."""
+        ...
+
+    def schedule(self, calls: Sequence[ScheduledCall]) -> None:
+        """Have these calls executed. Idempotent: a call that an earlier life scheduled is adopted by its key."""
+        ...
+
+    def receive(self) -> Sequence[Completion]:
+        """Block until at least one further completion is committed, and return all at hand, in commit order."""
+        ...
+
+    def recorded(self, key: str) -> RecordedCall | None:
+        """The call with this key as it was scheduled by an earlier life, or None."""
+        ...

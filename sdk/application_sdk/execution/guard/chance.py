@@ -1,0 +1,90 @@
+"""Random numbers and UUIDs: in a route the same in every replay, or refused where they are meant to be secret."""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Callable
+
+from application_sdk.execution.guard.active import guarded_route
+from application_sdk.execution.guard.patches import Patch
+
+_FUNCTIONS = (
+    "betavariate", "binomialvariate", "choice", "choices", "expovariate", "gammavariate", "gauss", "getrandbits",
+    "getstate", "lognormvariate", "normalvariate", "paretovariate", "randbytes", "randint", "random", "randrange",
+    "sample", "seed", "setstate", "shuffle", "triangular", "uniform", "vonmisesvariate", "weibullvariate",
+)  # fmt: skip
+_MAKE_IT_IN_A_TASK = "A secret that every replay makes again is none: make it in a @task"
+
+
+def chance_patches() -> list[Patch]:
+    """For `random`, `uuid` and what `secrets` rests on."""
+    hidden: object = random._inst  # noqa: SLF001 - its methods are the module's functions
+    patches = [
+        Patch(random, name, _function(name, getattr(random, name))) for name in _FUNCTIONS if hasattr(random, name)
+    ]
+    # Modules that have imported `choice` and the like call the hidden instance, which asks itself for these two.
+    patches += [Patch(hidden, name, _function(name, getattr(random, name))) for name in ("random", "getrandbits")]
+    patches += [
+        Patch(random.Random, "seed", _seed(random.Random.seed)),
+        Patch(random, "_urandom", _urandom(os.urandom)),
+        Patch(os, "urandom", _urandom(os.urandom)),
+        Patch(uuid, "uuid4", _uuid4(uuid.uuid4)),
+    ]
+    patches += [
+        Patch(uuid, name, _machine_uuid(name, getattr(uuid, name)))
+        for name in ("uuid1", "uuid6", "uuid7")
+        if hasattr(uuid, name)
+    ]
+    return patches
+
+
+def _function(name: str, real: Callable[..., object]) -> Callable[..., object]:
+    def draw(*args: object, **kwargs: object) -> object:
+        route = guarded_route()
+        if route is None:
+            return real(*args, **kwargs)
+        return getattr(route.hidden_chance(), name)(*args, **kwargs)
+
+    draw.__name__ = name
+    return draw
+
+
+def _seed(real: Callable[..., None]) -> Callable[..., None]:
+    def seed(self: random.Random, a: int | float | str | bytes | bytearray | None = None, version: int = 2) -> None:
+        route = guarded_route()
+        if route is not None and a is None:
+            hidden = route.hidden_chance()
+            a = hidden.getrandbits(128) if isinstance(hidden, random.Random) else a
+        real(self, a, version)
+
+    return seed
+
+
+def _urandom(real: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    def urandom(size: int, /) -> bytes:
+        route = guarded_route()
+        if route is not None:
+            route.refuse("os.urandom() or secrets in the route", _MAKE_IT_IN_A_TASK)
+        return real(size)
+
+    return urandom
+
+
+def _uuid4(real: Callable[[], uuid.UUID]) -> Callable[[], object]:
+    def uuid4() -> object:
+        route = guarded_route()
+        return real() if route is None else route.uuid()
+
+    return uuid4
+
+
+def _machine_uuid(name: str, real: Callable[..., uuid.UUID]) -> Callable[..., uuid.UUID]:
+    def machine_uuid(*args: object, **kwargs: object) -> uuid.UUID:
+        route = guarded_route()
+        if route is not None:
+            route.refuse(f"uuid.{name}() in the route", "Write `self.uuid()`, which every replay repeats")
+        return real(*args, **kwargs)
+
+    return machine_uuid

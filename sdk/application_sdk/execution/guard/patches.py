@@ -1,0 +1,40 @@
+"""Replacements as data, and putting them in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """An attribute of a module or class, and what stands there while a route runs."""
+
+    owner: object
+    name: str
+    replacement: object
+
+    @property
+    def original(self) -> object:
+        """What stands there now. Read it before `apply`."""
+        return getattr(self.owner, self.name)
+
+
+class Applied:
+    """Patches that are in place."""
+
+    def __init__(self, patches: Sequence[Patch]) -> None:
+        self._undo: list[tuple[Patch, bool, object]] = []
+        for patch in patches:
+            own = vars(patch.owner)
+            self._undo.append((patch, patch.name in own, own.get(patch.name)))
+            setattr(patch.owner, patch.name, patch.replacement)
+
+    def undo(self) -> None:
+        """Put back what was there."""
+        for patch, was_own, original in reversed(self._undo):
+            if was_own:
+                setattr(patch.owner, patch.name, original)
+            else:
+                delattr(patch.owner, patch.name)
+        self._undo.clear()

@@ -1,0 +1,69 @@
+"""What differs from process to process: environment variables, the file system's state, threads. Refused in a route."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from application_sdk.execution.guard.active import guarded_route
+from application_sdk.execution.guard.callers import reads_on_behalf_of_tools
+from application_sdk.execution.guard.patches import Patch
+from application_sdk.execution.trace import is_stdlib, is_user
+
+_PASS_IT_IN = "Pass it in the run's input, or read it in a @task"
+_FILE_QUESTIONS = ("stat", "lstat", "access", "readlink", "statvfs", "getcwd")
+
+
+def surroundings_patches() -> list[Patch]:
+    """For `os.environ`, for questions to the file system that raise no audit event, and for threads."""
+    environ = type(os.environ)
+    return [
+        *(
+            Patch(environ, name, _environment(getattr(environ, name)))
+            for name in ("__getitem__", "__iter__", "__len__", "__setitem__", "__delitem__")
+        ),
+        *(Patch(os, name, _file_question(name, getattr(os, name))) for name in _FILE_QUESTIONS if hasattr(os, name)),
+        Patch(threading.Thread, "start", _start(threading.Thread.start)),
+    ]
+
+
+def _environment(real: Callable[..., object]) -> Callable[..., object]:
+    def access(self: object, *args: object) -> object:
+        route = guarded_route()
+        # Libraries look at their switches at any time; what the plan rests on is what its own code reads.
+        if route is not None and _asked_by_user(sys._getframe(1)) and not reads_on_behalf_of_tools():  # noqa: SLF001
+            name = f"environment variable {args[0]!r}" if args else "os.environ"
+            route.refuse(f"{name} in the route", f"Another pod may have another environment. {_PASS_IT_IN}")
+        return real(self, *args)
+
+    return access
+
+
+def _asked_by_user(frame: FrameType | None) -> bool:
+    while frame is not None and is_stdlib(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and is_user(frame.f_code.co_filename)
+
+
+def _file_question(name: str, real: Callable[..., object]) -> Callable[..., object]:
+    def ask(*args: object, **kwargs: object) -> object:
+        route = guarded_route()
+        if route is not None and _asked_by_user(sys._getframe(1)) and not reads_on_behalf_of_tools():  # noqa: SLF001
+            shown = f"os.{name}({args[0]!r})" if args else f"os.{name}()"
+            route.refuse(f"{shown} in the route")
+        return real(*args, **kwargs)
+
+    return ask
+
+
+def _start(real: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    def start(self: threading.Thread) -> None:
+        route = guarded_route()
+        if route is not None and not reads_on_behalf_of_tools():
+            route.refuse(f"thread {self.name!r} started in the route")
+        real(self)
+
+    return start

@@ -1,0 +1,85 @@
+"""How often and how fast a task is tried again. Declared in `@task`, carried in the call, decided on by the engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from application_sdk.wire.fields import RetryFields
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential backoff with a cap. Everything that a task raises is retried but `NonRetryableError`, contract
+    errors, and the classes named here. What the cluster does to a task is not counted against it."""
+
+    max_attempts: int = 3
+    """Attempts in all, the first one included."""
+    initial_interval: timedelta = field(default=timedelta(seconds=1))
+    """Wait before the second attempt."""
+    max_interval: timedelta = field(default=timedelta(minutes=5))
+    """Cap of the wait between two attempts."""
+    backoff_coefficient: float = 2.0
+    """Each wait is this much longer than the one before."""
+    non_retryable_errors: tuple[str, ...] = ()
+    """Names of exception classes after which the call fails at once."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts is {self.max_attempts}; it counts the first attempt too, so use 1 or more")
+        if self.backoff_coefficient < 1:
+            raise ValueError(f"backoff_coefficient is {self.backoff_coefficient}; use 1 or more")
+        if self.initial_interval < timedelta(0) or self.max_interval < timedelta(0):
+            raise ValueError("initial_interval and max_interval can't be negative")
+
+    def with_max_attempts(self, max_attempts: int) -> RetryPolicy:
+        """This policy with another number of attempts."""
+        return replace(self, max_attempts=max_attempts)
+
+    def with_initial_interval(self, interval: timedelta) -> RetryPolicy:
+        """This policy with another wait before the second attempt."""
+        return replace(self, initial_interval=interval)
+
+    def with_non_retryable(self, *error_types: type[BaseException]) -> RetryPolicy:
+        """This policy with further exception classes that are permanent."""
+        names = tuple(error_type.__name__ for error_type in error_types)
+        return replace(self, non_retryable_errors=self.non_retryable_errors + names)
+
+    def to_fields(self) -> RetryFields:
+        """The policy as it travels in a call."""
+        fields = RetryFields(
+            maxAttempts=self.max_attempts,
+            initialIntervalSeconds=self.initial_interval.total_seconds(),
+            maxIntervalSeconds=self.max_interval.total_seconds(),
+            backoffCoefficient=self.backoff_coefficient,
+        )
+        if self.non_retryable_errors:
+            fields["nonRetryable"] = list(self.non_retryable_errors)
+        return fields
+
+
+NO_RETRY = RetryPolicy(max_attempts=1)
+"""One attempt only."""
+DEFAULT_RETRY = RetryPolicy()
+AGGRESSIVE_RETRY = RetryPolicy(
+    max_attempts=10,
+    initial_interval=timedelta(milliseconds=100),
+    max_interval=timedelta(minutes=1),
+    backoff_coefficient=1.5,
+)
+"""For failures that pass quickly."""
+
+
+def backoff_seconds(retry: RetryFields, failed_attempt: int, fraction: float) -> float:
+    """How long to wait after the `failed_attempt`-th attempt (from 1) failed, in seconds.
+
+    `fraction` in [0, 1) is the jitter's chance: the wait lies between half of the full interval and the whole of it.
+    """
+    full = retry["initialIntervalSeconds"] * retry["backoffCoefficient"] ** min(failed_attempt - 1, 100)
+    return min(full, retry["maxIntervalSeconds"]) * (0.5 + fraction / 2)
+
+
+def retry_product_seconds(timeout_seconds: float, max_attempts: int) -> float:
+    """The longest that all attempts together can run, backoff aside: a value for `schedule_to_close_seconds` that makes
+    the bound explicit and changes nothing else."""
+    return timeout_seconds * max_attempts

@@ -1,0 +1,269 @@
+"""What stands behind `self` in a route: task calls, timers, time and chance that a replay repeats.
+
+`execution.run` makes one for each life of a route and puts it into `execution.current` for the route's context.
+It joins the rules (`execution.route`) to the event loop (`execution.loop`); it talks to no engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from datetime import UTC, datetime
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from uuid import UUID
+
+from typing_extensions import override
+
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.size import check_size
+from application_sdk.errors import MisuseError, RouteViolation, TaskFailedError
+from application_sdk.execution.definition import RunInfo
+from application_sdk.execution.engine import Completion
+from application_sdk.execution.identity import consumed, lineage
+from application_sdk.execution.loop import RouteLoop
+from application_sdk.execution.route import NO_POLICY, TIMER_TASK, CallRequest, Route
+from application_sdk.execution.trace import user_line
+from application_sdk.wire.digest import JSONObject, digest, digest_and_size
+from application_sdk.wire.fields import PodFields
+
+if TYPE_CHECKING:
+    from application_sdk.contracts.base import Output
+    from application_sdk.execution.current import TaskRequest
+
+MOVE_IT: Final = "Move this into a @task"
+TIMER_DIGITS: Final = 3
+"""Timers count in milliseconds, so that differences of the loop's times have one value."""
+
+
+class RouteRuntime:
+    """The `current.Runtime` of one life of a route, and the `Timers` of its loop."""
+
+    in_route = True
+
+    def __init__(self, route: Route, info: RunInfo) -> None:
+        self.route = route
+        self.loop = RouteLoop(self, self.refuse)
+        self.info = info
+        self.run_id = info.run_id
+        self.correlation_id = info.correlation_id or info.run_id
+        self.closed = False
+        """Whether this life is over: nothing is called or waited for any more."""
+        self._random = Random(f"{info.uid}/random")
+        self._hidden = Random(f"{info.uid}/module")
+        self._uuids = Random(f"{info.uid}/uuid")
+        self._timers: dict[int, str] = {}  # By id: timer handles that look alike are equal.
+        self._unawaited: dict[int, TaskCall] = {}
+
+    @property
+    def replaying(self) -> bool:
+        return self.closed or self.route.replaying
+
+    @property
+    def task_context(self) -> object:
+        raise MisuseError(
+            f"{user_line()}: task_context in the route. Heartbeats and attempts belong to tasks: use it in a @task"
+        )
+
+    # Tasks
+
+    def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
+        payload = encode(request.input, request.definition.input_type)
+        input_digest, size = digest_and_size(payload)
+        if size > self.info.max_payload_bytes:
+            check_size(payload, self.info.max_payload_bytes, contract=request.definition.input_type.__name__)
+        call = TaskCall(self, request, payload, input_digest)
+        self._unawaited[id(call)] = call
+        return call
+
+    async def execute(self, request: TaskRequest, payload: JSONObject, input_digest: str) -> Output:
+        """The body of a `TaskCall`."""
+        self._check_open()
+        definition = request.definition
+        future: asyncio.Future[Completion] = self.loop.create_future()
+
+        def deliver(completion: Completion) -> None:
+            if not future.done():
+                future.set_result(completion)
+
+        call = self.route.make(
+            CallRequest(
+                role="task",
+                task=definition.name,
+                input=payload,
+                input_digest=input_digest,
+                line=request.line,
+                policy=definition.policy,
+                pod=definition.settings.pod,
+                keyed_by=request.keyed_by,
+            ),
+            deliver,
+        )
+        try:
+            completion = await future
+        except asyncio.CancelledError:
+            self.route.abandon(call.key)
+            raise
+        lineage.set(consumed(call.task, input_digest))
+        if completion.outcome == "Succeeded":
+            return decode(definition.output_type, completion.output)
+        if completion.outcome == "Cancelled":
+            raise asyncio.CancelledError(f"task {definition.name!r} was cancelled")
+        raise _failure(definition.name, completion)
+
+    def begun(self, call: TaskCall) -> None:
+        """A call is awaited."""
+        self._unawaited.pop(id(call), None)
+
+    # Timers of the loop
+
+    def start(self, handle: asyncio.TimerHandle, seconds: float) -> None:
+        if self.closed:
+            return
+        seconds = max(round(seconds, TIMER_DIGITS), 10**-TIMER_DIGITS)
+
+        def deliver(completion: Completion) -> None:
+            self._timers.pop(id(handle), None)
+            self.loop.fire(handle)
+
+        payload: JSONObject = {"seconds": seconds}
+        call = self.route.make(
+            CallRequest(
+                role="timer",
+                task=TIMER_TASK,
+                input=payload,
+                input_digest=digest(payload),
+                line=user_line(),
+                policy=NO_POLICY,
+                pod=PodFields(),
+                seconds=seconds,
+            ),
+            deliver,
+        )
+        self._timers[id(handle)] = call.key
+
+    def cancel(self, handle: asyncio.TimerHandle) -> None:
+        key = self._timers.pop(id(handle), None)
+        if key is not None:
+            self.route.abandon(key)
+
+    # Time, chance and waiting
+
+    def timestamp(self) -> float:
+        """The route's time, in seconds since the epoch."""
+        return self.info.started_at + self.loop.time()
+
+    def elapsed(self) -> float:
+        """The route's time, in seconds since the run began."""
+        return self.loop.time()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.timestamp(), UTC)
+
+    def uuid(self) -> UUID:
+        return UUID(int=self._uuids.getrandbits(128), version=4)
+
+    def random(self) -> Random:
+        return self._random
+
+    def hidden_chance(self) -> Random:
+        """Behind the functions of the module `random`: a `random.seed()` of the route's concerns them alone."""
+        return self._hidden
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait_condition(self, condition: Callable[[], bool], timeout: float | None) -> None:  # noqa: ASYNC109
+        async with asyncio.timeout(timeout):
+            await self.loop.wait_for_condition(condition)
+
+    def refuse(self, what: str, instead: str = MOVE_IT) -> NoReturn:
+        """End this life: the route did what a replay can't repeat. No user code can catch it."""
+        violation = RouteViolation(f"{user_line()}: {what}. {instead}")
+        if self.loop.interrupt is None:
+            self.loop.interrupt = violation
+        raise violation
+
+    def refuse_unawaited(self) -> None:
+        """End this life if there are calls that nobody awaited: the plan isn't what it looks like."""
+        forgotten = [f"{call.request.definition.name}() at {call.request.line}" for call in self._unawaited.values()]
+        if not forgotten:
+            return
+        violation = RouteViolation(
+            f"Called but never awaited, so never run: {', '.join(forgotten)}. Write `await` before each, or give it to "
+            f"asyncio.gather() or asyncio.create_task() and await it"
+        )
+        self.loop.interrupt = violation
+        raise violation
+
+    def close(self) -> None:
+        """This life is over."""
+        self.closed = True
+        self._unawaited.clear()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise asyncio.CancelledError("the route has ended")
+
+
+class TaskCall(Coroutine[Any, None, "Output"]):
+    """A task call, made when it is first awaited or wrapped into an asyncio Task. A coroutine in all but type."""
+
+    __slots__ = ("_inner", "_input_digest", "_payload", "_runtime", "request")
+
+    def __init__(self, runtime: RouteRuntime, request: TaskRequest, payload: JSONObject, input_digest: str) -> None:
+        self._runtime = runtime
+        self._payload = payload
+        self._input_digest = input_digest
+        self._inner: Coroutine[Any, None, Output] | None = None
+        self.request = request
+
+    def _begin(self) -> Coroutine[Any, None, Output]:
+        if self._inner is None:
+            self._runtime.begun(self)
+            self._inner = self._runtime.execute(self.request, self._payload, self._input_digest)
+        return self._inner
+
+    @override
+    def __await__(self) -> Generator[Any, None, Output]:
+        return self._begin().__await__()
+
+    @override
+    def send(self, value: None) -> Any:
+        return self._begin().send(value)
+
+    @override
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+    ) -> Any:
+        error = typ if isinstance(typ, BaseException) else (val if isinstance(val, BaseException) else typ())
+        return self._begin().throw(error)
+
+    @override
+    def close(self) -> None:
+        if self._inner is None:
+            self._runtime.begun(self)
+        else:
+            self._inner.close()
+
+
+def _failure(task: str, completion: Completion) -> TaskFailedError:
+    error = completion.error
+    if error is None:
+        error = {"type": "Unknown", "message": "the ledger has no error for this failure"}
+    failure = TaskFailedError(
+        task,
+        error_type=error["type"],
+        error_message=error["message"],
+        traceback=error.get("traceback", ""),
+        attempts=completion.attempts,
+        retryable=error.get("retryable", True),
+        key=completion.key,
+    )
+    if failure.traceback:
+        failure.add_note(f"In the task:\n{failure.traceback}")
+    return failure

@@ -1,0 +1,301 @@
+"""Executes one life of a route: joins rules, event loop and guard, and drives them with an engine's completions.
+
+Drivers, the local engine and the test kit call `run_route`. What the app's code does wrong comes back as a value; only
+an engine's own errors are raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.contracts.size import check_size
+from application_sdk.errors import AppNotFoundError, RouteDeadlockError, RouteInterrupt
+from application_sdk.execution import current, identity
+from application_sdk.execution.divergence import Disagreement, divergence_message
+from application_sdk.execution.ending import ContinueWith, RouteResult, stalled
+from application_sdk.execution.engine import CANCEL_KEY, Completion, Engine
+from application_sdk.execution.failure import error_fields
+from application_sdk.execution.guard import guarding
+from application_sdk.execution.loop import RouteTask
+from application_sdk.execution.route import Route, Unexpected
+from application_sdk.execution.routeruntime import RouteRuntime
+from application_sdk.execution.trace import waiting_line
+from application_sdk.wire.fields import REPLAY_RULES, ErrorFields
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Protocol
+
+    from application_sdk.contracts.base import Input, Output
+    from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, RunInfo
+    from application_sdk.wire.digest import JSONObject
+
+    class _App(Protocol):
+        async def on_complete(self) -> None: ...
+
+
+_CLEANUP_ROUNDS = 100
+"""How often what is left of an ended route is cancelled again: code that won't end is dropped after that."""
+
+
+def run_route(
+    app_class: type, entrypoint: str | None, input_json: JSONObject, engine: Engine, info: RunInfo
+) -> RouteResult:
+    """Execute a route until it ends, or can't go on without a person. None stands for the default entry point.
+
+    Blocks. Raises what the engine raises, and KeyboardInterrupt.
+    """
+    definition: AppDefinition = app_class.definition  # type: ignore[attr-defined] # `app` is a layer above
+    if info.replay_rules not in (None, REPLAY_RULES):
+        return stalled(
+            "LedgerUnreadable",
+            f"This run began under version {info.replay_rules} of the replay rules, and this SDK knows version "
+            f"{REPLAY_RULES}. Use an image with the SDK that the run began with.",
+        )
+    try:
+        chosen = definition.entrypoint(entrypoint)
+    except AppNotFoundError as error:
+        return stalled("EntrypointNotFound", f"{error}. Correct spec.entrypoint")
+    try:
+        given = decode(chosen.input_type, input_json)
+        check_size(input_json, info.max_payload_bytes, contract=chosen.input_type.__name__)
+    except ContractValidationError as error:
+        return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")
+    return _Life(app_class, chosen, engine, info).run(given)
+
+
+class _Life:
+    """One life of a route, from its first step to its end or the engine's."""
+
+    def __init__(self, app_class: type, entrypoint: EntrypointDefinition, engine: Engine, info: RunInfo) -> None:
+        self._app_class = app_class
+        self._entrypoint = entrypoint
+        self._engine = engine
+        self._info = info
+        self._route = Route(entrypoint.name, engine.history_length())
+        self._runtime = RouteRuntime(self._route, info)
+        self._loop = self._runtime.loop
+        self._arrived: deque[Completion] = deque()
+        self._plan: RouteTask[Output] | None = None
+        self._deadlock: RouteDeadlockError | None = None
+        self._ended = ""
+
+    def run(self, given: Input) -> RouteResult:
+        context = contextvars.copy_context()
+        context.run(current.enter, self._runtime)
+        context.run(identity.lineage.set, identity.ROOT)
+        with guarding(self._app_class):
+            main = self._loop.create_task(self._main(given), name="route", context=context)
+            try:
+                return self._drive(main)
+            except Unexpected as disagreement:
+                return self._diverged(disagreement)
+            except RouteDeadlockError as error:
+                return RouteResult("Failed", error=error_fields(error))
+            except RouteInterrupt as interrupt:
+                return stalled("NonDeterministicRun", str(interrupt))
+            finally:
+                self._end()
+
+    # The two rules at work: idle, then one delivery
+
+    def _drive(self, main: RouteTask[RouteResult]) -> RouteResult:
+        while True:
+            with self._loop.running():
+                self._turn()
+                # While the past is at hand there is nothing to do for the engine.
+                while self._arrived and self._route.replaying and not main.done():
+                    self._deliver(self._arrived.popleft())
+                    self._turn()
+            if main.done():
+                result = main.result()
+                self._ended = _in_words(result)
+                self._check_rest_of_past()
+                return result
+            completion = self._next()
+            if completion is not None:
+                self._deliver(completion)
+
+    def _turn(self) -> None:
+        self._loop.quiet = self._route.replaying
+        while True:
+            try:
+                self._loop.turn()
+            except SystemExit:
+                continue  # It ended the asyncio Task that raised it, as any exception does.
+            break
+        if self._loop.interrupt is not None:
+            raise self._loop.interrupt
+
+    def _next(self) -> Completion | None:
+        calls = self._route.take_calls()
+        if calls:
+            self._engine.schedule(calls)
+        if not self._arrived:
+            if not self._route.replaying and not self._route.waiting:
+                self._break_deadlock()
+                return None
+            self._arrived.extend(self._engine.receive())
+        return self._arrived.popleft()
+
+    def _deliver(self, completion: Completion) -> None:
+        self._loop.advance(completion.at - self._info.started_at)
+        if completion.key == CANCEL_KEY:
+            self._route.skip()
+            if self._plan is not None and not self._plan.done():
+                self._plan.cancel("the run was cancelled")
+            return
+        self._route.deliver(completion)
+
+    def _check_rest_of_past(self) -> None:
+        """The route is through: what the ledger still holds must at least be of calls that it has made."""
+        while self._route.replaying:
+            if not self._arrived:
+                self._arrived.extend(self._engine.receive())
+            completion = self._arrived.popleft()
+            if completion.key == CANCEL_KEY:
+                self._route.skip()
+                continue
+            self._route.consume_unseen(completion)
+
+    def _break_deadlock(self) -> None:
+        if self._deadlock is not None or self._plan is None or self._plan.done():
+            raise self._deadlock or _deadlock(self._loop.unfinished_tasks())
+        self._deadlock = _deadlock(self._loop.unfinished_tasks())
+        self._plan.cancel()
+
+    # What the route does, inside its loop
+
+    async def _main(self, given: Input) -> RouteResult:
+        try:
+            app = self._app_class()
+        except Exception as error:  # noqa: BLE001 - the user's __init__
+            return RouteResult("Failed", error=error_fields(error))
+        plan = cast("Coroutine[Any, Any, Output]", self._entrypoint.function(app, given))
+        self._plan = self._loop.create_task(plan, name=self._entrypoint.name)
+        await asyncio.wait([self._plan])
+        result = self._result_of(self._plan)
+        if result.outcome == "Continued":
+            return result
+        return await self._complete(app, result)
+
+    def _result_of(self, plan: asyncio.Task[Output]) -> RouteResult:
+        if plan.cancelled():
+            if self._deadlock is not None:
+                return RouteResult("Failed", error=error_fields(self._deadlock))
+            return RouteResult("Cancelled")
+        error = plan.exception()
+        if error is None:
+            return self._output(plan.result())
+        wish = _wish_to_continue(error)
+        if wish is not None:
+            return self._continued(wish)
+        if isinstance(error, RouteInterrupt):
+            raise error
+        return RouteResult("Failed", error=_failure(error))
+
+    def _output(self, returned: Output) -> RouteResult:
+        self._runtime.refuse_unawaited()
+        contract = self._entrypoint.output_type
+        try:
+            output = encode(returned, contract)
+            check_size(output, self._info.max_payload_bytes, contract=contract.__name__)
+        except ContractValidationError as error:
+            return RouteResult("Failed", error=error_fields(error))
+        return RouteResult("Succeeded", output=output)
+
+    def _continued(self, wish: ContinueWith) -> RouteResult:
+        definition: AppDefinition = self._app_class.definition  # type: ignore[attr-defined]
+        try:
+            target = definition.entrypoint(wish.entrypoint or self._entrypoint.name)
+            payload = encode(wish.input, target.input_type)
+            check_size(payload, self._info.max_payload_bytes, contract=target.input_type.__name__)
+        except (AppNotFoundError, ContractValidationError) as error:
+            return RouteResult("Failed", error=error_fields(error))
+        return RouteResult("Continued", input=payload, entrypoint=target.name)
+
+    async def _complete(self, app: object, result: RouteResult) -> RouteResult:
+        hook = self._loop.create_task(cast("_App", app).on_complete(), name="on_complete")
+        await asyncio.wait([hook])
+        error = asyncio.CancelledError() if hook.cancelled() else hook.exception()
+        if isinstance(error, RouteInterrupt):
+            raise error
+        if error is None or result.error is not None:
+            return result
+        return RouteResult("Failed", error=error_fields(error))
+
+    # The end of this life
+
+    def _diverged(self, disagreement: Unexpected) -> RouteResult:
+        completion = disagreement.completion
+        found = Disagreement(
+            position=self._route.consumed,
+            task=completion.task,
+            key=completion.key,
+            recorded=self._engine.recorded(completion.key),
+            outstanding=self._route.outstanding(),
+            ended=self._ended,
+        )
+        return stalled("NonDeterministicRun", divergence_message(found))
+
+    def _end(self) -> None:
+        """Close what is left of the route, its clean-up code included; nothing it calls is made any more."""
+        self._runtime.close()
+        for _ in range(_CLEANUP_ROUNDS):
+            left = self._loop.unfinished_tasks()
+            generators = self._loop.open_generators()
+            if not left and not generators:
+                break
+            for task in left:
+                task.cancel()
+            self._turn_quietly()
+        for task in self._loop.unfinished_tasks():
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - it was told to end often enough
+        self._loop.close()
+
+    def _turn_quietly(self) -> None:
+        self._loop.quiet = True
+        self._loop.interrupt = None
+        try:
+            with self._loop.running():
+                self._loop.turn()
+        except (RouteInterrupt, SystemExit):
+            pass
+
+
+def _failure(error: BaseException) -> ErrorFields:
+    """What is kept of a route's exception. A group of one, as a TaskGroup raises it, is told by what is in it."""
+    fields = error_fields(error)
+    inner = error
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    if inner is not error:
+        said = error_fields(inner)
+        fields["type"], fields["message"] = said["type"], said["message"]
+    return fields
+
+
+def _wish_to_continue(error: BaseException) -> ContinueWith | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next((wish for member in error.exceptions if (wish := _wish_to_continue(member)) is not None), None)
+    return error if isinstance(error, ContinueWith) else None
+
+
+def _in_words(result: RouteResult) -> str:
+    if result.error is None:
+        return result.outcome.lower()
+    return f"{result.outcome.lower()}, {result.error['type']}: {result.error['message']}"
+
+
+def _deadlock(waiting: list[RouteTask[Any]]) -> RouteDeadlockError:
+    lines = [line for task in waiting if (line := waiting_line(task.get_coro())) is not None]
+    where = ", ".join(dict.fromkeys(lines)) or "its end"
+    return RouteDeadlockError(
+        f"The route waits at {where}, but no task and no timer is outstanding that could wake it: what it awaits is "
+        f"never set, put or released"
+    )

@@ -1,0 +1,145 @@
+"""What a task's body may ask and tell while it runs: `self.task_context`.
+
+`execution.attempt` makes one per attempt; user code holds it. Everything here is a synchronous, thread-safe call that
+costs no request: what is told goes to a sink of the engine's, which decides when to write it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+
+from application_sdk.contracts.base import HeartbeatDetails
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.execution.heartbeat import Watchdog
+from application_sdk.execution.threads import call_in_thread
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import Policy, ProgressFields
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Details = TypeVar("Details", bound=HeartbeatDetails)
+
+_log = logging.getLogger("apprun.task")
+
+
+class AttemptInfo(NamedTuple):
+    """What an attempt is told of itself by its engine."""
+
+    run_id: str
+    correlation_id: str
+    task: str
+    attempt: int
+    """From 1; grows with every pod or process that is started for the call."""
+    idempotency_key: str
+    """The same in all attempts of a call and different in all others."""
+    policy: Policy
+    max_output_bytes: int
+    heartbeat: JSONObject | None = None
+    """Details that an earlier attempt left."""
+
+
+class Signs(Protocol):
+    """Takes what a body tells of its work; the latest counts. Must not block, may be called from any thread."""
+
+    def heartbeat(self, details: JSONObject) -> None: ...
+
+    def progress(self, progress: ProgressFields) -> None: ...
+
+
+class NoSigns:
+    """Drops what it is told."""
+
+    def heartbeat(self, details: JSONObject) -> None:
+        pass
+
+    def progress(self, progress: ProgressFields) -> None:
+        pass
+
+
+class TaskContext:
+    """One attempt, seen from inside."""
+
+    def __init__(self, info: AttemptInfo, signs: Signs, watchdog: Watchdog) -> None:
+        self._info = info
+        self._signs = signs
+        self._watchdog = watchdog
+        self._details = info.heartbeat
+        self._cancelled = threading.Event()
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return self._info.run_id
+
+    @property
+    def task_name(self) -> str:
+        return self._info.task
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1. Those that the cluster ended count too."""
+        return self._info.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in all attempts of this call and in no other call: for systems that drop repeated requests."""
+        return self._info.idempotency_key
+
+    def heartbeat(self, *details: HeartbeatDetails) -> None:
+        """Give a sign of life, with details for the next attempt if there are any. The latest details are kept.
+
+        Call it as often as you like. Raises ContractValidationError for details that can't be stored.
+        """
+        self._watchdog.beat()
+        if details:
+            payload = encode(details[-1])
+            self._details = payload
+            self._signs.heartbeat(payload)
+
+    def get_heartbeat_details(self, contract: type[Details]) -> Details | None:
+        """The latest details of this attempt or, until it has given any, of an earlier one. None if there are none.
+
+        Also None, with a warning in the log, if another version of the app left what `contract` doesn't understand.
+        """
+        if self._details is None:
+            return None
+        try:
+            return decode(contract, self._details)
+        except ContractValidationError as error:
+            _log.warning("the heartbeat details of an earlier attempt are ignored: %s", error)
+            return None
+
+    def progress(self, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
+        """Say how far the work is, for people who look on. A sign of life too."""
+        self._watchdog.beat()
+        fields = ProgressFields()
+        if done is not None:
+            fields["done"] = done
+        if total is not None:
+            fields["total"] = total
+        if message is not None:
+            fields["message"] = message
+        self._signs.progress(fields)
+
+    async def run_in_thread(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking function without holding up the event loop. Cancelling doesn't stop it: see `is_cancelled`."""
+        return await call_in_thread(function, *args, **kwargs)
+
+    def is_cancelled(self) -> bool:
+        """Whether this attempt should come to an end: its pod is being stopped, or its time is up.
+
+        Async code gets a CancelledError by itself; loops in threads have to ask.
+        """
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Make `is_cancelled` true. For engines."""
+        self._cancelled.set()
+
+    def beat(self) -> None:
+        """A sign of life without details. For engines."""
+        self._watchdog.beat()

@@ -1,0 +1,237 @@
+"""Random routes as data: an app that interprets a small program, and the strategy that writes them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from hypothesis import strategies as st
+
+from application_sdk.app import App, NonRetryableError, TaskFailedError, task
+from application_sdk.contracts import Input, Output
+
+Program: TypeAlias = "list[int | float | str | Program]"
+
+
+class ProgramInput(Input):
+    program: str
+
+
+class ProgramOutput(Output):
+    trace: str
+
+
+class Work(Input):
+    value: int
+
+
+class Done(Output):
+    value: int
+
+
+class Interpreter(App):
+    """Executes a program. What every statement saw goes into the trace, in the order in which it was seen."""
+
+    @task(retry_max_attempts=3)
+    async def work(self, input: Work) -> Done:
+        if input.value % 7 == 3:
+            raise NonRetryableError(f"never {input.value}")
+        if input.value % 5 == 2 and self.task_context.attempt == 1:
+            raise ValueError(f"not yet {input.value}")
+        return Done(value=input.value * 3 + 1)
+
+    @task(retry_max_attempts=2)
+    async def other(self, input: Work) -> Done:
+        return Done(value=-input.value)
+
+    async def run(self, input: ProgramInput) -> ProgramOutput:
+        trace: list[str] = []
+        await Interpretation(self, trace).run(json.loads(input.program))
+        trace.append(f"{self.now().isoformat()} {self.random().random():.6f} {self.uuid()}")
+        return ProgramOutput(trace="\n".join(trace))
+
+
+class Interpretation:
+    def __init__(self, app: Interpreter, trace: list[str]) -> None:
+        self.app = app
+        self.trace = trace
+        self.keys = 0
+        self.kinds: dict[str, Callable[..., Awaitable[int]]] = {
+            "work": self.work,
+            "other": self.other,
+            "keyed": self.keyed,
+            "sleep": self.sleep,
+            "seq": self.seq,
+            "chain": self.chain,
+            "gather": self.gather,
+            "group": self.group,
+            "race": self.race,
+            "completed": self.completed,
+            "timeout": self.timeout,
+            "shield": self.shield,
+            "catch": self.catch,
+            "queue": self.queue,
+            "semaphore": self.semaphore,
+            "background": self.background,
+            "condition": self.condition,
+        }
+
+    async def run(self, program: Program) -> int:
+        kind, *arguments = program
+        result = await self.kinds[str(kind)](*arguments)
+        self.trace.append(f"{kind} {result} at {asyncio.get_running_loop().time():.3f}")
+        return result
+
+    async def work(self, value: int) -> int:
+        try:
+            return (await self.app.work(Work(value=value))).value
+        except TaskFailedError as error:
+            return -1000 - error.attempts
+
+    async def other(self, value: int) -> int:
+        return (await self.app.other.options(timeout_seconds=5)(Work(value=value))).value
+
+    async def keyed(self, value: int) -> int:
+        self.keys += 1
+        return (await self.app.other.keyed(f"key-{self.keys}")(Work(value=value))).value
+
+    async def sleep(self, seconds: float) -> int:
+        await asyncio.sleep(seconds)
+        return 0
+
+    async def seq(self, *steps: Program) -> int:
+        return sum([await self.run(step) for step in steps])
+
+    async def chain(self, value: int, length: int) -> int:
+        for _ in range(length):
+            value = abs((await self.app.other(Work(value=value))).value) % 4
+        return value
+
+    async def gather(self, *branches: Program) -> int:
+        results = await asyncio.gather(*(self.run(branch) for branch in branches))
+        return sum((index + 1) * result for index, result in enumerate(results))
+
+    async def group(self, *branches: Program) -> int:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.run(branch)) for branch in branches]
+        return sum((index + 1) * task.result() for index, task in enumerate(tasks))
+
+    async def race(self, *branches: Program) -> int:
+        tasks = {asyncio.create_task(self.run(branch)) for branch in branches}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for loser in pending:
+            loser.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        winner = next(iter(done)).result()
+        # The winner decides what comes next: this is where a wrong order acts twice.
+        return winner + (await self.app.other(Work(value=abs(winner) % 11))).value
+
+    async def completed(self, *branches: Program) -> int:
+        total = 0
+        for position, next_done in enumerate(asyncio.as_completed([self.run(branch) for branch in branches])):
+            total += (position + 1) * await next_done
+        return total
+
+    async def timeout(self, seconds: float, body: Program) -> int:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.run(body)
+        except TimeoutError:
+            return -7
+
+    async def shield(self, seconds: float, body: Program) -> int:
+        inner = asyncio.create_task(self.run(body))
+        try:
+            return await asyncio.wait_for(asyncio.shield(inner), seconds)
+        except TimeoutError:
+            return await inner - 1
+
+    async def catch(self, value: int) -> int:
+        try:
+            await asyncio.gather(self.app.work(Work(value=value)), self.app.work(Work(value=3)))
+        except TaskFailedError as error:
+            return error.attempts
+        return 0
+
+    async def queue(self, *branches: Program) -> int:
+        queue: asyncio.Queue[int] = asyncio.Queue(1)
+
+        async def produce(branch: Program) -> None:
+            await queue.put(await self.run(branch))
+
+        producers = [asyncio.create_task(produce(branch)) for branch in branches]
+        total = 0
+        for position in range(len(branches)):
+            total += (position + 1) * await queue.get()
+        await asyncio.gather(*producers)
+        return total
+
+    async def semaphore(self, limit: int, *branches: Program) -> int:
+        semaphore = asyncio.Semaphore(limit)
+
+        async def bounded(branch: Program) -> int:
+            async with semaphore:
+                return await self.run(branch)
+
+        return sum(await asyncio.gather(*(bounded(branch) for branch in branches)))
+
+    async def background(self, aside: Program, body: Program) -> int:
+        task = asyncio.create_task(self.run(aside))
+        result = await self.run(body)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        return result
+
+    async def condition(self, *branches: Program) -> int:
+        done: list[int] = []
+
+        async def add(branch: Program) -> None:
+            done.append(await self.run(branch))
+
+        tasks = [asyncio.create_task(add(branch)) for branch in branches]
+        from application_sdk.app import wait_condition
+
+        await wait_condition(lambda: bool(done))
+        first = done[0]
+        await asyncio.gather(*tasks)
+        return first
+
+
+values = st.integers(0, 12)
+seconds = st.sampled_from([0.5, 1.0, 2.5, 6.0])
+
+
+def _kind(name: str, *parts: st.SearchStrategy[object]) -> st.SearchStrategy[Program]:
+    return st.tuples(*parts).map(lambda drawn: [name, *drawn])  # type: ignore[list-item]
+
+
+def _branches(name: str, inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
+    return st.lists(inner, min_size=2, max_size=4).map(lambda drawn: [name, *drawn])
+
+
+leaves: st.SearchStrategy[Program] = st.one_of(
+    _kind("work", values),
+    _kind("other", values),
+    _kind("keyed", values),
+    _kind("sleep", seconds),
+    _kind("chain", values, st.integers(1, 3)),
+    _kind("catch", values),
+)
+
+
+def _compound(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
+    return st.one_of(
+        *(_branches(name, inner) for name in ("seq", "gather", "group", "race", "completed", "queue", "condition")),
+        _kind("timeout", seconds, inner),
+        _kind("shield", seconds, inner),
+        st.tuples(st.integers(1, 2), st.lists(inner, min_size=2, max_size=4)).map(
+            lambda drawn: ["semaphore", drawn[0], *drawn[1]]
+        ),
+        _kind("background", inner, inner),
+    )
+
+
+programs: st.SearchStrategy[Program] = st.recursive(leaves, _compound, max_leaves=12)

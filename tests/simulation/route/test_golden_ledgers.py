@@ -1,0 +1,28 @@
+"""Ledgers that were recorded under each version of the replay rules must replay for ever.
+
+One that fails here means that runs on clusters would stall after an upgrade: the rules need a new version, and the old
+one has to stay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.simulation.route.programs import Interpreter
+
+from application_sdk.testing import replay
+from application_sdk.wire.fields import REPLAY_RULES
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+
+
+@pytest.mark.parametrize("ledger", GOLDEN, ids=lambda path: path.stem)
+def test_a_recorded_run_still_replays(ledger: Path) -> None:
+    replayed = replay(Interpreter, ledger)
+    assert replayed.result is not None
+    assert replayed.result.outcome == "Succeeded"
+
+
+def test_the_current_rules_have_a_golden_ledger() -> None:
+    assert f"rules-{REPLAY_RULES}" in [path.stem for path in GOLDEN]
