@@ -1,0 +1,120 @@
+"""From a call of the route to its AppTask, which is created once however often it is tried.
+
+`driver` calls it, from several threads. The object's name carries the call's key, so a second create meets the first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from application_sdk.engines.kubernetes.backoff import Backoff
+from application_sdk.engines.kubernetes.errors import AlreadyExists, NotFound
+from application_sdk.engines.kubernetes.patience import patiently
+from application_sdk.wire import names
+from application_sdk.wire.fields import TaskSpec
+
+if TYPE_CHECKING:
+    from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.execution.engine import ScheduledCall
+    from application_sdk.wire.digest import JSONObject
+
+_log = logging.getLogger("apprun.driver")
+
+
+class ForeignTask(Exception):
+    """Something else has the name that a call's AppTask needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The AppRun that a driver speaks for."""
+
+    run: str
+    uid: str
+
+
+def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
+    """The object that stands for a call."""
+    spec = TaskSpec(
+        run=owner.run,
+        role=call.role,
+        key=call.key,
+        task=call.task,
+        entrypoint=call.entrypoint,
+        sequence=call.sequence,
+        input=call.input,
+        identity=call.identity,
+        policy=call.policy,
+        pod=call.pod,
+        line=call.line,
+    )
+    if call.seconds is not None:
+        spec["seconds"] = call.seconds
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.APP_TASK_KIND,
+        "metadata": {
+            "name": names.task_name(owner.run, call.key),
+            "labels": {
+                names.MANAGED_BY_LABEL: names.MANAGED_BY,
+                names.RUN_LABEL: owner.run,
+                names.ROLE_LABEL: call.role,
+                names.KEY_LABEL: call.key,
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": names.APP_RUN_KIND,
+                    "name": owner.run,
+                    "uid": owner.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": cast("JSONObject", spec),
+    }
+
+
+def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> None:
+    """Have the call's AppTask exist. Returns when it does, however long the API server is away.
+
+    Raises ForeignTask, Refused when this driver no longer speaks for the run, NotFound when the namespace is gone,
+    Invalid when the API server can't take the object.
+    """
+    body = app_task(call, owner)
+    backoff = Backoff()
+    while True:
+        try:
+            patiently(lambda: api.create(names.APP_TASKS, body), f"creating the AppTask of {call.task}", pause)
+            return
+        except AlreadyExists:
+            if _adopted(api, call, owner, pause):
+                return
+            pause(backoff.delay())
+
+
+def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> bool:
+    """Whether the object that is there is this very call. False when it is about to go: then try again."""
+    name = names.task_name(owner.run, call.key)
+    try:
+        there = patiently(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
+    except NotFound:
+        return False
+    metadata = cast("Mapping[str, object]", there.get("metadata") or {})
+    references = cast("list[Mapping[str, object]]", metadata.get("ownerReferences") or [])
+    spec = cast("TaskSpec", there.get("spec") or {})
+    owners = [reference.get("uid") for reference in references]
+    if owner.uid in owners and spec.get("key") == call.key:
+        return True
+    if "deletionTimestamp" in metadata or (owners and owner.uid not in owners):
+        # Left by an earlier run of the same name, so the garbage collector takes it.
+        _log.info("waiting for an earlier run's AppTask %s to go", name)
+        return False
+    raise ForeignTask(
+        f"AppTask {name} exists and is another call: task {spec.get('task')!r} with key {spec.get('key')!r}, owned by "
+        f"{owners or 'nobody'}. The call of {call.task!r} at {call.line} needs that name. Delete the object"
+    )

@@ -1,0 +1,188 @@
+"""The engine of a driver pod: task calls are AppTasks, completions come out of the ledger in the AppRun's status.
+
+`driverpod` opens it, `execution.run` uses it through the port. All requests are made in threads of its own, so the
+route's thread only ever waits; whatever ends the driver's right to speak is raised by `receive`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
+
+from application_sdk.engines.kubernetes.calls import Owner, create
+from application_sdk.engines.kubernetes.errors import Gone, NotFound
+from application_sdk.engines.kubernetes.follow import RunGone, follow
+from application_sdk.engines.kubernetes.ledger import Ledger, LedgerUnreadable, completion, fired, recorded_call
+from application_sdk.engines.kubernetes.patience import patiently
+from application_sdk.execution.engine import CANCEL_KEY
+from application_sdk.wire import names
+from application_sdk.wire.fields import TaskSpec
+
+if TYPE_CHECKING:
+    from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
+    from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.fields import Checkpoint
+
+_log = logging.getLogger("apprun.driver")
+
+LIST_LIMIT: Final = 500
+IN_FLIGHT: Final = 8
+"""Requests of one kind at a time: enough to hide the network, few enough not to crowd out other drivers."""
+
+
+class KubernetesEngine:
+    """Implements `execution.engine.Engine` for one run. Make it with `KubernetesEngine.open`."""
+
+    def __init__(self, api: Api, owner: Owner, app_run: JSONObject, pause: Callable[[float], None]) -> None:
+        self._api = api
+        self._owner = owner
+        self._pause = pause
+        self._app_run = app_run
+        self._ledger = Ledger(owner.run)
+        self._history_length = 0
+        self._delivered = 0
+        self._earlier: dict[str, JSONObject] = {}
+        """AppTasks of earlier lives, by key."""
+        self._timers: set[str] = set()
+        self._failure: BaseException | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._writers = ThreadPoolExecutor(IN_FLIGHT, "create")
+        self._readers = ThreadPoolExecutor(IN_FLIGHT, "read")
+
+    @classmethod
+    def open(cls, api: Api, owner: Owner, pause: Callable[[float], None]) -> KubernetesEngine:
+        """Read the run's past, and begin to follow it. Waits for the API server as long as it takes.
+
+        Raises RunGone and LedgerUnreadable.
+        """
+        app_run = patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
+        engine = cls(api, owner, app_run, pause)
+        engine._absorb(app_run)
+        engine._history_length = len(engine._ledger)
+        for app_task in _list_tasks(api, owner.run, pause):
+            engine._remember(app_task)
+        threading.Thread(target=engine._follow, name="follow", daemon=True).start()
+        return engine
+
+    @property
+    def started_at(self) -> str:
+        """When the run was created, RFC 3339: the same for every life of the route."""
+        return cast("Mapping[str, str]", self._app_run["metadata"])["creationTimestamp"]
+
+    def close(self) -> None:
+        """Start nothing more, wait for the requests under way, and follow the run no longer than to its next event."""
+        self._closed = True
+        self._writers.shutdown(wait=True, cancel_futures=True)
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def history_length(self) -> int:
+        return self._history_length
+
+    def schedule(self, calls: Sequence[ScheduledCall]) -> None:
+        for call in calls:
+            if call.role == "timer":
+                self._timers.add(call.key)
+            if call.key not in self._earlier:
+                self._writers.submit(self._create, call)
+
+    def receive(self) -> Sequence[Completion]:
+        """Raises Refused, NotFound, RunGone when this driver has nothing more to say; LedgerUnreadable, ForeignTask and
+        Invalid when the run can't go on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or len(self._ledger) > self._delivered)
+            if self._failure is not None:
+                raise self._failure
+            news = self._ledger.since(self._delivered)
+            self._delivered += len(news)
+        return list(self._readers.map(self._completion, news))
+
+    def recorded(self, key: str) -> RecordedCall | None:
+        app_task = self._earlier.get(key)
+        return None if app_task is None else recorded_call(app_task)
+
+    def _create(self, call: ScheduledCall) -> None:
+        try:
+            create(self._api, call, self._owner, self._pause)
+        except BaseException as error:  # noqa: BLE001 - the route's thread raises it
+            self._fail(error)
+
+    def _completion(self, checkpoint: Checkpoint) -> Completion:
+        key = checkpoint["key"]
+        if key in self._timers or key == CANCEL_KEY:
+            return fired(checkpoint)
+        app_task = self._earlier.get(key)
+        if app_task is None or checkpoint["sequence"] >= self._history_length:
+            name = names.task_name(self._owner.run, key)
+            try:
+                app_task = patiently(lambda: self._api.get(names.APP_TASKS, name), f"reading {name}", self._pause)
+            except NotFound as error:
+                raise LedgerUnreadable(
+                    f"AppTask {name} is gone, and with it the result of checkpoint {checkpoint['sequence']} "
+                    f"({checkpoint['task']}). Start a new run"
+                ) from error
+        return completion(checkpoint, app_task)
+
+    def _remember(self, app_task: JSONObject) -> None:
+        spec = cast("TaskSpec", app_task["spec"])
+        if spec["role"] == "driver":
+            return
+        self._earlier[spec["key"]] = app_task
+        if spec["role"] == "timer":
+            self._timers.add(spec["key"])
+
+    def _follow(self) -> None:
+        try:
+            follow(self._api, self._app_run, self._absorb, lambda: self._closed, self._pause)
+        except BaseException as error:  # noqa: BLE001 - the route's thread raises it
+            self._fail(error)
+
+    def _absorb(self, app_run: JSONObject) -> None:
+        for name in self._ledger.missing_pages(app_run):
+            read_page = partial(self._api.get, names.APP_LEDGERS, name)
+            try:
+                page = patiently(read_page, f"reading AppLedger {name}", self._pause)
+            except NotFound as error:
+                raise LedgerUnreadable(f"AppLedger {name} is gone, and with it the past. Start a new run") from error
+            with self._changed:
+                self._ledger.absorb_page(page)
+        with self._changed:
+            self._ledger.absorb(app_run)
+            self._changed.notify_all()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+
+
+def _read_run(api: Api, owner: Owner) -> JSONObject:
+    try:
+        app_run = api.get(names.APP_RUNS, owner.run)
+    except NotFound as error:
+        raise RunGone(f"AppRun {owner.run} was deleted") from error
+    if cast("Mapping[str, str]", app_run["metadata"])["uid"] != owner.uid:
+        raise RunGone(f"AppRun {owner.run} was deleted and made anew")
+    return app_run
+
+
+def _list_tasks(api: Api, run: str, pause: Callable[[float], None]) -> list[JSONObject]:
+    selector = f"{names.RUN_LABEL}={run}"
+    found: list[JSONObject] = []
+    token = ""
+    while True:
+        read_page = partial(api.list_page, names.APP_TASKS, selector, LIST_LIMIT, token)
+        try:
+            page = patiently(read_page, "listing AppTasks", pause)
+        except Gone:
+            found, token = [], ""
+            continue
+        found += cast("list[JSONObject]", page["items"])
+        token = cast("Mapping[str, str]", page["metadata"]).get("continue", "")
+        if not token:
+            return found

@@ -1,0 +1,87 @@
+"""A driver pod: load the app, execute its route on the engine, report how it ended. `pod` calls it.
+
+All that a driver knows is in the ledger, so a SIGTERM ends it at once: there is nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.engines.kubernetes.calls import ForeignTask, Owner
+from application_sdk.engines.kubernetes.driver import KubernetesEngine
+from application_sdk.engines.kubernetes.errors import ApiError, Refused
+from application_sdk.engines.kubernetes.follow import RunGone
+from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
+from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
+from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.execution.definition import RunInfo
+from application_sdk.execution.ending import RouteResult, stalled
+from application_sdk.execution.run import run_route
+from application_sdk.wire.fields import MAX_POD_PAYLOAD_BYTES, ErrorFields
+from application_sdk.wire.pod import EXIT_FENCED
+
+if TYPE_CHECKING:
+    from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.wire.fields import Call
+
+_log = logging.getLogger("apprun.driver")
+
+
+def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
+    """Execute the run's route to its end and report it. Returns the pod's exit code."""
+    try:
+        result = _execute(call, api)
+    except (RunGone, Refused) as error:
+        _log.error("this driver has nothing more to say: %s", error)
+        return EXIT_FENCED
+    if result.outcome == "Succeeded" and result.output is not None:
+        report = success_report(result.output, started_at, node)
+    else:
+        error_found = _error(result)
+        _log.error("the route ended: %s: %s\n%s", error_found["type"], error_found["message"],
+                   error_found.get("traceback", ""))  # fmt: skip
+        report = failure_report(error_found, call["attempt"], started_at, node)
+    return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
+
+
+def _execute(call: Call, api: Api) -> RouteResult:
+    try:
+        app_class = load_app(call["entry"])
+    except AppLoadError as error:
+        return stalled("LoadFailed", str(error), error.traceback)
+    settle()
+    try:
+        engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"]), time.sleep)
+        info = RunInfo(
+            run_id=call["run"],
+            uid=call["runUid"],
+            started_at=seconds(engine.started_at),
+            correlation_id=call["correlationId"],
+            max_payload_bytes=MAX_POD_PAYLOAD_BYTES,
+            replay_rules=call.get("replayRules"),
+        )
+        return run_route(app_class, call.get("entrypoint"), call["input"], engine, info)
+    except LedgerUnreadable as error:
+        return stalled("LedgerUnreadable", str(error))
+    except ForeignTask as error:
+        return RouteResult("Failed", error=ErrorFields(type="NameTaken", message=str(error), retryable=False))
+    except Refused:
+        raise
+    except ApiError as error:
+        message = f"the API server refused what the route needs: {error}"
+        return RouteResult("Failed", error=ErrorFields(type=type(error).__name__, message=message, retryable=False))
+
+
+def _error(result: RouteResult) -> ErrorFields:
+    if result.error is not None:
+        return result.error
+    if result.outcome == "Continued":
+        return ErrorFields(
+            type="ContinueWithNotSupported",
+            message="continue_with() isn't available on Kubernetes yet: start the next AppRun from outside",
+            retryable=False,
+        )
+    return ErrorFields(type="Cancelled", message="the route ended by cancellation", retryable=False)

@@ -1,0 +1,138 @@
+"""The ledger as a driver reads it: checkpoints out of AppRun and AppLedger objects, payloads out of AppTasks.
+
+Pure; `driver` fetches. What doesn't fit together is a LedgerUnreadable: no run may go on with a past it can't trust.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from application_sdk.execution.engine import Completion, RecordedCall
+from application_sdk.wire import names
+from application_sdk.wire.digest import digest
+from application_sdk.wire.fields import PAGE_SIZE, Checkpoint, Identity, TaskSpec, TaskStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from application_sdk.wire.digest import JSONObject
+
+
+class LedgerUnreadable(Exception):
+    """The past of the run can't be read or doesn't agree with itself. Somebody altered or deleted objects of it."""
+
+
+class Ledger:
+    """The checkpoints of one run as far as they are known, in commit order, without gaps."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._checkpoints: list[Checkpoint] = []
+
+    def __len__(self) -> int:
+        return len(self._checkpoints)
+
+    def since(self, position: int) -> Sequence[Checkpoint]:
+        """The checkpoints from that position on."""
+        return self._checkpoints[position:]
+
+    def missing_pages(self, app_run: JSONObject) -> list[str]:
+        """Names of the pages that are needed before this state of the run can be absorbed."""
+        paged = _pages(app_run) * PAGE_SIZE
+        if len(self) >= paged:
+            return []
+        return [names.page_name(self._run, number) for number in range(len(self) // PAGE_SIZE, _pages(app_run))]
+
+    def absorb_page(self, page: JSONObject) -> None:
+        """Take a page, in the order of `missing_pages`. Raises LedgerUnreadable."""
+        spec = cast("Mapping[str, object]", page.get("spec") or {})
+        checkpoints = cast("list[Checkpoint]", spec.get("checkpoints") or [])
+        if len(checkpoints) != PAGE_SIZE:
+            raise LedgerUnreadable(
+                f"AppLedger {_name(page)} holds {len(checkpoints)} checkpoints instead of {PAGE_SIZE}"
+            )
+        self._append(checkpoints, f"AppLedger {_name(page)}")
+
+    def absorb(self, app_run: JSONObject) -> None:
+        """Take the newest checkpoints from a state of the run whose pages are known; an older state changes nothing.
+
+        Raises LedgerUnreadable.
+        """
+        status = cast("Mapping[str, object]", app_run.get("status") or {})
+        self._append(cast("list[Checkpoint]", status.get("checkpoints") or []), f"AppRun {self._run}")
+
+    def _append(self, checkpoints: Sequence[Checkpoint], where: str) -> None:
+        for checkpoint in checkpoints:
+            if checkpoint["sequence"] < len(self):
+                continue
+            if checkpoint["sequence"] > len(self):
+                raise LedgerUnreadable(
+                    f"{where} goes on with checkpoint {checkpoint['sequence']}, but number {len(self)} is nowhere"
+                )
+            self._checkpoints.append(checkpoint)
+
+
+def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
+    """A checkpoint with its payload, which has to be what was committed. Raises LedgerUnreadable."""
+    status = cast("TaskStatus", app_task.get("status") or {})
+    failed = checkpoint["outcome"] != "Succeeded"
+    output, error = status.get("output"), status.get("error")
+    if failed and error is None:
+        raise LedgerUnreadable(f"AppTask {_name(app_task)} was committed as {checkpoint['outcome']} but has no error")
+    found = digest(cast("JSONObject", error)) if failed else digest(output)
+    if found != checkpoint["digest"]:
+        raise LedgerUnreadable(
+            f"AppTask {_name(app_task)} isn't what checkpoint {checkpoint['sequence']} ({checkpoint['task']}) "
+            f"committed: the digest of its {'error' if failed else 'output'} is {found}, the ledger has "
+            f"{checkpoint['digest']}. Restore the object, or start a new run"
+        )
+    return Completion(
+        key=checkpoint["key"],
+        task=checkpoint["task"],
+        outcome=checkpoint["outcome"],
+        at=seconds(checkpoint["at"]),
+        attempts=checkpoint["attempts"],
+        output=None if failed else output,
+        error=error if failed else None,
+    )
+
+
+def fired(checkpoint: Checkpoint) -> Completion:
+    """The completion of a timer, or a cancellation of the run: neither has a payload."""
+    return Completion(
+        key=checkpoint["key"],
+        task=checkpoint["task"],
+        outcome=checkpoint["outcome"],
+        at=seconds(checkpoint["at"]),
+        attempts=checkpoint["attempts"],
+    )
+
+
+def recorded_call(app_task: JSONObject) -> RecordedCall:
+    """The call that an earlier life of the route wrote down in this AppTask."""
+    spec = cast("TaskSpec", app_task["spec"])
+    return RecordedCall(
+        key=spec["key"],
+        task=spec["task"],
+        entrypoint=spec.get("entrypoint", ""),
+        input=spec.get("input", {}),
+        identity=spec.get("identity", Identity(inputDigest="", lineage="", occurrence=0)),
+        line=spec.get("line", ""),
+    )
+
+
+def seconds(timestamp: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _pages(app_run: JSONObject) -> int:
+    status = cast("Mapping[str, object]", app_run.get("status") or {})
+    count = status.get("ledgerPages") or 0
+    return count if isinstance(count, int) else 0
+
+
+def _name(thing: JSONObject) -> str:
+    metadata = cast("Mapping[str, object]", thing.get("metadata") or {})
+    return str(metadata.get("name", "?"))

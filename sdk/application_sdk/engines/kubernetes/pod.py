@@ -1,0 +1,103 @@
+"""The main of every pod that the operator starts: read the call, be a driver or a task, end with a telling exit code.
+
+`application_sdk.pod` is its entry. What both roles share is here: the import path, signals, logging, the exit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from application_sdk.engines.kubernetes.startup import before_user_code
+from application_sdk.wire import names
+from application_sdk.wire.pod import EXIT_NO_CALL, EXIT_TERMINATED, NODE_NAME_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.wire.fields import Call
+
+
+def main() -> NoReturn:
+    """Run the pod's call and end the process."""
+    # The kernel ignores SIGTERM for a PID 1 that doesn't ask for it. Tasks put their own answer in its place.
+    signal.signal(signal.SIGTERM, _terminate)
+    _leave(run(Path(names.POD_DIRECTORY), Path(names.SOURCE_DIRECTORY), time.time()))
+
+
+def run(directory: Path, source: Path, started_at: float) -> int:
+    """Do what the call in `directory` says, with the files in `source` importable; the exit code.
+
+    `started_at` is when the process began, in seconds since the epoch.
+    """
+    import json
+
+    try:
+        call: Call = json.loads((directory / names.CALL_FILE).read_bytes())
+        app_task, role, namespace = call["appTask"], call["role"], call["namespace"]
+    except (OSError, ValueError, KeyError) as error:
+        print(f"no readable call in {directory / names.CALL_FILE}: {error!r}", file=sys.stderr)  # noqa: T201
+        return EXIT_NO_CALL
+
+    import logging
+
+    from application_sdk.engines.kubernetes.api import in_cluster
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apprun").info("%s %s, attempt %d", role, app_task, call["attempt"])
+    api = in_cluster(os.environ, directory, namespace)
+    # Shaking hands takes the API server a few milliseconds: enough time while modules load.
+    threading.Thread(target=_connect_ahead, args=(api,), name="connect", daemon=True).start()
+    run_role = _load_role(call)
+    before_user_code()
+    _make_importable(source)
+    return run_role(call, api, os.environ.get(NODE_NAME_VARIABLE, call.get("node", "")), started_at)
+
+
+def _load_role(call: Call) -> Callable[[Call, Api, str, float], int]:
+    if call["role"] == "driver":
+        from application_sdk.engines.kubernetes.driverpod import run_driver
+
+        return run_driver
+    from application_sdk.engines.kubernetes.taskpod import run_task
+
+    return run_task
+
+
+def _connect_ahead(api: Api) -> None:
+    from application_sdk.engines.kubernetes.errors import Unreachable
+
+    try:
+        api.connect()
+    except Unreachable:
+        pass  # Whoever needs a connection will say so, and try again.
+
+
+def _make_importable(source: Path) -> None:
+    """Put the user's files ahead of all others: only now, so that none of them takes the place of a module of ours."""
+    if source.is_dir():
+        sys.path.insert(0, str(source))
+        # A ConfigMap is mounted read-only: no use in trying to write bytecode beside each file.
+        sys.dont_write_bytecode = True
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # There is nothing to clean up yet; and the user's module, which may be loading, could catch what is raised here.
+    os._exit(EXIT_TERMINATED)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: stray threads of a task mustn't hold up a pod whose outcome is known."""
+    import logging
+
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,59 @@
+"""What makes Python start quickly in a pod: nothing is collected or searched for while modules load.
+
+`application_sdk.pod` calls `hasten` before it imports anything else, `engines.kubernetes.pod` the rest. Every task pays
+for its start, so each line here was measured (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+from types import ModuleType
+
+from application_sdk.engines.kubernetes import bundle
+
+_METADATA = "importlib.metadata"
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+
+
+def hasten() -> None:
+    """Load modules from the image's bundle; put off the garbage collector, and the search for pydantic's plugins unless
+    the environment asks for it (`PYDANTIC_DISABLE_PLUGINS=`)."""
+    gc.disable()
+    bundle.install()
+    if _METADATA not in sys.modules and os.environ.setdefault(_PLUGINS, "__all__") == "__all__":
+        sys.modules[_METADATA] = importlib.metadata = _deferred_metadata()
+
+
+def before_user_code() -> None:
+    """From here on, modules are looked for as ever."""
+    bundle.uninstall()
+
+
+def settle() -> None:
+    """Collect garbage from now on, but leave alone what was imported: it stays."""
+    gc.freeze()
+    gc.enable()
+
+
+def _deferred_metadata() -> ModuleType:
+    """What stands for `importlib.metadata` until somebody uses it. pydantic imports it for plugins that it doesn't look
+    for, and with it `email` and `zipfile`: a tenth of a task pod's start."""
+    deferred = ModuleType(_METADATA)
+    deferred.__path__ = [f"{folder}/metadata" for folder in importlib.__path__]
+
+    def real() -> ModuleType:
+        if sys.modules.get(_METADATA) is deferred:
+            del sys.modules[_METADATA]
+        return importlib.import_module(_METADATA)
+
+    def entry_points(**params: str) -> object:
+        return real().entry_points(**params)
+
+    def attribute(name: str) -> object:
+        return getattr(real(), name)
+
+    vars(deferred).update(entry_points=entry_points, __getattr__=attribute)
+    return deferred

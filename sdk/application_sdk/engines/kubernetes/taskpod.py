@@ -1,0 +1,120 @@
+"""A task pod: load the app, run one attempt, report. `pod` calls it; reads nothing from the API server.
+
+Its imports are overhead of every task (tests/unit/test_import_budget.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
+from application_sdk.engines.kubernetes.signs import SignWriter
+from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.errors import AppNotFoundError
+from application_sdk.execution.attempt import Attempt, AttemptResult
+from application_sdk.execution.failure import error_fields
+from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
+from application_sdk.execution.task_context import AttemptInfo
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, ErrorFields
+from application_sdk.wire.pod import EXIT_FENCED, EXIT_TERMINATED
+
+if TYPE_CHECKING:
+    from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.execution.definition import TaskDefinition
+    from application_sdk.wire.fields import Call, Report
+
+_log = logging.getLogger("apprun.pod")
+
+
+def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
+    """Run the call's task once and report the outcome. Returns the pod's exit code."""
+    fence = _Fence()
+    signs = SignWriter(api, call["appTask"], fence.close)
+    # Never closed: that would wait for stray threads of the body's before its outcome is reported.
+    runner = asyncio.Runner()
+    result = _attempt(call, signs, fence, runner)
+    if fence.closed:
+        return EXIT_FENCED
+    if result.cancelled:
+        _log.warning("stopped before the task was done; nothing is reported, the cluster decides what follows")
+        signs.flush()
+        return EXIT_TERMINATED
+    # From here on a SIGTERM changes nothing: the outcome is there, and telling it is all that is left to do.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    report: Report
+    if result.output is not None:
+        report = success_report(result.output, started_at, node)
+    else:
+        error = result.error or ErrorFields(type="Unknown", message="")
+        _log.error("attempt %d failed: %s: %s\n%s", call["attempt"], error["type"], error["message"],
+                   error.get("traceback", ""))  # fmt: skip
+        report = failure_report(error, call["attempt"], started_at, node)
+    unwritten = signs.stop()
+    if "heartbeat" in unwritten:
+        report["heartbeat"] = unwritten["heartbeat"]
+    if "progress" in unwritten:
+        report["progress"] = unwritten["progress"]
+    return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
+
+
+class _Fence:
+    """Ends the attempt when the API server has said that another one took over. Closed from any thread."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._attempt: Attempt | None = None
+
+    def guard(self, attempt: Attempt) -> None:
+        self._loop, self._attempt = asyncio.get_running_loop(), attempt
+
+    def close(self) -> None:
+        self.closed = True
+        if self._loop is not None and self._attempt is not None:
+            self._loop.call_soon_threadsafe(self._attempt.cancel)
+
+
+def _attempt(call: Call, signs: SignWriter, fence: _Fence, runner: asyncio.Runner) -> AttemptResult:
+    try:
+        app_class = load_app(call["entry"])
+        definition = app_class.definition.task(call["task"])
+        app = app_class()
+    except AppLoadError as error:
+        return AttemptResult(error={"type": "LoadFailed", "message": str(error), "traceback": error.traceback})
+    except AppNotFoundError as error:
+        return AttemptResult(error={"type": "TaskNotFound", "message": str(error), "retryable": False})
+    except Exception as error:  # noqa: BLE001 - the app's own __init__
+        return AttemptResult(error=error_fields(error))
+    settle()
+    return runner.run(_run_body(call, definition, app, signs, fence))
+
+
+async def _run_body(
+    call: Call, definition: TaskDefinition, app: object, signs: SignWriter, fence: _Fence
+) -> AttemptResult:
+    policy = call.get("policy") or definition.settings.to_policy()
+    silence = policy.get("heartbeatTimeoutSeconds")
+    attempt = Attempt(
+        definition,
+        app,
+        AttemptInfo(
+            run_id=call["run"],
+            correlation_id=call["correlationId"],
+            task=call["task"],
+            attempt=call["attempt"],
+            idempotency_key=call["idempotencyKey"],
+            policy=policy,
+            max_output_bytes=MAX_PAYLOAD_BYTES,
+            heartbeat=call.get("heartbeat"),
+        ),
+        signs,
+        ProcessWatchdog(silence) if silence else NoWatchdog(),
+    )
+    fence.guard(attempt)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.cancel)
+    return await attempt.run(call["input"])

@@ -1,0 +1,173 @@
+"""The process of one attempt, from the fork to its end. `forker` calls it in the new process; it never returns.
+
+It is told its work over the channel, runs it once, tells the outcome and ends at once. When the engine is gone it ends
+too, and everything that its task has started: nobody would take its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn, cast
+
+from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.engines.local.channel import Inbox, receive, send
+from application_sdk.engines.local.state import provide_state
+from application_sdk.errors import AppNotFoundError
+from application_sdk.execution.attempt import Attempt, AttemptResult
+from application_sdk.execution.failure import error_fields
+from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
+from application_sdk.execution.task_context import AttemptInfo
+
+if TYPE_CHECKING:
+    from application_sdk.execution.definition import TaskDefinition
+    from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.fields import ErrorFields, ProgressFields
+
+SIGN_INTERVAL_SECONDS: Final = 0.5
+
+
+def run_child(channel: socket.socket, entry: str) -> NoReturn:
+    """Do the work that comes over `channel`, then end the process."""
+    inbox = Inbox()
+    message = receive(channel, inbox)
+    if message is None:
+        os._exit(0)
+    _redirect_output(cast("str", message["log"]))
+    gc.enable()
+    info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
+    signs = _Signs(channel)
+    provide_state(Path(cast("str", message["state"])))
+    result = _attempt(entry, info, cast("JSONObject", message["input"]), signs, channel, inbox)
+    signs.close()
+    if result.error is not None:
+        _print_failure(info, result.error)
+    _leave(channel, result, signs)
+
+
+def _attempt(
+    entry: str, info: AttemptInfo, payload: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
+) -> AttemptResult:
+    try:
+        app_class = load_app(entry)
+        definition = app_class.definition.task(info.task)
+        app = app_class()
+    except AppLoadError as error:
+        failure: ErrorFields = {"type": "LoadFailed", "message": str(error), "traceback": error.traceback}
+        return AttemptResult(error={**failure, "retryable": False})
+    except AppNotFoundError as error:
+        return AttemptResult(error={"type": "TaskNotFound", "message": str(error), "retryable": False})
+    except Exception as error:  # noqa: BLE001 - the app's own __init__
+        return AttemptResult(error=error_fields(error))
+    # Never closed: that would wait for stray threads of the body's before its outcome is told.
+    return asyncio.Runner().run(_run_body(definition, app, info, payload, signs, channel, inbox))
+
+
+async def _run_body(
+    definition: TaskDefinition,
+    app: object,
+    info: AttemptInfo,
+    payload: JSONObject,
+    signs: _Signs,
+    channel: socket.socket,
+    inbox: Inbox,
+) -> AttemptResult:
+    silence = info.policy.get("heartbeatTimeoutSeconds")
+    attempt = Attempt(definition, app, info, signs, ProcessWatchdog(silence) if silence else NoWatchdog())
+
+    def hear() -> None:
+        inbox.read(channel)
+        obey()
+
+    def obey() -> None:
+        if inbox.take() is not None:
+            attempt.cancel()
+        if inbox.closed:
+            end_group()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(channel, hear)
+    # The wish to cancel may have come along with the work. Told now, it would find no body to cancel.
+    loop.call_soon(obey)
+    loop.add_signal_handler(signal.SIGTERM, attempt.cancel)
+    return await attempt.run(payload)
+
+
+class _Signs:
+    """Tells the latest progress and heartbeat details at most every so often; what is left goes with the outcome."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self.unsent: JSONObject = {}
+
+    def heartbeat(self, details: JSONObject) -> None:
+        self._add("heartbeat", details)
+
+    def progress(self, progress: ProgressFields) -> None:
+        self._add("progress", cast("JSONObject", progress))
+
+    def close(self) -> None:
+        """Tell nothing any more: a stray thread of the body mustn't write into the outcome."""
+        with self._lock:
+            self._next = float("inf")
+
+    def _add(self, kind: str, value: JSONObject) -> None:
+        with self._lock:
+            self.unsent[kind] = value
+            now = time.monotonic()
+            if now < self._next:
+                return
+            self._next = now + SIGN_INTERVAL_SECONDS
+            try:
+                send(self._channel, self.unsent)
+            except OSError:
+                pass  # The engine is gone, and the event loop is about to see it.
+            self.unsent = {}
+
+
+def _redirect_output(path: str) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    # By line, so that a process that is killed leaves what it had printed.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
+    what = error.get("traceback") or f"{error['type']}: {error['message']}"
+    print(f"attempt {info.attempt} of {info.task} failed\n{what.rstrip()}", file=sys.stderr)  # noqa: T201
+
+
+def _leave(channel: socket.socket, result: AttemptResult, signs: _Signs) -> NoReturn:
+    logging.shutdown()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass  # The log's disk is full: the outcome matters more.
+    outcome: JSONObject = {**signs.unsent, "output": result.output, "error": cast("JSONObject | None", result.error)}
+    try:
+        channel.setblocking(True)
+        send(channel, {"outcome": outcome})
+    except OSError:
+        end_group()
+    os._exit(0)
+
+
+def end_group() -> NoReturn:
+    """End this process and all that it has started."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -1,0 +1,156 @@
+"""The engine port on one machine: has calls done by a dispatcher, commits their completions, hands them to the route.
+
+The route runtime calls it; `runs` makes one for each life of a run. While the route computes, this engine stands still:
+all of its work is done in `receive`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from random import random
+from typing import Final
+
+from application_sdk.engines.local.calls import CallState, restore
+from application_sdk.engines.local.dispatcher import Dispatcher
+from application_sdk.engines.local.errors import RunInterruptedError
+from application_sdk.engines.local.home import RunFolder
+from application_sdk.engines.local.ledger import Ledger
+from application_sdk.engines.local.limits import Limits, Requests
+from application_sdk.engines.local.notices import Committed, Observer, Replayed, nobody
+from application_sdk.engines.local.work import Executor
+from application_sdk.execution.definition import RunInfo
+from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
+
+POLL_SECONDS: Final = 0.25
+"""How long a request to cancel or stop may go unseen."""
+
+
+class LocalEngine:
+    """Implements `execution.engine.Engine` for one life of a run."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        ledger: Ledger,
+        executor: Executor,
+        info: RunInfo,
+        *,
+        limits: Limits | None = None,
+        requests: Requests | None = None,
+        observer: Observer = nobody,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random,
+    ) -> None:
+        self._ledger = ledger
+        self._info = info
+        self._requests = requests or Requests()
+        self._observe = observer
+        self._clock = clock
+        self._dispatcher = Dispatcher(folder, ledger, executor, info, limits or Limits(), observer, clock, chance)
+        self._history = ledger.history()
+        self._earlier = {record.call.key: record for record in ledger.calls()}
+        self._calls: dict[str, CallState] = restore(self._earlier.values(), ledger.attempts())
+        self._spares = {completion.key: completion for completion in ledger.spares()}
+        self._spared: list[Completion] = []
+        self._given = 0
+        self._last_at = self._history[-1].at if self._history else info.started_at
+        self._cancelled = any(completion.key == CANCEL_KEY for completion in self._history)
+        self._looked_at = float("-inf")
+        if self._history:
+            observer(Replayed(len(self._history)))
+
+    # The port
+
+    def history_length(self) -> int:
+        return len(self._history)
+
+    def schedule(self, calls: Sequence[ScheduledCall]) -> None:
+        now = self._clock()
+        self._ledger.add_calls(calls, made_after=self._given, at=now)
+        for call in calls:
+            state = self._calls.get(call.key)
+            if state is None:
+                state = self._calls[call.key] = CallState(call, scheduled_at=now)
+            if call.key not in self._spares:
+                self._dispatcher.queue(state)
+        again = [self._spares[call.key] for call in calls if call.key in self._spares]
+        self._spared += sorted(again, key=lambda spare: spare.at)
+
+    def receive(self) -> Sequence[Completion]:
+        if self._given < len(self._history):
+            rest = self._history[self._given :]
+            self._given = len(self._history)
+            return rest
+        while True:
+            if self._requests.stopped:
+                self._stop()
+            self._dispatcher.turn()
+            completed = [*self._take_spared(), *self._cancellation(), *self._dispatcher.take_completed()]
+            if completed:
+                return self._commit(completed)
+            self._ledger.flush()
+            self._dispatcher.hear(POLL_SECONDS)
+
+    def recorded(self, key: str) -> RecordedCall | None:
+        record = self._earlier.get(key)
+        if record is None:
+            return None
+        call = record.call
+        return RecordedCall(call.key, call.task, call.entrypoint, call.input, call.identity, call.line)
+
+    def close(self) -> None:
+        """End what still runs: this life of the route is over, and nobody waits for it."""
+        self._dispatcher.wind_down("Abandoned")
+        self._note_ended()
+        # Done all the same: when the route has failed, a retry needn't do it again.
+        late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
+        if late:
+            self._ledger.set_aside(late)
+
+    # Commits
+
+    def _take_spared(self) -> list[Completion]:
+        """What the try before this one had completed already, for calls that the route has made now."""
+        spared, self._spared = self._spared, []
+        return spared
+
+    def _commit(self, completed: Sequence[Completion]) -> Sequence[Completion]:
+        # The route's clock is read off the ledger: it mustn't go back when this machine's clock is set back.
+        self._last_at = max(self._last_at, self._clock())
+        batch = [dataclasses.replace(completion, at=self._last_at) for completion in completed]
+        self._ledger.commit(batch, self._dispatcher.take_ended())
+        self._given += len(batch)
+        for completion in batch:
+            state = self._calls.get(completion.key)
+            self._observe(Committed(completion, state.call if state is not None else None))
+        return batch
+
+    def _note_ended(self) -> None:
+        ended = self._dispatcher.take_ended()
+        if ended:
+            self._ledger.end_attempts(ended)
+
+    # Requests from outside
+
+    def _cancellation(self) -> list[Completion]:
+        """The ledger's entry that cancels the route, once it was asked for. What the route calls afterwards, to clean
+        up, is done as ever."""
+        now = self._clock()
+        if self._cancelled or abs(now - self._looked_at) < POLL_SECONDS:
+            return []
+        self._looked_at = now
+        if not self._requests.cancelled():
+            return []
+        self._cancelled = True
+        self._dispatcher.cancel_all()
+        return [Completion(CANCEL_KEY, CANCEL_KEY, "Cancelled", now)]
+
+    def _stop(self) -> None:
+        self._dispatcher.wind_down("Interrupted")
+        completed = self._dispatcher.take_completed()
+        if completed:
+            self._commit(completed)
+        self._note_ended()
+        raise RunInterruptedError(self._info.run_id)

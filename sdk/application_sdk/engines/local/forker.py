@@ -1,0 +1,144 @@
+"""The process that attempts are forked from: it has the app imported, so that an attempt costs a fork and no import.
+
+`processes` starts it with a socket, over which it gets a number and a file descriptor for each fork, and says which
+numbers started and ended. It holds no threads and no state of a run. When the socket closes, whoever closed it, it
+kills what it forked and ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from typing import Final, NoReturn
+
+from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.engines.local.child import run_child
+
+FORK_REQUEST: Final = struct.Struct("!Q")
+FORKER_VARIABLE: Final = "APPRUN_FORKER"
+"""Set in this process and its children: a program that starts a run when it is imported finds out by it."""
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> NoReturn:
+    """`python -m application_sdk.engines.local.forker CONTROL_FD ENTRY DIRECTORY`."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    entry, directory = sys.argv[2:4]
+    os.environ[FORKER_VARIABLE] = "1"
+    sys.path[0] = directory
+    try:
+        load_app(entry)
+    except AppLoadError:
+        pass  # Each attempt meets it too, and reports it.
+    # What is here now is shared by all attempts; the collector would unshare it by touching it.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _Forker(control, entry).serve()
+    os._exit(0)
+
+
+class _Forker:
+    def __init__(self, control: socket.socket, entry: str) -> None:
+        self._control = control
+        self._entry = entry
+        self._children: dict[int, int] = {}
+        self._pid = os.getpid()
+        # Loaded before any fork: a child shouldn't have to look for the C library.
+        self._prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def serve(self) -> None:
+        """Fork and reap until the socket is closed."""
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._tell("ready")
+        while True:
+            control = self._control.fileno()
+            ready, _, _ = select.select([control, reader], [], [])
+            if reader in ready:
+                os.read(reader, 4096)
+                self._reap()
+            if control in ready and not self._take_request():
+                break
+        for pid in self._children:
+            _kill_group(pid)
+
+    def _take_request(self) -> bool:
+        try:
+            content, files, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 1)
+        except ConnectionError:
+            return False
+        if not content or not files:
+            return False
+        (number,) = FORK_REQUEST.unpack(content)
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(files[0])
+        os.close(files[0])
+        # Also done by the child: whoever comes first, the group is there before anybody kills it.
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass
+        self._children[pid] = number
+        self._tell(f"started {number} {pid}")
+        return True
+
+    def _become_child(self, file: int) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.setpgid(0, 0)
+            if self._prctl is not None:
+                self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self._pid:
+                os._exit(1)
+            self._control.close()
+            run_child(socket.socket(fileno=file), self._entry)
+        except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second forker
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            # What a task has started and left behind ends with it, as it would in a pod.
+            _kill_group(pid)
+            number = self._children.pop(pid, None)
+            if number is not None:
+                self._tell(f"ended {number} {os.waitstatus_to_exitcode(status)}")
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._control.sendall(f"{line}\n".encode())
+        except OSError:
+            pass  # The engine is gone; the next look at the socket sees it.
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # macOS answers a group of zombies with the second.
+
+
+if __name__ == "__main__":
+    main()

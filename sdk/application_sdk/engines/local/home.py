@@ -1,0 +1,116 @@
+"""Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the logs of its attempts.
+
+A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait for one another's
+commits, and deleting or sending a run away is deleting or sending a folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from application_sdk.engines.local.errors import RunExistsError, RunNameError, RunNotFoundError
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+
+HOME_VARIABLE: Final = "APPRUN_HOME"
+
+_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_SUFFIX_LETTERS: Final = "bcdfghjkmnpqrstvwxz2456789"
+_SUFFIX_LENGTH: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    run: str
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.db"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that executes the run; left in place when that process ends."""
+        return self.path / "lock"
+
+    @property
+    def cancel_request(self) -> Path:
+        """Exists once somebody asked for the run to be cancelled."""
+        return self.path / "cancel"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def state(self) -> Path:
+        """What tasks of all runs keep with `save_state`."""
+        return self.path.parent.parent / "state.db"
+
+    def log(self, task: str, key: str, attempt: int) -> Path:
+        """What the code of one attempt printed and logged."""
+        return self.logs / f"{task}-{key[:8]}-{attempt}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds all runs."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Home:
+        """`$APPRUN_HOME`, else `$XDG_DATA_HOME/apprun`, else `~/.local/share/apprun`."""
+        chosen = environment.get(HOME_VARIABLE)
+        if chosen:
+            return cls(Path(chosen).expanduser().absolute())
+        data = environment.get("XDG_DATA_HOME")
+        return cls((Path(data).expanduser() if data else Path.home() / ".local" / "share") / "apprun")
+
+    def folder(self, run: str) -> RunFolder:
+        """The folder of an existing run. Raises RunNotFoundError, which names similar ones."""
+        # A name with a slash or dots in it must not reach outside of the home.
+        if not _NAME.fullmatch(run) or not (self._runs / run / "ledger.db").is_file():
+            raise RunNotFoundError(run, self.path, difflib.get_close_matches(run, self.runs(), n=2))
+        return RunFolder(run, self._runs / run)
+
+    def create(self, run: str) -> RunFolder:
+        """A folder for a new run. Raises RunExistsError or RunNameError."""
+        if not _NAME.fullmatch(run) or len(run) > RUN_NAME_MAX_LENGTH:
+            raise RunNameError(run)
+        self._runs.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(run, self._runs / run)
+        try:
+            folder.path.mkdir()
+        except FileExistsError:
+            # A crash between this folder and its ledger leaves an empty one, which nobody can resume: take it over.
+            if folder.ledger.exists():
+                raise RunExistsError(run) from None
+        folder.logs.mkdir(exist_ok=True)
+        return folder
+
+    def runs(self) -> list[str]:
+        """Names of all runs, by alphabet."""
+        if not self._runs.is_dir():
+            return []
+        return sorted(entry.name for entry in self._runs.iterdir() if (entry / "ledger.db").is_file())
+
+    @property
+    def _runs(self) -> Path:
+        return self.path / "runs"
+
+
+def new_run_name(app: str) -> str:
+    """A name for a run of this app that no other run has, for all practical purposes."""
+    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
+    base = re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-")
+    if not base or not base[0].isalpha():
+        base = f"run-{base}".rstrip("-")
+    return f"{base[: RUN_NAME_MAX_LENGTH - _SUFFIX_LENGTH - 1].rstrip('-')}-{suffix}"

@@ -1,0 +1,226 @@
+"""One run's ledger in SQLite: what was called, attempted and committed.
+
+The engine writes it, from one thread of the one process that holds the run's lock; the CLI reads it at any time.
+It decides nothing: no retries, no order. A commit returns when it is on the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from application_sdk.engines.local import rows
+from application_sdk.engines.local.errors import LedgerCorruptError, LedgerUnavailableError
+from application_sdk.engines.local.records import AttemptRecord, CallRecord, CommittedCall, NewRun, Phase, RunRecord
+from application_sdk.engines.local.schema import create_ledger, open_ledger, publish, translated
+from application_sdk.execution.engine import Completion, ScheduledCall
+from application_sdk.wire.digest import JSON, JSONObject, digest
+from application_sdk.wire.fields import ErrorFields, ProgressFields
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a new ledger takes over from the one in whose place it is put."""
+
+    calls: Sequence[CallRecord] = ()
+    """Of `completions`, one for each."""
+    completions: Sequence[Completion] = ()
+    """Committed from the start, in this order."""
+    spares: Sequence[Completion] = ()
+    """To be committed once the route makes their calls."""
+    attempts: Sequence[AttemptRecord] = ()
+    pending: Sequence[CallRecord] = ()
+    """Calls that aren't completed."""
+
+
+class Ledger:
+    """An open ledger. Times are seconds since the epoch, given by the caller."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._run_name = path.parent.name
+        self._connection = connection
+        self._full_sync: bool | None = None
+        self._length: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, run: NewRun, inheritance: Inheritance | None = None) -> Self:
+        """A new ledger with its run, complete or not there at all. One that has the name already is replaced."""
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        connection = create_ledger(draft)
+        with translated(path, path.parent.name), closing(connection):
+            rows.insert_run(connection, run)
+            if inheritance is not None:
+                rows.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
+                rows.insert_attempts(connection, inheritance.attempts)
+                rows.insert_checkpoints(connection, 0, inheritance.completions)
+                rows.insert_spares(connection, 0, inheritance.spares)
+            connection.execute("COMMIT")
+            publish(connection, draft, path)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+        """An existing ledger. Raises LedgerCorruptError or LedgerNewerError before anything is changed."""
+        return cls(path, open_ledger(path, read_only=read_only))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Reading
+
+    def run(self) -> RunRecord:
+        """The run as it stands."""
+        found = self._all("SELECT * FROM run")
+        if not found:
+            raise LedgerCorruptError(self.path, "it has no run in it")
+        return rows.read_run(found[0])
+
+    def calls(self) -> list[CallRecord]:
+        """All calls, in the order in which the route made them."""
+        return [rows.read_call(row) for row in self._all("SELECT * FROM call ORDER BY sequence, scheduled_at, key")]
+
+    def attempts(self) -> list[AttemptRecord]:
+        """All attempts, oldest first."""
+        return [rows.read_attempt(row) for row in self._all("SELECT * FROM attempt ORDER BY started_at, key, attempt")]
+
+    def history(self) -> list[Completion]:
+        """The committed completions, in order. Raises LedgerCorruptError when one isn't what was committed."""
+        return [self._checked(row, place) for place, row in enumerate(self._all(rows.CHECKPOINTS))]
+
+    def committed(self) -> list[CommittedCall]:
+        """The checkpoints, in order, for people."""
+        return [rows.read_committed(row) for row in self._all(rows.CHECKPOINTS)]
+
+    def spares(self) -> list[Completion]:
+        """Completions that a retry has set aside, in their order."""
+        return [self._checked(row, place) for place, row in enumerate(self._all(rows.SPARES))]
+
+    # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
+
+    def add_calls(self, calls: Iterable[ScheduledCall], *, made_after: int, at: float) -> None:
+        """Note calls of the route. Known ones stay as they are. `flush` or the next write takes them along."""
+        with translated(self.path, self._run_name):
+            if not self._connection.in_transaction:
+                self._synchronize(full=False)
+                self._connection.execute("BEGIN IMMEDIATE")
+            rows.insert_calls(self._connection, [CallRecord(call, made_after, at) for call in calls])
+
+    def flush(self) -> None:
+        """Have what `add_calls` noted outlive this process."""
+        if self._connection.in_transaction:
+            with translated(self.path, self._run_name):
+                self._connection.execute("COMMIT")
+
+    def start_attempts(self, attempts: Iterable[tuple[str, int]], *, at: float) -> None:
+        """Note (key, attempt) before the attempt starts, so that no number is ever used twice."""
+        with self._transaction(full_sync=False) as connection:
+            rows.insert_attempts(connection, [AttemptRecord(key, attempt, at) for key, attempt in attempts])
+
+    def end_attempts(self, ended: Iterable[AttemptRecord], not_before: Iterable[tuple[str, float]] = ()) -> None:
+        """Note attempts that ended, and (key, time) before which the next one mustn't start."""
+        with self._transaction(full_sync=True) as connection:
+            rows.update_attempts(connection, ended)
+            connection.executemany(
+                "UPDATE call SET not_before = ? WHERE key = ?", [(time, key) for key, time in not_before]
+            )
+
+    def note_signs(self, key: str, progress: ProgressFields | None, heartbeat: JSONObject | None) -> None:
+        """Keep the latest progress or heartbeat details of a call."""
+        with self._transaction(full_sync=False) as connection:
+            connection.execute(
+                "UPDATE call SET progress = coalesce(?, progress), heartbeat = coalesce(?, heartbeat) WHERE key = ?",
+                (rows.text_or_null(progress), rows.text_or_null(heartbeat), key),
+            )
+
+    def commit(self, completions: Sequence[Completion], ended: Iterable[AttemptRecord] = ()) -> None:
+        """Append completions to the ledger: all of them or, when this raises, none. On return they are on the disk."""
+        with self._transaction(full_sync=True) as connection:
+            if self._length is None:
+                (self._length,) = connection.execute("SELECT count(*) FROM checkpoint").fetchone()
+            rows.update_attempts(connection, ended)
+            rows.insert_checkpoints(connection, self._length, completions)
+        self._length += len(completions)
+
+    def set_aside(self, completions: Sequence[Completion]) -> None:
+        """Keep completions that came too late for their route. They aren't part of the run; a retry may use them."""
+        with self._transaction(full_sync=True) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM spare").fetchone()
+            rows.insert_spares(connection, count, completions)
+
+    def finish(
+        self,
+        phase: Phase,
+        *,
+        at: float | None,
+        output: JSON = None,
+        error: ErrorFields | None = None,
+        continued_as: str | None = None,
+    ) -> None:
+        """Set the run's phase and result. `at` is None unless the phase is terminal."""
+        with self._transaction(full_sync=True) as connection:
+            connection.execute(
+                "UPDATE run SET phase = ?, finished_at = ?, output = ?, error = ?, continued_as = ?",
+                (phase, at, rows.text_or_null(output), rows.text_or_null(error), continued_as),
+            )
+
+    def prepare_to_be_replaced(self) -> None:
+        """Bring all of the ledger into its one file. Raises LedgerUnavailableError when somebody reads it just now."""
+        with translated(self.path, self._run_name):
+            # A log that stayed beside the new file would be taken for the new file's.
+            (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        if mode != "delete":
+            raise LedgerUnavailableError(self.path, "another process reads this ledger; try again in a moment")
+
+    @contextmanager
+    def _transaction(self, *, full_sync: bool) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        with translated(self.path, self._run_name):
+            if connection.in_transaction and full_sync:
+                # How much a transaction waits for is settled when it begins.
+                connection.execute("COMMIT")
+            if not connection.in_transaction:
+                self._synchronize(full=full_sync)
+                connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors, a full disk among them.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _synchronize(self, *, full: bool) -> None:
+        """In WAL mode, NORMAL leaves the log unsynced: `kill -9` loses nothing, a power cut only what is younger than
+        the last FULL commit, which syncs all of the log."""
+        if full is not self._full_sync:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+            self._full_sync = full
+
+    def _all(self, query: str) -> list[sqlite3.Row]:
+        with translated(self.path, self._run_name):
+            cursor = self._connection.cursor()
+            cursor.row_factory = sqlite3.Row
+            return cursor.execute(query).fetchall()
+
+    def _checked(self, row: sqlite3.Row, place: int) -> Completion:
+        if row["sequence"] != place:
+            raise LedgerCorruptError(self.path, f"checkpoint {place} is missing")
+        if digest(rows.json_value(row["payload"])) != row["digest"]:
+            raise LedgerCorruptError(self.path, f"checkpoint {place} ({row['task']}) isn't what was committed")
+        return rows.read_completion(row)

@@ -1,0 +1,65 @@
+"""What an engine tells of a run while it executes it, for those who look on: the CLI's display, tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from application_sdk.execution.engine import Completion, ScheduledCall
+from application_sdk.wire.fields import ErrorFields, ProgressFields
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The run goes on from a ledger with so many checkpoints."""
+
+    checkpoints: int
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The route made a call, or an earlier life's call again."""
+
+    call: ScheduledCall
+    due: float | None = None
+    """Timers: when it fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    call: ScheduledCall
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """An attempt failed and another will follow at `retry_at`. A final failure is a `Committed`."""
+
+    call: ScheduledCall
+    attempt: int
+    error: ErrorFields
+    retry_at: float
+    disrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    call: ScheduledCall
+    progress: ProgressFields
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A completion is on the disk. `call` is None for a cancellation of the run."""
+
+    completion: Completion
+    call: ScheduledCall | None
+
+
+Notice: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed
+Observer: TypeAlias = Callable[[Notice], None]
+
+
+def nobody(notice: Notice) -> None:
+    """Looks away."""

@@ -1,0 +1,323 @@
+"""The executor with a process for each attempt: a task that crashes, exits or is killed loses an attempt, nothing else.
+
+Attempts are forked from a `forker` that has the app imported. When that process is killed, its attempts are lost and
+another takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Final, cast
+
+from application_sdk.engines.local.channel import Inbox, send
+from application_sdk.engines.local.forker import FORK_REQUEST
+from application_sdk.engines.local.source import AppSource
+from application_sdk.engines.local.work import EXITED, KILLED, LOST, SILENT, Begun, Ended, Event, Sign, Work
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import ErrorFields, ProgressFields
+
+_LOG_TAIL_BYTES: Final = 4096
+_WATCHDOG_LINE: Final = re.compile(r"^Timeout \(\d+:\d\d:\d\d[.\d]*\)!$", re.MULTILINE)
+_MAX_FALSE_STARTS: Final = 3
+_END_SECONDS: Final = 5.0
+
+
+@dataclasses.dataclass(slots=True)
+class _Running:
+    """An attempt under way. `pid` is 0 until it is forked; the channel is open until its outcome or end is known."""
+
+    work: Work
+    number: int
+    channel: socket.socket
+    inbox: Inbox
+    pid: int = 0
+    exit_code: int | None = None
+    cancelled: bool = False
+    killed: bool = False
+
+
+class ProcessExecutor:
+    """Forks attempts of one app."""
+
+    def __init__(self, app: AppSource) -> None:
+        self._app = app
+        # What the forker prints while it imports the app: of use only when it doesn't survive that.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = os.pipe()
+        for end in (self._wake_reader, self._wake_writer):
+            os.set_blocking(end, False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._by_number: dict[int, _Running] = {}
+        self._by_key: dict[str, _Running] = {}
+        self._numbers = 0
+        self._false_starts = 0
+        self._forker: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._lines = b""
+        # Importing the app takes a while: it may as well begin now.
+        self._start_forker()
+
+    # The Executor
+
+    def start(self, work: Work) -> None:
+        if self._control is None:
+            self._start_forker()
+        control = cast("socket.socket", self._control)
+        ours, theirs = socket.socketpair()
+        self._numbers += 1
+        running = _Running(work, self._numbers, ours, Inbox())
+        self._by_number[running.number] = self._by_key[work.key] = running
+        self._selector.register(ours, selectors.EVENT_READ, running)
+        with contextlib.suppress(OSError):  # The forker is gone: `wait` sees it, and that this attempt is lost.
+            socket.send_fds(control, [FORK_REQUEST.pack(running.number)], [theirs.fileno()])
+        theirs.close()
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        events: list[Event] = []
+        deadline = time.monotonic() + seconds
+        while not events:
+            left = deadline - time.monotonic()
+            woken = False
+            for key, _ in self._selector.select(max(left, 0)):
+                if key.fileobj == self._wake_reader:
+                    os.read(self._wake_reader, 4096)
+                    woken = True
+                elif key.fileobj is self._control:
+                    self._hear_forker(events)
+                elif key.data.number in self._by_number:  # It may just have been lost with its forker.
+                    self._hear_attempt(key.data, events)
+            if woken or left <= 0:
+                break
+        return events
+
+    def cancel(self, key: str) -> None:
+        running = self._by_key.get(key)
+        if running is not None and not running.cancelled:
+            running.cancelled = True
+            if running.pid:
+                self._say(running, {"cancel": True})
+
+    def kill(self, key: str) -> None:
+        running = self._by_key.get(key)
+        if running is not None:
+            running.killed = True
+            if running.pid:
+                _kill_group(running.pid)
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_writer, b"!")
+
+    def close(self) -> None:
+        forker, control = self._forker, self._control
+        if control is not None:
+            self._selector.unregister(control)
+            control.close()
+        for running in list(self._by_number.values()):
+            self._forget(running)
+        if forker is not None:
+            # It ends when its socket closes, and kills its children first.
+            try:
+                forker.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                forker.kill()
+                forker.wait()
+        self._forker = self._control = None
+        self._log.close()
+        self._selector.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    # The forker
+
+    def _start_forker(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "application_sdk.engines.local.forker"]
+        self._forker = subprocess.Popen(
+            [*command, str(theirs.fileno()), self._app.entry, self._app.directory],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=[theirs.fileno()],
+            # Ctrl-C in the terminal is for the engine alone: it decides how attempts end.
+            start_new_session=True,
+        )
+        theirs.close()
+        self._control = ours
+        self._lines = b""
+        self._selector.register(ours, selectors.EVENT_READ)
+
+    def _hear_forker(self, events: list[Event]) -> None:
+        try:
+            content = cast("socket.socket", self._control).recv(65536)
+        except ConnectionError:
+            content = b""
+        if not content:
+            self._lose_forker(events)
+            return
+        *lines, self._lines = (self._lines + content).split(b"\n")
+        for line in lines:
+            word, *numbers = line.decode().split()
+            if word == "ready":
+                self._false_starts = 0
+                continue
+            running = self._by_number.get(int(numbers[0]))
+            if running is None:
+                continue
+            if word == "started":
+                running.pid = int(numbers[1])
+                if running.killed:
+                    _kill_group(running.pid)
+                else:
+                    self._hand_over(running)
+                    events.append(Begun(running.work.key))
+            else:
+                running.exit_code = int(numbers[1])
+                self._end_without_outcome(running, events)
+
+    def _lose_forker(self, events: list[Event]) -> None:
+        control, forker = cast("socket.socket", self._control), cast("subprocess.Popen[bytes]", self._forker)
+        self._selector.unregister(control)
+        control.close()
+        forker.wait()
+        self._control = self._forker = None
+        self._false_starts += 1
+        for running in list(self._by_number.values()):
+            if running.pid:
+                _kill_group(running.pid)
+            # An outcome that was told before is an outcome.
+            while running.number in self._by_number and not running.inbox.closed:
+                self._hear_attempt(running, events)
+            if running.number in self._by_number:
+                self._forget(running)
+                events.append(self._lost(running, forker.returncode))
+
+    def _lost(self, running: _Running, code: int) -> Ended:
+        if self._false_starts >= _MAX_FALSE_STARTS:
+            message = (
+                f"importing {self._app.entry} ended the process, {_how(code)}, {self._false_starts} times in a row"
+            )
+            tail = _tail(self._log)
+            return Ended(running.work.key, error=_error("LoadFailed", message, tail, retryable=False), exit_code=code)
+        message = f"the process that attempts are forked from ended, {_how(code)}"
+        return Ended(running.work.key, error=_error(LOST, message), exit_code=code, disrupted=True)
+
+    # Attempts
+
+    def _hand_over(self, running: _Running) -> None:
+        work = running.work
+        message: JSONObject = {
+            "input": work.input,
+            "info": cast("JSONObject", work.info._asdict()),
+            "log": str(work.log),
+            "state": str(work.state),
+        }
+        self._say(running, message)
+        if running.cancelled:
+            self._say(running, {"cancel": True})
+
+    def _say(self, running: _Running, message: JSONObject) -> None:
+        with contextlib.suppress(OSError):  # It has ended: its exit code is on the way.
+            send(running.channel, message)
+
+    def _hear_attempt(self, running: _Running, events: list[Event]) -> None:
+        running.inbox.read(running.channel)
+        while (message := running.inbox.take()) is not None:
+            outcome = message.get("outcome")
+            told = cast("JSONObject", outcome if outcome is not None else message)
+            sign = Sign(
+                running.work.key,
+                cast("ProgressFields | None", told.get("progress")),
+                cast("JSONObject | None", told.get("heartbeat")),
+            )
+            if sign.progress is not None or sign.heartbeat is not None:
+                events.append(sign)
+            if outcome is not None:
+                self._forget(running)
+                output = cast("JSONObject | None", told["output"])
+                error = cast("ErrorFields | None", told["error"])
+                events.append(Ended(running.work.key, output, error))
+                return
+        if running.inbox.closed:
+            # No outcome will come. The exit code, which says why, comes from the forker.
+            self._selector.unregister(running.channel)
+            self._end_without_outcome(running, events)
+
+    def _end_without_outcome(self, running: _Running, events: list[Event]) -> None:
+        if running.exit_code is None or not running.inbox.closed:
+            return
+        self._forget(running)
+        events.append(Ended(running.work.key, error=_exit_error(running), exit_code=running.exit_code))
+
+    def _forget(self, running: _Running) -> None:
+        del self._by_number[running.number]
+        del self._by_key[running.work.key]
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(running.channel)
+        running.channel.close()
+
+
+def _exit_error(running: _Running) -> ErrorFields:
+    code = cast("int", running.exit_code)
+    tail = _log_tail(running.work.log)
+    if code == 1 and _WATCHDOG_LINE.search(tail):
+        limit = running.work.info.policy.get("heartbeatTimeoutSeconds", 0)
+        message = (
+            f"no sign of life for {limit:g} s (heartbeat_timeout_seconds): the task blocks its event loop, or a sync "
+            f"task gives no heartbeat. The traceback shows where it stood"
+        )
+        return _error(SILENT, message, tail)
+    if code < 0:
+        hint = " The kernel kills what uses too much memory this way." if code == -signal.SIGKILL else ""
+        return _error(KILLED, f"the task's process was ended, {_how(code)}.{hint}", tail)
+    return _error(EXITED, f"the task's process ended without a result, {_how(code)}", tail)
+
+
+def _error(kind: str, message: str, traceback: str = "", *, retryable: bool = True) -> ErrorFields:
+    error = ErrorFields(type=kind, message=message, retryable=retryable)
+    if traceback:
+        error["traceback"] = traceback
+    return error
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
+
+
+def _log_tail(path: Path) -> str:
+    """The last lines of a log: what an attempt without an outcome had to say."""
+    try:
+        with path.open("rb") as log:
+            return _tail(log)
+    except OSError:
+        return ""
+
+
+def _tail(log: IO[bytes]) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(size - _LOG_TAIL_BYTES, 0))
+    content = log.read().decode("utf-8", "replace")
+    return content if size <= _LOG_TAIL_BYTES else f"[…]\n{content.partition(chr(10))[2]}"
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

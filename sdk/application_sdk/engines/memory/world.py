@@ -1,0 +1,148 @@
+"""What outlives a crashed driver in memory: the ledger, the calls, the tasks in flight, the virtual clock.
+
+A `World` belongs to one run. `engine.MemoryEngine` is one driver's view of it; the world goes on from where the
+previous driver left it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.engines.memory.attempts import AttemptRunner
+from application_sdk.execution.engine import CANCEL_KEY, Completion, ScheduledCall
+from application_sdk.execution.failure import error_fields
+from application_sdk.execution.retry import backoff_seconds
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import ErrorFields
+
+START: float = 1_767_225_600.0
+"""When a run's virtual clock begins: 2026-01-01 00:00 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One attempt that was made."""
+
+    key: str
+    task: str
+    attempt: int
+    input: JSONObject
+
+
+FailureOf: TypeAlias = Callable[[ScheduledCall, int], BaseException | None]
+"""The failure to inject in place of an attempt (numbered from 1), or None to run the body."""
+DurationOf: TypeAlias = Callable[[ScheduledCall, int], float]
+"""How long an attempt takes in virtual time, in seconds."""
+
+
+@dataclass(order=True, slots=True)
+class _Event:
+    at: float
+    number: int
+    happen: Callable[[], None] = field(compare=False)
+
+
+class World:
+    """The state of a run, and what goes on in it while nobody looks."""
+
+    def __init__(
+        self,
+        runner: AttemptRunner,
+        *,
+        started_at: float = START,
+        failure_of: FailureOf = lambda call, attempt: None,
+        duration_of: DurationOf = lambda call, attempt: 0.0,
+        chance: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        self._runner = runner
+        self._failure_of = failure_of
+        self._duration_of = duration_of
+        self._chance = chance
+        self._events: list[_Event] = []
+        self._numbers = 0
+        self._heartbeats: dict[str, JSONObject] = {}
+        self.now = started_at
+        self.ledger: list[Completion] = []
+        self.calls: dict[str, ScheduledCall] = {}
+        """Every call that a driver ever scheduled, by key."""
+        self.executions: list[Execution] = []
+        """Every attempt whose body was run or whose failure was injected, in order."""
+
+    def schedule(self, call: ScheduledCall) -> None:
+        """Have a call executed; one that is known already is left as it is."""
+        if call.key in self.calls:
+            return
+        self.calls[call.key] = call
+        if call.role == "timer":
+            self._later(call.seconds or 0.0, lambda: self._commit(_succeeded(call, 1, None, self.now)))
+        else:
+            self._begin(call, 1, self.now)
+
+    def cancel_run(self, at: float) -> None:
+        """Have the run's cancellation committed at a time, in seconds since the epoch."""
+        self._later(
+            at - self.now,
+            lambda: self._commit(Completion(key=CANCEL_KEY, task=CANCEL_KEY, outcome="Cancelled", at=self.now)),
+        )
+
+    def close(self) -> None:
+        """Release what executes attempts; a further step takes it up again."""
+        self._runner.close()
+
+    def step(self) -> bool:
+        """Let the next thing happen, the clock going on to it. False when there is nothing more to come."""
+        if not self._events:
+            return False
+        event = heapq.heappop(self._events)
+        self.now = max(self.now, event.at)
+        event.happen()
+        return True
+
+    def _later(self, seconds: float, happen: Callable[[], None]) -> None:
+        self._numbers += 1
+        heapq.heappush(self._events, _Event(self.now + max(seconds, 0.0), self._numbers, happen))
+
+    def _commit(self, completion: Completion) -> None:
+        self.ledger.append(completion)
+
+    # Attempts
+
+    def _begin(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
+        self._later(self._duration_of(call, attempt), lambda: self._finish(call, attempt, first_at))
+
+    def _finish(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
+        self.executions.append(Execution(call.key, call.task, attempt, call.input))
+        injected = self._failure_of(call, attempt)
+        if injected is not None:
+            self._failed(call, attempt, first_at, error_fields(injected, call.policy["retry"].get("nonRetryable", [])))
+            return
+        try:
+            result = self._runner.run(call, attempt, self._heartbeats)
+        except ContractValidationError as error:
+            self._failed(call, attempt, first_at, error_fields(error))
+            return
+        if result.error is not None:
+            self._failed(call, attempt, first_at, result.error)
+        elif result.output is not None:
+            self._commit(_succeeded(call, attempt, result.output, self.now))
+        else:
+            self._commit(Completion(call.key, call.task, "Cancelled", self.now, attempt))
+
+    def _failed(self, call: ScheduledCall, attempt: int, first_at: float, error: ErrorFields) -> None:
+        retry = call.policy["retry"]
+        if error.get("retryable", True) and attempt < retry["maxAttempts"]:
+            wait = backoff_seconds(retry, attempt, self._chance())
+            limit = call.policy.get("scheduleToCloseSeconds")
+            if limit is None or self.now + wait - first_at <= limit:
+                self._later(wait, lambda: self._begin(call, attempt + 1, first_at))
+                return
+        ended: ErrorFields = {**error, "attempt": attempt}
+        self._commit(Completion(call.key, call.task, "Failed", self.now, attempt, error=ended))
+
+
+def _succeeded(call: ScheduledCall, attempt: int, output: JSONObject | None, at: float) -> Completion:
+    return Completion(call.key, call.task, "Succeeded", at, attempt, output=output)

@@ -1,0 +1,233 @@
+"""A task pod as a whole: a process, the files that kubelet gives it, and the one patch that it sends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from tests.support.pods import PodProcess, call
+from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse
+
+from application_sdk.wire.pod import (
+    EXIT_FENCED,
+    EXIT_NO_CALL,
+    EXIT_REPORTED,
+    EXIT_TERMINATED,
+    REFUSED_NOT_CURRENT,
+)
+
+HEADER = """
+import asyncio, sys, threading, time
+from application_sdk.app import App, task
+from application_sdk.contracts import HeartbeatDetails, Input, Output
+
+class Given(Input):
+    name: str = "World"
+
+class Made(Output):
+    text: str | None = "unset"
+
+class Position(HeartbeatDetails):
+    row: int = 0
+    note: str | None = None
+
+class Subject(App):
+    async def run(self, input: Given) -> Made:
+        return await self.work(input)
+
+    @task
+"""
+GREET = f"""{HEADER}
+    async def work(self, input: Given) -> Made:
+        return Made(text=f"Hello, {{input.name}}!")
+"""
+FENCED = refuse(403, "Forbidden", f"ValidatingAdmissionPolicy 'x' denied request: {REFUSED_NOT_CURRENT}")
+
+
+def reported(request: Request) -> dict[str, Any]:
+    return {operation["path"].rpartition("/")[2]: operation.get("value") for operation in request.json}
+
+
+def test_a_task_is_run_and_reported_in_one_request(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(input={"name": "Ada"}), app=GREET)
+    pod.environ["APPRUN_NODE_NAME"] = "node1"
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    (request,) = server.requests
+    assert request.method == "PATCH"
+    assert request.target.endswith("/namespaces/ns/apptasks/daily-0123456789abcdef/status")
+    report = reported(request)
+    assert report["phase"] == "Succeeded"
+    assert report["output"] == {"text": "Hello, Ada!"}
+    assert report["node"] == "node1"
+    assert report["startedAt"] <= report["finishedAt"]
+
+
+def test_a_failed_attempt_is_reported_and_no_failure_of_the_pod(pod: PodProcess, server: WireServer) -> None:
+    pod.write(
+        call(attempt=2), app=f'{HEADER}\n    async def work(self, input: Given) -> Made:\n        raise OSError("x")'
+    )
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    report = reported(server.requests[0])
+    assert "phase" not in report
+    error = report["error"]
+    assert (error["type"], error["message"], error["attempt"], error["retryable"]) == ("OSError", "x", 2, True)
+    assert 'app.py", line' in error["traceback"]
+    assert "OSError: x" in ended.stderr
+
+
+def test_a_pod_without_a_call_says_so(pod: PodProcess, server: WireServer) -> None:
+    ended = pod.run()
+    assert ended.returncode == EXIT_NO_CALL
+    assert "no readable call" in ended.stderr
+    assert server.requests == []
+
+
+def test_a_module_that_does_not_import_is_reported_with_the_users_traceback(
+    pod: PodProcess, server: WireServer
+) -> None:
+    pod.write(call(), app="import helper", helper="\n\n1 / 0")
+    assert pod.run().returncode == EXIT_REPORTED
+    error = reported(server.requests[0])["error"]
+    assert error["type"] == "LoadFailed"
+    assert "ZeroDivisionError" in error["message"]
+    assert 'helper.py", line 3' in error["traceback"]
+    assert "importlib" not in error["traceback"]
+
+
+def test_a_task_that_was_renamed_is_a_permanent_failure(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(task="wrok"), app=GREET)
+    assert pod.run().returncode == EXIT_REPORTED
+    error = reported(server.requests[0])["error"]
+    assert (error["type"], error["retryable"]) == ("TaskNotFound", False)
+    assert "'wrok'" in error["message"]
+
+
+def test_a_stray_thread_does_not_hold_up_the_end(pod: PodProcess, server: WireServer) -> None:
+    body = """
+    async def work(self, input: Given) -> Made:
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
+        return Made()
+"""
+    pod.write(call(), app=HEADER + body)
+    assert pod.run().returncode == EXIT_REPORTED
+
+
+def test_a_pod_that_was_replaced_stops_without_another_word(pod: PodProcess, server: WireServer) -> None:
+    server.script = [FENCED]
+    pod.write(call(), app=GREET)
+    ended = pod.run()
+    assert ended.returncode == EXIT_FENCED
+    assert len(server.requests) == 1
+    assert REFUSED_NOT_CURRENT in ended.stderr
+
+
+WAIT = f"""{HEADER}
+    async def work(self, input: Given) -> Made:
+        self.task_context.heartbeat(Position(row=7))
+        print("working", flush=True)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            print("cleaned up", flush=True)
+        return Made()
+"""
+
+
+def test_sigterm_lets_the_body_clean_up_and_reports_nothing(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(), app=WAIT)
+    with pod.start() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == EXIT_TERMINATED, err
+    assert out == "cleaned up\n"
+    assert [reported(request) for request in server.requests] == [{"heartbeat": {"row": 7, "note": None}}]
+
+
+def test_sigterm_while_the_module_is_imported_ends_the_pod(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(), app="import time\nprint('importing', flush=True)\ntime.sleep(600)")
+    with pod.start() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == EXIT_TERMINATED
+    assert server.requests == []
+
+
+def test_sigterm_does_not_stop_a_report_that_cannot_get_through_yet(pod: PodProcess, server: WireServer) -> None:
+    refused_once = threading.Event()
+
+    def busy(handler: Handler, request: Request) -> None:
+        refuse(503, "ServiceUnavailable", "starting")(handler, request)
+        refused_once.set()
+
+    server.script = [busy, busy, busy]
+    pod.write(call(), app=GREET)
+    with pod.start() as process:
+        assert refused_once.wait(60)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == EXIT_REPORTED
+    assert reported(server.requests[-1])["phase"] == "Succeeded"
+
+
+def test_a_replaced_pod_learns_it_from_its_heartbeat_and_stops_working(pod: PodProcess, server: WireServer) -> None:
+    server.script = [FENCED]
+    pod.write(call(), app=WAIT)
+    ended = pod.run()
+    assert ended.returncode == EXIT_FENCED, ended.stderr
+    assert "cleaned up" in ended.stdout
+    assert len(server.requests) == 1
+
+
+def test_details_that_were_not_written_yet_come_with_the_report(pod: PodProcess, server: WireServer) -> None:
+    body = """
+    async def work(self, input: Given) -> Made:
+        self.task_context.heartbeat(Position(row=1))
+        while not self.task_context.get_heartbeat_details(Position).note:
+            await asyncio.sleep(0.01)
+            self.task_context.heartbeat(Position(row=2, note="second"))
+        self.task_context.progress(done=2, total=2)
+        return Made()
+"""
+    written = threading.Event()
+
+    def first(handler: Handler, request: Request) -> None:
+        answer()(handler, request)
+        written.set()
+
+    server.script = [first]
+    pod.write(call(), app=HEADER + body)
+    assert pod.run().returncode == EXIT_REPORTED
+    assert written.is_set()
+    report = reported(server.requests[-1])
+    assert report["progress"] == {"done": 2, "total": 2}
+
+
+def test_a_body_that_gives_no_sign_of_life_leaves_a_traceback(pod: PodProcess, server: WireServer) -> None:
+    body = """
+    async def work(self, input: Given) -> Made:
+        time.sleep(600)
+        return Made()
+"""
+    policy = call()["policy"] | {"heartbeatTimeoutSeconds": 0.2, "autoHeartbeatSeconds": 0.02}
+    pod.write(call(policy=policy), app=HEADER + body)
+    ended = pod.run()
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+    assert "in work" in ended.stderr
+    assert server.requests == []
+
+
+def test_an_api_server_that_is_away_is_waited_for(pod: PodProcess, server: WireServer) -> None:
+    away: list[Step] = [refuse(503, "ServiceUnavailable", "starting"), refuse(401, "Unauthorized", "no")]
+    server.script = away
+    pod.write(call(), app=GREET)
+    assert pod.run().returncode == EXIT_REPORTED
+    assert len(server.requests) == 3

@@ -1,0 +1,88 @@
+"""Runs the tests' app on the local engine, in a process that may be killed, and reads the journal of its tasks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from application_sdk.engines.local.home import Home, RunFolder
+from application_sdk.engines.local.ledger import Ledger
+from application_sdk.engines.local.limits import Limits, Requests
+from application_sdk.engines.local.notices import Committed, Notice, Observer, nobody
+from application_sdk.engines.local.records import AttemptRecord, RunRecord
+from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
+from application_sdk.engines.local.source import find_source
+
+LIMITS = Limits(parallelism=4, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
+
+
+class Bench:
+    """One home, one app, one journal."""
+
+    def __init__(self, path: Path, app: Path, *, in_process: bool = False) -> None:
+        self.home = Home(path / "home")
+        self.journal = path / "journal"
+        self.in_process = in_process
+        self.source = find_source(f"{app}:Orders", path)
+        self.app_class = self.source.load()
+        self.requests = Requests()
+
+    def begin(self, entrypoint: str = "run", name: str = "orders-1", count: int = 3) -> RunFolder:
+        given = {"journal": str(self.journal), "count": count}
+        return begin(self.home, name, Order(self.source, self.app_class.definition.name, entrypoint, given))
+
+    def execute(self, name: str = "orders-1", observer: Observer = nobody) -> RunRecord:
+        executor = in_process_executor(self.app_class) if self.in_process else process_executor(self.source)
+        with executor as opened:
+            mode = Mode(LIMITS, observer, self.requests)
+            return execute(self.home, name, self.app_class, self.source, opened, mode)
+
+    def run(self, entrypoint: str = "run", observer: Observer = nobody) -> RunRecord:
+        self.begin(entrypoint)
+        return self.execute(observer=observer)
+
+    def execute_until_killed(self, after_commits: int) -> bool:
+        """Execute in a child process that is killed right after so many commits. False when it came to its end."""
+        return self.in_child(lambda: self.execute(observer=_killing(after_commits))) == -signal.SIGKILL
+
+    def in_child(self, body: Callable[[], object]) -> int:
+        """Run `body` in a child process, to be killed in there. Returns its exit code."""
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                body()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def lines(self) -> list[str]:
+        """What the tasks have written into the journal."""
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
+
+    def attempts(self, name: str = "orders-1") -> list[AttemptRecord]:
+        with self.ledger(name) as ledger:
+            return ledger.attempts()
+
+    def ledger(self, name: str = "orders-1") -> Ledger:
+        return Ledger.open(self.home.folder(name).ledger, read_only=True)
+
+
+def _killing(after_commits: int) -> Observer:
+    left = after_commits
+
+    def observe(notice: Notice) -> None:
+        nonlocal left
+        if isinstance(notice, Committed):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return observe

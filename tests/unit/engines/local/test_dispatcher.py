@@ -1,0 +1,233 @@
+"""The engine's own time: backoff, timers, limits, parallelism. Attempts are scripted and the clock is the test's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.unit.engines.local.builders import call, new_run
+
+from application_sdk.engines.local.calls import CallState
+from application_sdk.engines.local.dispatcher import Dispatcher
+from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.ledger import Ledger
+from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.notices import nobody
+from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
+from application_sdk.execution.definition import RunInfo
+from application_sdk.execution.engine import ScheduledCall
+from application_sdk.wire.fields import ErrorFields, RetryFields
+
+BAD = ErrorFields(type="ValueError", message="bad", retryable=True)
+
+
+class Script:
+    """An executor whose attempts end when the test says so. Waiting moves the clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.started: list[Work] = []
+        self.killed: list[str] = []
+        self.cancelled: list[str] = []
+        self.events: deque[Event] = deque()
+
+    def clock(self) -> float:
+        return self.now
+
+    def start(self, work: Work) -> None:
+        self.started.append(work)
+        self.events.append(Begun(work.key))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        if not self.events:
+            self.now += seconds
+        events = list(self.events)
+        self.events.clear()
+        return events
+
+    def cancel(self, key: str) -> None:
+        self.cancelled.append(key)
+
+    def kill(self, key: str) -> None:
+        self.killed.append(key)
+        self.events.append(Ended(key, error=BAD, exit_code=-9))
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Scene:
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.folder = Home(path).create("orders-1")
+        self.ledger = Ledger.create(self.folder.ledger, new_run())
+        self.script = Script()
+        info = RunInfo(run_id="orders-1", uid="uid-1", started_at=1000.0, correlation_id="c")
+        self.dispatcher = Dispatcher(
+            self.folder, self.ledger, self.script, info, limits, nobody, self.script.clock, lambda: 0.0
+        )
+
+    def queue(self, made: ScheduledCall) -> CallState:
+        self.ledger.add_calls([made], made_after=0, at=self.script.now)
+        state = CallState(made, scheduled_at=self.script.now)
+        self.dispatcher.queue(state)
+        return state
+
+    def turn_until(self, time: float) -> None:
+        """Let the dispatcher work until the clock stands at a time."""
+        while self.script.now < time:
+            self.dispatcher.turn()
+            self.dispatcher.hear(time - self.script.now)
+        self.dispatcher.turn()
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(done.task, done.outcome) for done in self.dispatcher.take_completed()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Limits(parallelism=2, overdue_seconds=5, cancel_seconds=30))
+    with contextlib.closing(made.ledger):
+        yield made
+
+
+def waiting(seconds: float, attempts: int = 3) -> RetryFields:
+    return RetryFields(
+        maxAttempts=attempts, initialIntervalSeconds=seconds, maxIntervalSeconds=60, backoffCoefficient=2
+    )
+
+
+def test_a_failed_attempt_is_followed_by_another_after_its_wait(scene: Scene) -> None:
+    fetch = call("fetch", retry=waiting(8))
+    scene.queue(fetch)
+    scene.dispatcher.turn()
+    scene.script.events.append(Ended(fetch.key, error=BAD))
+    scene.turn_until(1003.9)
+    assert [work.info.attempt for work in scene.script.started] == [1]
+    scene.turn_until(1004.0)
+    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert scene.ledger.calls()[0].not_before == 1004.0
+
+
+def test_an_attempt_is_in_the_ledger_before_it_is_started(scene: Scene) -> None:
+    numbers: list[int] = []
+    start = scene.script.start
+
+    def look_first(work: Work) -> None:
+        numbers.extend(one.attempt for one in scene.ledger.attempts())
+        start(work)
+
+    scene.script.start = look_first  # type: ignore[method-assign]
+    scene.queue(call("fetch"))
+    scene.dispatcher.turn()
+    assert numbers == [1]
+
+
+def test_no_more_run_at_once_than_allowed_and_the_rest_in_their_order(scene: Scene) -> None:
+    calls = [call(name, sequence=place) for place, name in enumerate("abc")]
+    for made in calls:
+        scene.queue(made)
+    scene.dispatcher.turn()
+    assert [work.info.task for work in scene.script.started] == ["a", "b"]
+    scene.script.events.append(Ended(calls[1].key, output={}))
+    scene.dispatcher.hear(0)
+    scene.dispatcher.turn()
+    assert [work.info.task for work in scene.script.started] == ["a", "b", "c"]
+
+
+def test_a_timer_fires_when_it_is_due_and_not_before(scene: Scene) -> None:
+    timer = ScheduledCall(
+        key="t", role="timer", task="sleep", entrypoint="run", sequence=0, input={"seconds": 10.0},
+        identity={"inputDigest": "", "lineage": "", "occurrence": 0}, policy={"retry": waiting(0)}, pod={}, line="",
+        seconds=10.0,
+    )  # fmt: skip
+    scene.queue(timer)
+    scene.turn_until(1009.9)
+    assert scene.outcomes() == []
+    scene.turn_until(1010.0)
+    assert scene.outcomes() == [("sleep", "Succeeded")]
+
+
+def test_an_attempt_that_overruns_its_limit_is_killed_after_a_grace_and_counts_as_failed(scene: Scene) -> None:
+    slow = call("slow", timeoutSeconds=20.0, retry=waiting(0, attempts=1))
+    scene.queue(slow)
+    scene.turn_until(1024.9)
+    assert scene.script.killed == []
+    scene.turn_until(1025.1)
+    (done,) = scene.dispatcher.take_completed()
+    assert done.error is not None
+    assert (done.outcome, done.error["type"]) == ("Failed", "TimedOut")
+    assert "after 20 s (timeout_seconds)" in done.error["message"]
+
+
+def test_the_limit_of_an_ended_attempt_does_not_touch_the_next_one(scene: Scene) -> None:
+    slow = call("slow", timeoutSeconds=20.0, retry=waiting(36))
+    scene.queue(slow)
+    scene.turn_until(1010.0)
+    scene.script.events.append(Ended(slow.key, error=BAD))
+    scene.turn_until(1040.0)
+    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert scene.script.killed == []
+
+
+def test_a_call_that_is_not_done_in_time_fails_whatever_attempts_are_left(scene: Scene) -> None:
+    fetch = call("fetch", scheduleToCloseSeconds=30.0, retry=waiting(1, attempts=99))
+    scene.queue(fetch)
+    scene.turn_until(1030.1)
+    (done,) = scene.dispatcher.take_completed()
+    assert done.error is not None
+    assert "wasn't done 30 s after it was called (schedule_to_close_seconds)" in done.error["message"]
+    assert scene.script.killed == [fetch.key]
+
+
+def test_a_cancelled_run_completes_what_waits_and_asks_what_runs(scene: Scene) -> None:
+    calls = [call(name, sequence=place) for place, name in enumerate("abc")]
+    for made in calls:
+        scene.queue(made)
+    scene.dispatcher.turn()
+    scene.dispatcher.cancel_all()
+    assert scene.outcomes() == [("c", "Cancelled")]
+    assert scene.script.cancelled == [calls[0].key, calls[1].key]
+    scene.script.events.append(Ended(calls[0].key))
+    scene.script.events.append(Ended(calls[1].key, output={}))
+    scene.dispatcher.hear(0)
+    assert scene.outcomes() == [("a", "Cancelled"), ("b", "Succeeded")]
+
+
+def test_what_does_not_give_way_to_a_cancellation_is_killed(scene: Scene) -> None:
+    scene.queue(call("deaf"))
+    scene.dispatcher.turn()
+    scene.dispatcher.cancel_all()
+    scene.turn_until(1029.9)
+    assert scene.script.killed == []
+    scene.turn_until(1030.1)
+    assert scene.outcomes() == [("deaf", "Cancelled")]
+
+
+def test_an_attempt_that_somebody_terminated_is_tried_again_without_charge(scene: Scene) -> None:
+    fetch = call("fetch", retry=waiting(0, attempts=1))
+    state = scene.queue(fetch)
+    scene.dispatcher.turn()
+    scene.script.events.append(Ended(fetch.key))
+    scene.dispatcher.hear(0)
+    scene.dispatcher.turn()
+    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert (state.failures, state.disruptions) == (0, 1)
+
+
+def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) -> None:
+    fetch = call("fetch", retry=waiting(0))
+    scene.queue(fetch)
+    scene.dispatcher.turn()
+    scene.script.events.extend(
+        [Sign(fetch.key, heartbeat={"page": 1}), Sign(fetch.key, heartbeat={"page": 2}), Ended(fetch.key, error=BAD)]
+    )
+    scene.dispatcher.hear(0)
+    scene.dispatcher.turn()
+    assert scene.script.started[1].info.heartbeat == {"page": 2}
+    assert scene.ledger.calls()[0].heartbeat == {"page": 2}

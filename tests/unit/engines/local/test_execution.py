@@ -1,0 +1,139 @@
+"""What becomes of attempts: results, failures, crashes, limits. Each in processes, most also without."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.unit.engines.local.bench import Bench
+
+from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Committed, Notice, Progressed
+from application_sdk.engines.local.source import find_source
+
+
+def test_a_run_gives_the_output_of_its_route(any_bench: Bench) -> None:
+    run = any_bench.run()
+    assert (run.phase, run.error) == ("Succeeded", None)
+    assert run.output == {"said": "FIRST BRANCH 0 BRANCH 1 BRANCH 2 LAST"}
+    assert sorted(any_bench.lines()) == ["branch 0", "branch 1", "branch 2", "first", "last"]
+
+
+def test_a_failing_task_is_tried_as_often_as_declared_with_one_idempotency_key(any_bench: Bench) -> None:
+    run = any_bench.run("refused")
+    assert run.output == {"said": "ValueError after 2: not today"}
+    first, second = any_bench.lines()
+    assert first.split()[:2] == ["refuse", "1"]
+    assert second.split()[:2] == ["refuse", "2"]
+    assert first.split()[2] == second.split()[2]
+    assert [(one.reason, one.budget) for one in any_bench.attempts()] == [("ValueError", "App")] * 2
+
+
+def test_a_task_that_exits_or_is_killed_loses_an_attempt_and_nothing_else(bench: Bench) -> None:
+    failures: list[AttemptFailed] = []
+    run = bench.run("crashing", lambda notice: failures.append(notice) if isinstance(notice, AttemptFailed) else None)
+    assert run.output == {"said": "survived"}
+    assert bench.lines() == ["crash 1", "crash 2", "crash 3"]
+    assert [(one.reason, one.budget, one.exit_code) for one in bench.attempts()] == [
+        ("Exited", "App", 3),
+        ("Killed", "App", -9),
+        ("Completed", "None", None),
+    ]
+    assert "exit code 3" in failures[0].error["message"]
+    assert failures[0].error["traceback"] == "about to crash\n"
+    assert "SIGKILL" in failures[1].error["message"]
+
+
+def test_a_task_that_ignores_its_time_limit_is_killed(bench: Bench) -> None:
+    run = bench.run("hanging")
+    assert run.phase == "Failed"
+    (attempt,) = bench.attempts()
+    assert attempt.reason == "TimedOut"
+    assert "after 0.2 s (timeout_seconds)" in attempt.message
+    pid = int(bench.lines()[0].split()[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_task_that_gives_no_sign_of_life_is_ended_and_its_traceback_kept(bench: Bench) -> None:
+    run = bench.run("silent")
+    assert run.phase == "Failed"
+    (attempt,) = bench.attempts()
+    assert (attempt.reason, attempt.exit_code) == ("HeartbeatTimeout", 1)
+    with bench.ledger() as ledger:
+        (done,) = ledger.history()
+    assert done.error is not None
+    assert "in fall_silent" in done.error["traceback"]
+
+
+def test_heartbeat_details_and_progress_reach_the_next_attempt_and_the_observer(any_bench: Bench) -> None:
+    seen: list[Notice] = []
+    run = any_bench.run("paging", seen.append)
+    assert run.output == {"said": "from page 7"}
+    progress = [notice.progress for notice in seen if isinstance(notice, Progressed)]
+    assert {"done": 7, "total": 10, "message": "pages"} in progress
+
+
+def test_the_observer_hears_of_each_step_in_order(bench: Bench) -> None:
+    seen: list[str] = []
+
+    def observe(notice: Notice) -> None:
+        if isinstance(notice, AttemptStarted):
+            seen.append(f"start {notice.call.task} {notice.attempt}")
+        elif isinstance(notice, AttemptFailed):
+            seen.append(f"fail {notice.call.task} {notice.attempt}")
+        elif isinstance(notice, Committed):
+            seen.append(f"commit {notice.completion.task} {notice.completion.outcome}")
+
+    bench.run("refused", observe)
+    assert seen == ["start refuse 1", "fail refuse 1", "start refuse 2", "commit refuse Failed"]
+
+
+def test_when_the_process_of_the_forks_is_killed_its_attempts_are_lost_without_charge(bench: Bench) -> None:
+    killed: list[int] = []
+
+    def kill_forker(notice: Notice) -> None:
+        if isinstance(notice, AttemptStarted) and len(bench.lines()) == 1 and not killed:
+            # The parent of every attempt; found as a user with `ps` would.
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            forkers = [pid for pid in children if b"local.forker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            killed.append(int(forkers[0]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    run = bench.run("run", kill_forker)
+    assert run.output == {"said": "FIRST BRANCH 0 BRANCH 1 BRANCH 2 LAST"}
+    assert {one.budget for one in bench.attempts() if one.reason == "ExecutorLost"} == {"Disruption"}
+
+
+def test_what_runs_when_the_route_ends_is_ended_with_it(any_bench: Bench) -> None:
+    run = any_bench.run("abandoning")
+    assert run.output == {"said": "went on"}
+    assert "wait gave way" in any_bench.lines()
+    assert {one.reason for one in any_bench.attempts()} == {"Completed", "Abandoned"}
+
+
+def test_a_run_continues_as_another_with_its_correlation_id(bench: Bench) -> None:
+    bench.begin("counting-down", count=2)
+    run = bench.execute()
+    assert (run.name, run.output, run.continued_from) == ("orders-1-c3", {"said": "done"}, "orders-1-c2")
+    assert bench.lines() == ["at 2", "at 1", "at 0"]
+    with bench.ledger() as ledger:
+        assert (ledger.run().continued_as, ledger.run().correlation_id) == ("orders-1-c2", run.correlation_id)
+
+
+def test_an_app_whose_import_ends_the_process_fails_its_tasks_with_a_message(tmp_path: Path) -> None:
+    # The module imports here, as it does in an editor, but not where its tasks run.
+    app = tmp_path / "suicidal.py"
+    app.write_text((Path(__file__).parent / "apps" / "orders.py").read_text())
+    bench = Bench(tmp_path, app)
+    app.write_text("import os\nprint('bye', flush=True)\nos._exit(7)\n")
+    bench.source = find_source(f"{app}:Orders", tmp_path)
+    run = bench.run()
+    assert run.phase == "Failed"
+    with bench.ledger() as ledger:
+        (done,) = ledger.history()
+    assert done.error is not None
+    assert done.error["type"] == "LoadFailed"
+    assert "ended the process, exit code 7" in done.error["message"]
+    assert done.error["traceback"].startswith("bye\n")
