@@ -1,0 +1,130 @@
+"""Executes a run for a command: loads its app, shows how it goes, turns Ctrl-C into a stop, its end into an exit."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from application_sdk.app.base import App
+from application_sdk.cli import exits
+from application_sdk.cli.describe import run_as_json
+from application_sdk.cli.output import Format, notes, write_json, write_value
+from application_sdk.cli.progress import Display, Lines, Silent, Table
+from application_sdk.engines.local.errors import RunInterruptedError
+from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.ledger import Ledger
+from application_sdk.engines.local.limits import Limits, Requests
+from application_sdk.engines.local.records import RunRecord
+from application_sdk.engines.local.runs import Mode, execute, in_process_executor, process_executor
+from application_sdk.engines.local.source import AppSource
+from application_sdk.engines.local.words import duration
+from application_sdk.engines.local.work import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a command wants a run executed."""
+
+    home: Home
+    source: AppSource
+    limits: Limits
+    format: Format
+    in_process: bool = False
+
+    def of(self, name_of: Callable[[type[App]], str]) -> int:
+        """Load the app, execute the run that `name_of` names (and has begun, perhaps), until its end or Ctrl-C. Say how
+        it ended. Returns the exit code."""
+        # What the app's module and its route print isn't the result.
+        with contextlib.redirect_stdout(sys.stderr), self._loaded() as (app_class, executor):
+            run = self._execute(name_of(app_class), app_class, executor)
+        if run.phase != "Running" or self.format is Format.JSON:
+            report(run, self.format)
+        return exits.of_phase(run.phase)
+
+    @contextlib.contextmanager
+    def _loaded(self) -> Iterator[tuple[type[App], Executor]]:
+        if self.in_process:
+            app_class = self.source.load()
+            with in_process_executor(app_class) as executor:
+                yield app_class, executor
+            return
+        # The process of the forks imports the app while this one does.
+        with process_executor(self.source) as executor:
+            yield self.source.load(), executor
+
+    def _execute(self, name: str, app_class: type[App], executor: Executor) -> RunRecord:
+        requests = Requests()
+        title = f"{name}  {app_class.definition.entry}"
+        try:
+            with _stopping(requests), _display(title, self.format) as display:
+                mode = Mode(self.limits, display.notice, requests)
+                return execute(self.home, name, app_class, self.source, executor, mode)
+        except RunInterruptedError as interruption:
+            notes().print(str(interruption), style="yellow", markup=False)
+            with Ledger.open(self.home.folder(interruption.run).ledger, read_only=True) as ledger:
+                return ledger.run()
+
+
+def report(run: RunRecord, format: Format) -> None:
+    """Say how a run has ended: its output on standard output, all else on standard error."""
+    if format is Format.JSON:
+        write_json(run_as_json(run, alive=False))
+        return
+    console = notes()
+    spent = f" after {duration(run.finished_at - run.created_at)}" if run.finished_at else ""
+    if run.phase == "Succeeded":
+        console.print(f"{run.name} succeeded{spent}", style="green", markup=False)
+        write_value(run.output)
+        return
+    console.print(f"{run.name} {_PHASES[run.phase]}{spent}", style="red", markup=False)
+    if run.error is not None:
+        if run.error.get("traceback") and run.phase != "Stalled":
+            console.print(run.error["traceback"].rstrip(), markup=False)
+        else:
+            console.print(f"{run.error['type']}: {run.error['message']}", markup=False)
+            if run.error.get("traceback"):
+                console.print(run.error["traceback"].rstrip(), markup=False)
+    hint = _HINTS.get(run.phase)
+    if hint:
+        console.print(hint.format(run=run.name), style="dim", markup=False)
+
+
+_PHASES = {"Failed": "failed", "Cancelled": "was cancelled", "Stalled": "is stalled", "Running": "is not over"}
+_HINTS = {
+    "Failed": "See `apprun show {run}` and `apprun logs {run}`; try what failed again with `apprun retry {run}`",
+    "Stalled": "Correct what it says, then go on with `apprun resume {run}`",
+}
+
+
+def _display(title: str, format: Format) -> Display:
+    if format is Format.JSON:
+        return Silent()
+    console = notes()
+    return Table(console, title) if console.is_terminal else Lines(console)
+
+
+@contextlib.contextmanager
+def _stopping(requests: Requests) -> Iterator[None]:
+    """The first SIGINT or SIGTERM stops the engine, which takes a few seconds; the second ends the process at once."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in signals]
+
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore()
+        notes().print("stopping; once more ends it at once", style="yellow", markup=False)
+        requests.stop()
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()

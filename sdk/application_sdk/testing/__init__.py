@@ -1,0 +1,59 @@
+"""The test kit: run an app in virtual time, prove it durable, replay a real run, stand in for what tasks talk to.
+
+Stands on top of the SDK: nothing else imports it. `pytest` is needed for the fixtures only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from application_sdk.testing.durability import DurabilityError, DurabilityReport, Schedule, check_durability
+from application_sdk.testing.mocks import (
+    MockCredentialStore,
+    MockHeartbeatController,
+    MockSecretStore,
+    MockStateStore,
+)
+from application_sdk.testing.replaying import ReplayError, replay
+from application_sdk.testing.runs import FinishedRun, RunFailedError, run_app
+
+if TYPE_CHECKING:
+    from application_sdk.testing.fixtures import (
+        app_context,
+        clean_app_registry,
+        mock_credential_store,
+        mock_heartbeat,
+        mock_secret_store,
+        mock_state_store,
+    )
+
+__all__ = [
+    "DurabilityError",
+    "DurabilityReport",
+    "FinishedRun",
+    "MockCredentialStore",
+    "MockHeartbeatController",
+    "MockSecretStore",
+    "MockStateStore",
+    "ReplayError",
+    "RunFailedError",
+    "Schedule",
+    "app_context",
+    "check_durability",
+    "clean_app_registry",
+    "mock_credential_store",
+    "mock_heartbeat",
+    "mock_secret_store",
+    "mock_state_store",
+    "replay",
+    "run_app",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Fixtures need pytest, which a program that only runs or replays an app may not have.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from application_sdk.testing import fixtures
+
+    return getattr(fixtures, name)

@@ -1,0 +1,253 @@
+"""`check_durability`: crashes a run at every step, in several orders of completion, and compares what becomes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from application_sdk.app import App
+from application_sdk.contracts.base import Input
+from application_sdk.contracts.codec import encode
+from application_sdk.engines.memory.attempts import StandIn
+from application_sdk.engines.memory.engine import SimulatedCrash, Step
+from application_sdk.engines.memory.world import START, World
+from application_sdk.errors import AppError
+from application_sdk.execution.definition import RunInfo
+from application_sdk.execution.divergence import input_changes
+from application_sdk.execution.ending import RouteResult
+from application_sdk.execution.engine import ScheduledCall
+from application_sdk.execution.guard import guarding
+from application_sdk.testing.elsewhere import can_be_imported, replay_elsewhere
+from application_sdk.testing.runs import Duration, Failure, TestBench, describe_end
+from application_sdk.wire.digest import JSONObject
+
+_DURATIONS = (0.0, 0.5, 1.0, 2.0, 5.0)
+_NATURAL = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One way for a run to go: in which order tasks complete, and where its driver dies."""
+
+    order: int
+    """0: as called. Others: a shuffle, which is the same each time."""
+    crash: int | None
+    """The number of the step at which the driver dies, from 0; None: it is restarted once the run has ended."""
+
+
+class DurabilityError(AppError, AssertionError):
+    """A run didn't go on after a crash as it would have gone without. `schedule` reproduces it."""
+
+    def __init__(self, message: str, schedule: Schedule) -> None:
+        super().__init__(message)
+        self.schedule = schedule
+
+
+@dataclass(frozen=True, slots=True)
+class DurabilityReport:
+    """What was tried, all of it with success."""
+
+    orders: int
+    crashes: int
+    checkpoints: int
+    """Of the run in its natural order."""
+    processes: int
+    """Other processes, each with a hash seed of its own, in which the run was replayed. 0 for apps that no other
+    process can import, such as a class inside a function."""
+    outcomes: Sequence[RouteResult]
+    """The different ends that the orders led to: more than one means that the result depends on who is first."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    result: RouteResult
+    world: World
+    steps: Sequence[Step]
+
+
+def check_durability(
+    app: type[App],
+    input: Input,
+    *,
+    entrypoint: str | None = None,
+    orders: int = 5,
+    max_crashes: int = 200,
+    processes: int = 2,
+    failures: Mapping[str, Failure] | None = None,
+    durations: Mapping[str, Duration] | None = None,
+    stand_ins: Mapping[str, StandIn] | None = None,
+    schedule: Schedule | None = None,
+) -> DurabilityReport:
+    """Prove that an app survives crashes: run it, kill its driver at every step, and compare outputs and executions.
+
+    Tried in `orders` orders of completion, each with up to `max_crashes` crashes, spread evenly when the run has more
+    steps; and replayed in so many other `processes`, where sets of texts have another order. `failures`, `durations`,
+    `stand_ins` are `run_app`'s. `schedule` tries only that one. Raises DurabilityError with the smallest schedule that
+    was found and the cause.
+    """
+    bench = TestBench(app, entrypoint, failures, durations, stand_ins)
+    check = _Check(bench, encode(input))
+    with guarding(app):  # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
+        if schedule is not None:
+            check.try_one(check.calm(schedule.order), schedule)
+            return check.report(1)
+        for order in range(orders):
+            check.try_order(order, max_crashes)
+        check.try_elsewhere(processes)
+    return check.report(orders)
+
+
+class _Check:
+    """The trials of one app on one input."""
+
+    def __init__(self, bench: TestBench, payload: JSONObject) -> None:
+        self._bench = bench
+        self._payload = payload
+        self._crashes = 0
+        self._checkpoints = 0
+        self._processes = 0
+        self._outcomes: list[RouteResult] = []
+
+    def report(self, orders: int) -> DurabilityReport:
+        return DurabilityReport(orders, self._crashes, self._checkpoints, self._processes, tuple(self._outcomes))
+
+    def try_order(self, order: int, max_crashes: int) -> None:
+        calm = self.calm(order)
+        # The restart of a finished run comes first: what fails there fails in the smallest schedule of all.
+        self.try_one(calm, Schedule(order, None))
+        for step in _spread(len(calm.steps), max_crashes):
+            self.try_one(calm, Schedule(order, step))
+
+    def try_elsewhere(self, processes: int) -> None:
+        """Replay the run in its natural order where hashes, and with them the order of sets, are others."""
+        app = self._bench.app
+        if processes < 1 or not can_be_imported(app):
+            return
+        calm = self.calm(_NATURAL)
+        exported = self._bench.finished(calm.world, self._payload, _INFO, calm.result).exported
+        for seed, problem in replay_elsewhere(app, exported, processes):
+            self._processes += 1
+            if problem is not None:
+                raise DurabilityError(
+                    f"{app.__name__} is not durable.\n"
+                    f"Smallest schedule found: completions as called; restarted after its end in another process, with "
+                    f"PYTHONHASHSEED={seed}, where sets of texts are in another order.\n"
+                    f"Cause: {problem}",
+                    Schedule(_NATURAL, None),
+                )
+
+    def calm(self, order: int) -> _Trial:
+        """The run without a crash."""
+        world = self._world(order)
+        steps: list[Step] = []
+
+        def watch(step: Step) -> bool:
+            steps.append(step)
+            return False
+
+        result = self._bench.live(world, self._payload, _INFO, watch)
+        if order == _NATURAL:
+            self._checkpoints = len(world.ledger)
+        if result.outcome == "Stalled":
+            raise DurabilityError(
+                f"{self._bench.app.__name__} stalls without any crash.\n{describe_end(result)}", Schedule(order, None)
+            )
+        if result not in self._outcomes:
+            self._outcomes.append(result)
+        return _Trial(result, world, steps)
+
+    def try_one(self, calm: _Trial, schedule: Schedule) -> None:
+        """The run with one crash, compared with the run without."""
+        self._crashes += 1
+        if schedule.crash is None:
+            executions, calls = list(calm.world.executions), set(calm.world.calls)
+            result = self._bench.live(calm.world, self._payload, _INFO)
+            cause = _difference(calm.result, executions, calls, result, calm.world)
+        else:
+            world, result = self._crashed(schedule)
+            cause = _difference(calm.result, calm.world.executions, set(calm.world.calls), result, world)
+        if cause is not None:
+            raise DurabilityError(self._describe(calm, schedule, cause), schedule)
+
+    def _crashed(self, schedule: Schedule) -> tuple[World, RouteResult]:
+        world = self._world(schedule.order)
+        passed = 0
+
+        def crash(step: Step) -> bool:
+            nonlocal passed
+            passed += 1
+            return passed - 1 == schedule.crash
+
+        while True:
+            try:
+                return world, self._bench.live(world, self._payload, _INFO, crash)
+            except SimulatedCrash:
+                continue
+
+    def _world(self, order: int) -> World:
+        def duration(call: ScheduledCall, attempt: int) -> float:
+            # Of the call alone, so that a crash doesn't change the order in which tasks complete.
+            return Random(f"{order}/{call.key}/{attempt}").choice(_DURATIONS) if order != _NATURAL else 0.0
+
+        return self._bench.world(_INFO, duration)
+
+    def _describe(self, calm: _Trial, schedule: Schedule, cause: str) -> str:
+        name = self._bench.app.__name__
+        done = [completion.task for completion in calm.world.ledger]
+        if schedule.crash is None:
+            where = f"restarted after its end, with {len(done)} checkpoints"
+        else:
+            step = calm.steps[schedule.crash]
+            upto = done[: step.committed]
+            listed = ", ".join(upto[-10:]) or "none"
+            dots = "…, " if len(upto) > 10 else ""
+            where = f"the driver dies {_WORDS[step.kind]} with {step.committed} of {len(done)} checkpoints committed "
+            where += f"({dots}{listed}), and is restarted"
+        order = "as called" if schedule.order == _NATURAL else f"shuffle {schedule.order}"
+        return (
+            f"{name} is not durable.\n"
+            f"Smallest schedule found: completions {order}; {where}.\n"
+            f"Cause: {cause}\n"
+            f"Reproduce: check_durability({name}, …, schedule={schedule!r})"
+        )
+
+
+_INFO = RunInfo(run_id="durability", uid="durability", started_at=START)
+_WORDS = {
+    "before schedule": "before it could start its next calls,",
+    "after schedule": "right after it started its next calls,",
+    "after commit": "as a task completes,",
+}
+
+
+def _spread(count: int, limit: int) -> list[int]:
+    if count <= limit:
+        return list(range(count))
+    return sorted({round(index * (count - 1) / (limit - 1)) for index in range(limit)})
+
+
+def _difference(
+    expected: RouteResult, executions: Sequence[object], calls: set[str], result: RouteResult, world: World
+) -> str | None:
+    if result.outcome == "Stalled":
+        return describe_end(result)
+    if result.outcome != expected.outcome:
+        return f"without the crash the run {expected.outcome.lower()}, with it: {describe_end(result)}"
+    changes = input_changes(expected.output or {}, result.output or {})
+    if changes:
+        return "the output differs, without the crash → with it:\n" + "\n".join(f"  {change}" for change in changes)
+    more = sorted(world.calls[key].task for key in world.calls.keys() - calls)
+    if more:
+        return f"calls were made that the run without the crash doesn't make: {', '.join(more)}"
+    before, after = _attempts(executions), _attempts(world.executions)
+    for key, count in after.items():
+        if count > before[key]:
+            given = world.calls[key[0]].input
+            return f"{key[1]} was executed {count} times rather than {before[key]}, with the input {given}"
+    return None
+
+
+def _attempts(executions: Sequence[object]) -> Counter[tuple[str, str]]:
+    return Counter((getattr(execution, "key", ""), getattr(execution, "task", "")) for execution in executions)

@@ -1,0 +1,219 @@
+"""`run_app`: executes an app on the memory engine, in virtual time, with failures where the test wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from application_sdk.app import App
+from application_sdk.contracts.base import Input
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
+from application_sdk.engines.memory.engine import CrashAt, MemoryEngine
+from application_sdk.engines.memory.world import START, Execution, World
+from application_sdk.errors import AppError
+from application_sdk.execution.definition import AppDefinition, RunInfo
+from application_sdk.execution.ending import RouteOutcome, RouteResult
+from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
+from application_sdk.execution.export import ExportedRun
+from application_sdk.execution.run import run_route
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import ErrorFields, Outcome
+
+Failure: TypeAlias = "BaseException | Sequence[BaseException | None] | Callable[[Any, int], BaseException | None]"
+"""An exception for every attempt; one for each attempt in turn, None for one that may run; or a function of the input
+and the attempt's number, from 1."""
+Duration: TypeAlias = "float | Callable[[Any], float]"
+"""Virtual seconds that an attempt takes, or a function of the input that says so."""
+
+
+class RunFailedError(AppError, AssertionError):
+    """A run under test didn't succeed, and its output was asked for. The message is the run's own error."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """How a run under test went."""
+
+    app: type[App]
+    entrypoint: str
+    result: RouteResult
+    executions: Sequence[Execution]
+    """Every attempt that was made, in order, injected failures included."""
+    ledger: Sequence[Completion]
+    """The checkpoints, in commit order."""
+    elapsed_seconds: float
+    """Virtual time from the start to the last checkpoint."""
+    exported: ExportedRun
+    """The run's past as `apprun export` would give it."""
+    continued_from: FinishedRun | None = None
+    """The run that continued as this one."""
+
+    @property
+    def outcome(self) -> RouteOutcome:
+        return self.result.outcome
+
+    @property
+    def error(self) -> ErrorFields | None:
+        """Why the run failed or stalled."""
+        return self.result.error
+
+    @property
+    def output(self) -> Any:
+        """What the route returned. Raises RunFailedError unless it succeeded."""
+        if self.result.outcome != "Succeeded" or self.result.output is None:
+            raise RunFailedError(describe_end(self.result))
+        return decode(self.app.definition.entrypoint(self.entrypoint).output_type, self.result.output)
+
+    @property
+    def executed(self) -> list[str]:
+        """The tasks of the attempts that were made, in order."""
+        return [execution.task for execution in self.executions]
+
+
+def run_app(
+    app: type[App],
+    input: Input,
+    *,
+    entrypoint: str | None = None,
+    failures: Mapping[str, Failure] | None = None,
+    durations: Mapping[str, Duration] | None = None,
+    stand_ins: Mapping[str, StandIn] | None = None,
+    cancel_after: float | None = None,
+    started_at: datetime | None = None,
+    max_runs: int = 100,
+) -> FinishedRun:
+    """Run an app to its end, in this process. Timers and backoffs take virtual time: a week passes in milliseconds.
+
+    `failures`, `durations` and `stand_ins` are by task name: what fails, how long attempts take, what is called with
+    the input in place of a task's body. `cancel_after` cancels the run after so many virtual seconds. A run that
+    continues as another one is followed for up to `max_runs` runs. Works inside and outside an event loop.
+    """
+    bench = TestBench(app, entrypoint, failures, durations, stand_ins)
+    payload = encode(input)
+    finished: FinishedRun | None = None
+    for number in range(1, max_runs + 1):
+        info = RunInfo(
+            run_id=f"{app.definition.name}-{number}",
+            uid=f"test-{number}",
+            started_at=started_at.timestamp() if started_at is not None else START,
+            correlation_id=f"{app.definition.name}-1",
+        )
+        world = bench.world(info)
+        if cancel_after is not None:
+            world.cancel_run(info.started_at + cancel_after)
+        result = bench.live(world, payload, info)
+        finished = bench.finished(world, payload, info, result, finished)
+        if result.outcome != "Continued" or result.input is None:
+            return finished
+        payload = result.input
+        bench = replace(bench, entrypoint=result.entrypoint)
+    raise RunFailedError(f"the run still continued as another one after {max_runs} runs")
+
+
+@dataclass(frozen=True)
+class TestBench:
+    """An app with what a test has injected. Makes worlds for it, and lives in them."""
+
+    __test__ = False
+
+    app: type[App]
+    entrypoint: str | None = None
+    failures: Mapping[str, Failure] | None = None
+    durations: Mapping[str, Duration] | None = None
+    stand_ins: Mapping[str, StandIn] | None = None
+
+    def __post_init__(self) -> None:
+        names = set(self.app.definition.tasks)
+        for title, given in (("failures", self.failures), ("durations", self.durations), ("stand_ins", self.stand_ins)):
+            for name in given or {}:
+                if name not in names:
+                    listed = ", ".join(sorted(names)) or "no tasks"
+                    raise ValueError(f"{title} names a task {name!r}, but {self.app.__name__} has {listed}")
+
+    def world(self, info: RunInfo, duration_of: Callable[[ScheduledCall, int], float] | None = None) -> World:
+        """A new world for a run. `duration_of` serves where no duration was injected."""
+        definition = self.app.definition
+        failures, durations = self.failures or {}, self.durations or {}
+
+        def failure(call: ScheduledCall, attempt: int) -> BaseException | None:
+            return _failure(definition, call, failures.get(call.task), attempt)
+
+        def duration(call: ScheduledCall, attempt: int) -> float:
+            given = durations.get(call.task)
+            if given is None:
+                return duration_of(call, attempt) if duration_of is not None else 0.0
+            return given(_input(definition, call)) if callable(given) else given
+
+        runner = AttemptRunner(self.app, info, self.stand_ins)
+        return World(runner, started_at=info.started_at, failure_of=failure, duration_of=duration)
+
+    def live(
+        self, world: World, payload: JSONObject, info: RunInfo, crash_at: CrashAt = lambda step: False
+    ) -> RouteResult:
+        """One life of the route in a world. Raises SimulatedCrash."""
+        try:
+            return run_route(self.app, self.entrypoint, payload, MemoryEngine(world, crash_at), info)
+        finally:
+            world.close()
+
+    def finished(
+        self, world: World, payload: JSONObject, info: RunInfo, result: RouteResult, before: FinishedRun | None = None
+    ) -> FinishedRun:
+        """What is told of a run that has ended."""
+        entrypoint = self.entrypoint or self.app.definition.default_entrypoint
+        ended: Outcome | None = None
+        if result.outcome in ("Succeeded", "Failed", "Cancelled"):
+            ended = result.outcome
+        exported = ExportedRun(
+            entry=self.app.definition.entry,
+            entrypoint=entrypoint,
+            input=payload,
+            info=info,
+            calls=[recorded(call) for call in world.calls.values()],
+            completions=list(world.ledger),
+            outcome=ended,
+            output=result.output,
+        )
+        return FinishedRun(
+            app=self.app,
+            entrypoint=entrypoint,
+            result=result,
+            executions=tuple(world.executions),
+            ledger=tuple(world.ledger),
+            elapsed_seconds=(world.ledger[-1].at - info.started_at) if world.ledger else 0.0,
+            exported=exported,
+            continued_from=before,
+        )
+
+
+def recorded(call: ScheduledCall) -> RecordedCall:
+    """A call as a later life of the route is told of it."""
+    return RecordedCall(call.key, call.task, call.entrypoint, call.input, call.identity, call.line)
+
+
+def describe_end(result: RouteResult) -> str:
+    """A run's end in words."""
+    error = result.error
+    if error is None:
+        return f"the run ended as {result.outcome}"
+    traceback = error.get("traceback")
+    return f"the run {result.outcome.lower()}: {error['type']}: {error['message']}" + (
+        f"\n{traceback}" if traceback else ""
+    )
+
+
+def _input(definition: AppDefinition, call: ScheduledCall) -> Input:
+    return decode(definition.task(call.task).input_type, call.input)
+
+
+def _failure(
+    definition: AppDefinition, call: ScheduledCall, failure: Failure | None, attempt: int
+) -> BaseException | None:
+    if failure is None or isinstance(failure, BaseException):
+        return failure
+    if callable(failure):
+        return failure(_input(definition, call), attempt)
+    return failure[attempt - 1] if attempt <= len(failure) else None

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from application_sdk import cli
+
+ORDERS = Path(__file__).parents[1] / "engines" / "local" / "apps" / "orders.py"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Command:
+    """Types `apprun …` in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], path: Path) -> None:
+        self._capsys = capsys
+        self.journal = path / "journal"
+
+    def __call__(self, *arguments: str) -> Result:
+        self._capsys.readouterr()
+        code = cli.run(arguments)
+        captured = self._capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    def run(self, entrypoint: str, *options: str) -> Result:
+        given = json.dumps({"journal": str(self.journal)})
+        return self("run", str(ORDERS), "-e", entrypoint, "-n", "o1", "-i", given, "--in-process", *options)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("APPRUN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def apprun(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys, home)
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    return dict(os.environ)
