@@ -1,0 +1,98 @@
+"""App: code to run, and the defaults of its runs. Written by people; read by the operator when a run begins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import Field
+
+from apprun_operator.api.shapes import (
+    Conditions,
+    Image,
+    LabelMap,
+    LooseQuantity,
+    NameReference,
+    ObjectName,
+    PullPolicy,
+    Shape,
+    Tolerations,
+)
+
+IDENTIFIER: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+ENTRY_PATTERN: Final = rf"^{IDENTIFIER}(\.{IDENTIFIER})*:{IDENTIFIER}$"
+
+Entry: TypeAlias = Annotated[str, Field(min_length=3, max_length=253, pattern=ENTRY_PATTERN)]
+Parallelism: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Source(Shape):
+    """Python files for an image that doesn't hold them. They come first on the import path."""
+
+    config_map: NameReference
+    """ConfigMap in the same namespace; each key is a file name such as `app.py`."""
+
+
+class PodDefaults(Shape):
+    """What the pods of a run ask for when their task doesn't say. A task's own declaration wins, field by field."""
+
+    cpu: LooseQuantity | None = None
+    """CPU request and limit of a pod, as a Kubernetes quantity: `500m`, `2`."""
+    memory: LooseQuantity | None = None
+    """Memory request and limit of a pod, as a Kubernetes quantity: `256Mi`, `2Gi`."""
+    node_selector: LabelMap | None = None
+    """Labels that a node must have to be given these pods."""
+    tolerations: Tolerations | None = None
+    """Taints that these pods accept."""
+
+
+class Retention(Shape):
+    """How long a finished run is kept."""
+
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
+    """Seconds after its end at which a run is deleted, its AppTasks and ledger with it. Absent: kept until it is
+    deleted by hand."""
+
+
+class AppTemplate(Shape):
+    """Code to run, and what its pods need."""
+
+    entry: Entry
+    """The app's class as `module:Class`, for example `app:HelloWorldApp`."""
+    image: Image | None = None
+    """Container image with Python and the SDK. Absent: the operator's runtime image, which suits code that comes from
+    `source`."""
+    image_pull_policy: PullPolicy | None = None
+    """When the image is pulled; Kubernetes' default for the tag when absent."""
+    source: Source | None = None
+    """Where the code is, when the image doesn't hold it."""
+    service_account_name: ObjectName | None = None
+    """Service account that task pods run as, for tasks that talk to the cluster or to a cloud. Absent: `apprun-task`,
+    which may do nothing but report. The driver always runs as `apprun-driver`."""
+    pod: PodDefaults | None = None
+    """What the pods ask for when their task doesn't say."""
+
+
+class AppSpec(AppTemplate):
+    """What the app is, and the defaults of its runs. A change reaches runs that begin later; a running one keeps what
+    it began with."""
+
+    parallelism: Parallelism | None = None
+    """How many task pods of one run may be active at the same time, unless the run says otherwise."""
+    retention: Retention | None = None
+    """How long finished runs are kept, unless the run says otherwise."""
+
+
+class AppStatus(Shape):
+    """What the operator found out about the app."""
+
+    observed_generation: int | None = None
+    """The `metadata.generation` that this status speaks of."""
+    conditions: Conditions | None = None
+    """`Ready`, and `Stalled` with what to change when the app can't be run."""
+
+
+class App(Shape):
+    """An app: a Python class whose `run()` composes durable tasks. An AppRun that names it runs it once."""
+
+    spec: AppSpec
+    status: AppStatus | None = None

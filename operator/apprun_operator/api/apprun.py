@@ -1,0 +1,189 @@
+"""AppRun: one execution of an app on one input. The spec is written by people, the status by the operator alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+from application_sdk.wire.fields import PAGE_SIZE, RunPhase
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from apprun_operator.api.app import AppSpec, AppTemplate, Parallelism, Retention
+from apprun_operator.api.shapes import (
+    LIST_TYPE,
+    RULES,
+    Checkpoint,
+    Conditions,
+    Failure,
+    FreeObject,
+    FreeValue,
+    NameReference,
+    Shape,
+    Timestamp,
+    rule,
+)
+
+CHECKPOINTS_MAX_ITEMS: Final = 4096
+"""Far above `TAIL_LIMIT`: a batch of commits comes on top of it, and to refuse a commit would make nothing safer."""
+
+MUTABLE: Final = frozenset({"suspend", "cancel", "parallelism", "retention"})
+"""Fields of the spec that may change at any time."""
+
+EXACTLY_ONE_APP: Final = rule(
+    "has(self.appRef) != has(self.app)",
+    "give exactly one of appRef (an App of this namespace) and app (the app itself, inline)",
+)
+
+TERMINAL: Final = "['Succeeded', 'Failed', 'Cancelled']"
+
+
+def _ledger_length(status: str) -> str:
+    pages = f"(has({status}.ledgerPages) ? {status}.ledgerPages : 0)"
+    return f"({pages} * {PAGE_SIZE} + (has({status}.checkpoints) ? size({status}.checkpoints) : 0))"
+
+
+STATUS_RULES: Final[list[JsonValue]] = [
+    rule(
+        f"!has(oldSelf.phase) || !(oldSelf.phase in {TERMINAL}) || (has(self.phase) && self.phase == oldSelf.phase)",
+        "a finished run keeps its phase",
+    ),
+    rule(
+        f"{_ledger_length('self')} >= {_ledger_length('oldSelf')}",
+        "the ledger never gets shorter: committed checkpoints stay",
+    ),
+    rule(
+        "!has(self.checkpoints) || size(self.checkpoints) == 0 || ("
+        f"self.checkpoints[0].sequence == (has(self.ledgerPages) ? self.ledgerPages : 0) * {PAGE_SIZE} && "
+        "self.checkpoints[size(self.checkpoints) - 1].sequence"
+        " == self.checkpoints[0].sequence + size(self.checkpoints) - 1)",
+        "checkpoints go on, without a gap, where the ledger's pages end",
+    ),
+]
+
+
+class AppRunSpec(Shape):
+    """What to run. Immutable but for suspend, cancel, parallelism and retention; while the run is Stalled and nothing
+    is committed yet, all of it may be corrected."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [EXACTLY_ONE_APP]})
+
+    app_ref: NameReference | None = None
+    """The App to run, by name. Exactly one of appRef and app is given."""
+    app: AppSpec | None = None
+    """The app itself, inline, for a run that shares it with no other."""
+    entrypoint: Annotated[str | None, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] = (
+        None
+    )
+    """Which entry point of the app to run; its default one when absent."""
+    input: FreeObject | None = None
+    """The run's input: the fields of the entry point's Input class. Its JSON may be 240 KiB long."""
+    timeout_seconds: Annotated[int | None, Field(ge=1)] = None
+    """Seconds, from its start, after which the run is ended as Failed with reason TimedOut. Absent: no limit."""
+    parallelism: Parallelism | None = None
+    """How many task pods of this run may be active at the same time. May be changed while it runs."""
+    suspend: bool | None = None
+    """True starts no further pods; those that run may finish and are committed. False or absent goes on."""
+    cancel: bool | None = None
+    """True ends the run as Cancelled: its pods are deleted, what is committed stays."""
+    retention: Retention | None = None
+    """How long this run is kept once it is finished; the App's when absent."""
+
+
+class ResolvedApp(AppTemplate):
+    """The app as it was when the run began. The run goes on with this, whatever becomes of the App."""
+
+    name: str
+    """Name of the App; for an inline app that of its class."""
+    generation: int | None = None
+    """Generation of the App that was read."""
+
+
+class TaskCounts(Shape):
+    """The run's task calls, timers included and the driver left out, by state."""
+
+    total: int | None = None
+    """Calls that the route has made so far."""
+    succeeded: int | None = None
+    """Calls that are committed as Succeeded."""
+    failed: int | None = None
+    """Calls that are committed as Failed; the route may have caught them."""
+    cancelled: int | None = None
+    """Calls that are committed as Cancelled."""
+    active: int | None = None
+    """Calls that run or are about to."""
+    waiting: int | None = None
+    """Calls that can't start for now; their AppTasks say why."""
+
+
+class AppRunStatus(Shape):
+    """Where the run stands. The checkpoints are the truth; the rest is derived from them and from the AppTasks."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: STATUS_RULES})
+
+    phase: RunPhase | None = None
+    """Pending, Running, Suspended, Stalled (a person has to correct something: see message), Cancelling, and the three
+    ends Succeeded, Failed and Cancelled."""
+    conditions: Conditions | None = None
+    """`Ready`, `Reconciling`, `Stalled` as kstatus defines them, and `Succeeded`, which `kubectl wait` can wait for."""
+    observed_generation: int | None = None
+    """The `metadata.generation` that this status speaks of; -1 until the operator has seen the run."""
+    message: str | None = None
+    """One sentence for people: what the run waits for, or how it ended."""
+    started_at: Timestamp | None = None
+    """When the driver was first started."""
+    finished_at: Timestamp | None = None
+    """When the run ended."""
+    replay_rules: int | None = None
+    """Version of the replay rules that the run began with; it keeps them to its end."""
+    app: ResolvedApp | None = None
+    """The app as it was when the run began."""
+    tasks: TaskCounts | None = None
+    """Task calls by state."""
+    checkpoints: (
+        Annotated[list[Checkpoint], Field(max_length=CHECKPOINTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})]
+        | None
+    ) = None
+    """The ledger's newest entries, in commit order. Older ones are in AppLedger objects, 128 a page."""
+    ledger_pages: Annotated[int, Field(ge=0)] | None = None
+    """How many pages of older checkpoints there are: AppLedgers `<run>-0`, `<run>-1`, and so on."""
+    output: FreeValue | None = None
+    """What the entry point returned."""
+    error: Failure | None = None
+    """Why the run failed, or why it waits."""
+
+
+def _correctable() -> JsonValue:
+    """The rule that freezes the spec, save on a run that is stalled before its first commit."""
+    frozen = [to_camel(name) for name in AppRunSpec.model_fields if name not in MUTABLE]
+    same = " && ".join(
+        f"has(self.spec.{name}) == has(oldSelf.spec.{name})"
+        f" && (!has(self.spec.{name}) || self.spec.{name} == oldSelf.spec.{name})"
+        for name in frozen
+    )
+    uncommitted = (
+        "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase == 'Stalled'"
+        " && (!has(oldSelf.status.checkpoints) || size(oldSelf.status.checkpoints) == 0)"
+        " && (!has(oldSelf.status.ledgerPages) || oldSelf.status.ledgerPages == 0)"
+    )
+    return rule(
+        f"({same}) || ({uncommitted})",
+        "a run's spec is immutable except suspend, cancel, parallelism and retention (it may be corrected only while"
+        " the run is Stalled with nothing committed): create a new AppRun instead",
+        field=".spec",
+    )
+
+
+NAME_RULE: Final = rule(
+    f"size(self.metadata.name) <= {RUN_NAME_MAX_LENGTH}",
+    f"the name of a run may have {RUN_NAME_MAX_LENGTH} characters at most: it is the value of a label",
+)
+
+
+class AppRun(Shape):
+    """One durable execution of an app. It goes on from its last checkpoint when a process, pod or node dies."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [NAME_RULE, _correctable()]})
+
+    spec: AppRunSpec
+    status: Annotated[AppRunStatus | None, Field(json_schema_extra={"default": {"observedGeneration": -1}})] = None

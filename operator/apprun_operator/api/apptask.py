@@ -1,0 +1,235 @@
+"""AppTask: one task call of a run. Drivers create them, pods report into the status, the operator decides attempts.
+
+Must agree with `application_sdk.wire.fields`; people only read these objects.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from application_sdk.wire.fields import Role, TaskPhase
+from application_sdk.wire.names import DRIVER_KEY, FIRST_ATTEMPT, KEY_LENGTH, KEY_PREFIX_LENGTH
+from application_sdk.wire.pod import REFUSED_FINISHED
+from apprun_operator.api.shapes import (
+    LIST_TYPE,
+    RULES,
+    Failure,
+    FreeObject,
+    FreeValue,
+    Image,
+    LabelMap,
+    ObjectName,
+    Quantity,
+    Shape,
+    Timestamp,
+    Tolerations,
+    rule,
+)
+
+ATTEMPTS_MAX_ITEMS: Final = 4096
+"""Above any budget that the operator grants; only a bound for the API server's cost estimates."""
+
+NAME_RULE: Final = rule(
+    f"self.metadata.name == self.spec.run + '-' + (self.spec.role == 'driver' ? '{DRIVER_KEY}' :"
+    f" (size(self.spec.key) == {KEY_LENGTH} ? self.spec.key.substring(0, {KEY_PREFIX_LENGTH}) : '?'))",
+    f"an AppTask is named <run>-<first {KEY_PREFIX_LENGTH} digits of its key>, that of a driver <run>-{DRIVER_KEY}",
+    field=".spec.key",
+)
+
+STATUS_RULES: Final[list[JsonValue]] = [
+    rule(
+        "!has(oldSelf.attempt) || (has(self.attempt) && self.attempt >= oldSelf.attempt)",
+        "attempt numbers only grow",
+    ),
+    rule(
+        "!has(oldSelf.phase) || !(oldSelf.phase in ['Succeeded', 'Failed', 'Cancelled'])"
+        " || (has(self.phase) && self.phase == oldSelf.phase)",
+        f"{REFUSED_FINISHED}: this task call has ended; its phase never changes again",
+    ),
+]
+
+
+class Identity(Shape):
+    """The parts whose hash is the key, readable, so that a diverged route can be told which of them changed."""
+
+    input_digest: str
+    """Digest of the call's input."""
+    lineage: str
+    """Identity of the last checkpoint that this branch of the route had consumed."""
+    occurrence: int
+    """How many equal calls came before this one."""
+    keyed_by: str | None = None
+    """The key that the app gave by hand; the other parts don't count then."""
+
+
+class Retry(Shape):
+    """How often, and after how long, a failure of the task's own code is tried again."""
+
+    max_attempts: int
+    """Attempts in all that the task's own failures may use up. What the cluster breaks is counted apart."""
+    initial_interval_seconds: float
+    """Seconds before the second attempt."""
+    max_interval_seconds: float
+    """Longest time, in seconds, between two attempts."""
+    backoff_coefficient: float
+    """Factor by which the time between attempts grows."""
+    non_retryable: list[str] | None = None
+    """Names of error classes that no further attempt can help."""
+
+
+class TaskPolicy(Shape):
+    """Deadlines and retries, as the task declares them."""
+
+    timeout_seconds: float | None = None
+    """Longest time, in seconds, that one attempt may take."""
+    schedule_to_close_seconds: float | None = None
+    """Longest time, in seconds, from the call to its end, over all attempts."""
+    heartbeat_timeout_seconds: float | None = None
+    """Longest time, in seconds, between two heartbeats before an attempt counts as hung."""
+    auto_heartbeat_seconds: float | None = None
+    """How often, in seconds, the runtime beats on the task's behalf."""
+    max_no_progress_seconds: float | None = None
+    """Longest time, in seconds, without progress."""
+    progress_watchdog: Literal["off", "warn", "enforce"] | None = None
+    """What happens when that time is over."""
+    retry: Retry
+    """How often it is tried again."""
+
+
+class TaskPod(Shape):
+    """What the task asks of its pod; the app's defaults fill the rest."""
+
+    image: Image | None = None
+    """Container image, when it isn't the app's."""
+    cpu: Quantity | None = None
+    """CPU request and limit."""
+    memory: Quantity | None = None
+    """Memory request and limit."""
+    node_selector: LabelMap | None = None
+    """Labels that the node must have."""
+    tolerations: Tolerations | None = None
+    """Taints that the pod accepts."""
+    service_account_name: ObjectName | None = None
+    """Service account of the pod."""
+
+
+class AppTaskSpec(Shape):
+    """The call: written once, by the run's driver, and never changed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            RULES: [
+                rule("self == oldSelf", "a task call never changes: its spec is immutable"),
+                rule("self.role != 'timer' || has(self.seconds)", "a timer needs seconds", field=".seconds"),
+            ]
+        }
+    )
+
+    run: Annotated[str, Field(min_length=1, max_length=63)]
+    """The AppRun that made the call."""
+    role: Role
+    """`driver` executes the route, `task` the body of one task; a `timer` has no pod."""
+    key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({DRIVER_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
+    """Identity of the call: the same in every replay of the route."""
+    task: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the task; for a driver that of the entry point, for a timer `sleep`."""
+    entrypoint: Annotated[str, Field(max_length=128)] | None = None
+    """Entry point of the run."""
+    sequence: Annotated[int, Field(ge=0)] | None = None
+    """How many calls the route had made before this one. For people, and for a fair order; identity
+    never rests on it."""
+    input: FreeObject | None = None
+    """Input of the call."""
+    identity: Identity | None = None
+    """The parts that the key is made of."""
+    policy: TaskPolicy | None = None
+    """Deadlines and retries."""
+    pod: TaskPod | None = None
+    """What the task asks of its pod."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """Timers: how long after the object's creation it fires."""
+    line: Annotated[str, Field(max_length=1024)] | None = None
+    """`file:line` of the call in the route."""
+
+
+class Attempt(Shape):
+    """One attempt that has ended without a result."""
+
+    attempt: int
+    """Its number, from 1."""
+    reason: str
+    """Why it ended: `OOMKilled`, `TimedOut`, `NodeLost`, `Evicted`, the exception's class, …"""
+    budget: Literal["App", "Disruption", "None"]
+    """Whom it is charged to: the task's own retries, the disruption budget, or nobody."""
+    message: str | None = None
+    """What happened, in the words of the exception or of the cluster."""
+    node: str | None = None
+    """Node that it ran on."""
+    exit_code: int | None = None
+    """Exit code of its container."""
+    started_at: Timestamp | None = None
+    """When its pod began."""
+    finished_at: Timestamp | None = None
+    """When it ended, or was given up."""
+
+
+class Progress(Shape):
+    """How far the task says that it is."""
+
+    done: int | None = None
+    """Units done."""
+    total: int | None = None
+    """Units in all."""
+    message: str | None = None
+    """What it is doing."""
+
+
+class AppTaskStatus(Shape):
+    """How the call goes. The current attempt's pod writes its report here, the operator the rest; the admission policy
+    tells them apart."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: STATUS_RULES})
+
+    phase: Annotated[
+        TaskPhase | None,
+        Field(json_schema_extra={"default": "Active"}),
+    ] = None
+    """Active (called, not finished), Waiting (can't start for now: see message), and the three ends Succeeded, Failed
+    and Cancelled, which never change again."""
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>`, and only that pod may report."""
+    output: FreeValue | None = None
+    """What the task returned."""
+    error: Failure | None = None
+    """How the latest attempt failed; how the call failed once the phase is Failed."""
+    progress: Progress | None = None
+    """How far the task says that it is."""
+    heartbeat: FreeObject | None = None
+    """Latest heartbeat details of the task; handed to the next attempt."""
+    node: str | None = None
+    """Node of the current attempt."""
+    started_at: Timestamp | None = None
+    """When the body of the current attempt began."""
+    finished_at: Timestamp | None = None
+    """When the call ended."""
+    attempts: (
+        Annotated[list[Attempt], Field(max_length=ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
+    ) = None
+    """Attempts that ended without a result, oldest first, with reason and the budget that each was charged to."""
+    not_before: Timestamp | None = None
+    """Earliest start of the current attempt's pod: the backoff of a retry."""
+    message: str | None = None
+    """One sentence for people: what the call waits for, or how it ended."""
+
+
+class AppTask(Shape):
+    """One task call of a run, owned by it. `kubectl get apptasks` shows a run's progress."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [NAME_RULE]})
+
+    spec: AppTaskSpec
+    status: Annotated[
+        AppTaskStatus | None, Field(json_schema_extra={"default": {"phase": "Active", "attempt": FIRST_ATTEMPT}})
+    ] = None

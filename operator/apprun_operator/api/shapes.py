@@ -1,0 +1,154 @@
+"""Building blocks that several kinds share: the frozen base, CEL rules, scalars and their patterns, errors, conditions.
+
+Fields take their description from the docstring below them. Bounds stand on what people and drivers write; a status
+carries none beyond its enums, because a report that is refused for its length would lose the work that it tells of.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from application_sdk.wire.fields import Outcome, StallReason
+
+PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
+RULES: Final = "x-kubernetes-validations"
+LIST_TYPE: Final = "x-kubernetes-list-type"
+LIST_KEYS: Final = "x-kubernetes-list-map-keys"
+
+NAME_MAX_LENGTH: Final = 253
+
+
+class Shape(BaseModel):
+    """Base of all models: frozen, camelCase outside, tolerant of fields that a newer version wrote."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+def rule(expression: str, message: str, *, field: str | None = None, reason: str | None = None) -> dict[str, JsonValue]:
+    """One CEL rule of a schema: what must hold, and what the API server answers when it doesn't."""
+    made: dict[str, JsonValue] = {"rule": expression, "message": message}
+    if field is not None:
+        made["fieldPath"] = field
+    if reason is not None:
+        made["reason"] = reason
+    return made
+
+
+Timestamp: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, in UTC."""
+
+ObjectName: TypeAlias = Annotated[
+    str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
+
+Image: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
+Quantity: TypeAlias = Annotated[str, Field(max_length=32, pattern=QUANTITY_PATTERN)]
+"""A Kubernetes quantity as text: what drivers write."""
+LooseQuantity: TypeAlias = Annotated[
+    int | str, WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32})
+]
+"""A Kubernetes quantity as people write it: `cpu: 1` is as good as `cpu: "1"`."""
+
+FreeObject: TypeAlias = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object", PRESERVE: True})]
+"""A JSON object whose fields only the app knows."""
+FreeValue: TypeAlias = Annotated[JsonValue, WithJsonSchema({PRESERVE: True})]
+"""Any JSON value."""
+
+LabelMap: TypeAlias = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]], Field(max_length=32)
+]
+
+PullPolicy: TypeAlias = Literal["Always", "IfNotPresent", "Never"]
+
+
+class NameReference(Shape):
+    """Another object of the same namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+class Toleration(Shape):
+    """Lets a pod onto nodes with a matching taint, as in a pod's own `tolerations`."""
+
+    key: Annotated[str, Field(max_length=317)] | None = None
+    """Taint key; absent with operator `Exists` matches every taint."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How key and value are compared; `Equal` when absent."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """Taint value, for `Equal`."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Taint effect; absent matches all."""
+    toleration_seconds: int | None = None
+    """For `NoExecute`: how long, in seconds, the pod stays on a node that got the taint. The operator sets its own for
+    lost nodes."""
+
+
+Tolerations: TypeAlias = Annotated[list[Toleration], Field(max_length=32, json_schema_extra={LIST_TYPE: "atomic"})]
+
+
+class Condition(Shape):
+    """One condition, as kstatus, Flux, Argo CD and `kubectl wait` read them."""
+
+    type: str
+    """`Ready`, `Reconciling`, `Stalled` or `Succeeded`."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    reason: str
+    """One word in CamelCase for programs."""
+    message: str | None = None
+    """One sentence for people: what is the matter, and what to change when something has to be."""
+    last_transition_time: Timestamp
+    """When `status` last changed."""
+    observed_generation: int | None = None
+    """The `metadata.generation` that this condition speaks of."""
+
+
+Conditions: TypeAlias = Annotated[
+    list[Condition], Field(max_length=16, json_schema_extra={LIST_TYPE: "map", LIST_KEYS: ["type"]})
+]
+
+
+class Failure(Shape):
+    """A failure as data: of one attempt, of a task call, or of a run."""
+
+    type: str
+    """Class of the exception, or the reason when it was none (`OOMKilled`, `TimedOut`)."""
+    message: str
+    """What went wrong, in the words of the exception or of the cluster."""
+    traceback: str | None = None
+    """Python traceback, cut to the frames of the app."""
+    attempt: int | None = None
+    """The attempt that failed."""
+    retryable: bool | None = None
+    """False when the task says that another attempt can't help."""
+    stall: StallReason | None = None
+    """Set by a driver whose run has to wait for a person: why."""
+
+
+class Checkpoint(Shape):
+    """One committed completion of a task call. Its place in the ledger is the order in which the route sees it."""
+
+    sequence: Annotated[int, Field(ge=0)]
+    """Position in the ledger, from 0."""
+    key: Annotated[str, Field(max_length=64)]
+    """Identity of the call."""
+    task: Annotated[str, Field(max_length=NAME_MAX_LENGTH)]
+    """Name of the task; `sleep` for a timer."""
+    outcome: Outcome
+    """How the call ended."""
+    attempts: int
+    """How many attempts it took."""
+    digest: Annotated[str, Field(max_length=128)]
+    """Digest of the output, or of the error for a failure. The output itself stays on the AppTask."""
+    at: Timestamp
+    """When it was committed. The route's clock reads this."""
+    node: Annotated[str, Field(max_length=NAME_MAX_LENGTH)] | None = None
+    """Node that the last attempt ran on."""

@@ -1,0 +1,147 @@
+"""Every dictionary that `wire.fields` types is what the CRDs accept: same names, same required ones, same types."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+
+from application_sdk.wire import fields, names
+from apprun_operator.api.crds import KINDS, definition
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+PLACES: dict[str, tuple[str, ...]] = {
+    "TaskSpec": ("AppTask.spec",),
+    "RetryFields": ("AppTask.spec.policy.retry",),
+    "Policy": ("AppTask.spec.policy",),
+    "PodFields": ("AppTask.spec.pod",),
+    "Identity": ("AppTask.spec.identity",),
+    "TaskStatus": ("AppTask.status",),
+    "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
+    "AttemptFields": ("AppTask.status.attempts[]",),
+    "ProgressFields": ("AppTask.status.progress",),
+    "Checkpoint": ("AppRun.status.checkpoints[]", "AppLedger.spec.checkpoints[]"),
+}
+"""Where each dictionary lies in the API."""
+
+ELSEWHERE = {
+    "Call": "an annotation of pods",
+    "Report": "a patch of AppTask.status; see test_a_report_is_a_part_of_the_status",
+}
+
+
+def typed_dictionaries() -> dict[str, type]:
+    return {name: value for name, value in vars(fields).items() if is_typeddict(value)}
+
+
+def schema_at(place: str) -> dict[str, Any]:
+    kind, *path = place.replace("[]", ".[]").split(".")
+    crd: Any = next(definition(known) for known in KINDS if known.name == kind)
+    node = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for step in path:
+        node = node["items"] if step == "[]" else node["properties"][step]
+    return dict(node)
+
+
+def type_of(hint: Any) -> Any:
+    """What a type hint of `wire` asks of a schema, in the vocabulary of `type_in`."""
+    if get_origin(hint) is NotRequired:
+        return type_of(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return type_of(next(choice for choice in get_args(hint) if choice is not type(None)))
+    if hint is AnyValue:
+        return "any"
+    if hint is AnyObject:
+        return "free object"
+    if get_origin(hint) is Literal:
+        return set(get_args(hint))
+    if get_origin(hint) is list:
+        return ("list", type_of(get_args(hint)[0]))
+    if is_typeddict(hint):
+        return hint.__name__
+    if get_origin(hint) is dict:
+        return ("map", type_of(get_args(hint)[1]))
+    return {str: "string", int: "integer", float: "number", bool: "boolean"}[hint]
+
+
+def type_in(schema: dict[str, Any], expected: Any) -> Any:
+    if "enum" in schema:
+        return set(schema["enum"])
+    if schema.get(PRESERVE):
+        return "free object" if schema.get("type") == "object" else "any"
+    if schema["type"] == "array":
+        return ("list", type_in(schema["items"], expected[1] if isinstance(expected, tuple) else None))
+    if "additionalProperties" in schema:
+        return ("map", type_in(schema["additionalProperties"], None))
+    if schema["type"] == "object":
+        # Objects are compared where PLACES has them, or are free to the wire (a toleration is Kubernetes' own).
+        return expected
+    return schema["type"]
+
+
+class AnyValue:
+    """Stands for `JSON`, whose own definition is recursive text."""
+
+
+class AnyObject:
+    """Stands for `JSONObject`."""
+
+
+def hints(name: str) -> dict[str, Any]:
+    shape = typed_dictionaries()[name]
+    return get_type_hints(shape, localns={"JSON": AnyValue, "JSONObject": AnyObject}, include_extras=True)
+
+
+def required(name: str) -> set[str]:
+    # `__required_keys__` can't tell, because annotations are text in that module.
+    total = typed_dictionaries()[name].__total__  # type: ignore[attr-defined]
+    return {field for field, hint in hints(name).items() if total and get_origin(hint) is not NotRequired}
+
+
+CASES = [(name, place) for name, places in PLACES.items() for place in places]
+
+
+def test_each_dictionary_has_a_place() -> None:
+    assert typed_dictionaries().keys() == PLACES.keys() | ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_a_dictionary_and_its_schema_have_the_same_fields(name: str, place: str) -> None:
+    assert hints(name).keys() == schema_at(place)["properties"].keys()
+
+
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_a_dictionary_and_its_schema_require_the_same_fields(name: str, place: str) -> None:
+    assert required(name) == set(schema_at(place).get("required", ()))
+
+
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_a_dictionary_and_its_schema_have_the_same_types(name: str, place: str) -> None:
+    properties = schema_at(place)["properties"]
+    expected = {field: type_of(hint) for field, hint in hints(name).items()}
+    assert {field: type_in(properties[field], kind) for field, kind in expected.items()} == expected
+
+
+def test_a_report_is_a_part_of_the_status() -> None:
+    assert hints("Report").keys() < hints("TaskStatus").keys()
+
+
+def test_the_kinds_have_the_names_of_the_wire() -> None:
+    assert {(kind.name, kind.plural) for kind in KINDS} == {
+        (names.APP_KIND, names.APPS),
+        (names.APP_RUN_KIND, names.APP_RUNS),
+        (names.APP_TASK_KIND, names.APP_TASKS),
+        (names.APP_LEDGER_KIND, names.APP_LEDGERS),
+    }
+
+
+def test_a_run_has_the_phases_of_the_wire() -> None:
+    assert schema_at("AppRun.status.phase")["enum"] == list(get_args(fields.RunPhase))
+
+
+def test_a_page_has_the_size_of_the_wire() -> None:
+    page = schema_at("AppLedger.spec.checkpoints")
+    assert (page["minItems"], page["maxItems"]) == (fields.PAGE_SIZE, fields.PAGE_SIZE)
+    assert schema_at("AppRun.status.checkpoints")["maxItems"] > 2 * fields.TAIL_LIMIT
