@@ -1,0 +1,246 @@
+"""One function per action: the API call, its precondition, and what "conflict" and "already exists" mean for it.
+
+Called by the worker. Every answer goes straight into the store, so that the next plan sees what was written before any
+watch tells of it. A conflict isn't an error: the object is read anew, and the run is planned again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.act.refusals import OWN_ACCOUNTS_MISSING, read_refusal
+from apprun_operator.kube import resources
+from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.records import Key
+from apprun_operator.observe.store import Kind, Store
+from apprun_operator.plan.actions import (
+    CreatePage,
+    CreatePod,
+    DeletePod,
+    DeleteRun,
+    EnsureNamespace,
+    FetchPage,
+    ItemAction,
+    PatchRun,
+    PatchTask,
+    RunAction,
+)
+
+KINDS: Final[dict[Kind, Resource]] = {
+    "apps": resources.APPS,
+    "appruns": resources.APP_RUNS,
+    "apptasks": resources.APP_TASKS,
+    "appledgers": resources.APP_LEDGERS,
+    "pods": resources.PODS,
+}
+
+
+class ReplanError(Exception):
+    """The world isn't as the plan supposed, and the store knows better now: plan again."""
+
+
+class Executor:
+    """Carries out actions. `driver_role` and `task_role` name the ClusterRoles that the chart installed."""
+
+    def __init__(self, api: Api, store: Store, driver_role: str, task_role: str) -> None:
+        self._api = api
+        self._store = store
+        self._roles = {"driver": driver_role, "task": task_role}
+
+    async def first(self, action: RunAction) -> None:
+        """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
+        if isinstance(action, PatchRun):
+            await self._patch_run(action)
+        elif isinstance(action, CreatePage):
+            await self._create("appledgers", action.page, action.body)
+        elif isinstance(action, FetchPage):
+            await self._fetch_page(action)
+        elif isinstance(action, EnsureNamespace):
+            await self._ensure_namespace(action.namespace)
+        else:
+            await self._delete_run(action)
+
+    async def then(self, run: Key, action: ItemAction) -> None:
+        """Carry out an action about one pod or AppTask of `run`. Raises as `first` does."""
+        if isinstance(action, CreatePod):
+            await self._create_pod(run, action)
+        elif isinstance(action, DeletePod):
+            await self._delete_pod(action)
+        elif isinstance(action, PatchTask):
+            body = _with_precondition(action.uid, action.version, action.status)
+            await self._patch("apptasks", action.task, body)
+        else:
+            await self._create("apptasks", action.task, action.body)
+
+    async def _patch_run(self, action: PatchRun) -> None:
+        if action.exact:
+            await self._patch("appruns", action.run, _exact(action), JSON_PATCH)
+        else:
+            body = _with_precondition(action.uid, action.version, action.status)
+            await self._patch("appruns", action.run, body)
+
+    async def _patch(self, kind: Kind, key: Key, body: JSONObject | list[JSONObject], content_type: str = "") -> None:
+        path = KINDS[kind].path(key.namespace, key.name, "status")
+        try:
+            answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
+        except ConflictError as error:
+            # Our copy is old. Reading it anew is quicker, and surer, than to wait for a watch.
+            await self._refresh(kind, key)
+            raise ReplanError(str(error)) from error
+        except NotFoundError as error:
+            self._store.remove(kind, key)
+            raise ReplanError(str(error)) from error
+        self._store.apply(kind, answer)
+
+    async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
+        """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""
+        try:
+            answer = await self._api.create(KINDS[kind].path(key.namespace), body)
+        except AlreadyExistsError as error:
+            answer = await self._read(kind, key)
+            if _owner(answer) != _owner(body):
+                raise UnavailableError(
+                    f"{key.path} belongs to an object that is being deleted: waiting until it is gone", status=409
+                ) from error
+            if kind == "appledgers" and answer.get("spec") != body.get("spec"):
+                raise InvalidError(
+                    f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
+                ) from error
+        self._store.apply(kind, answer)
+
+    async def _create_pod(self, run: Key, action: CreatePod) -> None:
+        key = action.pod
+        try:
+            answer = await self._api.create(resources.PODS.path(key.namespace), action.body)
+        except AlreadyExistsError:
+            await self._adopt_pod(run, action)
+            return
+        except (ForbiddenError, InvalidError, NotFoundError) as error:
+            kind, message = read_refusal(error)
+            if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
+                self._store.namespace_is_ready(key.namespace, False)
+            self._store.refuse(run, key.name, kind, message)
+            return
+        self._store.apply("pods", answer)
+
+    async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
+        key = action.pod
+        found = await self._read("pods", key)
+        if _owner(found) == action.task_uid:
+            self._store.apply("pods", found)
+            return
+        deleting = "deletionTimestamp" in cast("JSONObject", found["metadata"])
+        message = f"a pod {key.name!r} of another owner is in the way"
+        if deleting:
+            self._store.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
+        else:
+            self._store.refuse(run, key.name, "NameTaken", f"{message}: delete it")
+
+    async def _delete_pod(self, action: DeletePod) -> None:
+        key = action.pod
+        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+        try:
+            answer = await self._api.delete(resources.PODS.path(key.namespace, key.name), options)
+        except (NotFoundError, ConflictError):
+            self._store.remove("pods", key, action.uid)
+            return
+        if answer.get("kind") == "Pod":
+            self._store.apply("pods", answer)
+        else:
+            self._store.remove("pods", key, action.uid)
+
+    async def _delete_run(self, action: DeleteRun) -> None:
+        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+        try:
+            await self._api.delete(resources.APP_RUNS.path(action.run.namespace, action.run.name), options)
+        except (NotFoundError, ConflictError):
+            pass
+        self._store.remove("appruns", action.run, action.uid)
+
+    async def _ensure_namespace(self, namespace: str) -> None:
+        """Two service accounts and two bindings, each created if it is missing. Never altered: a cluster's own win."""
+        labels: JSONObject = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
+        accounts, bindings = resources.SERVICE_ACCOUNTS, resources.ROLE_BINDINGS
+        for account in (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT):
+            body: JSONObject = {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": account, "namespace": namespace, "labels": labels},
+                "automountServiceAccountToken": False,
+            }
+            await self._create_if_missing(accounts.path(namespace), body)
+        driver: JSONObject = {"kind": "ServiceAccount", "name": names.DRIVER_SERVICE_ACCOUNT, "namespace": namespace}
+        group = f"system:serviceaccounts:{namespace}"
+        anyone: JSONObject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group}
+        for account, role, subject in (
+            (names.DRIVER_SERVICE_ACCOUNT, self._roles["driver"], driver),
+            (names.TASK_SERVICE_ACCOUNT, self._roles["task"], anyone),
+        ):
+            body = {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": account, "namespace": namespace, "labels": labels},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [subject],
+            }
+            await self._create_if_missing(bindings.path(namespace), body)
+        self._store.namespace_is_ready(namespace)
+
+    async def _create_if_missing(self, path: str, body: JSONObject) -> None:
+        try:
+            await self._api.create(path, body)
+        except AlreadyExistsError:
+            pass
+
+    async def _refresh(self, kind: Kind, key: Key) -> None:
+        """Have the store know the object as it is now, or know that it is gone."""
+        try:
+            self._store.apply(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
+        except NotFoundError:
+            self._store.remove(kind, key)
+
+    async def _fetch_page(self, action: FetchPage) -> None:
+        key = Key(action.run.namespace, names.page_name(action.run.name, action.number))
+        try:
+            self._store.apply("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
+        except NotFoundError:
+            self._store.lose_page(action.run, action.number)
+
+    async def _read(self, kind: Kind, key: Key) -> JSONObject:
+        """An object that was there a moment ago."""
+        try:
+            return await self._api.get(KINDS[kind].path(key.namespace, key.name))
+        except NotFoundError as error:
+            raise ReplanError(f"{key.path} went away meanwhile") from error
+
+
+def _with_precondition(uid: str, version: int, status: JSONObject) -> JSONObject:
+    return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}
+
+
+def _exact(action: PatchRun) -> list[JSONObject]:
+    """The same precondition as a JSON patch: writing another version than the present one is a conflict."""
+    operations: list[JSONObject] = [
+        {"op": "replace", "path": "/metadata/uid", "value": action.uid},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(action.version)},
+    ]
+    operations += [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in action.status.items()]
+    return operations
+
+
+def _owner(raw: JSONObject) -> JSON:
+    """Uid of the controlling owner."""
+    metadata = cast("JSONObject", raw.get("metadata") or {})
+    owners = cast("list[JSONObject]", metadata.get("ownerReferences") or [{}])
+    return owners[0].get("uid")

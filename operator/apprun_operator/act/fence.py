@@ -1,0 +1,46 @@
+"""Lets writes through only while this replica leads. Wraps the executor's connection; reading is always allowed.
+
+A process that was stopped for a while goes on in the middle of its work: the first write it attempts asks the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from application_sdk.wire.digest import JSONObject
+from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.errors import TransientError
+
+
+class NotLeadingError(TransientError):
+    """Another replica leads, or may: nothing was sent."""
+
+
+class Fenced:
+    """`Api`, whose writes raise NotLeadingError unless `may_write()` says yes."""
+
+    def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
+        self._api = api
+        self._may_write = may_write
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
+        return await self._api.get(path, query)
+
+    async def create(self, path: str, body: JSONObject) -> JSONObject:
+        self._check(path)
+        return await self._api.create(path, body)
+
+    async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject:
+        self._check(path)
+        return await self._api.patch(path, body, content_type)
+
+    async def delete(self, path: str, options: JSONObject) -> JSONObject:
+        self._check(path)
+        return await self._api.delete(path, options)
+
+    def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]:
+        return self._api.watch(path, query)
+
+    def _check(self, path: str) -> None:
+        if not self._may_write():
+            raise NotLeadingError(f"{path}: not written, since this replica doesn't lead any more")

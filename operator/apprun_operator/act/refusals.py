@@ -1,0 +1,30 @@
+"""What the API server means when it won't create a pod: read off its words, since the codes say too little."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from application_sdk.wire import names
+from apprun_operator.kube.errors import ApiError, InvalidError, NotFoundError
+from apprun_operator.observe.records import RefusalKind
+
+OWN_ACCOUNTS_MISSING: Final = tuple(
+    f'serviceaccount "{name}" not found' for name in (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT)
+)
+
+
+def read_refusal(error: ApiError) -> tuple[RefusalKind, str]:
+    """The kind of refusal, and the API server's words."""
+    message = error.message
+    words = message.lower()
+    if isinstance(error, NotFoundError) or "being terminated" in words:
+        return "Terminating", message
+    if "serviceaccount" in words and "not found" in words:
+        return "NoAccount", message
+    if isinstance(error, InvalidError):
+        return "Invalid", message
+    if "exceeded quota" in words or "failed quota" in words:
+        return "Quota", message
+    if 'cannot create resource "pods"' in words:
+        return "NotAllowed", f"the operator itself may not create pods here; its ClusterRole is wrong: {message}"
+    return "Forbidden", message

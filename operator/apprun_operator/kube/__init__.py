@@ -1,0 +1,1 @@
+"""A small asynchronous Kubernetes client: JSON in, JSON out, errors by meaning. Knows nothing of runs."""

@@ -1,0 +1,110 @@
+"""API calls over aiohttp: JSON in, JSON out, a timeout on each, errors by meaning. The only module that opens sockets.
+
+Executor and informer use it through the `Api` protocol, which the tests' in-memory API server implements too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias, cast
+
+import aiohttp
+
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.kube.credentials import Cluster
+from apprun_operator.kube.errors import ApiError, UnavailableError, from_response
+
+REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
+LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
+WATCH_SILENCE: Final = 90.0
+"""Bookmarks come every minute. A watch that is silent for longer is a dead connection, whatever TCP says."""
+MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+CONNECTIONS: Final = 64
+
+PatchBody: TypeAlias = "JSONObject | list[JSONObject]"
+
+
+class Api(Protocol):
+    """The calls that the operator makes. Each raises an `ApiError` of the type that says what it means."""
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject: ...
+    async def create(self, path: str, body: JSONObject) -> JSONObject: ...
+    async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject: ...
+    async def delete(self, path: str, options: JSONObject) -> JSONObject: ...
+    def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]: ...
+
+
+class Client:
+    """One identity at one API server. Made and closed by `main`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
+        """An object, or one page of a list."""
+        return await self._call("GET", path, query=query, timeout=LIST_TIMEOUT if query else REQUEST_TIMEOUT)
+
+    async def create(self, path: str, body: JSONObject) -> JSONObject:
+        return await self._call("POST", path, body)
+
+    async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject:
+        return await self._call("PATCH", path, body, content_type)
+
+    async def delete(self, path: str, options: JSONObject) -> JSONObject:
+        """Delete an object; the answer is the object, while it ends gracefully, or a Status."""
+        return await self._call("DELETE", path, options)
+
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]:
+        """Events in batches: all that have arrived so far. Ends as the server ends it; silence is UnavailableError."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SILENCE)
+        url, headers = self._cluster.server + path, self._cluster.headers()
+        rest = b""
+        try:
+            async with self._session.get(
+                url, params={**query, "watch": "1"}, headers=headers, timeout=timeout
+            ) as response:
+                if response.status >= 300:
+                    raise self._refused(response, await response.read())
+                while chunk := await response.content.readany():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    if lines:
+                        yield [cast("JSONObject", json.loads(line)) for line in lines if line]
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            raise UnavailableError(f"watch of {path} broke: {error!r}") from error
+
+    def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> ApiError:
+        if response.status == 401:
+            self._cluster.renew()
+        return from_response(response.status, body, response.headers.get("Retry-After"))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: JSON | PatchBody = None,
+        content_type: str = "application/json",
+        *,
+        query: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,  # noqa: ASYNC109 (aiohttp's own, not a cancellation)
+    ) -> JSONObject:
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        headers = {**self._cluster.headers(), "Content-Type": content_type, "Accept": "application/json"}
+        try:
+            async with self._session.request(
+                method, self._cluster.server + path, data=data, params=query, headers=headers, timeout=timeout
+            ) as response:
+                text = await response.read()
+                if response.status >= 300:
+                    raise self._refused(response, text)
+                return cast("JSONObject", json.loads(text))
+        except ApiError:
+            raise
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            raise UnavailableError(f"{method} {path}: {error!r}") from error

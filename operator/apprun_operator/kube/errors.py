@@ -1,0 +1,88 @@
+"""What can go wrong with an API call, by meaning. Raised by the client; everybody else decides by these types alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+MAX_TEXT: Final = 2000
+
+
+class ApiError(Exception):
+    """The API server refused. `status` is the HTTP status, `reason` the Status object's, `message` its words."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message[:MAX_TEXT])
+        self.message = message[:MAX_TEXT]
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class NotFoundError(ApiError):
+    """404: there is no such object, namespace or kind."""
+
+
+class AlreadyExistsError(ApiError):
+    """409 on a create: an object of that name is there."""
+
+
+class ConflictError(ApiError):
+    """409: the object has changed, or isn't the one with that uid. Plan anew."""
+
+
+class GoneError(ApiError):
+    """410: the version to go on from is too old. List anew."""
+
+
+class InvalidError(ApiError):
+    """400, 413, 422: the request itself is wrong, and stays so."""
+
+
+class ForbiddenError(ApiError):
+    """403: RBAC, quota, Pod Security or an admission policy says no. The message says which."""
+
+
+class TransientError(ApiError):
+    """Worth trying again later, unchanged. Whether a write was done is unknown."""
+
+
+class UnauthorizedError(TransientError):
+    """401: the token isn't accepted (any more). Tokens rotate, so it is read anew and tried again."""
+
+
+class ThrottledError(TransientError):
+    """429: too many requests; `retry_after` is the server's wish, in seconds."""
+
+
+class UnavailableError(TransientError):
+    """5xx, no connection, or no answer in time."""
+
+
+def from_response(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
+    """The error that an HTTP answer means."""
+    reason, message = "", body[:MAX_TEXT].decode("utf-8", "replace")
+    try:
+        parsed = json.loads(body)
+        if isinstance(parsed, dict):
+            reason, message = str(parsed.get("reason", "")), str(parsed.get("message", message))
+    except ValueError:
+        pass
+    wait = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return _kind(status, reason)(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
+
+
+def _kind(status: int, reason: str) -> type[ApiError]:
+    if status == 409:
+        return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+    known: dict[int, type[ApiError]] = {
+        400: InvalidError,
+        401: UnauthorizedError,
+        403: ForbiddenError,
+        404: NotFoundError,
+        410: GoneError,
+        413: InvalidError,
+        422: InvalidError,
+        429: ThrottledError,
+    }
+    return known.get(status, UnavailableError if status >= 500 else ApiError)

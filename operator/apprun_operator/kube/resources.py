@@ -1,0 +1,35 @@
+"""The kinds that the operator touches, and where they live in the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from application_sdk.wire import names
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind: `root` is `/api/v1` or `/apis/<group>/<version>`."""
+
+    root: str
+    plural: str
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Path of the collection, an object or its subresource; of all namespaces when none is given."""
+        parts = [self.root]
+        if namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+APPRUN_ROOT: Final = f"/apis/{names.API_VERSION}"
+APPS: Final = Resource(APPRUN_ROOT, names.APPS)
+APP_RUNS: Final = Resource(APPRUN_ROOT, names.APP_RUNS)
+APP_TASKS: Final = Resource(APPRUN_ROOT, names.APP_TASKS)
+APP_LEDGERS: Final = Resource(APPRUN_ROOT, names.APP_LEDGERS)
+PODS: Final = Resource("/api/v1", "pods")
+SERVICE_ACCOUNTS: Final = Resource("/api/v1", "serviceaccounts")
+ROLE_BINDINGS: Final = Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindings")
+LEASES: Final = Resource("/apis/coordination.k8s.io/v1", "leases")

@@ -1,0 +1,201 @@
+"""Puts the operator together and runs it until SIGTERM. Reads the environment, once; nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, cast
+
+from aiohttp import web
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON
+from apprun_operator import health, logs
+from apprun_operator.act.executor import KINDS, Executor
+from apprun_operator.act.fence import Fenced
+from apprun_operator.handlers import Feed, KopfThread
+from apprun_operator.kube.client import Client
+from apprun_operator.kube.credentials import Cluster, NoClusterError, load
+from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
+from apprun_operator.lease import Election
+from apprun_operator.metrics import Metrics
+from apprun_operator.observe.informer import Informer
+from apprun_operator.observe.project import Unreadable, meta
+from apprun_operator.observe.queue import KeyQueue
+from apprun_operator.observe.store import Kind, Store
+from apprun_operator.settings import Settings, SettingsError, from_environment
+from apprun_operator.terms import Terms
+from apprun_operator.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "pods")
+"""Made by machines, in great numbers: an informer of our own."""
+LISTED: Final[tuple[Kind, ...]] = ("apps", "appruns")
+"""Made by people: kopf brings their events. A list at the start and now and then finds what those missed."""
+RELIST_SECONDS: Final = 300.0
+RELIST_SECONDS_WITHOUT_KOPF: Final = 5.0
+STOP_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    queue: KeyQueue
+    store: Store
+    metrics: Metrics
+    worker: Worker
+    watching: list[Informer]
+    listing: list[Informer]
+
+
+def main() -> int:
+    """The process. Its exit code is 2 when it is set up wrongly."""
+    try:
+        settings = from_environment(os.environ)
+        cluster = load(os.environ)
+    except (SettingsError, NoClusterError) as error:
+        sys.stderr.write(f"apprun-operator: {error}\n")
+        return 2
+    logs.set_up(settings.log_level, settings.log_format)
+    asyncio.run(_serve(settings, cluster))
+    return 0
+
+
+async def _serve(settings: Settings, cluster: Cluster) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = Client(cluster)
+    lease = _lease(settings, cluster)
+    terms = Terms(lease.campaign if lease else Alone())
+    parts = _build(settings, client, terms)
+    kopf_thread = KopfThread(_feed(loop, parts.store), settings.namespaces)
+    alive = {"kopf": lambda: kopf_thread.alive}
+    needed: dict[str, Callable[[], bool]] = {}
+    if lease is not None:
+        alive["lease"] = lambda: lease.alive
+        needed["lease"] = lambda: lease.campaign.informed
+    site = web.AppRunner(
+        health.application([*parts.watching, *parts.listing], alive, parts.metrics, time.time, needed),
+        handle_signals=False,
+        access_log=None,  # the kubelet asks every two seconds
+    )
+    await site.setup()
+    await web.TCPSite(site, port=settings.port).start()
+    kopf_thread.start()
+    if lease is not None:
+        lease.start()
+    running = asyncio.create_task(_run(settings, parts, kopf_thread, terms))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    logger.info("stopping")
+    failed = running.done()
+    running.cancel()
+    stopping.cancel()
+    await asyncio.gather(running, stopping, return_exceptions=True)
+    if lease is not None:
+        # All work has ended, so the next replica may begin: a roll-out costs no more than its next look.
+        await asyncio.to_thread(lease.stop, STOP_SECONDS)
+    parts.queue.close()
+    await asyncio.to_thread(kopf_thread.stop, STOP_SECONDS)
+    await site.cleanup()
+    await client.close()
+    if failed:
+        # Only a bug ends it. A new process starts from what the API server holds, as after any crash.
+        running.result()
+
+
+async def _run(settings: Settings, parts: _Parts, kopf_thread: KopfThread, terms: Terms) -> None:
+    """Informers, and in each term workers, once all that they plan with is known."""
+
+    def pause() -> float:
+        return RELIST_SECONDS if kopf_thread.works else RELIST_SECONDS_WITHOUT_KOPF
+
+    async with asyncio.TaskGroup() as group:
+        for informer in parts.watching:
+            group.create_task(informer.run())
+        for informer in parts.listing:
+            group.create_task(informer.relist(pause))
+        for informer in (*parts.watching, *parts.listing):
+            await informer.synced.wait()
+        logger.info("ready: %s", dict(parts.store.sizes()))
+        await terms.run(lambda: _work(settings, parts))
+
+
+async def _work(settings: Settings, parts: _Parts) -> None:
+    known = parts.store.keys()
+    for key in known:
+        # What an earlier term had begun is planned anew.
+        parts.queue.put(key)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(settings.workers):
+                group.create_task(parts.worker.run())
+    finally:
+        await parts.worker.stop()
+
+
+def _lease(settings: Settings, cluster: Cluster) -> LeadershipThread | None:
+    if settings.lease is None:
+        return None
+    campaign = Campaign(settings.lease, Election(settings.identity), local_clock, time.time)
+    return LeadershipThread(campaign, partial(Client, cluster))
+
+
+def _build(settings: Settings, client: Client, terms: Terms) -> _Parts:
+    queue = KeyQueue()
+    store = Store(queue.put, time.time)
+    metrics = Metrics()
+    metrics.watch_sizes(store.sizes, queue.__len__)
+    metrics.watch_leadership(lambda: terms.acting)
+    executor = Executor(Fenced(client, terms.may_write), store, settings.driver_role, settings.task_role)
+    worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
+
+    def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
+        return [
+            Informer(
+                client,
+                store,
+                kind,
+                KINDS[kind],
+                namespace=namespace,
+                selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
+                chance=random.random,
+                clock=time.time,
+            )
+            for kind in kinds
+            for namespace in settings.namespaces or ("",)
+        ]
+
+    return _Parts(queue, store, metrics, worker, informers(WATCHED), informers(LISTED))
+
+
+def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:
+    """Hands kopf's events over to our loop."""
+
+    def take(kind: Kind, event: str, raw: Mapping[str, JSON]) -> None:
+        try:
+            if event == "DELETED":
+                identity = meta(raw)
+                store.remove(kind, identity.key, identity.uid)
+            else:
+                store.apply(kind, raw)
+        except Unreadable as error:
+            logger.warning("%s is left alone: %s", kind, error)
+
+    def feed(kind: str, event: str, raw: Mapping[str, JSON]) -> None:
+        try:
+            loop.call_soon_threadsafe(take, cast("Kind", kind), event, raw)
+        except RuntimeError:  # our loop is closed: the process is ending
+            pass
+
+    return feed

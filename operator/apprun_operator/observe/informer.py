@@ -1,0 +1,182 @@
+"""Lists a kind, then watches it, for ever: raw objects go to the store, whatever the API server does meanwhile.
+
+`Progress` is the state machine, without I/O: which version to go on from, when to list anew, how long to back off.
+`Informer` moves bytes for it. A list is compared with what was known, so that deletions nobody saw are noticed too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.kube.client import Api
+from apprun_operator.kube.errors import ApiError, GoneError, UnavailableError, from_response
+from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.project import Unreadable, meta
+from apprun_operator.observe.records import Key
+from apprun_operator.observe.store import Kind, Store
+
+logger = logging.getLogger(__name__)
+
+PAGE: Final = 500
+SERVER_TIMEOUT: Final = 300
+FIRST_BACKOFF: Final = 0.2
+LAST_BACKOFF: Final = 10.0
+SHORT_WATCH: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the informer is. `version` is empty when it has to list."""
+
+    version: str = ""
+    failures: int = 0
+
+    def listed(self, version: str) -> Progress:
+        """A list ends no backoff: one that is expired as soon as it is made must not become a storm of lists."""
+        return replace(self, version=version)
+
+    def moved(self, version: str) -> Progress:
+        """An event or bookmark: go on from here after a break."""
+        return Progress(version or self.version)
+
+    def failed(self, error: Exception) -> Progress:
+        """A break: list anew if the version is too old, else watch on from it."""
+        expired = isinstance(error, GoneError)
+        return Progress("" if expired else self.version, self.failures + 1)
+
+    def backoff(self, chance: float) -> float:
+        """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in [0, 1)."""
+        if not self.failures:
+            return 0.0
+        bound: float = min(FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 16), LAST_BACKOFF)
+        return bound * (0.5 + chance / 2)
+
+
+class Informer:
+    """One kind, in all namespaces or one. `fresh_at` is when it last heard from the API server, or tried to."""
+
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        kind: Kind,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        selector: str = "",
+        chance: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.kind = kind
+        self.synced = asyncio.Event()
+        self.fresh_at = clock()
+        self._api = api
+        self._store = store
+        self._path = resource.path(namespace)
+        self._namespace = namespace
+        self._query: Mapping[str, str] = {"labelSelector": selector} if selector else {}
+        self._chance = chance
+        self._clock = clock
+        self._progress = Progress()
+
+    async def run(self) -> None:
+        """List and watch until cancelled. No answer of the API server ends it."""
+        await self._forever(self._follow)
+
+    async def relist(self, pause: Callable[[], float]) -> None:
+        """Only list, every `pause()` seconds, until cancelled: for kinds whose events come from elsewhere, to find what
+        those missed."""
+
+        async def once() -> None:
+            await self._list()
+            self._progress = Progress()
+            await asyncio.sleep(pause())
+
+        await self._forever(once)
+
+    async def _follow(self) -> None:
+        if not self._progress.version:
+            await self._list()
+        started = self._clock()
+        await self._watch()
+        if self._clock() - started < SHORT_WATCH:
+            raise UnavailableError("the watch ended at once")
+
+    async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except ApiError as error:
+                self._progress = self._progress.failed(error)
+                if self._progress.failures > 1 or not self.synced.is_set():
+                    logger.warning("%s: %s; trying again", self.kind, error)
+            except Exception:  # no odd answer may end the informer: the operator would be blind from then on
+                logger.exception("%s: unexpected answer; listing anew", self.kind)
+                self._progress = replace(self._progress.failed(GoneError("")), version="")
+            # Trying counts as being alive: an API server that is down is no reason to restart the operator.
+            self.fresh_at = self._clock()
+            await asyncio.sleep(self._progress.backoff(self._chance()))
+
+    async def _list(self) -> None:
+        keys: list[Key] = []
+        query: dict[str, str] = {**self._query, "limit": str(PAGE)}
+        while True:
+            answer = await self._api.get(self._path, query)
+            self.fresh_at = self._clock()
+            details = cast("JSONObject", answer["metadata"])
+            for item in cast("list[JSONObject]", answer["items"] or []):
+                keys.append(_key(item))
+                self._apply(item)
+            token = details.get("continue")
+            if not token:
+                break
+            query["continue"] = str(token)
+        version = str(details["resourceVersion"])
+        self._store.replace(self.kind, keys, int(version), self._namespace)
+        self._progress = self._progress.listed(version)
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        query = {
+            **self._query,
+            "resourceVersion": self._progress.version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(SERVER_TIMEOUT),
+        }
+        async for events in self._api.watch(self._path, query):
+            self.fresh_at = self._clock()
+            for event in events:
+                self._take(str(event.get("type")), cast("JSONObject", event["object"]))
+
+    def _take(self, kind: str, item: JSONObject) -> None:
+        if kind == "ERROR":
+            raise from_response(int(cast("int", item.get("code", 500))), b"watch error: " + str(item).encode())
+        if kind == "DELETED":
+            data = cast("JSONObject", item["metadata"])
+            self._store.remove(self.kind, _key(item), str(data.get("uid", "")))
+        elif kind != "BOOKMARK":
+            self._apply(item)
+        self._progress = self._progress.moved(str(cast("JSONObject", item["metadata"]).get("resourceVersion", "")))
+
+    def _apply(self, item: Mapping[str, JSON]) -> None:
+        try:
+            self._store.apply(self.kind, item)
+        except Unreadable as error:
+            logger.warning("%s %s is left alone: %s", self.kind, _name(item), error)
+
+
+def _key(item: Mapping[str, JSON]) -> Key:
+    data = cast("JSONObject", item["metadata"])
+    return Key(str(data.get("namespace", "")), str(data["name"]))
+
+
+def _name(item: Mapping[str, JSON]) -> str:
+    try:
+        return meta(item).key.path
+    except Unreadable:
+        return "without a name"

@@ -1,0 +1,278 @@
+"""Raw JSON of the API server to records. Called by the informer, by kopf's handlers and for the answers to own writes.
+
+An AppRun that can't be understood becomes a record with a `problem`; another object that can't raises `Unreadable`, is
+counted and left alone. Nothing here trusts that a schema held: objects outlive the schemas that admitted them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject, digest
+from application_sdk.wire.fields import Checkpoint, ErrorFields, PodFields, Role, RunPhase, TaskPhase
+from apprun_operator.observe import times
+from apprun_operator.observe.records import (
+    AppRecord,
+    AppSpecRecord,
+    Condition,
+    Key,
+    Meta,
+    PageRecord,
+    PodRecord,
+    RunRecord,
+    TaskRecord,
+)
+
+TEMPLATE_FIELDS: Final = ("entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod")
+RUN_PHASES: Final = frozenset(
+    {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
+)
+TASK_PHASES: Final = frozenset({"Active", "Waiting", "Succeeded", "Failed", "Cancelled"})
+ROLES: Final = frozenset({"driver", "task", "timer"})
+
+# Raw JSON comes from outside and is checked field by field as it is read, hence Any.
+Raw = Mapping[str, Any]
+
+
+class Unreadable(ValueError):
+    """An object that this version of the operator can't understand: the text names the field."""
+
+
+def meta(raw: Raw) -> Meta:
+    """Name, identity and version of any object."""
+    data = _object(raw, "metadata")
+    owners = data.get("ownerReferences") or [{}]
+    try:
+        return Meta(
+            key=Key(data.get("namespace", ""), data["name"]),
+            uid=data["uid"],
+            version=int(data["resourceVersion"]),
+            created=times.parse(data["creationTimestamp"]),
+            generation=data.get("generation", 0),
+            deleting="deletionTimestamp" in data,
+            owner_uid=owners[0].get("uid", ""),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise Unreadable(f"metadata can't be read: {error!r}") from error
+
+
+def app(raw: Raw) -> AppRecord:
+    return AppRecord(meta(raw), _app_spec(_object(raw, "spec"), "spec"))
+
+
+def run(raw: Raw) -> RunRecord:
+    identity = meta(raw)
+    try:
+        return _run(identity, raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return RunRecord(identity, problem=str(error), conditions=_conditions(raw), phase=_readable_phase(raw))
+
+
+def _run(identity: Meta, raw: Raw) -> RunRecord:
+    spec, status = _object(raw, "spec"), _object(raw, "status", {})
+    phase = _text(status, "phase", "Pending")
+    if phase not in RUN_PHASES:
+        raise Unreadable(f"status.phase {phase!r} is unknown to this version of the operator")
+    resolved = status.get("app")
+    if resolved is not None and not (isinstance(resolved, dict) and isinstance(resolved.get("entry"), str)):
+        raise Unreadable("status.app has no entry")
+    inline = spec.get("app")
+    return RunRecord(
+        identity,
+        app_ref=_text(_object(spec, "appRef", {}), "name", ""),
+        inline_app=None if inline is None else _app_spec(inline, "spec.app"),
+        entrypoint=_text(spec, "entrypoint", ""),
+        input=_object(spec, "input", {}),
+        parallelism=_number(spec, "parallelism"),
+        timeout_seconds=_number(spec, "timeoutSeconds"),
+        suspend=spec.get("suspend") is True,
+        cancel=spec.get("cancel") is True,
+        ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
+        phase=cast("RunPhase", phase),
+        conditions=_conditions(raw),
+        observed_generation=_number(status, "observedGeneration") or -1,
+        message=_text(status, "message", ""),
+        started_at=_time(status, "startedAt"),
+        finished_at=_time(status, "finishedAt"),
+        replay_rules=_number(status, "replayRules") or 0,
+        app=resolved,
+        counts={name: count for name, count in _object(status, "tasks", {}).items() if isinstance(count, int)},
+        checkpoints=_checkpoints(status.get("checkpoints") or [], "status.checkpoints"),
+        pages=_number(status, "ledgerPages") or 0,
+    )
+
+
+def task(raw: Raw) -> TaskRecord:
+    identity, spec, status = meta(raw), _object(raw, "spec"), _object(raw, "status", {})
+    role, phase = spec.get("role"), status.get("phase") or "Active"
+    attempt = status.get("attempt", names.FIRST_ATTEMPT)
+    if role not in ROLES or phase not in TASK_PHASES or not isinstance(attempt, int):
+        raise Unreadable(f"role {role!r}, phase {phase!r} or attempt {attempt!r} is unknown to this version")
+    error = _error(status)
+    return TaskRecord(
+        identity,
+        run=_text(spec, "run"),
+        role=cast("Role", role),
+        key=_text(spec, "key"),
+        task=_text(spec, "task"),
+        entrypoint=_text(spec, "entrypoint", ""),
+        sequence=_number(spec, "sequence") or 0,
+        input=_object(spec, "input", {}),
+        policy=spec.get("policy"),
+        pod=cast("PodFields", spec.get("pod") or {}),
+        seconds=_number(spec, "seconds") or 0.0,
+        phase=cast("TaskPhase", phase),
+        attempt=attempt,
+        digest=_outcome_digest(phase, status),
+        output=status.get("output") if role == "driver" else None,
+        error=error,
+        heartbeat=status.get("heartbeat"),
+        node=_text(status, "node", ""),
+        finished_at=_time(status, "finishedAt") or 0.0,
+        attempts=tuple(status.get("attempts") or ()),
+        not_before=_time(status, "notBefore") or 0.0,
+        message=_text(status, "message", ""),
+    )
+
+
+def page(raw: Raw) -> PageRecord:
+    spec = _object(raw, "spec")
+    entries = _checkpoints(spec.get("checkpoints") or [], "spec.checkpoints")
+    number = spec.get("number")
+    if not isinstance(number, int):
+        raise Unreadable("spec.number is no number")
+    return PageRecord(meta(raw), _text(spec, "run"), number, tuple(entry["key"] for entry in entries))
+
+
+def pod(raw: Raw) -> PodRecord:
+    """One of our pods. Unreadable when it isn't owned by an AppTask or lacks our labels."""
+    identity, data = meta(raw), _object(raw, "metadata")
+    status = _object(raw, "status", {})
+    labels = data.get("labels") or {}
+    owners = data.get("ownerReferences") or []
+    owner = next((o for o in owners if o.get("kind") == names.APP_TASK_KIND), None)
+    attempt = labels.get(names.ATTEMPT_LABEL, "")
+    if owner is None or names.RUN_LABEL not in labels or not str(attempt).isdigit():
+        raise Unreadable("the pod carries our labels but isn't owned by an AppTask")
+    conditions: Raw = {c.get("type", ""): c for c in status.get("conditions") or []}
+    scheduled = conditions.get("PodScheduled", {})
+    disruption = conditions.get("DisruptionTarget", {})
+    disrupted = disruption.get("status") == "True"
+    container: Raw = next(iter(status.get("containerStatuses") or []), {})
+    state: Raw = container.get("state") or {}
+    waiting, ended, running = (state.get(name) or {} for name in ("waiting", "terminated", "running"))
+    spec = _object(raw, "spec")
+    return PodRecord(
+        identity,
+        run=labels[names.RUN_LABEL],
+        task=owner.get("name", ""),
+        attempt=int(attempt),
+        image=(spec.get("containers") or [{}])[0].get("image", ""),
+        phase=status.get("phase", "Pending"),
+        node=spec.get("nodeName", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        deletion_at=_time(data, "deletionTimestamp"),
+        disruption=disruption.get("reason", "") if disrupted else "",
+        disruption_message=disruption.get("message", "") if disrupted else "",
+        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        exit_code=ended.get("exitCode"),
+        exit_reason=ended.get("reason", ""),
+        exit_message=ended.get("message", ""),
+        running_since=_time(running, "startedAt"),
+    )
+
+
+def _app_spec(spec: object, where: str) -> AppSpecRecord:
+    if not isinstance(spec, dict) or not isinstance(spec.get("entry"), str):
+        raise Unreadable(f"{where}.entry is missing")
+    return AppSpecRecord(
+        template={name: spec[name] for name in TEMPLATE_FIELDS if spec.get(name) is not None},
+        parallelism=_number(spec, "parallelism"),
+        ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
+    )
+
+
+def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
+    """The ledger's entries, unaltered: they are written back so. Numbers without a gap prove that none is lost."""
+    if not isinstance(entries, list):
+        raise Unreadable(f"{where} is no list")
+    for place, entry in enumerate(entries):
+        expected = place if place == 0 else entries[place - 1]["sequence"] + 1
+        if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
+            raise Unreadable(f"{where}[{place}] has no key")
+        if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):
+            raise Unreadable(f"{where}[{place}].sequence is {entry.get('sequence')!r} where {expected} should follow")
+    return tuple(entries)
+
+
+def _conditions(raw: Raw) -> tuple[Condition, ...]:
+    status = raw.get("status")
+    listed = status.get("conditions") if isinstance(status, dict) else None
+    return tuple(
+        Condition(
+            c["type"], c.get("status", ""), c.get("reason", ""), c.get("message", ""), c.get("lastTransitionTime", "")
+        )
+        for c in listed or ()
+        if isinstance(c, dict) and "type" in c
+    )
+
+
+def _readable_phase(raw: Raw) -> RunPhase:
+    status = raw.get("status")
+    phase = status.get("phase") if isinstance(status, dict) else None
+    return cast("RunPhase", phase if phase in RUN_PHASES else "Pending")
+
+
+def _outcome_digest(phase: str, status: Raw) -> str:
+    if phase == "Succeeded":
+        return digest(cast("JSON", status.get("output")))
+    if phase in ("Failed", "Cancelled"):
+        return digest(cast("JSON", status.get("error")))
+    return ""
+
+
+def _error(status: Raw) -> ErrorFields | None:
+    error = status.get("error")
+    if not isinstance(error, dict):
+        return None
+    return cast("ErrorFields", {"type": "Error", "message": "", **error})
+
+
+def _object(raw: Raw, name: str, default: JSONObject | None = None) -> dict[str, Any]:
+    value = raw.get(name, default)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, dict):
+        raise Unreadable(f"{name} is missing or no object")
+    return value
+
+
+def _text(raw: Raw, name: str, default: str | None = None) -> str:
+    value = raw.get(name, default)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise Unreadable(f"{name} is missing or no text")
+    return value
+
+
+def _number(raw: Raw, name: str) -> Any:
+    value = raw.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise Unreadable(f"{name} is {value!r}, no number")
+    return value
+
+
+def _time(raw: Raw, name: str) -> float | None:
+    value = raw.get(name)
+    if value is None:
+        return None
+    try:
+        return times.parse(value)
+    except (ValueError, TypeError) as error:
+        raise Unreadable(f"{name} is {value!r}, no timestamp") from error

@@ -1,0 +1,266 @@
+"""Small frozen views of Kubernetes objects: all that the plan may know of the world.
+
+`observe.project` makes them from raw JSON, the store keeps them, the plan reads them. Times are seconds since
+the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import (
+    TERMINAL_RUN_PHASES,
+    TERMINAL_TASK_PHASES,
+    AttemptFields,
+    Checkpoint,
+    ErrorFields,
+    PodFields,
+    Policy,
+    Role,
+    RunPhase,
+    TaskPhase,
+)
+
+STARTING: Final = ("", "ContainerCreating", "PodInitializing")
+"""What kubelet says of a container that isn't there yet while all goes well."""
+
+
+class Key(NamedTuple):
+    """An object's place: what queue and store are keyed by."""
+
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """`namespace/name`, for people."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What every object has."""
+
+    key: Key
+    uid: str
+    version: int
+    created: float = 0.0
+    generation: int = 0
+    deleting: bool = False
+    owner_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpecRecord:
+    """An App's spec, of an App object or inline in a run. `template` has the fields that `status.app` shares."""
+
+    template: JSONObject
+    parallelism: int | None = None
+    ttl_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    meta: Meta
+    spec: AppSpecRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    type: str
+    status: str
+    reason: str
+    message: str
+    since: str
+    """`lastTransitionTime`, as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """An AppRun. `problem` says why it can't be understood; the other fields mean nothing then."""
+
+    meta: Meta
+    problem: str = ""
+    app_ref: str = ""
+    inline_app: AppSpecRecord | None = None
+    entrypoint: str = ""
+    input: JSONObject = field(default_factory=dict)
+    parallelism: int | None = None
+    timeout_seconds: float | None = None
+    suspend: bool = False
+    cancel: bool = False
+    ttl_seconds: float | None = None
+
+    phase: RunPhase = "Pending"
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int = -1
+    message: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    replay_rules: int = 0
+    app: JSONObject | None = None
+    """`status.app`: the app as resolved; None until the run began."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    checkpoints: tuple[Checkpoint, ...] = ()
+    pages: int = 0
+
+    @property
+    def began(self) -> bool:
+        return self.app is not None
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in TERMINAL_RUN_PHASES
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((c for c in self.conditions if c.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """An AppTask. Once it is committed, the store keeps its name only."""
+
+    meta: Meta
+    run: str
+    role: Role
+    key: str
+    task: str
+    entrypoint: str = ""
+    sequence: int = 0
+    input: JSONObject = field(default_factory=dict)
+    policy: Policy | None = None
+    pod: PodFields = field(default_factory=lambda: PodFields())
+    seconds: float = 0.0
+    seen_at: float = 0.0
+    """When this operator first saw it: finer than the creation time, which is cut to seconds."""
+
+    phase: TaskPhase = "Active"
+    attempt: int = 1
+    digest: str = ""
+    """Digest of the output, or of the error; only in a terminal phase."""
+    output: JSON = None
+    """Only the driver's: it becomes the run's."""
+    error: ErrorFields | None = None
+    heartbeat: JSONObject | None = None
+    node: str = ""
+    finished_at: float = 0.0
+    attempts: tuple[AttemptFields, ...] = ()
+    not_before: float = 0.0
+    message: str = ""
+
+    # Worked out once per version, since a plan asks each of thousands of calls.
+    pod_name: str = field(init=False, compare=False)
+    """The pod of the current attempt."""
+    finished: bool = field(init=False, compare=False)
+    undisturbed: bool = field(init=False, compare=False)
+    """A first attempt of a task about which nothing has been said yet: only its pod can ask for an action."""
+
+    def __post_init__(self) -> None:
+        plain = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT
+        limited = self.policy is not None and "scheduleToCloseSeconds" in self.policy
+        object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt))
+        object.__setattr__(self, "finished", self.phase in TERMINAL_TASK_PHASES)
+        object.__setattr__(self, "undisturbed", plain and not limited and self.error is None and not self.not_before)
+
+    @property
+    def reported_error(self) -> ErrorFields | None:
+        """The error of the current attempt, when it has reported one that nobody answered yet."""
+        if self.finished or self.error is None or self.error.get("attempt") != self.attempt:
+            return None
+        return self.error
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """A pod of an AppTask, cut to what decides. `gone` is a pod that vanished before its attempt was answered."""
+
+    meta: Meta
+    run: str
+    task: str
+    """Name of the AppTask that owns it."""
+    attempt: int
+    image: str = ""
+    phase: str = "Pending"
+    node: str = ""
+    reason: str = ""
+    message: str = ""
+    deletion_at: float | None = None
+    """When the grace of its deletion is over; None while nobody deletes it."""
+    disruption: str = ""
+    """Reason of its `DisruptionTarget` condition."""
+    disruption_message: str = ""
+    unschedulable: str = ""
+    """The scheduler's words, while it can't place the pod."""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    exit_code: int | None = None
+    exit_reason: str = ""
+    exit_message: str = ""
+    running_since: float | None = None
+    gone: bool = False
+
+    healthy: bool = field(init=False, compare=False)
+    """It starts or runs, and nobody wants to end it: no reason to look at it again before it changes."""
+
+    def __post_init__(self) -> None:
+        starts = self.phase == "Pending" and not self.unschedulable and self.waiting_reason in STARTING
+        ending = self.gone or self.deletion_at is not None or bool(self.disruption)
+        object.__setattr__(self, "healthy", (starts or self.phase == "Running") and not ending)
+
+    @property
+    def ended(self) -> bool:
+        return self.gone or self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """A page of older checkpoints, cut to their keys."""
+
+    meta: Meta
+    run: str
+    number: int
+    keys: tuple[str, ...]
+
+
+RefusalKind: TypeAlias = Literal["Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server's answer to a pod that it won't create: a fact for the plan, kept by the store."""
+
+    pod: str
+    kind: RefusalKind
+    message: str
+    since: float
+    retry_at: float
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that one pass of the plan sees of one run.
+
+    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name and include those
+    of committed calls until they are deleted. `committed` has every key of the ledger, pages included.
+    """
+
+    run: RunRecord
+    app: AppRecord | None
+    tasks: Mapping[str, TaskRecord]
+    pods: Mapping[str, PodRecord]
+    committed: Collection[str]
+    settled: Collection[str] = frozenset()
+    """Names of the AppTasks whose completion is committed."""
+    missing_pages: tuple[int, ...] = ()
+    """Pages that the run counts and that aren't known yet."""
+    lost_pages: Collection[int] = frozenset()
+    """Those among them that the API server says it hasn't."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    in_flight: Collection[str] = frozenset()
+    """Names of pods and AppTasks that a request is under way for."""
+    namespace_ready: bool = False

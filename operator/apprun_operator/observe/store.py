@@ -1,0 +1,326 @@
+"""What is known of every run, in memory: the newest version of each object, whether a watch or an own write brought it.
+
+Informer, kopf's handlers and executor feed it; the worker asks it for one run at a time. It holds facts only. What it
+keeps apart decides what a pass costs: committed calls shrink to their names, so a plan walks the open calls alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON
+from apprun_operator.observe import project
+from apprun_operator.observe.records import (
+    AppRecord,
+    Key,
+    Meta,
+    Observed,
+    PageRecord,
+    PodRecord,
+    Refusal,
+    RefusalKind,
+    RunRecord,
+    TaskRecord,
+)
+
+Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "pods"]
+Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | PodRecord
+
+PROJECTIONS: Final[Mapping[Kind, Callable[[project.Raw], Record]]] = {
+    "apps": project.app,
+    "appruns": project.run,
+    "apptasks": project.task,
+    "appledgers": project.page,
+    "pods": project.pod,
+}
+REMEMBERED_BURIALS: Final = 20_000
+"""How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
+MAX_REFUSAL_DELAY: Final = 60.0
+
+
+def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
+    """The record of a raw object. Raises `project.Unreadable`, whatever is odd about the object."""
+    try:
+        return PROJECTIONS[kind](raw)
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
+        if isinstance(error, project.Unreadable):
+            raise
+        raise project.Unreadable(f"{kind}: {error!r}") from error
+
+
+@dataclass(slots=True)
+class _RunState:
+    """One run with all that belongs to it. Mutable, private to the store."""
+
+    run: RunRecord | None = None
+    tasks: dict[str, TaskRecord] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+    committed: set[str] = field(default_factory=set)
+    counted: int = 0
+    """Ledger entries below this sequence are in `committed`, or on pages."""
+    pages: dict[int, PageRecord] = field(default_factory=dict)
+    lost_pages: set[int] = field(default_factory=set)
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+
+    @property
+    def empty(self) -> bool:
+        return self.run is None and not (self.tasks or self.pods or self.pages or self.settled or self.in_flight)
+
+
+class Store:
+    """One event loop owns it. `wake` is called with a run's key whenever its next plan may differ."""
+
+    def __init__(self, wake: Callable[[Key], None], clock: Callable[[], float]) -> None:
+        self._wake = wake
+        self._clock = clock
+        self._states: dict[Key, _RunState] = {}
+        self._apps: dict[Key, AppRecord] = {}
+        self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
+        self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
+        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._ready_namespaces: set[str] = set()
+
+    # Feeding
+
+    def apply(self, kind: Kind, raw: Mapping[str, JSON]) -> None:
+        """Take in an object as the API server showed it. Older versions than the known one are ignored.
+
+        Raises `project.Unreadable` for what can't be understood.
+        """
+        record = read(kind, raw)
+        meta = record.meta
+        known = self._versions[kind].get(meta.key)
+        if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
+            return
+        if known is not None and known[0] != meta.uid:
+            self.remove(kind, meta.key)
+        self._versions[kind][meta.key] = (meta.uid, meta.version)
+        if isinstance(record, AppRecord):
+            self._put_app(record)
+        elif isinstance(record, RunRecord):
+            self._put_run(record)
+        elif isinstance(record, TaskRecord):
+            self._put_task(record)
+        elif isinstance(record, PodRecord):
+            self._put_pod(record)
+        else:
+            self._put_page(record)
+
+    def remove(self, kind: Kind, key: Key, uid: str = "") -> None:
+        """The object is gone. With a `uid`, only if it is that one: a namesake may have come since."""
+        known = self._versions[kind].get(key)
+        if known is None or (uid and known[0] != uid):
+            return
+        del self._versions[kind][key]
+        self._buried[known[0]] = None
+        if len(self._buried) > REMEMBERED_BURIALS:
+            self._buried.popitem(last=False)
+        if kind == "apps":
+            self._apps.pop(key, None)
+            return
+        run = key if kind == "appruns" else self._owners[kind].pop(key, None)
+        state = None if run is None else self._states.get(run)
+        if run is None or state is None:
+            return
+        self._drop(state, kind, key)
+        if state.empty:
+            del self._states[run]
+        else:
+            self._wake(run)
+
+    def replace(self, kind: Kind, listed: Iterable[Key], version: int, namespace: str = "") -> None:
+        """A list as of `version` is complete: whatever it lacks, and isn't newer, vanished while nobody watched."""
+        present = set(listed)
+        vanished = [
+            key
+            for key, (_, known) in self._versions[kind].items()
+            if known <= version and key not in present and namespace in ("", key.namespace)
+        ]
+        for key in vanished:
+            self.remove(kind, key)
+
+    # Facts about own requests
+
+    def begin(self, run: Key, target: str) -> None:
+        """A request about the pod or AppTask `target` is under way: plans leave it alone until `end`."""
+        self._state(run).in_flight.add(target)
+
+    def end(self, run: Key, target: str) -> None:
+        state = self._states.get(run)
+        if state is not None:
+            state.in_flight.discard(target)
+            if state.empty:
+                del self._states[run]
+                return
+        self._wake(run)
+
+    def refuse(self, run: Key, pod: str, kind: RefusalKind, message: str) -> None:
+        """The API server won't create `pod`. Each further refusal doubles the time until the next try."""
+        state, now = self._state(run), self._clock()
+        before = state.refusals.get(pod)
+        count = 1 if before is None or before.kind != kind else before.count + 1
+        delay = min(2.0 ** (count - 1), MAX_REFUSAL_DELAY)
+        since = now if before is None else before.since
+        state.refusals[pod] = Refusal(pod, kind, message, since, now + delay, count)
+
+    def lose_page(self, run: Key, number: int) -> None:
+        """The API server says that it has no such page."""
+        self._state(run).lost_pages.add(number)
+        self._wake(run)
+
+    def namespace_is_ready(self, namespace: str, ready: bool = True) -> None:
+        """Whether the service accounts and bindings of `namespace` are known to exist."""
+        if ready:
+            self._ready_namespaces.add(namespace)
+        else:
+            self._ready_namespaces.discard(namespace)
+
+    # Asking
+
+    def observe(self, key: Key) -> Observed | None:
+        """All that is known of one run; None when there is no such run. Valid until the next feeding."""
+        state = self._states.get(key)
+        if state is None or state.run is None:
+            return None
+        run = state.run
+        uid = run.meta.uid
+        return Observed(
+            run=run,
+            app=self._apps.get(Key(key.namespace, run.app_ref)) if run.app_ref else None,
+            tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
+            pods=state.pods,
+            committed=state.committed,
+            settled=state.settled,
+            missing_pages=tuple(n for n in range(run.pages) if n not in state.pages),
+            lost_pages=state.lost_pages,
+            refusals=state.refusals,
+            in_flight=state.in_flight,
+            namespace_ready=key.namespace in self._ready_namespaces,
+        )
+
+    def keys(self) -> list[Key]:
+        """All known runs."""
+        return [key for key, state in self._states.items() if state.run is not None]
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many objects of each kind are known."""
+        return {kind: len(versions) for kind, versions in self._versions.items()}
+
+    # Filing
+
+    def _state(self, run: Key) -> _RunState:
+        return self._states.setdefault(run, _RunState())
+
+    def _put_app(self, app: AppRecord) -> None:
+        self._apps[app.meta.key] = app
+        for key, state in self._states.items():
+            run = state.run
+            if run is not None and Key(key.namespace, run.app_ref) == app.meta.key and not run.finished:
+                self._wake(key)
+
+    def _put_run(self, run: RunRecord) -> None:
+        state = self._state(run.meta.key)
+        if state.run is not None and state.run.app != run.app:
+            # A corrected app deserves a new try at once.
+            state.refusals.clear()
+        state.run = run
+        for entry in reversed(run.checkpoints):
+            if entry["sequence"] < state.counted:
+                break
+            state.committed.add(entry["key"])
+            self._settle(state, names.task_name(run.meta.key.name, entry["key"]))
+        if run.checkpoints:
+            state.counted = max(state.counted, run.checkpoints[-1]["sequence"] + 1)
+        if run.finished:
+            # Nobody will ask for these again, and finished runs may be many.
+            state.run = replace(run, checkpoints=(), input={})
+        self._wake(run.meta.key)
+
+    def _put_task(self, task: TaskRecord) -> None:
+        run, name = Key(task.meta.key.namespace, task.run), task.meta.key.name
+        self._owners["apptasks"][task.meta.key] = run
+        state = self._state(run)
+        if task.key in state.committed:
+            self._settle(state, name, known=True)
+            self._wake(run)
+            return
+        before = state.tasks.get(name)
+        seen_at = self._clock() if before is None else before.seen_at
+        state.tasks[name] = task = replace(task, seen_at=seen_at)
+        if before is not None and before.attempt < task.attempt:
+            self._forget_pod(state, names.pod_name(name, before.attempt))
+        if before is None or replace(task, meta=before.meta, heartbeat=before.heartbeat) != before:
+            self._wake(run)
+
+    def _put_pod(self, pod: PodRecord) -> None:
+        run, name = Key(pod.meta.key.namespace, pod.run), pod.meta.key.name
+        self._owners["pods"][pod.meta.key] = run
+        state = self._state(run)
+        before = state.pods.get(name)
+        state.pods[name] = pod
+        state.refusals.pop(name, None)
+        if before is None or replace(pod, meta=before.meta) != before:
+            self._wake(run)
+
+    def _put_page(self, page: PageRecord) -> None:
+        run = Key(page.meta.key.namespace, page.run)
+        self._owners["appledgers"][page.meta.key] = run
+        state = self._state(run)
+        state.pages[page.number] = page
+        state.lost_pages.discard(page.number)
+        for key in page.keys:
+            state.committed.add(key)
+            self._settle(state, names.task_name(run.name, key))
+        self._wake(run)
+
+    def _settle(self, state: _RunState, name: str, known: bool = False) -> None:
+        """The call is committed: nothing about it can change any more, so only its name is kept."""
+        task = state.tasks.pop(name, None)
+        if task is not None:
+            self._forget_pod(state, names.pod_name(name, task.attempt))
+        if task is not None or known:
+            state.settled.add(name)
+
+    def _forget_pod(self, state: _RunState, name: str) -> None:
+        """Drop what was kept of an attempt that is answered: the trace of its vanished pod, and refusals."""
+        state.refusals.pop(name, None)
+        if name in state.pods and state.pods[name].gone:
+            del state.pods[name]
+
+    def _drop(self, state: _RunState, kind: Kind, key: Key) -> None:
+        if kind == "appruns":
+            state.run = None
+            # A namesake starts with an empty ledger; its predecessor's objects are told apart by their owner.
+            state.committed.clear()
+            state.pages.clear()
+            state.lost_pages.clear()
+            state.counted = 0
+        elif kind == "apptasks":
+            state.tasks.pop(key.name, None)
+            state.settled.discard(key.name)
+        elif kind == "appledgers":
+            number = next((n for n, page in state.pages.items() if page.meta.key == key), None)
+            if number is not None:
+                del state.pages[number]
+        elif kind == "pods":
+            pod = state.pods.pop(key.name, None)
+            task = None if pod is None else state.tasks.get(pod.task)
+            if pod is not None and task is not None and self._unanswered(task, pod):
+                # Whoever deleted it, the attempt has ended: the plan has to see that, though the pod is gone.
+                state.pods[key.name] = replace(pod, gone=True)
+
+    @staticmethod
+    def _unanswered(task: TaskRecord, pod: PodRecord) -> bool:
+        same = task.attempt == pod.attempt and task.meta.uid == pod.meta.owner_uid
+        return same and not task.finished and task.reported_error is None
+
+
+def meta_of(raw: Mapping[str, Any]) -> Meta:
+    """Identity of a raw object of any kind."""
+    return project.meta(raw)

@@ -1,0 +1,18 @@
+"""Kubernetes timestamps to seconds since the epoch and back. Pure: the time itself is always an argument."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def parse(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 timestamp. Raises ValueError for anything else."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"timestamp {text!r} has no time zone")
+    return moment.timestamp()
+
+
+def rfc3339(seconds: float) -> str:
+    """RFC 3339 in UTC with microseconds, so that times of one run can be compared."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

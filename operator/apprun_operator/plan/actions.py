@@ -1,0 +1,117 @@
+"""What a plan may ask for: frozen values, one API call each. The executor carries them out, tests compare them.
+
+Every write to an object that others write too carries `uid` and `version`: what has changed since is planned anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from application_sdk.wire.digest import JSONObject
+from apprun_operator.observe.records import Key
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRun:
+    """Merge `status` into the run's. Commits, conditions and ends are all this.
+
+    With `exact`, each field is set as it is: merging would drop the nulls inside an output.
+    """
+
+    run: Key
+    uid: str
+    version: int
+    status: JSONObject
+    commits: int = 0
+    """How many completions it commits: for metrics."""
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePage:
+    """Keep older checkpoints in an immutable object, before the status lets go of them."""
+
+    page: Key
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPage:
+    """Read a page that the run counts and that isn't known: until then nothing may be committed."""
+
+    run: Key
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureNamespace:
+    """Make sure of the service accounts and role bindings that pods in `namespace` need."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTask:
+    """Create the driver's AppTask."""
+
+    task: Key
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class PatchTask:
+    """Merge `status` into an AppTask's: a next attempt, an end, what it waits for."""
+
+    task: Key
+    uid: str
+    version: int
+    status: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    pod: Key
+    task_uid: str
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    pod: Key
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Its time is over: the run goes, and all that it owns with it."""
+
+    run: Key
+    uid: str
+
+
+RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | EnsureNamespace | DeleteRun
+"""About the run as a whole: carried out one after the other, before anything else."""
+ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
+"""About one pod or AppTask: independent of one another, so carried out side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to look again though nothing happens."""
+
+    first: Sequence[RunAction] = ()
+    then: Sequence[ItemAction] = ()
+    wake_at: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", tuple(self.first))
+        object.__setattr__(self, "then", tuple(self.then))
+
+
+def target(action: ItemAction) -> str:
+    """Name of the pod or AppTask that a request is about."""
+    if isinstance(action, CreateTask | PatchTask):
+        return action.task.name
+    return action.pod.name

@@ -1,0 +1,255 @@
+"""What becomes of one open task call: its pod, its next attempt, its failure. `plan.run` asks for each call in turn.
+
+A function of one AppTask and what is known of its pods; it neither counts other calls nor touches the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Final, cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import STALL_REASONS, AttemptFields, ErrorFields, RetryFields
+from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
+from apprun_operator.observe.times import rfc3339
+from apprun_operator.plan import failure
+from apprun_operator.plan.actions import DeletePod, ItemAction, PatchTask
+from apprun_operator.plan.failure import Alive, Ended, Held, Reading
+from apprun_operator.plan.limits import STALL_FIRST_RETRY, STALL_LAST_RETRY, WAITING_GRACE, Limits
+
+DEFAULT_RETRY: Final = RetryFields(
+    maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
+)
+DRIVER_RETRY: Final = RetryFields(
+    maxAttempts=5, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
+)
+"""For drivers that die without a report. What the route itself raises is never tried again: it would raise it again."""
+FREE_DISRUPTIONS: Final = 3
+"""So many disruptions of a call are answered at once; later ones wait, so that a sick cluster isn't hammered."""
+DISRUPTION_PAUSE: Final = 5.0
+KEPT_UNCHARGED: Final = 8
+"""So many of the attempts that nobody is charged for stay in the history: a stalled run retries for weeks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do about one call. At most one of `wants_pod` and `occupies` holds: it needs a slot, or it has one."""
+
+    actions: Sequence[ItemAction] = ()
+    wake_at: float | None = None
+    wants_pod: bool = False
+    occupies: bool = False
+    held: Held | None = None
+
+
+def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdict:
+    """Decide about an open call, driver or task, whose run goes on."""
+    name = task.meta.key.name
+    pod = seen.pods.get(task.pod_name)
+    if name in seen.in_flight or task.pod_name in seen.in_flight:
+        return Verdict(occupies=True)
+    stray = _stray_pods(seen, task)
+    reading = _read(seen, task, pod, now, limits)
+    deadline = _deadline(task)
+    if deadline is not None and now >= deadline and not isinstance(reading, Ended):
+        reading = Ended(
+            "TimedOut",
+            f"the call took longer than schedule_to_close_seconds ({deadline - task.meta.created:g} s)",
+            "App",
+            False,
+        )
+    if isinstance(reading, Ended):
+        return Verdict([*stray, end_attempt(task, reading, pod, now, limits)])
+    if isinstance(reading, Held):
+        return _hold(task, pod, reading, stray, deadline, now, limits)
+    actions = list(stray)
+    if task.phase == "Waiting" and pod is not None:
+        actions.append(_patch(task, {"phase": "Active", "message": None}))
+    wake_at = earliest(reading.wake_at, deadline)
+    if pod is not None:
+        return Verdict(actions, wake_at, occupies=True)
+    if now < task.not_before and not _stall_is_over(seen, task):
+        return Verdict(actions, earliest(wake_at, task.not_before))
+    return Verdict(actions, wake_at, wants_pod=True)
+
+
+def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
+    reported = task.reported_error
+    if reported is not None:
+        retry = _retry(task)
+        ended = failure.of_report(reported, retry.get("nonRetryable", []))
+        # A route is deterministic: what it raised it would raise again. Only a stall is worth another attempt.
+        return ended if task.role == "task" else replace(ended, retryable=ended.stall is not None)
+    if pod is not None and pod.meta.owner_uid == task.meta.uid:
+        reading = failure.of_pod(pod, now, limits)
+        if isinstance(reading, Held) and _corrected(seen, task, pod):
+            return Ended("Corrected", "the app was corrected", "None")
+        return reading
+    refusal = seen.refusals.get(task.pod_name)
+    if refusal is not None and now < refusal.retry_at:
+        return failure.of_refusal(refusal)
+    return Alive()
+
+
+def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: float, limits: Limits) -> PatchTask:
+    """Answer an attempt that is over: with the next one, or with the call's failure.
+
+    The write has the version that the decision rests on: a report that came meanwhile makes it fail, and wins.
+    """
+    history = [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)]
+    charged = sum(1 for entry in history if entry["budget"] == ended.budget)
+    retry = _retry(task)
+    budget = {"App": retry["maxAttempts"], "Disruption": limits.disruption_budget + 1, "None": len(history) + 1}[
+        ended.budget
+    ]
+    attempts = cast("JSON", history)
+    if not ended.retryable or charged >= budget:
+        return _patch(
+            task,
+            {
+                "phase": "Failed",
+                "attempts": attempts,
+                "error": cast("JSON", _error(task, ended, charged)),
+                "finishedAt": rfc3339(now),
+                "message": None,
+            },
+        )
+    pause = _pause(ended, history, charged, retry)
+    return _patch(
+        task,
+        {
+            "phase": "Active",
+            "attempt": task.attempt + 1,
+            "attempts": attempts,
+            "notBefore": rfc3339(now + pause) if pause else None,
+            "message": f"attempt {task.attempt} ended: {ended.reason}",
+        },
+    )
+
+
+def cancel(task: TaskRecord, why: str, now: float) -> PatchTask:
+    """End an open call whose run has ended: nobody waits for its result."""
+    error: JSONObject = {"type": "Cancelled", "message": why}
+    return _patch(task, {"phase": "Cancelled", "error": error, "finishedAt": rfc3339(now), "message": None})
+
+
+def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | None]:
+    """A timer's end when it is due, else when it will be.
+
+    Creation times are cut to whole seconds. A sleep must never be short, so it counts from when the operator saw the
+    object, or from the end of that second when an earlier operator had seen it.
+    """
+    due = min(task.seen_at, task.meta.created + 1.0) + task.seconds
+    if now < due:
+        return None, due
+    return _patch(task, {"phase": "Succeeded", "finishedAt": rfc3339(now)}), None
+
+
+def _hold(
+    task: TaskRecord,
+    pod: PodRecord | None,
+    held: Held,
+    stray: Sequence[ItemAction],
+    deadline: float | None,
+    now: float,
+    limits: Limits,
+) -> Verdict:
+    if held.permanent and task.role == "task":
+        ended = Ended(held.reason, held.message, "App", retryable=False)
+        return Verdict([*stray, end_attempt(task, ended, pod, now, limits)])
+    wake_at = earliest(held.wake_at, deadline)
+    actions = list(stray)
+    if task.role == "task" and now >= held.since + WAITING_GRACE:
+        if task.phase != "Waiting" or not task.message.startswith(held.reason):
+            actions.append(_patch(task, {"phase": "Waiting", "message": f"{held.reason}: {held.message}"}))
+    elif task.role == "task":
+        wake_at = earliest(wake_at, held.since + WAITING_GRACE)
+    return Verdict(actions, wake_at, occupies=pod is not None, held=held)
+
+
+def _stray_pods(seen: Observed, task: TaskRecord) -> list[ItemAction]:
+    """Pods of earlier attempts: fenced already, so they only cost resources."""
+    found: list[ItemAction] = []
+    for number in range(max(1, task.attempt - 2), task.attempt):
+        old = seen.pods.get(names.pod_name(task.meta.key.name, number))
+        if old is not None and not old.gone and old.deletion_at is None and old.meta.key.name not in seen.in_flight:
+            found.append(DeletePod(old.meta.key, old.meta.uid))
+    return found
+
+
+def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
+    """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
+    wanted = (seen.run.app or {}).get("image")
+    return task.role == "driver" and isinstance(wanted, str) and wanted != pod.image
+
+
+def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:
+    """Whether the backoff of a stalled driver has lost its reason: the run was corrected and isn't stalled any more."""
+    after_stall = bool(task.attempts) and task.attempts[-1]["reason"] in STALL_REASONS
+    return task.role == "driver" and after_stall and seen.run.phase != "Stalled"
+
+
+def _retry(task: TaskRecord) -> RetryFields:
+    if task.role == "driver":
+        return DRIVER_RETRY
+    declared = task.policy.get("retry") if task.policy else None
+    return DEFAULT_RETRY if declared is None else {**DEFAULT_RETRY, **declared}
+
+
+def _deadline(task: TaskRecord) -> float | None:
+    limit = None if task.policy is None else task.policy.get("scheduleToCloseSeconds")
+    return None if limit is None else task.meta.created + limit
+
+
+def _trimmed(attempts: Sequence[AttemptFields]) -> list[AttemptFields]:
+    uncharged = [entry["attempt"] for entry in attempts if entry["budget"] == "None"]
+    dropped = set(uncharged[:-KEPT_UNCHARGED])
+    return [entry for entry in attempts if entry["attempt"] not in dropped]
+
+
+def _history_entry(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: float) -> AttemptFields:
+    entry = AttemptFields(attempt=task.attempt, reason=ended.reason, budget=ended.budget, message=ended.message[:1024])
+    node = task.node or (pod.node if pod is not None else "")
+    if node:
+        entry["node"] = node
+    if ended.exit_code is not None:
+        entry["exitCode"] = ended.exit_code
+    if pod is not None:
+        entry["startedAt"] = rfc3339(pod.running_since or pod.meta.created)
+    entry["finishedAt"] = rfc3339(now)
+    return entry
+
+
+def _error(task: TaskRecord, ended: Ended, charged: int) -> ErrorFields:
+    """The failure that the route will see: the attempt's own words when it had any, else the cluster's."""
+    if ended.error is not None:
+        return ended.error
+    message = ended.message
+    if ended.budget == "Disruption":
+        message = f"{message}; {charged} disruptions of this call are more than the operator's budget"
+    return ErrorFields(type=ended.reason, message=message, attempt=task.attempt, retryable=ended.retryable)
+
+
+def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: RetryFields) -> float:
+    """Seconds until the next attempt may start."""
+    if ended.stall:
+        stalls = len(list(takewhile(lambda entry: entry["reason"] in STALL_REASONS, reversed(history))))
+        return float(min(STALL_FIRST_RETRY * 2.0 ** (stalls - 1), STALL_LAST_RETRY))
+    if ended.budget == "Disruption":
+        return 0.0 if charged <= FREE_DISRUPTIONS else min(DISRUPTION_PAUSE * (charged - FREE_DISRUPTIONS), 60.0)
+    if ended.budget == "None":
+        return 0.0
+    backoff = retry["initialIntervalSeconds"] * retry["backoffCoefficient"] ** min(charged - 1, 64)
+    return float(min(backoff, retry["maxIntervalSeconds"]))
+
+
+def _patch(task: TaskRecord, status: JSONObject) -> PatchTask:
+    return PatchTask(task.meta.key, task.meta.uid, task.meta.version, status)
+
+
+def earliest(*times: float | None) -> float | None:
+    """The first of these moments, of those that there are."""
+    return min((time for time in times if time is not None), default=None)

@@ -1,0 +1,81 @@
+"""Where a run stands, as phase, message and kstatus conditions. The only author of those fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import RunPhase
+from apprun_operator.observe.records import RunRecord
+from apprun_operator.observe.times import rfc3339
+
+TRUTH: Final[Mapping[RunPhase, tuple[str, str, str, str]]] = {
+    # Ready, Reconciling, Stalled, Succeeded
+    "Pending": ("False", "True", "False", "Unknown"),
+    "Running": ("False", "True", "False", "Unknown"),
+    "Suspended": ("False", "True", "False", "Unknown"),
+    "Cancelling": ("False", "True", "False", "Unknown"),
+    "Stalled": ("False", "False", "True", "Unknown"),
+    "Succeeded": ("True", "False", "False", "True"),
+    # To kstatus a thing that will never be ready is stalled: only so Flux and Argo CD call the run failed.
+    "Failed": ("False", "False", "True", "False"),
+    "Cancelled": ("False", "False", "True", "False"),
+}
+TYPES: Final = ("Ready", "Reconciling", "Stalled", "Succeeded")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the run's status should say. `reason` is one word for programs, `message` a sentence for people."""
+
+    phase: RunPhase
+    reason: str
+    message: str = ""
+
+
+def standing_of(run: RunRecord) -> Standing:
+    """What the run's status says at present."""
+    ready = run.condition("Ready")
+    return Standing(run.phase, ready.reason if ready else "", run.message)
+
+
+def is_written(run: RunRecord, wanted: Standing) -> bool:
+    """Whether the status says so already, of the newest spec."""
+    return run.observed_generation == run.meta.generation and standing_of(run) == wanted
+
+
+def unreadable(run: RunRecord, now: float) -> JSONObject | None:
+    """Conditions for a run that can't be understood, or None when it has them. The rest of its status is left alone."""
+    message = (
+        f"this version of the operator can't read the object: {run.problem}. It is left alone until that is corrected"
+    )
+    stalled = run.condition("Stalled")
+    if stalled is not None and (stalled.status, stalled.message) == ("True", message):
+        return None
+    return {"conditions": fields(run, Standing("Stalled", "Unreadable", message), now)["conditions"]}
+
+
+def fields(run: RunRecord, wanted: Standing, now: float) -> JSONObject:
+    """The status fields that say `wanted`. A condition's transition time stays while its truth does."""
+    conditions: list[JSON] = []
+    for kind, truth in zip(TYPES, TRUTH[wanted.phase], strict=True):
+        before = run.condition(kind)
+        since = before.since if before is not None and before.status == truth and before.since else rfc3339(now)
+        conditions.append(
+            {
+                "type": kind,
+                "status": truth,
+                "reason": wanted.reason,
+                "message": wanted.message,
+                "lastTransitionTime": since,
+                "observedGeneration": run.meta.generation,
+            }
+        )
+    return {
+        "phase": cast("JSON", wanted.phase),
+        "message": wanted.message,
+        "observedGeneration": run.meta.generation,
+        "conditions": conditions,
+    }

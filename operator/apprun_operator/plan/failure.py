@@ -1,0 +1,205 @@
+"""How a pod's state, the API server's refusal or a reported error is to be read: alive, held up, or
+ended and on whose account.
+
+The pod's `DisruptionTarget` condition is asked first, then its own reason, then its exit code: what the cluster did
+must never burn the retries of the app. `plan.attempts` acts on the answer; nothing here looks at budgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from application_sdk.wire.fields import ErrorFields, StallReason
+from apprun_operator.observe.records import PodRecord, Refusal
+from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
+
+Budget: TypeAlias = Literal["App", "Disruption", "None"]
+
+NODE_LOST: Final = "DeletionByTaintManager"
+
+CLUSTER_REASONS: Final = {
+    "Evicted": "the node was short of resources and evicted the pod",
+    "NodeLost": "the node stopped answering",
+    "NodeShutdown": "the node was shut down",
+    "Shutdown": "the node was shut down",
+    "Terminated": "the node was shut down",
+    "Preempting": "a pod of higher priority took its place",
+    "NodeAffinity": "the node's labels changed before the pod could start",
+    "OutOfcpu": "the node had no CPU left when the pod arrived",
+    "OutOfmemory": "the node had no memory left when the pod arrived",
+    "OutOfpods": "the node had no place left when the pod arrived",
+    "UnexpectedAdmissionError": "the node couldn't admit the pod",
+}
+DISRUPTIONS: Final = {
+    NODE_LOST: ("NodeLost", "the node stopped answering"),
+    "EvictionByEvictionAPI": ("Evicted", "the pod was evicted, as a drain does"),
+    "PreemptionByScheduler": ("Preempted", "a pod of higher priority took its place"),
+    "TerminationByKubelet": ("TerminatedByNode", "the node ended the pod"),
+    "DeletionByPodGC": ("NodeLost", "the pod's node is gone"),
+}
+IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+PERMANENT_IMAGE_REASONS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+NOT_FOUND_WORDS: Final = ("not found", "notfound", "manifest unknown", "denied", "unauthorized", "forbidden")
+
+CLUSTER_EXIT: Final = 255
+"""With reason `Unknown`: containerd came back from a reboot and knows nothing of the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Nothing to do; look again at `wake_at`, if ever."""
+
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It can't start for now. `permanent` says that waiting is unlikely to help: a task fails, a run stalls."""
+
+    reason: str
+    message: str
+    since: float
+    permanent: bool = False
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt is over without a result."""
+
+    reason: str
+    message: str
+    budget: Budget
+    retryable: bool = True
+    exit_code: int | None = None
+    error: ErrorFields | None = None
+    """The attempt's own words, when it reported."""
+    stall: StallReason | None = None
+
+
+Reading: TypeAlias = Alive | Held | Ended
+
+
+def of_report(error: ErrorFields, non_retryable: list[str]) -> Ended:
+    """What the attempt itself said."""
+    permanent = error.get("retryable") is False or error["type"] in non_retryable
+    stall = error.get("stall")
+    return Ended(
+        reason=stall or error["type"],
+        message=error["message"],
+        budget="None" if stall else "App",
+        retryable=not permanent,
+        error=error,
+        stall=stall,
+    )
+
+
+def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
+    """What the pod of the current attempt tells, when the attempt itself has said nothing."""
+    if pod.disruption == NODE_LOST:
+        # The pod may stay Terminating for ever; the fence keeps a zombie from reporting, so nobody has to wait for it.
+        return _disrupted(pod)
+    if pod.gone or pod.phase in ("Succeeded", "Failed"):
+        return _ended(pod)
+    if pod.deletion_at is not None:
+        given_up = pod.deletion_at + DELETION_SLACK
+        return _ended(pod) if now >= given_up else Alive(given_up)
+    if pod.phase == "Pending":
+        return _pending(pod, now, limits)
+    return Alive()
+
+
+def of_refusal(refusal: Refusal) -> Held:
+    """What it means that the API server won't create the pod."""
+    permanent = refusal.kind in ("Forbidden", "Invalid", "NameTaken") or (
+        refusal.kind == "NoAccount" and refusal.count > 2
+    )
+    reasons = {
+        "Quota": "QuotaExceeded",
+        "Forbidden": "PodForbidden",
+        "Invalid": "PodInvalid",
+        "NoAccount": "ServiceAccountNotFound",
+        "NotAllowed": "OperatorNotAllowed",
+        "NameTaken": "PodNameTaken",
+        "Terminating": "PodTerminating",
+    }
+    return Held(reasons[refusal.kind], refusal.message, refusal.since, permanent, refusal.retry_at)
+
+
+def _disrupted(pod: PodRecord) -> Ended:
+    reason, words = DISRUPTIONS.get(pod.disruption, (pod.disruption, "the cluster ended the pod"))
+    return Ended(reason, _sentence(words, pod.disruption_message), "Disruption", exit_code=pod.exit_code)
+
+
+def _ended(pod: PodRecord) -> Ended:
+    """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
+    if pod.disruption:
+        return _disrupted(pod)
+    if pod.reason in CLUSTER_REASONS:
+        return Ended(
+            pod.reason, _sentence(CLUSTER_REASONS[pod.reason], pod.message), "Disruption", exit_code=pod.exit_code
+        )
+    if pod.reason == "DeadlineExceeded":
+        return Ended("TimedOut", "the pod ran longer than its deadline", "App", exit_code=pod.exit_code)
+    if pod.exit_reason == "OOMKilled":
+        message = "the container used more memory than its limit: raise memory in @task, or in the App's spec.pod"
+        return Ended("OOMKilled", message, "App", exit_code=pod.exit_code)
+    if pod.exit_code == CLUSTER_EXIT and pod.exit_reason in ("Unknown", "ContainerStatusUnknown"):
+        return Ended("NodeRebooted", "the node came back without the container", "Disruption", exit_code=pod.exit_code)
+    if pod.exit_reason == "ContainerStatusUnknown":
+        return Ended("NodeLost", _sentence("the node lost track of the container", pod.exit_message), "Disruption")
+    if pod.deletion_at is not None or (pod.gone and pod.exit_code is None):
+        return Ended(
+            "PodDeleted", "somebody deleted the pod before it could report", "Disruption", exit_code=pod.exit_code
+        )
+    if pod.exit_code == 0:
+        message = "the process ended with exit code 0 and reported nothing: does the code call sys.exit or os._exit?"
+        return Ended("NoReport", message, "App", exit_code=0)
+    if pod.exit_code is not None:
+        what = f"the process ended with exit code {pod.exit_code} and reported nothing"
+        if pod.exit_code > 128:
+            what = f"the process was killed by signal {pod.exit_code - 128} and reported nothing"
+        return Ended("ProcessDied", _sentence(what, pod.exit_message), "App", exit_code=pod.exit_code)
+    return Ended(pod.reason or "PodFailed", pod.message or "the pod failed before its container started", "Disruption")
+
+
+def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
+    since = pod.meta.created
+    if pod.waiting_reason in IMAGE_REASONS:
+        permanent, wake_at = _image_is_missing(pod, now, since)
+        if now - since > limits.pending_timeout:
+            permanent = True
+        message = f"image {pod.image!r} can't be pulled ({pod.waiting_reason}): {pod.waiting_message or 'no details'}"
+        return Held("ImagePullFailed", message, since, permanent, wake_at)
+    if pod.waiting_reason in CONFIG_REASONS:
+        message = f"the container can't start ({pod.waiting_reason}): {pod.waiting_message}"
+        return Held("ContainerNotStarted", message, since, now - since > IMAGE_GRACE, since + IMAGE_GRACE)
+    if pod.unschedulable:
+        expired = now - since > limits.pending_timeout
+        wake_at = since + WAITING_GRACE if now < since + WAITING_GRACE else since + limits.pending_timeout
+        return Held("Unschedulable", f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
+    return Alive()
+
+
+def _image_is_missing(pod: PodRecord, now: float, since: float) -> tuple[bool, float | None]:
+    """Whether no amount of waiting will bring the image, and otherwise when to ask again."""
+    if pod.waiting_reason in PERMANENT_IMAGE_REASONS:
+        return True, None
+    if not any(words in pod.waiting_message.lower() for words in NOT_FOUND_WORDS):
+        return False, None
+    return now >= since + IMAGE_GRACE, since + IMAGE_GRACE
+
+
+def _sentence(what: str, details: str) -> str:
+    return f"{what}: {details}" if details else what

@@ -1,0 +1,43 @@
+"""The operator-wide settings that decisions depend on. `settings` makes them once; the plan is given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds."""
+
+    runtime_image: str
+    image_pull_policy: str = ""
+    """For the runtime image and apps that don't say; Kubernetes' default when empty."""
+    node_lost_grace: int = 60
+    """How long pods stay on a node that stopped answering before they count as lost."""
+    parallelism: int = 50
+    disruption_budget: int = 20
+    """How often one task call may be hit by the cluster before it fails."""
+    pending_timeout: float = 3600.0
+    """How long a pod may wait for a place or an image before its task fails."""
+
+
+TERMINATION_GRACE: Final = 30
+"""Seconds between SIGTERM and SIGKILL."""
+DELETION_SLACK: Final = 5.0
+"""How long after the end of its grace a pod that is being deleted counts as ended, though nobody says so."""
+DEADLINE_SLACK: Final = 300
+"""Kubernetes' deadline of a pod is this much above the task's own, which the pod keeps itself: start and image pull
+come before the body."""
+APP_GRACE: Final = 2.0
+"""How long an App may come after the run that names it: both are often applied together."""
+IMAGE_GRACE: Final = 30.0
+"""How long a task's pod may fail to get an image that the registry says it hasn't."""
+WAITING_GRACE: Final = 5.0
+"""How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
+PROOF_OF_LIFE: Final = 10.0
+"""A driver that has run this long is over what it was stalled by."""
+STALL_FIRST_RETRY: Final = 10.0
+STALL_LAST_RETRY: Final = 300.0
+CANCEL_GRACE: Final = 45.0
+"""How long a cancelled run waits for its pods to end."""

@@ -1,0 +1,72 @@
+"""An AppRun's app to the `status.app` that the run begins with, or to what a person has to correct first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSONObject
+from apprun_operator.observe.records import AppSpecRecord, Observed
+from apprun_operator.plan.limits import APP_GRACE, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """`until` is set while it is too early to complain."""
+
+    reason: str
+    message: str
+    until: float | None = None
+
+
+def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolved:
+    """The app with which the run begins, or begins again after a stall, with the operator's defaults filled in."""
+    run = seen.run
+    spec, name, generation = run.inline_app, "", run.meta.generation
+    if spec is not None:
+        name = str(spec.template["entry"]).rpartition(":")[2]
+    elif run.app_ref and seen.app is not None:
+        spec, name, generation = seen.app.spec, run.app_ref, seen.app.meta.generation
+    if spec is None:
+        if not run.app_ref:
+            return Unresolved("AppMissing", "the run names no app: give spec.appRef.name or spec.app")
+        grace = run.meta.created + 1.0 + APP_GRACE
+        message = (
+            f"App {run.app_ref!r} doesn't exist in namespace {run.meta.key.namespace!r}: create it, or correct"
+            " spec.appRef.name of this run"
+        )
+        return Unresolved("AppNotFound", message, grace if now < grace else None)
+    resolved: JSONObject = {**spec.template, "name": name, "generation": generation}
+    resolved.setdefault("image", limits.runtime_image)
+    if limits.image_pull_policy:
+        resolved.setdefault("imagePullPolicy", limits.image_pull_policy)
+    resolved.setdefault("serviceAccountName", names.TASK_SERVICE_ACCOUNT)
+    return resolved
+
+
+def changed(seen: Observed, now: float, limits: Limits) -> bool:
+    """Whether a stalled run would begin differently today: the App or the run's own spec was corrected."""
+    if seen.run.meta.generation != seen.run.observed_generation:
+        return True
+    resolved = resolve(seen, now, limits)
+    return isinstance(resolved, dict) and resolved != seen.run.app
+
+
+def parallelism(seen: Observed, limits: Limits) -> int:
+    """How many task pods the run may have at a time. Read anew in each pass, so that a change takes effect at once."""
+    spec = _live_spec(seen)
+    declared = None if spec is None else spec.parallelism
+    return next(n for n in (seen.run.parallelism, declared, limits.parallelism) if n is not None)
+
+
+def ttl_seconds(seen: Observed) -> float | None:
+    """How long after its end the run is kept; None for ever."""
+    spec = _live_spec(seen)
+    declared = None if spec is None else spec.ttl_seconds
+    return seen.run.ttl_seconds if seen.run.ttl_seconds is not None else declared
+
+
+def _live_spec(seen: Observed) -> AppSpecRecord | None:
+    if seen.run.inline_app is not None:
+        return seen.run.inline_app
+    return None if seen.app is None else seen.app.spec

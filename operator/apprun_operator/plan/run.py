@@ -1,0 +1,202 @@
+"""`plan(observed, now) -> actions`: the operator's whole judgement of one run, as a table of contents.
+
+Level-triggered: it looks at what is, never at what happened, so a crash between any two actions only means that the
+next plan asks for what is still missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import REPLAY_RULES
+from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.observe.times import rfc3339
+from apprun_operator.plan import attempts, conditions, pods, retention
+from apprun_operator.plan.actions import CreatePod, EnsureNamespace, FetchPage, ItemAction, Plan, RunAction
+from apprun_operator.plan.cancel import due_to_end, wind_up
+from apprun_operator.plan.commit import Commit, commit, counts
+from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.patches import patch_run, replacing
+from apprun_operator.plan.resolve import Unresolved, parallelism, resolve
+from apprun_operator.plan.stall import standing
+
+
+def plan(seen: Observed, now: float, limits: Limits) -> Plan:
+    """What to do for this run, now. Same input, same actions."""
+    run = seen.run
+    if run.meta.deleting:
+        return Plan()
+    if run.problem:
+        marks = conditions.unreadable(run, now)
+        return Plan(first=[patch_run(run, marks)] if marks else [])
+    if run.finished:
+        return retention.clean_up(seen, now)
+    if seen.missing_pages:
+        return _complete_ledger(seen, now)
+    ending, deadline = due_to_end(run, now)
+    if ending is not None:
+        return wind_up(seen, ending, now)
+    decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
+    return Plan(decided.first, decided.then, attempts.earliest(decided.wake_at, deadline))
+
+
+def _complete_ledger(seen: Observed, now: float) -> Plan:
+    """Read the pages that aren't known yet. Without them a committed call might be taken for an open one."""
+    run = seen.run
+    lost = [page for page in seen.missing_pages if page in seen.lost_pages]
+    if not lost:
+        return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
+    page = names.page_name(run.meta.key.name, lost[0])
+    message = f"AppLedger {page} is gone, and with it a part of what this run has done: restore it, or start a new run"
+    return _say(seen, Standing("Stalled", "LedgerUnreadable", message), now)
+
+
+def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
+    """The first status write and the driver's AppTask, or what a person has to do before."""
+    run = seen.run
+    if run.suspend:
+        return _say(seen, Standing("Suspended", "Suspended", "spec.suspend is set: nothing was started"), now)
+    resolved = resolve(seen, now, limits)
+    if isinstance(resolved, Unresolved):
+        if resolved.until is not None:
+            return Plan(wake_at=resolved.until)
+        return _say(seen, Standing("Stalled", resolved.reason, resolved.message), now)
+    # One write says that the run began, with what, and under which rules. A crash after it finds `began` and no driver.
+    status: JSONObject = {
+        **conditions.fields(run, Standing("Running", "Running"), now),
+        "startedAt": rfc3339(now),
+        "replayRules": REPLAY_RULES,
+        "app": resolved,
+        "tasks": counts(seen),
+    }
+    first: list[RunAction] = [patch_run(run, status)]
+    if not seen.namespace_ready:
+        first.append(EnsureNamespace(run.meta.key.namespace))
+    return Plan(first, [pods.driver_task(run, attempts.DRIVER_RETRY)])
+
+
+def _say(seen: Observed, wanted: Standing, now: float) -> Plan:
+    """Write `wanted`, unless the status says so."""
+    if conditions.is_written(seen.run, wanted):
+        return Plan()
+    return Plan(first=[patch_run(seen.run, conditions.fields(seen.run, wanted, now))])
+
+
+@dataclass(slots=True)
+class _Calls:
+    """What is to be done about the open calls, gathered."""
+
+    actions: list[ItemAction] = field(default_factory=list)
+    waiting: list[TaskRecord] = field(default_factory=list)
+    occupied: int = 0
+    wake_at: float | None = None
+
+
+def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
+    """A run that began: commit what is reported, answer what ended, start what may start."""
+    run = seen.run
+    ledger = commit(seen, now)
+    driver = seen.tasks.get(names.driver_task_name(run.meta.key.name))
+    if driver is None:
+        return _restore_driver(seen, now)
+    if driver.finished:
+        return _finish(seen, driver, ledger, now)
+    judged = attempts.judge(seen, driver, now, limits)
+    calls = _judge_calls(seen, now, limits)
+    wanted, app, look_again = standing(seen, driver, judged, bool(ledger.new), now, limits)
+    status: JSONObject = {**ledger.status}
+    if app is not None:
+        status["app"] = replacing(run.app or {}, app)
+    if not conditions.is_written(run, wanted):
+        status |= conditions.fields(run, wanted, now)
+        status.setdefault("tasks", counts(seen))
+    starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
+    first: list[RunAction] = [] if ledger.page is None else [ledger.page]
+    if status:
+        first.append(patch_run(run, status, commits=len(ledger.new)))
+    if starts and not seen.namespace_ready:
+        first.append(EnsureNamespace(run.meta.key.namespace))
+    # Deletions last: nobody waits for them.
+    then = [*judged.actions, *calls.actions, *starts, *retention.delete_settled(seen)]
+    return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, look_again))
+
+
+def _judge_calls(seen: Observed, now: float, limits: Limits) -> _Calls:
+    calls = _Calls()
+    disturbed: list[str] = []
+    for name, task in seen.tasks.items():
+        # The common cases first: with thousands of calls this loop is what a plan costs.
+        if task.undisturbed:
+            pod = seen.pods.get(task.pod_name)
+            if pod is None and task.pod_name not in seen.refusals:
+                if task.pod_name in seen.in_flight:
+                    calls.occupied += 1
+                else:
+                    calls.waiting.append(task)
+                continue
+            if pod is not None and pod.healthy:
+                calls.occupied += 1
+                continue
+        if not task.finished and task.role != "driver":
+            disturbed.append(name)
+    for name in sorted(disturbed):
+        task = seen.tasks[name]
+        if task.role == "timer":
+            fired, due = attempts.fire_timer(task, now)
+            calls.wake_at = attempts.earliest(calls.wake_at, due)
+            if fired is not None and name not in seen.in_flight:
+                calls.actions.append(fired)
+            continue
+        verdict = attempts.judge(seen, task, now, limits)
+        calls.actions.extend(verdict.actions)
+        calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
+        calls.occupied += verdict.occupies
+        if verdict.wants_pod:
+            calls.waiting.append(task)
+    return calls
+
+
+def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> list[CreatePod]:
+    """Pods to create: the driver's first, then tasks in the route's order, up to the run's parallelism."""
+    if seen.run.suspend:
+        return []
+    free = max(parallelism(seen, limits) - calls.occupied, 0)
+    chosen = sorted(calls.waiting, key=lambda task: (task.sequence, task.key))[:free]
+    return [pods.pod(seen.run, task, limits) for task in ([driver] if driver else []) + chosen]
+
+
+def _restore_driver(seen: Observed, now: float) -> Plan:
+    """The run began but its driver's AppTask isn't there: a crash came between, or somebody deleted it.
+
+    The status write before it proves that the run itself still exists; else its owner-less driver would be collected
+    and made again without end.
+    """
+    run = seen.run
+    if names.driver_task_name(run.meta.key.name) in seen.in_flight:
+        return Plan()
+    alive = conditions.fields(run, conditions.standing_of(run), now)
+    return Plan([patch_run(run, alive)], [pods.driver_task(run, attempts.DRIVER_RETRY)])
+
+
+def _finish(seen: Observed, driver: TaskRecord, ledger: Commit, now: float) -> Plan:
+    """The route has ended: the run ends as it did, once every reported call is committed."""
+    run = seen.run
+    committing = len(ledger.new)
+    ended = sum(1 for task in seen.tasks.values() if task.finished and task.role != "driver")
+    first: list[RunAction] = [] if ledger.page is None else [ledger.page]
+    if committing < ended:
+        return Plan([*first, patch_run(run, ledger.status, commits=committing)])
+    status: JSONObject = {"tasks": counts(seen), **ledger.status, "finishedAt": rfc3339(now)}
+    if driver.phase == "Succeeded":
+        status |= conditions.fields(run, Standing("Succeeded", "Succeeded"), now)
+        if driver.output is not None:
+            status["output"] = driver.output
+    else:
+        error = driver.error or {"type": "DriverCancelled", "message": "the driver's AppTask was cancelled by hand"}
+        status |= conditions.fields(run, Standing("Failed", error["type"], error["message"]), now)
+        status["error"] = cast("JSON", error)
+    return Plan([*first, patch_run(run, status, commits=committing, exact=True)])

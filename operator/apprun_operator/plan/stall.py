@@ -1,0 +1,66 @@
+"""Whether a run that began goes on, waits, or needs a person: `Stalled` comes and goes here.
+
+A stall is a state of the run that stays until something proves it over. The driver's report sets it; a corrected App or
+spec, a commit, or a driver that lives clears it. So slow retries in between don't make the condition flicker.
+"""
+
+from __future__ import annotations
+
+from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import STALL_REASONS
+from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.plan.attempts import Verdict
+from apprun_operator.plan.conditions import Standing, standing_of
+from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
+from apprun_operator.plan.resolve import Unresolved, changed, resolve
+
+RUNNING = Standing("Running", "Running")
+STALLING_HOLDS = frozenset({"ImagePullFailed", "ContainerNotStarted"})
+"""Holds of a driver's pod that a person has to end, even if waiting might help."""
+
+
+def standing(
+    seen: Observed, driver: TaskRecord, judged: Verdict, commits: bool, now: float, limits: Limits
+) -> tuple[Standing, JSONObject | None, float | None]:
+    """What the status should say; the app to write when it is resolved anew; when to look again."""
+    run = seen.run
+    if run.phase == "Stalled" and changed(seen, now, limits):
+        resolved = resolve(seen, now, limits)
+        if isinstance(resolved, Unresolved):
+            return Standing("Stalled", resolved.reason, resolved.message), None, resolved.until
+        return _going(seen), resolved, None
+    reported = driver.reported_error
+    if reported is not None and "stall" in reported:
+        return Standing("Stalled", reported["stall"], reported["message"]), None, None
+    held, said = judged.held, standing_of(run)
+    if held is not None and said.reason == held.reason:
+        # The words of kubelet and scheduler change from try to try. The first ones stay.
+        return said, None, None
+    if held is not None and (held.permanent or held.reason in STALLING_HOLDS):
+        return Standing("Stalled", held.reason, held.message), None, None
+    if held is not None:
+        due = held.since + WAITING_GRACE
+        return (Standing("Running", held.reason, held.message), None, None) if now >= due else (_kept(seen), None, due)
+    if run.phase != "Stalled" or commits:
+        return _going(seen), None, None
+    return _until_proven(seen, driver, now)
+
+
+def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Standing, JSONObject | None, float | None]:
+    """Stalled, and nothing says that it is over but, perhaps, that the driver runs."""
+    pod = seen.pods.get(driver.pod_name)
+    if pod is None or pod.ended or pod.running_since is None:
+        return standing_of(seen.run), None, None
+    if standing_of(seen.run).reason not in STALL_REASONS or now >= pod.running_since + PROOF_OF_LIFE:
+        return _going(seen), None, None
+    return standing_of(seen.run), None, pod.running_since + PROOF_OF_LIFE
+
+
+def _kept(seen: Observed) -> Standing:
+    return standing_of(seen.run) if seen.run.phase == "Stalled" else _going(seen)
+
+
+def _going(seen: Observed) -> Standing:
+    if seen.run.suspend:
+        return Standing("Suspended", "Suspended", "spec.suspend is set: no further pods are started")
+    return RUNNING

@@ -1,0 +1,137 @@
+"""Takes a run's key from the queue, has it planned, and hands the actions over. One pass per run at a time.
+
+What concerns the run as a whole goes first and in order: commits never wait for pods. What concerns single pods and
+AppTasks runs side by side, marked in the store as in flight, so that the next plan neither repeats nor waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from apprun_operator.act.executor import Executor, ReplanError
+from apprun_operator.kube.errors import ApiError, TransientError
+from apprun_operator.metrics import Metrics
+from apprun_operator.observe.queue import KeyQueue
+from apprun_operator.observe.records import Key
+from apprun_operator.observe.store import Store
+from apprun_operator.plan.actions import ItemAction, PatchRun, target
+from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.run import plan
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF: Final = 0.1
+LAST_BACKOFF: Final = 30.0
+SIDE_BY_SIDE: Final = 16
+"""Requests about pods and AppTasks at a time: enough to keep the API server busy, and room for commits."""
+
+
+class Worker:
+    """Plans and acts on runs for ever. `clock` tells the time of day, `chance` gives jitter."""
+
+    def __init__(
+        self,
+        queue: KeyQueue,
+        store: Store,
+        executor: Executor,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._executor = executor
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._chance = chance
+        self._failures: dict[tuple[Key, str], int] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def run(self) -> None:
+        """Until cancelled. Whatever a pass runs into costs that run a pause, and nobody else anything."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._pass(key)
+            except ReplanError:
+                self._queue.put(key)
+            except Exception as error:  # noqa: BLE001 (a bad object must not stop the others)
+                self._back_off(key, error)
+            else:
+                self._failures.pop((key, ""), None)
+            finally:
+                self._queue.done(key)
+
+    async def stop(self) -> None:
+        """Give up what is under way: the next life plans it again."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _pass(self, key: Key) -> None:
+        seen = self._store.observe(key)
+        if seen is None:
+            return
+        now = self._clock()
+        with self._metrics.planning():
+            decided = plan(seen, now, self._limits)
+        if decided.wake_at is not None:
+            self._queue.put_after(key, decided.wake_at - now)
+        for action in decided.first:
+            await self._executor.first(action)
+            if isinstance(action, PatchRun):
+                self._metrics.committed(action.commits)
+        for item in decided.then:
+            self._start(key, item)
+
+    def _start(self, key: Key, action: ItemAction) -> None:
+        self._store.begin(key, target(action))
+        task = asyncio.create_task(self._carry_out(key, action))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _carry_out(self, key: Key, action: ItemAction) -> None:
+        name = target(action)
+        delay = 0.0
+        try:
+            async with self._places:
+                await self._executor.then(key, action)
+            self._failures.pop((key, name), None)
+        except ReplanError:
+            pass
+        except Exception as error:  # noqa: BLE001 (as above: the pause is this object's alone)
+            delay = self._pause((key, name), error)
+            self._log(key, name, error, delay)
+        finally:
+            # Still in flight during the pause: the plan asks for it again when that is over.
+            if delay:
+                asyncio.get_running_loop().call_later(delay, self._store.end, key, name)
+            else:
+                self._store.end(key, name)
+
+    def _back_off(self, key: Key, error: Exception) -> None:
+        delay = self._pause((key, ""), error)
+        self._log(key, "", error, delay)
+        self._queue.put_after(key, delay)
+
+    def _pause(self, what: tuple[Key, str], error: Exception) -> float:
+        count = self._failures[what] = self._failures.get(what, 0) + 1
+        bound: float = min(FIRST_BACKOFF * 2.0 ** min(count - 1, 16), LAST_BACKOFF)
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return (asked or 0.0) + bound * (0.5 + self._chance() / 2)
+
+    def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
+        where = f"{key.path} {name}".strip()
+        self._metrics.failed(type(error).__name__)
+        if isinstance(error, TransientError):
+            logger.warning("%s: %s; again in %.1f s", where, error, delay)
+        elif isinstance(error, ApiError):
+            logger.error("%s: %s; again in %.1f s", where, error, delay)
+        else:
+            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error)

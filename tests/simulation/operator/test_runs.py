@@ -1,0 +1,192 @@
+"""The real operator against an API server in memory, in virtual time: what becomes of whole runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support import virtual_time
+from tests.support.fake_api import Object
+from tests.support.world import Outcome, World, living
+
+
+def test_run_succeeds_and_leaves_no_pod() -> None:
+    async def story() -> None:
+        async with living(World([["a"], ["b", "c", "d"], ["e"]])) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            status = await world.until_phase(run, "Succeeded")
+            await world.until_quiet()
+            assert status["output"] == {"committed": 5, "nothing": None}
+            assert status["checkpoints"][0]["task"] == "a"
+            assert [entry["sequence"] for entry in status["checkpoints"]] == [0, 1, 2, 3, 4]
+            assert status["tasks"] == {
+                "total": 5, "succeeded": 5, "failed": 0, "cancelled": 0, "active": 0, "waiting": 0,
+            }  # fmt: skip
+            assert set(world.starts.values()) == {1}
+
+    virtual_time.run(story())
+
+
+def test_successful_task_costs_the_operator_three_writes() -> None:
+    async def story() -> None:
+        async with living(World([[f"t{i}"] for i in range(10)])) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until_phase(run, "Succeeded")
+            await world.until_quiet()
+            own = [write for write in world.server.writes if write[0] == "operator"]
+            tasks = [
+                place for _, _, place in own if place.plural in ("pods", "apptasks") and "driver" not in place.name
+            ]
+            commits = [place for _, verb, place in own if place.plural == "appruns"]
+            assert len(tasks) == 2 * 10
+            assert len(commits) == 10 + 2
+
+    virtual_time.run(story())
+
+
+def test_failing_task_is_tried_as_often_as_declared_then_its_error_is_committed() -> None:
+    def fails(call: Object) -> Outcome:
+        return Outcome(error={"type": "ValueError", "message": "no"}) if call["task"] == "a" else Outcome()
+
+    async def story() -> None:
+        async with living(World([["a"]], behaviour=fails)) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            status = await world.until_phase(run, "Succeeded")
+            assert status["checkpoints"][0]["outcome"] == "Failed"
+            assert status["checkpoints"][0]["attempts"] == 3
+            task = world.tasks("r")["a"]["status"]
+            assert task["phase"] == "Failed"
+            assert [entry["budget"] for entry in task["attempts"]] == ["App", "App", "App"]
+
+    virtual_time.run(story())
+
+
+def test_lost_node_costs_no_retries_and_its_tasks_run_elsewhere() -> None:
+    async def story() -> None:
+        stages = [["a", "b", "c", "d"]]
+        async with living(World(stages, behaviour=lambda call: Outcome(seconds=20))) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until(lambda: sum(world.starts.values()) == 4)
+            world.kill_node("node1")
+            await world.until_phase(run, "Succeeded")
+            attempts = [t["status"].get("attempts", []) for name, t in world.tasks("r").items() if name != "driver"]
+            lost = [entry for entries in attempts for entry in entries]
+            assert {(entry["reason"], entry["budget"]) for entry in lost} == {("NodeLost", "Disruption")}
+            assert sum(world.starts.values()) == 4 + len(lost)
+            assert not world.restarts_of_committed
+
+    virtual_time.run(story())
+
+
+def test_driver_pod_deleted_by_hand_is_replaced_and_nothing_runs_twice() -> None:
+    async def story() -> None:
+        async with living(World([["a"], ["b"], ["c"]])) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until(lambda: len(world.status(run).get("checkpoints", [])) == 1)
+            driver = next(place for place in world.server.objects if place.name == "r-driver-1")
+            world.server.delete("user", driver)
+            await world.until_phase(run, "Succeeded")
+            assert world.tasks("r")["driver"]["status"]["attempt"] == 2
+            assert set(world.starts.values()) == {1}
+
+    virtual_time.run(story())
+
+
+def test_stalled_run_waits_and_starts_again_when_its_spec_is_corrected() -> None:
+    def unloadable(call: Object) -> Outcome:
+        wrong = call["role"] == "driver" and call["entry"] == "app:Wrong"
+        return Outcome(error={"type": "ImportError", "message": "no such", "stall": "LoadFailed"} if wrong else None)
+
+    async def story() -> None:
+        async with living(World([["a"]], behaviour=unloadable)) as world:
+            world.start_operator()
+            run = world.apply_run("r", app={"entry": "app:Wrong"})
+            status = await world.until_phase(run, "Stalled")
+            ready = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+            assert ready["Stalled"] == ("True", "LoadFailed")
+            await asyncio.sleep(100)
+            assert world.status(run)["phase"] == "Stalled"
+            assert world.tasks("r")["driver"]["status"]["attempt"] > 2
+            world.edit_spec(run, app={"entry": "app:Right"})
+            corrected_at = virtual_time.wall()
+            await world.until_phase(run, "Succeeded")
+            assert virtual_time.wall() - corrected_at < 8
+
+    virtual_time.run(story())
+
+
+def test_timer_fires_not_before_its_time() -> None:
+    async def story() -> None:
+        async with living(World([["sleep"]])) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until(lambda: "sleep" in world.tasks("r"))
+            created = virtual_time.wall()
+            await world.until_phase(run, "Succeeded")
+            assert 2.0 <= virtual_time.wall() - created < 4
+
+    virtual_time.run(story())
+
+
+def test_long_ledger_moves_to_pages() -> None:
+    async def story() -> None:
+        stages = [[f"t{stage}-{i}" for i in range(size)] for stage, size in enumerate((200, 100, 20))]
+        async with living(World(stages)) as world:
+            world.start_operator()
+            run = world.apply_run("r", parallelism=500)
+            status = await world.until_phase(run, "Succeeded")
+            assert status["ledgerPages"] == 1
+            entries = world.server.ledger(world.server.objects[run])
+            assert [entry["sequence"] for entry in entries] == list(range(320))
+            assert len({entry["key"] for entry in entries}) == 320
+
+    virtual_time.run(story())
+
+
+def test_cancelled_run_ends_its_pods() -> None:
+    async def story() -> None:
+        async with living(World([["a"], ["b"]], behaviour=lambda call: Outcome(seconds=1000))) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until(lambda: sum(world.starts.values()) == 1)
+            world.edit_spec(run, cancel=True)
+            status = await world.until_phase(run, "Cancelled")
+            await world.until_quiet()
+            assert status["conditions"][0]["reason"] == "Cancelled"
+            await world.until(lambda: world.tasks("r")["a"]["status"]["phase"] == "Cancelled")
+
+    virtual_time.run(story())
+
+
+def test_run_ends_as_failed_when_its_time_is_over() -> None:
+    async def story() -> None:
+        async with living(World([["a"]], behaviour=lambda call: Outcome(seconds=1000))) as world:
+            world.start_operator()
+            run = world.apply_run("r", timeoutSeconds=20)
+            began = virtual_time.wall()
+            status = await world.until_phase(run, "Failed")
+            assert status["error"]["type"] == "TimedOut"
+            assert virtual_time.wall() - began < 25
+
+    virtual_time.run(story())
+
+
+def test_suspended_run_starts_nothing_until_it_is_resumed() -> None:
+    async def story() -> None:
+        async with living(World([["a"], ["b"]])) as world:
+            world.start_operator()
+            run = world.apply_run("r")
+            await world.until(lambda: sum(world.starts.values()) == 1)
+            world.edit_spec(run, suspend=True)
+            await asyncio.sleep(60)
+            assert world.status(run)["phase"] == "Suspended"
+            assert len(world.status(run)["checkpoints"]) == 1
+            assert sum(world.starts.values()) == 1
+            world.edit_spec(run, suspend=False)
+            await world.until_phase(run, "Succeeded")
+
+    virtual_time.run(story())

@@ -1,0 +1,283 @@
+"""What each action does to the API, and what a conflict or a namesake means for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from tests.support import virtual_time
+from tests.support.fake_api import FakeApi, FakeServer, Object, Place, raised
+from tests.support.virtual_time import wall
+
+from application_sdk.wire import names
+from apprun_operator.act.executor import Executor, ReplanError
+from apprun_operator.act.refusals import read_refusal
+from apprun_operator.kube.errors import ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from apprun_operator.observe.records import Key
+from apprun_operator.observe.store import Store
+from apprun_operator.plan.actions import (
+    CreatePage,
+    CreatePod,
+    CreateTask,
+    DeletePod,
+    DeleteRun,
+    EnsureNamespace,
+    FetchPage,
+    PatchRun,
+    PatchTask,
+)
+
+RUN = Key("default", "r")
+POD = Key("default", "r-driver-1")
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.server = FakeServer(wall)
+        self.store = Store(lambda key: None, wall)
+        self.executor = self.on(FakeApi(self.server, "operator"))
+        made = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
+        self.store.apply("appruns", made)
+        self.run_uid, self.version = made["metadata"]["uid"], int(made["metadata"]["resourceVersion"])
+
+    def on(self, api: Any) -> Executor:
+        return Executor(api, self.store, "driver-role", "task-role")
+
+    def driver(self) -> CreateTask:
+        owner = {"kind": "AppRun", "name": "r", "uid": self.run_uid}
+        spec = {"run": "r", "role": "driver", "key": "driver", "task": "run"}
+        body = {"metadata": {"name": "r-driver", "namespace": "default", "ownerReferences": [owner]}, "spec": spec}
+        return CreateTask(Key("default", "r-driver"), body)
+
+    async def with_driver(self) -> str:
+        await self.executor.then(RUN, self.driver())
+        uid: str = self.server.objects[Place("apptasks", "default", "r-driver")]["metadata"]["uid"]
+        return uid
+
+    def pod(self, owner_uid: str) -> CreatePod:
+        owner = {"kind": "AppTask", "name": "r-driver", "uid": owner_uid}
+        labels = {names.RUN_LABEL: "r", names.ATTEMPT_LABEL: "1"}
+        body = {"metadata": {"name": POD.name, "labels": labels, "ownerReferences": [owner]}, "spec": {}}
+        return CreatePod(POD, owner_uid, body)
+
+    @property
+    def seen(self) -> Any:
+        return self.store.observe(RUN)
+
+    def status(self, place: Place) -> Object:
+        status: Object = self.server.objects[place]["status"]
+        return status
+
+
+APP = {"entry": "a:B"}
+
+
+def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Make an async story about a bench into a test."""
+
+    def test() -> None:
+        async def play() -> None:
+            await told(Bench())
+
+        virtual_time.run(play())
+
+    test.__name__ = told.__name__
+    return test
+
+
+@story
+async def test_next_plan_sees_an_own_write_before_any_watch(bench: Bench) -> None:
+    await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+    assert bench.seen.run.phase == "Running"
+    assert bench.seen.run.meta.version > bench.version
+
+
+@story
+async def test_write_to_a_changed_run_is_not_done_and_the_store_knows_better(bench: Bench) -> None:
+    bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
+    with pytest.raises(ReplanError):
+        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+    assert "phase" not in bench.status(Place("appruns", *RUN))
+    assert bench.seen.run.suspend
+
+
+@story
+async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
+    with pytest.raises(ReplanError):
+        await bench.executor.first(PatchRun(RUN, "another", bench.version, {"phase": "Running"}))
+
+
+@story
+async def test_run_that_is_gone_is_forgotten(bench: Bench) -> None:
+    bench.server.remove(Place("appruns", *RUN))
+    with pytest.raises(ReplanError):
+        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+    assert bench.seen is None
+
+
+@story
+async def test_nulls_inside_an_output_survive_an_exact_write(bench: Bench) -> None:
+    status = {"output": {"x": None}, "phase": "Succeeded"}
+    await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, status, exact=True))
+    assert bench.status(Place("appruns", *RUN))["output"] == {"x": None}
+
+
+@story
+async def test_exact_write_has_the_same_precondition(bench: Bench) -> None:
+    bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
+    with pytest.raises(ReplanError):
+        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Failed"}, exact=True))
+
+
+@story
+async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
+    await bench.executor.then(RUN, bench.driver())
+    bench.store.remove("apptasks", Key("default", "r-driver"))
+    store = Store(lambda key: None, wall)
+    await Executor(FakeApi(bench.server, "operator"), store, "", "").then(RUN, bench.driver())
+    assert store.sizes()["apptasks"] == 1
+
+
+@story
+async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
+    await bench.executor.then(RUN, bench.driver())
+    bench.run_uid = "newer"
+    with pytest.raises(UnavailableError, match="waiting until it is gone"):
+        await bench.executor.then(RUN, bench.driver())
+
+
+@story
+async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    task = bench.seen.tasks["r-driver"]
+    bench.server.report("default", POD.name, "r-driver", {"phase": "Succeeded", "output": 1})
+    with pytest.raises(ReplanError):
+        await bench.executor.then(RUN, PatchTask(task.meta.key, uid, task.meta.version, {"attempt": 2}))
+    assert bench.seen.tasks["r-driver"].phase == "Succeeded"
+
+
+@story
+async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    await bench.executor.then(RUN, bench.pod(uid))
+    bench.store.remove("pods", POD)
+    store = Store(lambda key: None, wall)
+    await Executor(FakeApi(bench.server, "operator"), store, "", "").then(RUN, bench.pod(uid))
+    assert store.sizes()["pods"] == 1
+
+
+@story
+async def test_pod_of_another_owner_is_told_as_a_refusal(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    bench.server.create("user", Place("pods", *POD), {"metadata": {"name": POD.name}, "spec": {}})
+    await bench.executor.then(RUN, bench.pod(uid))
+    assert bench.seen.refusals[POD.name].kind == "NameTaken"
+
+
+@story
+async def test_terminating_namesake_is_waited_for(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    place = Place("pods", *POD)
+    bench.server.create("user", place, {"metadata": {"name": POD.name}, "spec": {"nodeName": "n"}})
+    bench.server.delete("user", place)
+    await bench.executor.then(RUN, bench.pod(uid))
+    assert bench.seen.refusals[POD.name].kind == "Terminating"
+
+
+@story
+async def test_missing_own_service_account_makes_the_namespace_unready(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    bench.store.namespace_is_ready("default")
+    words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
+    await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).then(RUN, bench.pod(uid))
+    assert not bench.seen.namespace_ready
+    assert bench.seen.refusals[POD.name].kind == "NoAccount"
+
+
+@story
+async def test_trouble_on_the_way_is_no_refusal(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    with pytest.raises(UnavailableError):
+        await bench.on(FakeApi(bench.server, "o", raised(UnavailableError("down")))).then(RUN, bench.pod(uid))
+    assert not bench.seen.refusals
+
+
+@story
+async def test_deleting_a_pod_that_is_gone_is_done(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    await bench.executor.then(RUN, bench.pod(uid))
+    pod = bench.seen.pods[POD.name]
+    bench.server.remove(Place("pods", *POD))
+    await bench.executor.then(RUN, DeletePod(POD, pod.meta.uid))
+    assert not [p for p in bench.seen.pods.values() if not p.gone]
+
+
+@story
+async def test_only_the_pod_that_was_planned_with_is_deleted(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    await bench.executor.then(RUN, bench.pod(uid))
+    await bench.executor.then(RUN, DeletePod(POD, "an-older-one"))
+    assert Place("pods", *POD) in bench.server.objects
+
+
+@story
+async def test_page_is_adopted_when_it_has_the_same_content(bench: Bench) -> None:
+    action = page(bench, "a")
+    await bench.executor.first(action)
+    await bench.executor.first(action)
+    assert bench.store.sizes()["appledgers"] == 1
+
+
+@story
+async def test_page_with_other_content_is_never_taken_for_ours(bench: Bench) -> None:
+    await bench.executor.first(page(bench, "a"))
+    with pytest.raises(InvalidError, match="altered by hand"):
+        await bench.executor.first(page(bench, "b"))
+
+
+def page(bench: Bench, key: str) -> CreatePage:
+    owner = {"kind": "AppRun", "name": "r", "uid": bench.run_uid}
+    spec = {"run": "r", "number": 0, "checkpoints": [{"sequence": 0, "key": key}]}
+    return CreatePage(Key("default", "r-0"), {"metadata": {"name": "r-0", "ownerReferences": [owner]}, "spec": spec})
+
+
+@story
+async def test_lost_page_is_remembered(bench: Bench) -> None:
+    await bench.executor.first(FetchPage(RUN, 0))
+    assert bench.seen.lost_pages == {0}
+
+
+@story
+async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -> None:
+    await bench.executor.first(EnsureNamespace("default"))
+    await bench.executor.first(EnsureNamespace("default"))
+    made = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
+    assert sorted(place.name for place in made) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
+    anyone = bench.server.objects[Place("rolebindings", "default", "apprun-task")]
+    assert anyone["subjects"][0]["name"] == "system:serviceaccounts:default"
+    assert bench.seen.namespace_ready
+
+
+@story
+async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
+    await bench.executor.first(DeleteRun(RUN, bench.run_uid))
+    assert Place("appruns", *RUN) not in bench.server.objects
+    assert bench.seen is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ForbiddenError('pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1'), "Quota"),
+        (ForbiddenError('pods "x" is forbidden: violates PodSecurity "restricted:latest"'), "Forbidden"),
+        (ForbiddenError('admission webhook "w" denied the request: no'), "Forbidden"),
+        (ForbiddenError('pods "x" is forbidden: serviceaccount "y" not found'), "NoAccount"),
+        (ForbiddenError('pods "x" is forbidden: namespace "n" is being terminated'), "Terminating"),
+        (ForbiddenError('pods is forbidden: User "o" cannot create resource "pods" in API group ""'), "NotAllowed"),
+        (InvalidError('Pod "x" is invalid: spec.containers[0].image: Required value'), "Invalid"),
+        (NotFoundError('namespaces "n" not found'), "Terminating"),
+    ],
+)
+def test_refusals_are_told_apart_by_the_api_servers_words(error: Any, kind: str) -> None:
+    assert read_refusal(error) == (kind, error.message) if kind != "NotAllowed" else read_refusal(error)[0] == kind

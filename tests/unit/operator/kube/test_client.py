@@ -1,0 +1,145 @@
+"""The client against a real HTTP server on this machine: only the wire is faked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from apprun_operator.kube.client import Client
+from apprun_operator.kube.credentials import Cluster, RotatingToken
+from apprun_operator.kube.errors import ConflictError, GoneError, UnauthorizedError, UnavailableError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Wire:
+    """A server with one handler for everything, and a client of it."""
+
+    def __init__(self) -> None:
+        self.handler: Handler | None = None
+        self.renewed = 0
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self.server = TestServer(app)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        assert self.handler is not None
+        return await self.handler(request)
+
+    def connect(self) -> Client:
+        return Client(Cluster(f"http://{self.server.host}:{self.server.port}", False, dict, self._renew))
+
+    def _renew(self) -> None:
+        self.renewed += 1
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    made = Wire()
+    await made.server.start_server()
+    yield made
+    await made.server.close()
+
+
+@pytest.fixture
+async def client(wire: Wire) -> AsyncIterator[Client]:
+    made = wire.connect()
+    yield made
+    await made.close()
+
+
+def answering(status: int, body: object, **headers: str) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.json_response(body, status=status, headers=headers)
+
+    return handler
+
+
+async def test_patch_says_what_kind_of_patch_it_is(wire: Wire, client: Client) -> None:
+    got: list[tuple[str, str, object]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        got.append((request.method, request.headers["Content-Type"], await request.json()))
+        return web.json_response({})
+
+    wire.handler = handler
+    await client.patch("/x", {"status": {}})
+    assert got == [("PATCH", "application/merge-patch+json", {"status": {}})]
+
+
+async def test_refusal_is_an_error_by_meaning(wire: Wire, client: Client) -> None:
+    wire.handler = answering(409, {"reason": "Conflict", "message": "modified"})
+    with pytest.raises(ConflictError):
+        await client.patch("/x", {})
+
+
+async def test_refused_token_is_read_anew(wire: Wire, client: Client) -> None:
+    wire.handler = answering(401, {})
+    with pytest.raises(UnauthorizedError):
+        await client.get("/x")
+    assert wire.renewed == 1
+
+
+async def test_no_connection_is_transient(wire: Wire, client: Client) -> None:
+    await wire.server.close()
+    with pytest.raises(UnavailableError):
+        await client.get("/x")
+
+
+async def test_answer_that_is_no_json_is_transient(wire: Wire, client: Client) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>")
+
+    wire.handler = handler
+    with pytest.raises(UnavailableError):
+        await client.get("/x")
+
+
+def streaming(*chunks: bytes) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+            await asyncio.sleep(0)
+        return response
+
+    return handler
+
+
+async def test_watch_puts_events_together_however_the_bytes_come(wire: Wire, client: Client) -> None:
+    events = [{"type": "ADDED", "object": {"n": n, "text": "ä" * 100}} for n in range(50)]
+    data = b"".join(json.dumps(event, ensure_ascii=False).encode() + b"\n" for event in events)
+    wire.handler = streaming(*(data[i : i + 97] for i in range(0, len(data), 97)))
+    seen = [event async for batch in client.watch("/x", {}) for event in batch]
+    assert seen == events
+
+
+async def test_watch_of_too_old_a_version_says_so(wire: Wire, client: Client) -> None:
+    wire.handler = answering(410, {"reason": "Expired"})
+    with pytest.raises(GoneError):
+        async for _ in client.watch("/x", {}):
+            pass
+
+
+async def test_watch_that_breaks_in_the_middle_of_an_event_loses_only_that(wire: Wire, client: Client) -> None:
+    wire.handler = streaming(b'{"type": "ADDED"}\n', b'{"type": "MOD')
+    assert [event async for batch in client.watch("/x", {}) for event in batch] == [{"type": "ADDED"}]
+
+
+def test_token_is_read_again_after_renewal(tmp_path: object) -> None:
+    from pathlib import Path
+
+    path = Path(str(tmp_path)) / "token"
+    path.write_text("one\n")
+    token = RotatingToken(path)
+    assert token.headers() == {"Authorization": "Bearer one"}
+    path.write_text("two\n")
+    assert token.headers() == {"Authorization": "Bearer one"}
+    token.renew()
+    assert token.headers() == {"Authorization": "Bearer two"}

@@ -1,0 +1,50 @@
+"""HTTP answers to errors by meaning."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from apprun_operator.kube import errors
+from apprun_operator.kube.errors import MAX_TEXT, TransientError, from_response
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (400, "BadRequest", errors.InvalidError),
+        (401, "Unauthorized", errors.UnauthorizedError),
+        (403, "Forbidden", errors.ForbiddenError),
+        (404, "NotFound", errors.NotFoundError),
+        (409, "AlreadyExists", errors.AlreadyExistsError),
+        (409, "Conflict", errors.ConflictError),
+        (410, "Expired", errors.GoneError),
+        (413, "RequestEntityTooLarge", errors.InvalidError),
+        (422, "Invalid", errors.InvalidError),
+        (429, "TooManyRequests", errors.ThrottledError),
+        (500, "InternalError", errors.UnavailableError),
+        (504, "Timeout", errors.UnavailableError),
+    ],
+)
+def test_status_means_an_error(status: int, reason: str, kind: type[errors.ApiError]) -> None:
+    error = from_response(status, json.dumps({"reason": reason, "message": "why"}).encode())
+    assert type(error) is kind
+    assert str(error) == f"why (HTTP {status})"
+
+
+def test_only_what_may_pass_is_transient() -> None:
+    passing = {
+        s
+        for s in (400, 401, 403, 404, 409, 410, 422, 429, 500, 503)
+        if isinstance(from_response(s, b""), TransientError)
+    }
+    assert passing == {401, 429, 500, 503}
+
+
+def test_wish_of_a_throttling_server_is_kept() -> None:
+    assert from_response(429, b"", "7").retry_after == 7
+
+
+def test_body_that_is_no_status_object_is_shown_cut() -> None:
+    assert len(str(from_response(502, b"<html>" + b"x" * 10_000))) <= MAX_TEXT

@@ -1,0 +1,132 @@
+"""The cause table: what ended an attempt, and on whose account it goes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
+
+from apprun_operator.observe.records import Refusal
+from apprun_operator.plan.failure import Alive, Ended, Held, of_pod, of_refusal, of_report
+
+ENDS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("exception exit", {"phase": "Failed", "exit_code": 1, "exit_reason": "Error"}, "ProcessDied", "App"),
+    ("exit 0 without a report", {"phase": "Succeeded", "exit_code": 0}, "NoReport", "App"),
+    ("out of memory", {"phase": "Failed", "exit_code": 137, "exit_reason": "OOMKilled"}, "OOMKilled", "App"),
+    ("killed by a signal", {"phase": "Failed", "exit_code": 139, "exit_reason": "Error"}, "ProcessDied", "App"),
+    ("pod deadline", {"phase": "Failed", "reason": "DeadlineExceeded"}, "TimedOut", "App"),
+    ("node rebooted", {"phase": "Failed", "exit_code": 255, "exit_reason": "Unknown"}, "NodeRebooted", "Disruption"),
+    ("an honest exit 255", {"phase": "Failed", "exit_code": 255, "exit_reason": "Error"}, "ProcessDied", "App"),
+    ("lost track", {"phase": "Failed", "exit_reason": "ContainerStatusUnknown"}, "NodeLost", "Disruption"),
+    ("evicted for resources", {"phase": "Failed", "reason": "Evicted"}, "Evicted", "Disruption"),
+    ("node shut down", {"phase": "Failed", "reason": "Terminated"}, "Terminated", "Disruption"),
+    ("no CPU on arrival", {"phase": "Failed", "reason": "OutOfcpu"}, "OutOfcpu", "Disruption"),
+    ("node lost", {"disruption": "DeletionByTaintManager", "deletion_at": NOW + 30}, "NodeLost", "Disruption"),
+    ("drained", {"disruption": "EvictionByEvictionAPI", "gone": True}, "Evicted", "Disruption"),
+    ("preempted", {"disruption": "PreemptionByScheduler", "gone": True}, "Preempted", "Disruption"),
+    ("pod collected", {"disruption": "DeletionByPodGC", "gone": True}, "NodeLost", "Disruption"),
+    ("ended by kubelet", {"disruption": "TerminationByKubelet", "phase": "Failed"}, "TerminatedByNode", "Disruption"),
+    ("deleted by hand", {"gone": True}, "PodDeleted", "Disruption"),
+    ("deleted, exited at once", {"gone": True, "deletion_at": NOW, "exit_code": 143}, "PodDeleted", "Disruption"),
+    ("stuck terminating", {"deletion_at": NOW - 6}, "PodDeleted", "Disruption"),
+    ("drained, killed by OOM meanwhile", {"disruption": "EvictionByEvictionAPI", "phase": "Failed", "exit_code": 137,
+      "exit_reason": "OOMKilled"}, "Evicted", "Disruption"),
+    ("failed before it started", {"phase": "Failed"}, "PodFailed", "Disruption"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "reason", "budget"), [row[1:] for row in ENDS], ids=[row[0] for row in ENDS])
+def test_end_of_a_pod_without_a_report(fields: dict[str, Any], reason: str, budget: str) -> None:
+    reading = of_pod(a_pod(a_task(), **fields), NOW, LIMITS)
+    assert isinstance(reading, Ended)
+    assert (reading.reason, reading.budget, reading.retryable) == (reason, budget, True)
+
+
+def test_running_pod_is_alive() -> None:
+    assert of_pod(a_pod(a_task()), NOW, LIMITS) == Alive()
+
+
+def test_pod_that_is_being_deleted_may_still_report_until_its_grace_is_over() -> None:
+    assert of_pod(a_pod(a_task(), deletion_at=NOW + 20), NOW, LIMITS) == Alive(NOW + 25)
+
+
+def test_lost_node_is_not_waited_for() -> None:
+    pod = a_pod(a_task(), disruption="DeletionByTaintManager", deletion_at=NOW + 1000)
+    assert isinstance(of_pod(pod, NOW, LIMITS), Ended)
+
+
+def pending(age: float, **fields: Any) -> Any:
+    task = a_task()
+    pod = a_pod(task, phase="Pending", node="", running_since=None, **fields)
+    made = meta(pod.meta.key.name, created=NOW - age, owner_uid=task.meta.uid)
+    return of_pod(replace(pod, meta=made), NOW, LIMITS)
+
+
+def test_unschedulable_quotes_the_scheduler() -> None:
+    held = pending(20, unschedulable="0/2 nodes are available: 2 Insufficient memory.")
+    assert isinstance(held, Held)
+    assert held.reason == "Unschedulable"
+    assert "2 Insufficient memory" in held.message
+    assert not held.permanent
+
+
+def test_unschedulable_has_its_own_timeout() -> None:
+    held = pending(LIMITS.pending_timeout + 1, unschedulable="no")
+    assert isinstance(held, Held)
+    assert held.permanent
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "age", "permanent"),
+    [
+        ("InvalidImageName", "couldn't parse image name", 1, True),
+        ("ErrImagePull", "connection refused", 300, False),
+        ("ErrImagePull", "docker.io/x:1: not found", 1, False),
+        ("ImagePullBackOff", "docker.io/x:1: not found", 31, True),
+        ("ErrImagePull", "pull access denied", 31, True),
+    ],
+)
+def test_image_that_cannot_be_pulled(reason: str, words: str, age: float, permanent: bool) -> None:
+    held = pending(age, waiting_reason=reason, waiting_message=words)
+    assert isinstance(held, Held)
+    assert (held.reason, held.permanent) == ("ImagePullFailed", permanent)
+    assert "runtime:1" in held.message
+
+
+def test_container_that_is_being_created_is_no_trouble() -> None:
+    assert pending(30, waiting_reason="ContainerCreating") == Alive()
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "permanent"),
+    [
+        ("Quota", 9, False),
+        ("Invalid", 1, True),
+        ("Forbidden", 1, True),
+        ("NoAccount", 1, False),
+        ("NoAccount", 3, True),
+    ],
+)
+def test_refused_pod(kind: Any, count: int, permanent: bool) -> None:
+    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count))
+    assert (held.permanent, held.message, held.wake_at) == (permanent, "because", NOW + 2)
+
+
+def test_report_names_the_exception_and_charges_the_app() -> None:
+    ended = of_report({"type": "ValueError", "message": "no"}, [])
+    assert (ended.reason, ended.budget, ended.retryable) == ("ValueError", "App", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "non_retryable"),
+    [({"type": "E", "message": "", "retryable": False}, []), ({"type": "E", "message": ""}, ["E"])],
+)
+def test_permanent_error_is_not_retried(error: Any, non_retryable: list[str]) -> None:
+    assert not of_report(error, non_retryable).retryable
+
+
+def test_stall_is_charged_to_nobody() -> None:
+    ended = of_report({"type": "ImportError", "message": "", "stall": "LoadFailed"}, [])
+    assert (ended.reason, ended.budget) == ("LoadFailed", "None")

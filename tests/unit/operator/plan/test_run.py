@@ -1,0 +1,246 @@
+"""The plan as a whole: what one pass asks for, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
+
+from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, RunRecord
+from apprun_operator.plan.actions import (
+    CreatePage,
+    CreatePod,
+    CreateTask,
+    DeletePod,
+    EnsureNamespace,
+    FetchPage,
+    PatchRun,
+    PatchTask,
+    Plan,
+)
+from apprun_operator.plan.run import plan
+
+INLINE = AppSpecRecord({"entry": "app:App"})
+
+
+def new_run(**fields: Any) -> RunRecord:
+    """A run that the operator has never written to."""
+    defaults: dict[str, Any] = {"inline_app": INLINE, "app_ref": "", "app": None, "phase": "Pending", "conditions": ()}
+    return a_run(**{**defaults, "started_at": None, "observed_generation": -1, "replay_rules": 0, **fields})
+
+
+def decide(observed: Observed, now: float = NOW) -> Plan:
+    return plan(observed, now, LIMITS)
+
+
+def status_of(decided: Plan) -> dict[str, Any]:
+    (patch,) = [action for action in decided.first if isinstance(action, PatchRun)]
+    return dict(patch.status)
+
+
+def conditions_of(decided: Plan) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status_of(decided)["conditions"]}
+
+
+def test_run_begins_with_one_status_write_then_its_driver() -> None:
+    decided = decide(seen(run=new_run(), namespace_ready=False))
+    assert [type(action) for action in decided.first] == [PatchRun, EnsureNamespace]
+    assert [type(action) for action in decided.then] == [CreateTask]
+    status = status_of(decided)
+    assert status["phase"] == "Running"
+    assert status["replayRules"] == 1
+    assert status["app"]["image"] == "runtime:1"
+    assert set(conditions_of(decided)) == {"Ready", "Reconciling", "Stalled", "Succeeded"}
+
+
+def test_run_of_an_app_resolves_it_once_and_keeps_it() -> None:
+    app = AppRecord(meta("app", generation=7), AppSpecRecord({"entry": "m:C", "image": "mine"}))
+    run = new_run(inline_app=None, app_ref="app")
+    assert status_of(decide(seen(run=run, app=app)))["app"]["generation"] == 7
+    changed = AppRecord(meta("app", generation=8), AppSpecRecord({"entry": "m:C", "image": "other"}))
+    driver = a_driver()
+    assert not decide(seen(driver, a_pod(driver), app=changed)).first
+
+
+def test_unknown_app_stalls_with_what_to_do_after_a_moment() -> None:
+    run = new_run(inline_app=None, app_ref="nowhere", meta=meta(RUN, created=NOW - 1))
+    assert decide(seen(run=run)) == Plan(wake_at=NOW + 2)
+    decided = decide(seen(run=run), NOW + 2)
+    assert conditions_of(decided)["Stalled"] == ("True", "AppNotFound")
+    assert "'nowhere' doesn't exist in namespace 'default'" in status_of(decided)["message"]
+    assert not decided.then
+
+
+def test_stalled_run_is_not_written_again_and_again() -> None:
+    run = new_run(inline_app=None, app_ref="nowhere")
+    status = status_of(decide(seen(run=run)))
+    told = replace(a_run(phase="Stalled", reason="AppNotFound", message=status["message"]), app=None, app_ref="nowhere")
+    assert decide(seen(run=told)) == Plan()
+
+
+def test_run_begins_when_its_app_comes() -> None:
+    run = a_run(phase="Stalled", reason="AppNotFound", message="…", app=None, inline_app=None, app_ref="app")
+    decided = decide(seen(run=run, app=AppRecord(meta("app"), INLINE)))
+    assert status_of(decided)["phase"] == "Running"
+
+
+def test_driver_pod_follows_the_drivers_apptask() -> None:
+    (action,) = decide(seen(a_driver())).then
+    assert isinstance(action, CreatePod)
+    assert action.pod.name == "run-driver-1"
+
+
+def test_pods_are_not_created_before_the_namespace_is_ready() -> None:
+    decided = decide(seen(a_driver(), namespace_ready=False))
+    assert [type(action) for action in decided.first] == [EnsureNamespace]
+    assert len(decided.then) == 1
+
+
+def test_calls_start_in_the_routes_order_up_to_the_runs_parallelism() -> None:
+    driver = a_driver()
+    calls = [a_task(key, sequence=n) for n, key in enumerate("fedcba")]
+    busy = a_task("9", sequence=0)
+    things = [driver, a_pod(driver), *calls, busy, a_pod(busy)]
+    decided = decide(seen(*things, run=a_run(parallelism=3)))
+    assert [action.pod.name[4] for action in decided.then if isinstance(action, CreatePod)] == ["f", "e"]
+
+
+def test_pod_that_is_being_created_takes_a_slot() -> None:
+    driver, one, two = a_driver(), a_task("a"), a_task("b")
+    observed = seen(driver, a_pod(driver), one, two, run=a_run(parallelism=1), in_flight={one.pod_name})
+    assert not decide(observed).then
+
+
+def test_commit_comes_before_anything_else_and_waits_for_no_pod() -> None:
+    driver, done, waiting = a_driver(), a_task("a", phase="Succeeded", digest="d"), a_task("b")
+    decided = decide(seen(driver, a_pod(driver), done, a_pod(done), waiting))
+    assert [type(action) for action in decided.first] == [PatchRun]
+    assert status_of(decided)["checkpoints"][0]["key"] == done.key
+    assert [type(action) for action in decided.then] == [CreatePod]
+
+
+def test_commit_carries_the_version_that_it_was_planned_with() -> None:
+    driver, done = a_driver(), a_task("a", phase="Succeeded")
+    run = a_run(meta=meta(RUN, version=4711, uid="u"))
+    observed = seen(driver, done, run=run)
+    observed = replace(
+        observed, tasks={n: replace(t, meta=replace(t.meta, owner_uid="u")) for n, t in observed.tasks.items()}
+    )
+    (patch,) = decide(observed).first
+    assert isinstance(patch, PatchRun)
+    assert (patch.uid, patch.version, patch.commits) == ("u", 4711, 1)
+
+
+def test_page_is_created_before_the_status_lets_go_of_its_entries() -> None:
+    run = a_run(checkpoints=tuple(a_checkpoint(n) for n in range(256)))
+    decided = decide(seen(a_driver(), a_task("a", phase="Succeeded"), run=run))
+    assert [type(action) for action in decided.first] == [CreatePage, PatchRun]
+
+
+def test_pods_of_committed_calls_are_deleted_last() -> None:
+    driver, done, new = a_driver(), a_task("a"), a_task("b")
+    settled = {done.meta.key.name}
+    decided = decide(seen(driver, a_pod(driver), new, a_pod(done), settled=settled))
+    assert [type(action) for action in decided.then] == [CreatePod, DeletePod]
+
+
+def test_pod_of_a_committed_call_is_deleted_once() -> None:
+    driver, done = a_driver(), a_task("a")
+    pod = a_pod(done, deletion_at=NOW + 30)
+    assert not decide(seen(driver, a_pod(driver), pod, settled={done.meta.key.name})).then
+
+
+def test_unknown_pages_are_read_first() -> None:
+    done = a_task("a", phase="Succeeded")
+    decided = decide(seen(a_driver(), done, run=a_run(pages=2), missing_pages=(0, 1)))
+    assert decided == Plan(first=[FetchPage(a_run().meta.key, 0), FetchPage(a_run().meta.key, 1)])
+
+
+def test_lost_page_stalls_the_run_and_says_so() -> None:
+    decided = decide(seen(a_driver(), run=a_run(pages=1), missing_pages=(0,), lost_pages={0}))
+    assert conditions_of(decided)["Stalled"] == ("True", "LedgerUnreadable")
+    assert "run-0" in status_of(decided)["message"]
+
+
+def test_output_of_the_route_ends_the_run() -> None:
+    decided = decide(seen(a_driver(phase="Succeeded", output={"x": None})))
+    (patch,) = decided.first
+    assert isinstance(patch, PatchRun)
+    assert patch.exact, "a merge would drop the null in the output"
+    assert patch.status["output"] == {"x": None}
+    assert conditions_of(decided)["Ready"] == ("True", "Succeeded")
+
+
+def test_run_ends_only_after_all_that_was_reported_is_committed() -> None:
+    many = [a_task(f"{n:04x}", phase="Succeeded") for n in range(300)]
+    status = status_of(decide(seen(a_driver(phase="Succeeded"), *many)))
+    assert len(status["checkpoints"]) == 256
+    assert "phase" not in status
+
+
+def test_error_of_the_route_fails_the_run() -> None:
+    error = {"type": "ValueError", "message": "no rows", "traceback": "…"}
+    status = status_of(decide(seen(a_driver(phase="Failed", error=error))))
+    assert (status["phase"], status["message"], status["error"]) == ("Failed", "no rows", error)
+
+
+def test_driver_is_restored_only_after_proof_that_the_run_exists() -> None:
+    decided = decide(seen())
+    assert [type(action) for action in decided.first] == [PatchRun]
+    assert [type(action) for action in decided.then] == [CreateTask]
+
+
+def test_deleted_run_is_left_to_the_garbage_collector() -> None:
+    assert decide(seen(a_driver(), run=a_run(meta=meta(RUN, deleting=True)))) == Plan()
+
+
+def test_suspended_run_starts_nothing_but_commits() -> None:
+    driver, done, waiting = a_driver(), a_task("a", phase="Succeeded"), a_task("b")
+    decided = decide(seen(driver, done, waiting, run=a_run(suspend=True)))
+    assert status_of(decided)["phase"] == "Suspended"
+    assert len(status_of(decided)["checkpoints"]) == 1
+    assert not decided.then
+
+
+def test_run_that_is_suspended_from_the_start_does_not_begin() -> None:
+    decided = decide(seen(run=new_run(suspend=True)))
+    assert status_of(decided)["phase"] == "Suspended"
+    assert not decided.then
+
+
+def test_object_that_cannot_be_read_is_marked_once_and_left_alone() -> None:
+    run = RunRecord(meta(RUN), problem="status.phase 'Frozen' is unknown")
+    decided = decide(seen(run=run))
+    assert set(status_of(decided)) == {"conditions"}
+    message = status_of(decided)["conditions"][2]["message"]
+    marked = replace(a_run(phase="Stalled", message=message), problem=run.problem)
+    marked = replace(marked, conditions=tuple(replace(c, message=message) for c in marked.conditions))
+    assert decide(seen(run=marked)) == Plan()
+
+
+def test_timeout_is_remembered_while_the_run_goes_on() -> None:
+    driver = a_driver()
+    assert decide(seen(driver, a_pod(driver), run=a_run(timeout_seconds=100))).wake_at == NOW + 40
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_same_world_gives_the_same_plan_whatever_its_order(order: int) -> None:
+    driver = a_driver()
+    things = [driver, a_pod(driver), *(a_task(key) for key in "abc"), *(a_task(key, phase="Failed") for key in "def")]
+    assert decide(seen(*things[::order])) == decide(seen(*things))
+
+
+def test_finished_calls_of_the_route_cost_nothing_more() -> None:
+    driver = a_driver()
+    done = a_task("a", phase="Succeeded")
+    run = a_run(checkpoints=(a_checkpoint(0, key=done.key),))
+    assert decide(seen(driver, a_pod(driver), done, run=run)) == Plan()
+
+
+def test_timer_is_completed_when_due_and_needs_no_pod() -> None:
+    driver = a_driver()
+    timer = a_task("a", role="timer", seconds=5, seen_at=NOW - 9)
+    decided = decide(seen(driver, a_pod(driver), timer))
+    assert [type(action) for action in decided.then] == [PatchTask]
