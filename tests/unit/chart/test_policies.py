@@ -1,0 +1,67 @@
+"""The admission policies' texts agree with the words that pods look for, and with the fields that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from application_sdk.wire import names
+from application_sdk.wire.fields import Report, TaskStatus
+from application_sdk.wire.pod import REFUSED_FINISHED, REFUSED_NOT_CURRENT
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "charts" / "apprun" / "templates"
+POLICIES = sorted(TEMPLATES.glob("policy-*.yaml"))
+REPORTS = (TEMPLATES / "policy-task-reports.yaml").read_text("utf-8")
+
+WHILE_RUNNING = {"progress", "heartbeat"}
+"""Fields that a pod writes before its report."""
+
+
+def listed() -> set[str]:
+    """The fields that only the operator may write, as the policy lists them."""
+    found = re.search(r"range list ((?:\"\w+\" ?)+)\}\}", REPORTS)
+    assert found
+    return set(re.findall(r"\w+", found[1]))
+
+
+def test_each_field_of_a_tasks_status_has_exactly_one_writer() -> None:
+    pod = Report.__annotations__.keys() | WHILE_RUNNING
+    assert listed() | pod == TaskStatus.__annotations__.keys()
+    assert listed() & pod == set()
+
+
+@pytest.mark.parametrize("words", [REFUSED_NOT_CURRENT, REFUSED_FINISHED])
+def test_pods_recognise_the_refusals(words: str) -> None:
+    assert f'message: "{words}' in REPORTS
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_each_policy_fails_closed_and_is_bound(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert "failurePolicy: Fail" in text
+    assert f'include "apprun.policyBinding" (dict "name" "{re.findall(r"^  name: (.+)$", text, re.M)[0]}"' in text
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_each_refusal_says_who_speaks_and_is_forbidden(path: Path) -> None:
+    text = path.read_text("utf-8")
+    rules = re.split(r"^    - expression:", text.partition("  validations:")[2], flags=re.M)[1:]
+    assert rules
+    for rule in rules:
+        assert "reason: Forbidden" in rule
+        assert re.search(r'message: "apprun: [a-z]', rule)
+
+
+def test_the_policies_know_names_as_the_wire_builds_them() -> None:
+    calls = (TEMPLATES / "policy-task-calls.yaml").read_text("utf-8")
+    assert f"'-{names.DRIVER_KEY}-'" in calls
+    assert names.pod_name(names.driver_task_name("run"), 7) == "run-driver-7"
+    assert f"':{names.DRIVER_SERVICE_ACCOUNT}'" in calls
+    assert f": {names.FIRST_ATTEMPT}" in re.findall(r"name: attempt\n\s+expression: (.+)", REPORTS)[0]
+
+
+def test_the_bound_roles_have_the_names_of_their_service_accounts() -> None:
+    roles = (TEMPLATES / "rbac-pods.yaml").read_text("utf-8")
+    assert re.findall(r"^  name: (.+)$", roles, re.M) == [names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT]

@@ -1,0 +1,31 @@
+"""The chart sets the environment variables that the operator reads, with values that it takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from apprun_operator.settings import from_environment
+
+DEPLOYMENT = Path(__file__).resolve().parents[3] / "charts" / "apprun" / "templates" / "deployment.yaml"
+VARIABLES = re.findall(r"name: (APPRUN_\w+)", DEPLOYMENT.read_text("utf-8"))
+
+BASE = {"APPRUN_RUNTIME_IMAGE": "python", "APPRUN_POD_NAME": "operator-0"}
+OTHER_VALUE = {
+    "APPRUN_RUNTIME_IMAGE": "other",
+    "APPRUN_IMAGE_PULL_POLICY": "Never",
+    "APPRUN_LEASE": "apprun-system/apprun",
+    "APPRUN_LOG_LEVEL": "debug",
+    "APPRUN_LOG_FORMAT": "json",
+}
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_the_operator_reads_what_the_chart_sets(variable: str) -> None:
+    assert from_environment(BASE | {variable: OTHER_VALUE.get(variable, "7")}) != from_environment(BASE)
+
+
+def test_the_chart_sets_all_that_the_operator_needs() -> None:
+    assert set(BASE) <= set(VARIABLES)
