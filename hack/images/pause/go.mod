@@ -1,0 +1,3 @@
+module apprun.dev/hack/images/pause
+
+go 1.24.0
