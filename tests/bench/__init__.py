@@ -1,0 +1,1 @@
+"""Figures, not verdicts: each module measures one thing and returns rows for docs/benchmarks.md."""

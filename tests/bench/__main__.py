@@ -1,0 +1,80 @@
+"""`make bench`: measure on a real cluster, print a table, and write it into docs/benchmarks.md between its markers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import uuid
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import tasks, writes
+from tests.support.bed import EXISTING, ROOT, bring_up, take_down
+from tests.support.kube import CORE
+
+BEGIN, END = "<!-- figures: begin (make bench) -->", "<!-- figures: end -->"
+
+
+def measure(sequential: int, parallel: int) -> list[str]:
+    bed = bring_up("bench")
+    namespace = f"bench-{uuid.uuid4().hex[:6]}"
+    bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
+    runs = tasks.prepare(bed.kube, namespace)
+    try:
+        tasks.app_run(runs, "warm", sequential=1)
+        tasks.bare_pods(runs, 1, 1)
+        lines = [
+            "| tasks | AppRun | bare pods | ratio | per task | own writes per task | all writes per task, bare |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        details: list[str] = []
+        for label, count, at_once in (("sequential", sequential, 1), ("parallel", parallel, parallel)):
+            run = tasks.app_run(runs, label, **{label: count})
+            bare = tasks.bare_pods(runs, count, at_once)
+            lines.append(
+                f"| {count} {label} | {run.seconds:.1f} s | {bare.seconds:.1f} s | {run.seconds / bare.seconds:.2f} × "
+                f"| {run.seconds / count:.2f} s | {writes.own(run.writes) / count:.2f} "
+                f"| {sum(run.writes.values()) / count:.1f}, {sum(bare.writes.values()) / count:.1f} |"
+            )
+            details += ["", f"Writes of the {count} {label} tasks: {described(run.writes)}."]
+        return lines + details
+    finally:
+        bed.kube.delete(f"{CORE}/namespaces/{namespace}")
+        if not EXISTING and os.environ.get("KEEP_CLUSTER") != "1":
+            take_down("bench")
+
+
+def described(counts: Counter[tuple[str, str]]) -> str:
+    ours = {k: n for k, n in counts.items() if k[1].split("/")[0] in {*writes.OWN_RESOURCES, "pods", "events"}}
+    return ", ".join(
+        f"{verb} {resource} {n}" for (verb, resource), n in sorted(ours.items(), key=lambda item: -item[1])
+    )
+
+
+def write_page(lines: list[str], page: Path) -> None:
+    text = page.read_text()
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    stamp = (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}."
+    )
+    page.write_text("\n".join([head + BEGIN, "", stamp, "", *lines, "", END + tail]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--sequential", type=int, default=20)
+    parser.add_argument("--parallel", type=int, default=40)
+    parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
+    options = parser.parse_args()
+    lines = measure(options.sequential, options.parallel)
+    sys.stdout.write("\n".join(lines) + "\n")
+    if not options.dry_run:
+        write_page(lines, ROOT / "docs" / "benchmarks.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The benchmark's app: tasks that do nothing, in a chain or side by side."""
+
+import asyncio
+
+from application_sdk.app import App, task
+from application_sdk.contracts import Input, Output
+
+
+class Count(Input):
+    sequential: int = 0
+    parallel: int = 0
+
+
+class Number(Input):
+    value: int = 0
+
+
+class Done(Output):
+    value: int = 0
+
+
+class Trivial(App):
+    @task
+    async def nothing(self, input: Number) -> Done:
+        return Done(value=input.value)
+
+    async def run(self, input: Count) -> Done:
+        for i in range(input.sequential):
+            await self.nothing(Number(value=i))
+        await asyncio.gather(*(self.nothing(Number(value=i)) for i in range(input.parallel)))
+        return Done(value=input.sequential + input.parallel)

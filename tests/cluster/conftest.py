@@ -1,0 +1,66 @@
+"""Fixtures of the cluster tests: one cluster for the session, one namespace per test.
+
+The cluster is called `test`, so that it stands beside a demo. It is taken down afterwards unless KEEP_CLUSTER=1.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from tests.support.bed import EXISTING, Bed, bring_up, take_down
+from tests.support.kube import CORE, Kube
+from tests.support.runs import Runs
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    found = bring_up("test")
+    yield found
+    if not EXISTING and os.environ.get("KEEP_CLUSTER") != "1":
+        take_down("test")
+
+
+@pytest.fixture
+def kube(bed: Bed) -> Kube:
+    return bed.kube
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    """A fresh namespace that enforces Pod Security `restricted`."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kube.create(f"{CORE}/namespaces", {"metadata": {"name": name, "labels": labels}})
+    yield name
+    kube.delete(f"{CORE}/namespaces/{name}")
+
+
+@pytest.fixture
+def runs(kube: Kube, namespace: str) -> Runs:
+    """Runs of the probe app in the test's namespace; its service account `probe` may leave witnesses."""
+    found = Runs(kube, namespace)
+    kube.create(f"{found.core}/serviceaccounts", {"metadata": {"name": "probe"}})
+    rbac = f"{RBAC}/namespaces/{namespace}"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}
+    kube.create(f"{rbac}/roles", {"metadata": {"name": "probe"}, "rules": [rule]})
+    kube.create(
+        f"{rbac}/rolebindings",
+        {
+            "metadata": {"name": "probe"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "probe"},
+            "subjects": [{"kind": "ServiceAccount", "name": "probe", "namespace": namespace}],
+        },
+    )
+    found.upload("probe")
+    found.app("probe", "app:Probe", serviceAccountName="probe")
+    return found

@@ -1,0 +1,127 @@
+"""The test bed: the local cluster's command line, the images and the chart installed on it.
+
+Everything goes through what users use: `hack/cluster/cluster`, `helm`, `kubectl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.kube import Kube
+
+ROOT = Path(__file__).resolve().parents[2]
+CLI = ROOT / "hack" / "cluster" / "cluster"
+RUNTIME_IMAGE = "localhost/apprun-runtime:dev"
+OPERATOR_IMAGE = "localhost/apprun-operator:dev"
+SYSTEM_NAMESPACE = "apprun-system"
+EXISTING = os.environ.get("CLUSTER") == "existing"
+
+
+@dataclass(frozen=True)
+class Bed:
+    """One named cluster, up, with the chart installed."""
+
+    name: str
+    kubeconfig: Path
+    kubectl: str
+    helm: str
+    kube: Kube
+
+    def cli(self, *arguments: str) -> dict[str, Any]:
+        """Run a command of `hack/cluster/cluster` on this cluster; its JSON answer."""
+        return _cli(self.name, *arguments)
+
+    def run(self, *command: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run kubectl or helm against this cluster."""
+        done = subprocess.run(
+            command,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def install(self, *values: str) -> None:
+        """Install or upgrade the chart, as a user would, and wait until the operator is ready."""
+        image, tag = OPERATOR_IMAGE.rsplit(":", 1)
+        runtime, runtime_tag = RUNTIME_IMAGE.rsplit(":", 1)
+        settings = [
+            f"image.repository={image}",
+            f"image.tag={tag}",
+            f"runtimeImage.repository={runtime}",
+            f"runtimeImage.tag={runtime_tag}",
+            "nodeLostGraceSeconds=3",
+            *values,
+        ]
+        self.run(
+            *(self.helm, "upgrade", "--install", "apprun", str(ROOT / "charts" / "apprun")),
+            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"),
+            *(part for setting in settings for part in ("--set", setting)),
+        )
+
+
+def bring_up(name: str) -> Bed:
+    """The named cluster with today's images and chart. Idempotent, and quick when nothing changed."""
+    _stream(name, "up")
+    if not EXISTING:
+        for target, tag in (("runtime", RUNTIME_IMAGE), ("operator", OPERATOR_IMAGE)):
+            _stream(name, "build-image", "--target", target, "--tag", tag)
+            _stream(name, "load", tag)
+    kubeconfig = Path(_plain(name, "kubeconfig"))
+    folder = None if EXISTING else Path(_plain(name, "binaries"))
+    bed = Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), Kube.from_kubeconfig(kubeconfig))
+    bed.install()
+    return bed
+
+
+def take_down(name: str) -> None:
+    _stream(name, "down")
+
+
+def _stream(name: str, *arguments: str) -> None:
+    """Run a slow command with its progress lines on our standard error."""
+    subprocess.run(
+        [sys.executable, str(CLI), arguments[0], "--name", name, *arguments[1:]], stdout=sys.stderr, check=True
+    )
+
+
+def _program(name: str, folder: Path | None) -> str:
+    """Path of kubectl or helm: the test bed's own, or for an existing cluster the user's."""
+    found = str(folder / name) if folder else shutil.which(name)
+    if found is None:
+        raise AssertionError(f"{name} isn't on the PATH: with CLUSTER=existing the tests use yours")
+    return found
+
+
+def _plain(name: str, command: str) -> str:
+    return _answer(command, "--name", name).strip()
+
+
+def _cli(name: str, *arguments: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(_answer(arguments[0], "--name", name, *arguments[1:], "-o", "json"))
+    return answer
+
+
+def _answer(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(CLI), *arguments],
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"cluster {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout

@@ -1,0 +1,61 @@
+"""An event loop whose clock jumps: when nothing is ready, it goes straight to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+EPOCH = 1_800_000_000.0
+"""The time of day when a virtual loop starts."""
+
+
+class Deadlock(AssertionError):
+    """Nothing is ready and no timer is set: the program under test would wait for ever."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Never blocks: the time that it should have waited is added to the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise Deadlock("nothing is ready, and no timer will ever be")
+        self.now += max(timeout, 0)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Use `run`; `wall` is its time of day."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+    def wall(self) -> float:
+        return EPOCH + self._jumping.now
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def wall() -> float:
+    """The virtual time of day, inside `run`."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.wall()
