@@ -1,0 +1,82 @@
+"""From a reference to the credential: reads the secret store, hands the fields to the type.
+
+`self.context.resolve_credential` calls it; a program may also use it on a store of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from application_sdk.contracts.types import CredentialRef
+from application_sdk.credentials.errors import CredentialNotFoundError, CredentialParseError
+from application_sdk.credentials.registry import CredentialTypeRegistry, get_registry
+from application_sdk.credentials.types import RawCredential
+from application_sdk.errors import MisuseError
+from application_sdk.infrastructure import SecretNotFoundError, SecretStore
+from application_sdk.wire.digest import JSONObject
+
+_UNTYPED = frozenset({"", "raw", "unknown"})
+
+
+class CredentialResolver:
+    """Resolves references by one secret store. Keeps nothing, so a changed secret is seen by the next call."""
+
+    def __init__(self, secret_store: SecretStore, registry: CredentialTypeRegistry | None = None) -> None:
+        self._store = secret_store
+        self._registry = registry or get_registry()
+
+    async def resolve(self, ref: CredentialRef) -> object:
+        """The credential, of the class that the reference's type stands for; RawCredential if it names none.
+
+        Raises CredentialNotFoundError, CredentialParseError, or CredentialError for a type that isn't registered.
+        """
+        text = await self._text(checked(ref))
+        if ref.credential_type in _UNTYPED:
+            return RawCredential(data=_fields(ref, text))
+        kind = self._registry.find(ref.credential_type)
+        fields = _fields(ref, text, kind.plain_field)
+        try:
+            return self._registry.parse(kind.name, fields)
+        except CredentialParseError as error:
+            raise CredentialParseError(f"secret {ref.name!r}: {error}") from None
+
+    async def resolve_raw(self, ref: CredentialRef) -> JSONObject:
+        """All fields that are stored under the reference. Raises CredentialNotFoundError, CredentialParseError."""
+        return _fields(ref, await self._text(checked(ref)))
+
+    async def _text(self, ref: CredentialRef) -> str:
+        try:
+            return await self._store.get(ref.name)
+        except SecretNotFoundError as error:
+            kind = f"{ref.credential_type} credential" if ref.credential_type else "credential"
+            raise CredentialNotFoundError(f"{kind} {ref.name!r}: {error}") from error
+
+
+def checked(ref: object) -> CredentialRef:
+    """The reference, if it is one with a name. Raises MisuseError."""
+    if not isinstance(ref, CredentialRef):
+        given = "None" if ref is None else f"a {type(ref).__name__}"
+        raise MisuseError(
+            f"resolve_credential() takes a reference and was given {given}: write basic_ref('my-db') or the like, and "
+            "check that the input has one"
+        )
+    if not ref.name:
+        raise MisuseError("the credential reference has no name: it says which secret is meant")
+    return ref
+
+
+def _fields(ref: CredentialRef, text: str, plain_field: str = "") -> JSONObject:
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return cast("JSONObject", value)
+    if plain_field:
+        # Secrets made from files end in a newline that isn't part of the token; a key's own doesn't matter.
+        return {plain_field: text.strip() if "\n" not in text.strip() else text}
+    raise CredentialParseError(
+        f"secret {ref.name!r} is no JSON object: store the fields of the credential as one, or as the keys of a "
+        "Kubernetes Secret"
+    )

@@ -1,0 +1,42 @@
+"""Where tasks get secrets, credentials and state from: protocols, and the slot that engines and tests fill.
+
+`App.context` reads the slot. Nothing here talks to a network.
+"""
+
+from application_sdk.infrastructure.chain import SecretStoreChain
+from application_sdk.infrastructure.context import (
+    InfrastructureContext,
+    InfrastructureError,
+    clear_infrastructure,
+    get_infrastructure,
+    set_infrastructure,
+    using_infrastructure,
+)
+from application_sdk.infrastructure.mounted import MountedSecretStore
+from application_sdk.infrastructure.stores import (
+    CredentialStore,
+    EnvironmentSecretStore,
+    SecretNotFoundError,
+    SecretStore,
+    SecretStoreError,
+    StateStore,
+    UnreadableSecretError,
+)
+
+__all__ = [
+    "CredentialStore",
+    "EnvironmentSecretStore",
+    "InfrastructureContext",
+    "InfrastructureError",
+    "MountedSecretStore",
+    "SecretNotFoundError",
+    "SecretStore",
+    "SecretStoreChain",
+    "SecretStoreError",
+    "StateStore",
+    "UnreadableSecretError",
+    "clear_infrastructure",
+    "get_infrastructure",
+    "set_infrastructure",
+    "using_infrastructure",
+]
