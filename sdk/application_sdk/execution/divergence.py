@@ -27,13 +27,13 @@ _SHOWN_CHARACTERS: Final = 80
 class Disagreement:
     """What is known at the place where the ledger can't be followed."""
 
-    position: int
-    """Of the ledger's entry, from 0."""
+    position: int | None
+    """Of the ledger's entry, from 0; None for a call that is under way and that the ledger doesn't hold yet."""
     task: str
     """As the ledger's entry names it."""
     key: str
     recorded: RecordedCall | None
-    """The call that the entry answers, as it was made."""
+    """The call that the entry answers, or that is under way, as it was made."""
     outstanding: Sequence[ScheduledCall]
     """What today's route waits for at that place."""
     ended: str = ""
@@ -45,7 +45,7 @@ def divergence_message(found: Disagreement) -> str:
     lines = [
         "The route no longer makes the calls that this run has made before, so its results can't be given back to "
         "it. Nothing was run again.",
-        f"  Ledger, entry {found.position}: {_recorded(found)}",
+        f"  {_place(found)}: {_recorded(found)}",
     ]
     partner = _partner(found)
     if partner is not None and found.recorded is not None:
@@ -64,12 +64,16 @@ def divergence_message(found: Disagreement) -> str:
     return "\n".join(lines)
 
 
+def _place(found: Disagreement) -> str:
+    return "Under way" if found.position is None else f"Ledger, entry {found.position}"
+
+
 def _recorded(found: Disagreement) -> str:
-    name = _name(found.task)
     recorded = found.recorded
     if recorded is None:
-        return f"a completion of {name} (key {found.key[:8]}…), whose call isn't on record any more"
-    return f"the completion of {name}, called at {recorded.line}{_keyed(recorded.identity.get('keyedBy'))}"
+        return f"{_name(found.task)} (key {found.key[:8]}…), whose call isn't on record any more"
+    what = _name(recorded.task) if found.position is None else f"the completion of {_name(recorded.task)}"
+    return f"{what}, called at {recorded.line}{_keyed(recorded.identity.get('keyedBy'))}"
 
 
 def _called(call: ScheduledCall) -> str:

@@ -79,6 +79,11 @@ class Engine(Protocol):
         """Have these calls executed. Idempotent: a call that an earlier life scheduled is adopted by its key."""
         ...
 
+    def in_flight(self) -> Sequence[str]:
+        """Keys of the calls that earlier lives scheduled and that aren't among the `history_length` completions, in the
+        order of their making. A route that has consumed these and hasn't made such a call will never make it."""
+        ...
+
     def receive(self) -> Sequence[Completion]:
         """Block until at least one further completion is committed, and return all at hand, in commit order."""
         ...

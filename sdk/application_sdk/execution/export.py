@@ -136,6 +136,7 @@ class _Past:
     def __init__(self, exported: ExportedRun) -> None:
         self._exported = exported
         self._calls = {call.key: call for call in exported.calls}
+        self._completed = {completion.key for completion in exported.completions}
         self._given = False
         self.further_calls: list[ScheduledCall] = []
 
@@ -144,6 +145,9 @@ class _Past:
 
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
         self.further_calls += [call for call in calls if call.key not in self._calls]
+
+    def in_flight(self) -> Sequence[str]:
+        return [key for key in self._calls if key not in self._completed]
 
     def receive(self) -> Sequence[Completion]:
         if self._given or not self._exported.completions:

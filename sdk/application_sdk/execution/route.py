@@ -44,6 +44,14 @@ class Unexpected(Exception):
         self.completion = completion
 
 
+class Unmade(Exception):
+    """An earlier life scheduled a call that the route, having consumed the same past, hasn't made."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
 class Route:
     """One life of a route, as far as its calls go."""
 
@@ -136,6 +144,10 @@ class Route:
             self.consumed += 1
             return
         self._drop(completion)
+
+    def knows(self, key: str) -> bool:
+        """Whether the route has made a call with this key whose completion it hasn't consumed."""
+        return key in self._outstanding or key in self._abandoned
 
     def skip(self) -> None:
         """Account for an entry of the ledger that answers no call."""

@@ -22,7 +22,7 @@ from application_sdk.execution.engine import CANCEL_KEY, Completion, Engine
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.guard import guarding
 from application_sdk.execution.loop import RouteTask
-from application_sdk.execution.route import Route, Unexpected
+from application_sdk.execution.route import Route, Unexpected, Unmade
 from application_sdk.execution.routeruntime import RouteRuntime
 from application_sdk.execution.trace import waiting_line
 from application_sdk.wire.fields import REPLAY_RULES, ErrorFields
@@ -84,6 +84,7 @@ class _Life:
         self._plan: RouteTask[Output] | None = None
         self._deadlock: RouteDeadlockError | None = None
         self._ended = ""
+        self._in_flight_checked = False
 
     def run(self, given: Input) -> RouteResult:
         context = contextvars.copy_context()
@@ -94,7 +95,10 @@ class _Life:
             try:
                 return self._drive(main)
             except Unexpected as disagreement:
-                return self._diverged(disagreement)
+                found = disagreement.completion
+                return self._diverged(found.key, found.task, self._route.consumed)
+            except Unmade as disagreement:
+                return self._diverged(disagreement.key)
             except RouteDeadlockError as error:
                 return RouteResult("Failed", error=error_fields(error))
             except RouteInterrupt as interrupt:
@@ -107,19 +111,27 @@ class _Life:
     def _drive(self, main: RouteTask[RouteResult]) -> RouteResult:
         while True:
             with self._loop.running():
-                self._turn()
-                # While the past is at hand there is nothing to do for the engine.
-                while self._arrived and self._route.replaying and not main.done():
-                    self._deliver(self._arrived.popleft())
-                    self._turn()
+                self._go_on(main)
             if main.done():
                 result = main.result()
                 self._ended = _in_words(result)
                 self._check_rest_of_past()
+                self._check_in_flight()
                 return result
-            completion = self._next()
-            if completion is not None:
-                self._deliver(completion)
+            self._deliver(self._next())
+
+    def _go_on(self, main: RouteTask[RouteResult]) -> None:
+        """Turn the loop until the engine is needed: while the past is at hand there is nothing to do for it."""
+        self._turn()
+        while not main.done():
+            if not self._route.waiting:
+                # Before any further delivery: so it happens at the same place in every life.
+                self._break_deadlock()
+            elif self._arrived and self._route.replaying:
+                self._deliver(self._arrived.popleft())
+            else:
+                return
+            self._turn()
 
     def _turn(self) -> None:
         self._loop.quiet = self._route.replaying
@@ -132,14 +144,13 @@ class _Life:
         if self._loop.interrupt is not None:
             raise self._loop.interrupt
 
-    def _next(self) -> Completion | None:
+    def _next(self) -> Completion:
+        if not self._route.replaying:
+            self._check_in_flight()
         calls = self._route.take_calls()
         if calls:
             self._engine.schedule(calls)
         if not self._arrived:
-            if not self._route.replaying and not self._route.waiting:
-                self._break_deadlock()
-                return None
             self._arrived.extend(self._engine.receive())
         return self._arrived.popleft()
 
@@ -162,6 +173,15 @@ class _Life:
                 self._route.skip()
                 continue
             self._route.consume_unseen(completion)
+
+    def _check_in_flight(self) -> None:
+        """The past is consumed: what earlier lives had called by then must have been called again, before more is."""
+        if self._in_flight_checked:
+            return
+        self._in_flight_checked = True
+        for key in self._engine.in_flight():
+            if not self._route.knows(key):
+                raise Unmade(key)
 
     def _break_deadlock(self) -> None:
         if self._deadlock is not None or self._plan is None or self._plan.done():
@@ -231,13 +251,12 @@ class _Life:
 
     # The end of this life
 
-    def _diverged(self, disagreement: Unexpected) -> RouteResult:
-        completion = disagreement.completion
+    def _diverged(self, key: str, task: str = "", position: int | None = None) -> RouteResult:
         found = Disagreement(
-            position=self._route.consumed,
-            task=completion.task,
-            key=completion.key,
-            recorded=self._engine.recorded(completion.key),
+            position=position,
+            task=task,
+            key=key,
+            recorded=self._engine.recorded(key),
             outstanding=self._route.outstanding(),
             ended=self._ended,
         )

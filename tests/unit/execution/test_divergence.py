@@ -12,6 +12,7 @@ from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
 from application_sdk.engines.memory import SimulatedCrash
 from application_sdk.execution.divergence import input_changes
+from application_sdk.execution.engine import ScheduledCall
 
 
 class Order(Input):
@@ -163,6 +164,72 @@ def test_added_branches_and_reordered_ones_do_not_diverge() -> None:
         bench.run(lambda step: step.kind == "after commit" and step.committed == 2)
     assert bench.run(app=route(changed)).output == {"id": 7}
     assert sorted(execution.input["id"] for execution in bench.world.executions) == [0, 1, 2, 5, 7]  # type: ignore[type-var]
+
+
+def interrupted(before: Body = original) -> Bench:
+    """A run whose driver has died with one call completed and the next one under way."""
+    bench = Bench(route(before), Order())
+    with pytest.raises(SimulatedCrash):
+        bench.run(lambda step: step.kind == "after schedule" and step.committed == 1)
+    assert bench.executed() == ["fetch"]
+    return bench
+
+
+def test_a_call_under_way_that_is_dropped_is_noticed_before_anything_new_runs() -> None:
+    async def changed(self: Base, input: Order) -> Done:
+        await self.fetch(Order(id=1))
+        return await self.store(Order(id=7))
+
+    bench = interrupted()
+    result = bench.run(app=route(changed))
+    assert result.error is not None
+    assert result.error.get("stall") == "NonDeterministicRun"
+    said = result.error["message"]
+    assert f"Under way: store(), called at {__file__}:{original.__code__.co_firstlineno + 2}\n" in said
+    assert f"Route, at that place: store(), called at {__file__}:{changed.__code__.co_firstlineno + 2}" in said
+    assert "input field id: 2 → 7" in said
+    assert bench.executed() == ["fetch"]
+    assert len(bench.world.calls) == 2
+    assert bench.run().outcome == "Succeeded"
+
+
+def test_a_route_that_ends_without_a_call_under_way_diverges() -> None:
+    async def changed(self: Base, input: Order) -> Done:
+        return await self.fetch(Order(id=1))
+
+    bench = interrupted()
+    result = bench.run(app=route(changed))
+    assert result.error is not None
+    assert "it has ended (succeeded) without making this call" in result.error["message"]
+    assert bench.executed() == ["fetch"]
+
+
+def test_a_branch_added_beside_a_call_under_way_does_not_diverge() -> None:
+    async def changed(self: Base, input: Order) -> Done:
+        await self.fetch(Order(id=1))
+        await asyncio.gather(self.store(Order(id=8)), self.store(Order(id=2)))
+        return await self.store(Order(id=3))
+
+    assert interrupted().run(app=route(changed)).outcome == "Succeeded"
+
+
+def test_a_call_under_way_that_nobody_awaits_any_more_is_not_missed() -> None:
+    async def giving_up(self: Base, input: Order) -> Done:
+        try:
+            async with asyncio.timeout(5):
+                await self.store(Order(id=1))
+        except TimeoutError:
+            await self.fetch(Order(id=2))
+        return Done()
+
+    def slow(call: ScheduledCall, attempt: int) -> float:
+        return 60.0 if call.task == "store" else 0.0
+
+    bench = Bench(route(giving_up), Order(), duration_of=slow)
+    with pytest.raises(SimulatedCrash):
+        bench.run(lambda step: step.kind == "after schedule" and step.committed == 1)
+    assert bench.run().outcome == "Succeeded"
+    assert bench.executed() == ["fetch"]
 
 
 def test_input_changes_are_listed_by_path() -> None:

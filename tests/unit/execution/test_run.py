@@ -315,6 +315,27 @@ def test_waiting_for_what_never_comes_fails_with_the_line() -> None:
     assert f"test_run.py:{body.__code__.co_firstlineno + 2}" in result.error["message"]
 
 
+def test_a_route_that_never_gets_on_cleans_up_and_replays() -> None:
+    class Stuck(Finishing):
+        async def run(self, input: N) -> Text:
+            await self.work(N(n=1))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.work(N(n=50))
+            return Text()
+
+    bench = Bench(Stuck, N())
+    for committed in (1, 2):
+        with pytest.raises(SimulatedCrash):
+            bench.run(lambda step, wanted=committed: step.kind == "after schedule" and step.committed == wanted)
+    first = bench.run()
+    assert first.error is not None
+    assert first.error["type"] == "RouteDeadlockError"
+    assert bench.run() == first
+    assert inputs(bench) == [1, 50, 99]
+
+
 def test_a_route_that_never_waits_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(self: Base, input: N) -> Text:
         while True:  # noqa: ASYNC110

@@ -79,6 +79,13 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
     }
 
 
+def owners_of(app_task: JSONObject) -> list[object]:
+    """UIDs of the objects that an AppTask belongs to: its run's."""
+    metadata = cast("Mapping[str, object]", app_task.get("metadata") or {})
+    references = cast("list[Mapping[str, object]]", metadata.get("ownerReferences") or [])
+    return [reference.get("uid") for reference in references]
+
+
 def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> None:
     """Have the call's AppTask exist. Returns when it does, however long the API server is away.
 
@@ -105,9 +112,8 @@ def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float
     except NotFound:
         return False
     metadata = cast("Mapping[str, object]", there.get("metadata") or {})
-    references = cast("list[Mapping[str, object]]", metadata.get("ownerReferences") or [])
     spec = cast("TaskSpec", there.get("spec") or {})
-    owners = [reference.get("uid") for reference in references]
+    owners = owners_of(there)
     if owner.uid in owners and spec.get("key") == call.key:
         return True
     if "deletionTimestamp" in metadata or (owners and owner.uid not in owners):

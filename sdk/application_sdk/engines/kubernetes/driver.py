@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.engines.kubernetes.calls import Owner, create
+from application_sdk.engines.kubernetes.calls import Owner, create, owners_of
 from application_sdk.engines.kubernetes.errors import Gone, NotFound
 from application_sdk.engines.kubernetes.follow import RunGone, follow
 from application_sdk.engines.kubernetes.ledger import Ledger, LedgerUnreadable, completion, fired, recorded_call
@@ -45,6 +45,8 @@ class KubernetesEngine:
         self._app_run = app_run
         self._ledger = Ledger(owner.run)
         self._history_length = 0
+        self._listed = 0
+        """So many checkpoints were committed before `_earlier` was read: their AppTasks are in it as they will stay."""
         self._delivered = 0
         self._earlier: dict[str, JSONObject] = {}
         """AppTasks of earlier lives, by key."""
@@ -64,9 +66,14 @@ class KubernetesEngine:
         app_run = patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
         engine = cls(api, owner, app_run, pause)
         engine._absorb(app_run)
-        engine._history_length = len(engine._ledger)
+        engine._listed = len(engine._ledger)
         for app_task in _list_tasks(api, owner.run, pause):
             engine._remember(app_task)
+        if engine._earlier:
+            # An earlier driver may have lived on while this one was listing. All that it had consumed when it made the
+            # calls in the list has to be part of the past after which `in_flight` is judged.
+            engine._absorb(patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause))
+        engine._history_length = len(engine._ledger)
         threading.Thread(target=engine._follow, name="follow", daemon=True).start()
         return engine
 
@@ -90,6 +97,11 @@ class KubernetesEngine:
                 self._timers.add(call.key)
             if call.key not in self._earlier:
                 self._writers.submit(self._create, call)
+
+    def in_flight(self) -> Sequence[str]:
+        completed = {checkpoint["key"] for checkpoint in self._ledger.since(0)[: self._history_length]}
+        waiting = [cast("TaskSpec", task["spec"]) for key, task in self._earlier.items() if key not in completed]
+        return [spec["key"] for spec in sorted(waiting, key=lambda spec: spec.get("sequence", 0))]
 
     def receive(self) -> Sequence[Completion]:
         """Raises Refused, NotFound, RunGone when this driver has nothing more to say; LedgerUnreadable, ForeignTask and
@@ -117,7 +129,7 @@ class KubernetesEngine:
         if key in self._timers or key == CANCEL_KEY:
             return fired(checkpoint)
         app_task = self._earlier.get(key)
-        if app_task is None or checkpoint["sequence"] >= self._history_length:
+        if app_task is None or checkpoint["sequence"] >= self._listed:
             name = names.task_name(self._owner.run, key)
             try:
                 app_task = patiently(lambda: self._api.get(names.APP_TASKS, name), f"reading {name}", self._pause)
@@ -130,8 +142,8 @@ class KubernetesEngine:
 
     def _remember(self, app_task: JSONObject) -> None:
         spec = cast("TaskSpec", app_task["spec"])
-        if spec["role"] == "driver":
-            return
+        if spec["role"] == "driver" or self._owner.uid not in owners_of(app_task):
+            return  # Also what is left of an earlier run of this name, until the garbage collector takes it.
         self._earlier[spec["key"]] = app_task
         if spec["role"] == "timer":
             self._timers.add(spec["key"])

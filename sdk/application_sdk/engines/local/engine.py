@@ -78,6 +78,13 @@ class LocalEngine:
         again = [self._spares[call.key] for call in calls if call.key in self._spares]
         self._spared += sorted(again, key=lambda spare: spare.at)
 
+    def in_flight(self) -> Sequence[str]:
+        if self._ledger.run().generation > 1:
+            # A second chance is also one to correct the code: the route needn't call again what it called before.
+            return []
+        completed = {completion.key for completion in self._history}
+        return [key for key in self._earlier if key not in completed]
+
     def receive(self) -> Sequence[Completion]:
         if self._given < len(self._history):
             rest = self._history[self._given :]

@@ -42,6 +42,8 @@ class MemoryEngine:
         self._crash_at = crash_at
         self._given = 0
         self._history = len(world.ledger)
+        completed = {completion.key for completion in world.ledger}
+        self._in_flight = [key for key in world.calls if key not in completed]
 
     def history_length(self) -> int:
         return self._history
@@ -51,6 +53,9 @@ class MemoryEngine:
         for call in calls:
             self._world.schedule(call)
         self._maybe_crash("after schedule")
+
+    def in_flight(self) -> Sequence[str]:
+        return self._in_flight
 
     def receive(self) -> Sequence[Completion]:
         world = self._world

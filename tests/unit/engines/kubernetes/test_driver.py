@@ -123,7 +123,7 @@ def test_the_past_costs_no_request_per_task(open_engine: Open, world: RunWorld, 
         world.commit(key(number))
     engine = open_engine()
     assert len(engine.receive()) == 50
-    assert sum(1 for request in server.requests if "watch=1" not in request.target) == 2
+    assert sum(1 for request in server.requests if "watch=1" not in request.target) == 3
 
 
 def test_older_checkpoints_are_read_from_pages(open_engine: Open, world: RunWorld) -> None:
@@ -159,6 +159,60 @@ def test_a_call_of_an_earlier_life_is_not_created_again(open_engine: Open, world
     world.commit(key(1))
     engine.receive()
     assert [request.json["spec"]["key"] for request in server.requests if request.method == "POST"] == [key(2)]
+
+
+def test_calls_of_earlier_lives_that_are_not_committed_are_in_flight(open_engine: Open, world: RunWorld) -> None:
+    for number in (1, 2, 3):
+        world.add_task(key(number))
+    world.finish(key(2), {})
+    world.commit(key(2))
+    assert open_engine().in_flight() == [key(1), key(3)]
+
+
+def test_what_an_earlier_driver_consumed_while_this_one_was_starting_is_part_of_the_past(
+    open_engine: Open, world: RunWorld, server: WireServer
+) -> None:
+    world.add_task(key(1))
+
+    def commit_before_listing(handler: Any, request: Any) -> None:
+        if "/apptasks?" in request.target:
+            world.finish(key(1), {"n": 1})
+            world.commit(key(1))
+            world.add_task(key(2))
+        else:
+            server.script.insert(0, commit_before_listing)
+        world(handler, request)
+
+    server.script = [commit_before_listing]
+    engine = open_engine()
+    assert engine.history_length() == 1
+    assert engine.in_flight() == [key(2)]
+
+
+def test_a_result_that_was_committed_after_the_list_is_read_anew(
+    open_engine: Open, world: RunWorld, server: WireServer
+) -> None:
+    world.add_task(key(1))
+
+    def commit_after_listing(handler: Any, request: Any) -> None:
+        world(handler, request)
+        if "/apptasks?" in request.target:
+            world.finish(key(1), {"n": 1})
+            world.commit(key(1))
+        else:
+            server.script.insert(0, commit_after_listing)
+
+    server.script = [commit_after_listing]
+    assert [completion.output for completion in open_engine().receive()] == [{"n": 1}]
+
+
+def test_tasks_that_are_left_of_an_earlier_run_of_that_name_are_none_of_this_run(
+    open_engine: Open, world: RunWorld
+) -> None:
+    world.add_task(key(1), owner="an-earlier-uid")
+    engine = open_engine()
+    assert engine.in_flight() == []
+    assert engine.recorded(key(1)) is None
 
 
 def test_a_create_whose_answer_was_lost_is_adopted(open_engine: Open, world: RunWorld, server: WireServer) -> None:
