@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from application_sdk.contracts.base import Input
+    from application_sdk.contracts.base import HeartbeatDetails, Input
     from application_sdk.execution.definition import AppDefinition
     from application_sdk.execution.task_context import TaskContext
 
@@ -141,6 +141,10 @@ class App:
 
         return unguarded()
 
+    def heartbeat(self, *details: HeartbeatDetails) -> None:
+        """In a task: say that the work gets on, with details for the next attempt if there are any."""
+        self.task_context.heartbeat(*details)
+
     async def run_in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a task: call a blocking function in a thread, while signs of life go on."""
         return await self.task_context.run_in_thread(function, *args, **kwargs)
@@ -152,11 +156,7 @@ class App:
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - a promise to the watchdog, which nobody here waits out
     ) -> AsyncIterator[None]:
-        """In a task: `async with self.holding_progress("full scan", timeout=7200):` tells whoever watches its progress
-        that there will be none to see for up to `timeout` seconds. `label` says what is done meanwhile."""
-        context = self.task_context
-        context.progress(message=label)
-        try:
+        """In a task: `async with self.holding_progress("full scan", timeout=7200):` tells the stall watchdog, and all
+        who look on, that there will be no progress to see for up to `timeout` seconds. `label` says what is done."""
+        async with self.task_context.holding_progress(label, timeout=timeout):
             yield
-        finally:
-            context.beat()

@@ -17,6 +17,7 @@ from application_sdk.errors import MisuseError
 from application_sdk.execution import current
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
+from application_sdk.execution.stall import StallWatchdog
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, Signs, TaskContext
 from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.fields import ErrorFields
@@ -86,8 +87,8 @@ class Attempt:
             returned = await self._within_limits(given)
             output = encode(returned, self._definition.output_type)
             check_size(output, self._info.max_output_bytes, contract=self._definition.output_type.__name__)
-        except _TimeUp:
-            return AttemptResult(error=self._timed_out())
+        except _Ended as ended:
+            return AttemptResult(error=ended.error)
         except asyncio.CancelledError as error:
             if self.context.is_cancelled():
                 return AttemptResult()
@@ -103,20 +104,27 @@ class Attempt:
         return AttemptResult(output=output)
 
     async def _within_limits(self, given: Input) -> Output:
-        token = current.enter(_TaskRuntime(self._info, self.context))
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
+        stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
+        token = current.enter(_TaskRuntime(self._info, self.context))
         try:
-            async with self._beating(), limit:
+            async with self._beating(), stall.limit, limit:
+                stall.begin()
                 if self._definition.is_async:
                     body = cast("Awaitable[Output]", self._definition.function(self._app, given))
                     return await body
                 return cast("Output", await call_in_thread(self._definition.function, self._app, given))
         except TimeoutError as error:
             if limit.expired():
-                self.context.cancel()  # A thread of the body's may still ask.
-                raise _TimeUp from error
-            raise
+                ended = _Ended(self._timed_out())
+            elif stall.error is not None and stall.limit.expired():
+                ended = _Ended(stall.error)
+            else:
+                raise
+            self.context.cancel()  # A thread of the body's may still ask.
+            raise ended from error
         finally:
+            stall.stop()
             current.leave(token)
 
     @contextlib.asynccontextmanager
@@ -149,8 +157,12 @@ class Attempt:
         )
 
 
-class _TimeUp(Exception):
-    """The limit of the attempt, told apart from a TimeoutError of the body's own."""
+class _Ended(Exception):
+    """A limit of the attempt was reached. Told apart from a TimeoutError of the body's own."""
+
+    def __init__(self, error: ErrorFields) -> None:
+        super().__init__(error["type"])
+        self.error = error
 
 
 class _TaskRuntime:

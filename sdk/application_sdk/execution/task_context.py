@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.execution.heartbeat import Watchdog
+from application_sdk.execution.progress import ProgressWatch
 from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import Policy, ProgressFields
@@ -68,7 +70,10 @@ class TaskContext:
         self._signs = signs
         self._watchdog = watchdog
         self._details = info.heartbeat
+        self._progress = ProgressFields()
         self._cancelled = threading.Event()
+        self.progress_watch = ProgressWatch()
+        """For engines: when this attempt last got on."""
 
     @property
     def run_id(self) -> str:
@@ -90,11 +95,12 @@ class TaskContext:
         return self._info.idempotency_key
 
     def heartbeat(self, *details: HeartbeatDetails) -> None:
-        """Give a sign of life, with details for the next attempt if there are any. The latest details are kept.
+        """Say that the work gets on, with details for the next attempt if there are any. The latest details are kept.
 
         Call it as often as you like. Raises ContractValidationError for details that can't be stored.
         """
         self._watchdog.beat()
+        self.progress_watch.mark("a heartbeat")
         if details:
             payload = encode(details[-1])
             self._details = payload
@@ -114,20 +120,37 @@ class TaskContext:
             return None
 
     def progress(self, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
-        """Say how far the work is, for people who look on. A sign of life too."""
+        """Say how far the work is, for people who look on. What isn't given stays as it was."""
         self._watchdog.beat()
-        fields = ProgressFields()
-        if done is not None:
-            fields["done"] = done
-        if total is not None:
-            fields["total"] = total
-        if message is not None:
-            fields["message"] = message
-        self._signs.progress(fields)
+        given = {"done": done, "total": total, "message": message}
+        self._progress.update(
+            cast("ProgressFields", {name: value for name, value in given.items() if value is not None})
+        )
+        self.progress_watch.mark("progress" if message is None else repr(message))
+        self._signs.progress(ProgressFields(**self._progress))
 
     async def run_in_thread(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a blocking function without holding up the event loop. Cancelling doesn't stop it: see `is_cancelled`."""
-        return await call_in_thread(function, *args, **kwargs)
+        """Run a blocking function without holding up the event loop. Cancelling doesn't stop it: see `is_cancelled`.
+
+        The stall watchdog takes no offence at its silence, however long; `holding_progress` around it sets a limit.
+        """
+        name = getattr(function, "__name__", "a function")
+        with self.progress_watch.hold_call(f"the end of {name}() in a thread"):
+            return await call_in_thread(function, *args, **kwargs)
+
+    @asynccontextmanager
+    async def holding_progress(
+        self,
+        label: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - a promise to the watchdog, which nobody here waits out
+    ) -> AsyncIterator[None]:
+        """Tell the stall watchdog, and whoever looks on, that `label` is done now and may be silent for up to `timeout`
+        seconds."""
+        self.progress(message=label)
+        with self.progress_watch.hold(repr(label), timeout):
+            yield
+        self._watchdog.beat()
 
     def is_cancelled(self) -> bool:
         """Whether this attempt should come to an end: its pod is being stopped, or its time is up.
@@ -139,7 +162,3 @@ class TaskContext:
     def cancel(self) -> None:
         """Make `is_cancelled` true. For engines."""
         self._cancelled.set()
-
-    def beat(self) -> None:
-        """A sign of life without details. For engines."""
-        self._watchdog.beat()

@@ -335,6 +335,15 @@ async def test_heartbeats_carry_details_and_are_signs_of_life() -> None:
     assert recorder.stopped
 
 
+async def test_what_is_not_told_of_the_progress_stays_as_it_was() -> None:
+    recorder = Recorder()
+    context = attempt_of("beat", recorder).context
+    context.progress(1, 4)
+    context.progress(message="the second table")
+    context.progress(done=2)
+    assert recorder.steps[-1] == {"done": 2, "total": 4, "message": "the second table"}
+
+
 async def test_details_of_another_version_are_no_details() -> None:
     result = await attempt_of("beat", heartbeat={"row": "many"}).run({"n": 1})
     assert result.output is not None
