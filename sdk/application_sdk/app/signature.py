@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from application_sdk.contracts.base import Input, Output
+from application_sdk.contracts.errors import PayloadSafetyError
+from application_sdk.contracts.safety import validate_payload_safety
 
 _HOW = "async def {name}(self, input: MyInput) -> MyOutput"
 
@@ -75,9 +77,21 @@ def read_contracts(
             f"{title} returns {_shown(output_type)}, which is no subclass of Output. Declare "
             f"`class MyOutput(Output)` with it as a field, and return that"
         )
+    if len(faults) == count:
+        for verb, contract in (("takes", input_type), ("returns", output_type)):
+            _check_safety(f"{title} {verb}", typing.cast("type[Input | Output]", contract), faults)
     if len(faults) > count:
         return None
     return Contracts(typing.cast("type[Input]", input_type), typing.cast("type[Output]", output_type))
+
+
+def _check_safety(what: str, contract: type[Input | Output], faults: list[str]) -> None:
+    # Most were checked when they were defined; what is left are open type variables and names that nobody resolved.
+    try:
+        validate_payload_safety(contract)
+    except PayloadSafetyError as error:
+        listed = "".join(f"\n      {line}" for problem in error.problems for line in str(problem).split("\n"))
+        faults.append(f"{what} {contract.__name__}, which can't be stored:{listed}")
 
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:

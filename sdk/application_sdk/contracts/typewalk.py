@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Annotated, ForwardRef, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 
 from application_sdk.contracts import typenames as names
@@ -39,9 +40,13 @@ class TypeWalk:
         """Walk a model's fields. One that was walked already says nothing twice."""
         if model in self._known_safe or model in self._done:
             return
-        if not (model.__pydantic_complete__ or model.model_rebuild(raise_errors=False)):
-            self._fault(path, model, "its forward references aren't resolved.", "Define the classes it names first.")
-            return
+        if not model.__pydantic_complete__:
+            try:
+                model.model_rebuild()
+            except PydanticUndefinedAnnotation as error:
+                remedy = "Define or import it at the module's top level, before the class is used."
+                self._fault(path, error.name, "the name is unknown, so forward references aren't resolved.", remedy)
+                return
         before = len(self.problems)
         self._open.append(model)
         if model.model_config.get("extra") == "allow":

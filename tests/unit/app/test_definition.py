@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -18,6 +19,17 @@ class In(Input):
 
 class Out(Output):
     value: int = 0
+
+
+T = TypeVar("T")
+
+
+class Page(Input, Generic[T]):
+    row: T
+
+
+class Later(Output):
+    next: Nowhere  # type: ignore[name-defined] # noqa: F821
 
 
 def refusal(define: object) -> str:
@@ -70,6 +82,23 @@ def test_an_input_that_is_no_input_is_refused() -> None:
             async def run(self, input: str) -> Out: ...  # type: ignore[empty-body]
 
     assert "takes str, which is no subclass of Input" in refusal(define)
+
+
+def test_a_contract_that_cannot_be_stored_is_refused_where_it_is_declared() -> None:
+    def define() -> None:
+        class Wrong(App):
+            @task
+            async def fetch(self, input: Page[T]) -> Later: ...  # type: ignore[empty-body,valid-type]
+
+            async def run(self, input: In) -> Out: ...  # type: ignore[empty-body]
+
+    text = refusal(define)
+    assert re.search(r"task 'fetch' \(.*test_definition\.py:\d+\) takes Page, which can't be stored:\n", text)
+    assert "Page.row: T\n" in text
+    assert "Give the class its types: Page[Row]." in text
+    assert "returns Later, which can't be stored:\n" in text
+    assert "Later: 'Nowhere'\n" in text
+    assert "the name is unknown, so forward references aren't resolved" in text
 
 
 def test_an_unknown_annotation_is_refused_with_a_hint() -> None:

@@ -384,7 +384,9 @@ def test_a_name_that_is_defined_nowhere_is_named() -> None:
     class Broken(Input):
         later: Nowhere  # type: ignore[name-defined]  # noqa: F821
 
-    with pytest.raises(PayloadSafetyError, match="forward references aren't resolved"):
+    with pytest.raises(
+        PayloadSafetyError, match="Broken: 'Nowhere'\n    the name is unknown, so forward references aren't resolved"
+    ):
         validate_payload_safety(Broken)
 
 
