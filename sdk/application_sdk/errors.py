@@ -29,8 +29,12 @@ class AppNotFoundError(AppError, LookupError):
     """No app, entry point or task has that name. The message lists those there are."""
 
 
-class MisuseError(AppError):
+class MisuseError(NonRetryableError):
     """Something was called where it can't work, or with what it can't take. The message says what to do instead."""
+
+
+class NotAvailableError(MisuseError):
+    """Something that programs for the App Framework may call, and that this SDK doesn't have yet."""
 
 
 class TaskFailedError(AppError):

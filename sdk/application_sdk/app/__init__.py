@@ -6,6 +6,8 @@ it is needed.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from application_sdk.app.base import App
 from application_sdk.app.context import AppContext
 from application_sdk.app.durable import now, sleep, uuid4, wait_condition
@@ -33,3 +35,13 @@ __all__ = [
     "uuid4",
     "wait_condition",
 ]
+
+_CLIENT = "It is Atlan's API client; call that API from a @task with a client of your own"
+ATLAN_ONLY = {"AtlanClientMixin": _CLIENT}
+"""Names that programs may ask for and that can't be here, with what to use."""
+
+
+def __getattr__(name: str) -> NoReturn:
+    from application_sdk.outofscope import refuse_name
+
+    refuse_name(__name__, name, ATLAN_ONLY)

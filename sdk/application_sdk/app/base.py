@@ -18,8 +18,9 @@ from application_sdk.app.context import AppContext
 from application_sdk.app.definition import define
 from application_sdk.app.entrypoint import kebab_case
 from application_sdk.app.registry import AppRegistry
-from application_sdk.errors import MisuseError
+from application_sdk.errors import MisuseError, NotAvailableError
 from application_sdk.execution import current
+from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
     import logging
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from application_sdk.contracts.base import HeartbeatDetails, Input
+    from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
     from application_sdk.execution.definition import AppDefinition
     from application_sdk.execution.task_context import TaskContext
 
@@ -131,6 +133,14 @@ class App:
 
         raise ContinueWith(input, entrypoint or "")
 
+    async def upload(self, input: UploadInput) -> UploadOutput:
+        """Not there yet. Raises NotAvailableError."""
+        raise _no_storage("upload")
+
+    async def download(self, input: DownloadInput) -> DownloadOutput:
+        """Not there yet. Raises NotAvailableError."""
+        raise _no_storage("download")
+
     def unguarded(self) -> AbstractContextManager[None]:
         """`with self.unguarded():` lifts the guard over clocks, chance, environment and I/O in the route.
 
@@ -160,3 +170,10 @@ class App:
         who look on, that there will be no progress to see for up to `timeout` seconds. `label` says what is done."""
         async with self.task_context.holding_progress(label, timeout=timeout):
             yield
+
+
+def _no_storage(name: str) -> NotAvailableError:
+    return NotAvailableError(
+        f"{user_line()}: self.{name}() isn't available yet, since this version stores no files. Write to a volume or "
+        f"to your object store in a @task, and pass the file's place on as text"
+    )

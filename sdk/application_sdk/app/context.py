@@ -42,6 +42,10 @@ class AppContext:
         """The credential that a reference (`basic_ref`, …) stands for. In tasks."""
         return await self._infrastructure("resolve_credential").resolve_credential(ref)
 
+    async def resolve_credential_raw(self, ref: object) -> JSONObject:
+        """All that is stored under a credential's reference, as it is. In tasks."""
+        return await self._infrastructure("resolve_credential_raw").resolve_credential_raw(ref)
+
     async def save_state(self, key: str, value: JSONObject) -> None:
         """Keep a JSON object under a key of this app, beyond this run. In tasks."""
         await self._infrastructure("save_state").require_state_store().save(f"{self.app_name}/{key}", value)

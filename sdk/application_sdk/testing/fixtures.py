@@ -1,69 +1,19 @@
-"""The pytest fixtures. `application_sdk.testing.plugin` offers them all; a conftest may also import single ones."""
+"""The pytest fixtures, for a conftest that imports single ones. pytest finds them without that: see `pytest_plugin`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
-
-from application_sdk.app.context import AppContext
-from application_sdk.app.detached import replace_task_context, restore_task_context
-from application_sdk.app.registry import AppRegistry
-from application_sdk.infrastructure import InfrastructureContext, clear_infrastructure, set_infrastructure
-from application_sdk.testing.mocks import (
-    MockCredentialStore,
-    MockHeartbeatController,
-    MockSecretStore,
-    MockStateStore,
+from application_sdk.pytest_plugin import (
+    app_context,
+    clean_app_registry,
+    mock_credential_store,
+    mock_heartbeat,
+    mock_secret_store,
+    mock_state_store,
 )
 
-
-@pytest.fixture
-def mock_secret_store() -> MockSecretStore:
-    """An empty secret store."""
-    return MockSecretStore()
-
-
-@pytest.fixture
-def mock_state_store() -> MockStateStore:
-    """An empty state store."""
-    return MockStateStore()
-
-
-@pytest.fixture
-def mock_credential_store() -> MockCredentialStore:
-    """An empty credential store."""
-    return MockCredentialStore()
-
-
-@pytest.fixture
-def mock_heartbeat() -> Iterator[MockHeartbeatController]:
-    """Takes the heartbeats of tasks that the test calls on a bare instance."""
-    controller = MockHeartbeatController()
-    token = replace_task_context(controller.context)
-    yield controller
-    restore_task_context(token)
-
-
-@pytest.fixture
-def app_context(
-    mock_secret_store: MockSecretStore, mock_state_store: MockStateStore, mock_credential_store: MockCredentialStore
-) -> Iterator[AppContext]:
-    """A context whose stores are the mocks of the same test; tasks that the test runs use them too."""
-    set_infrastructure(
-        InfrastructureContext(
-            secret_store=mock_secret_store, state_store=mock_state_store, credential_store=mock_credential_store
-        )
-    )
-    yield AppContext("test-app", "0.0.1", run_id="test-run", correlation_id="test-correlation")
-    clear_infrastructure()
-
-
-@pytest.fixture
-def clean_app_registry() -> Iterator[AppRegistry]:
-    """An empty registry; what was registered before comes back after the test."""
-    registry = AppRegistry.get_instance()
-    before = registry.snapshot()
-    registry.restore({})
-    yield registry
-    registry.restore(before)
+__all__ = [
+    "app_context",
+    "clean_app_registry",
+    "mock_credential_store",
+    "mock_heartbeat",
+    "mock_secret_store",
+    "mock_state_store",
+]

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 from application_sdk.app.detached import detached_info
+from application_sdk.credentials.ref import (
+    CredentialRef,
+    api_key_ref,
+    basic_ref,
+    bearer_token_ref,
+    certificate_ref,
+    git_ssh_ref,
+    git_token_ref,
+    oauth_client_ref,
+)
+from application_sdk.credentials.resolver import CredentialResolver, checked
 from application_sdk.execution.heartbeat import NoWatchdog
 from application_sdk.execution.task_context import TaskContext
 from application_sdk.infrastructure import SecretNotFoundError
@@ -122,14 +134,74 @@ class MockStateStore:
 
 
 class MockCredentialStore:
-    """A `CredentialStore` in memory: gives for a reference what the test has put under it."""
+    """A `CredentialStore` in memory. Each `add_…` returns the reference that resolves to what was added.
+
+    What was added lies in `secret_store` as it would in a real one, so it is read, checked and typed as there.
+    """
 
     def __init__(self) -> None:
+        self.secret_store = MockSecretStore()
+        """Holds what was added, for `InfrastructureContext(secret_store=…)` or a `CredentialResolver`."""
         self._credentials: list[tuple[object, object]] = []
         self._resolve_calls: list[object] = []
 
+    def add_api_key(
+        self, name: str, api_key: str, *, header_name: str = "X-API-Key", prefix: str = ""
+    ) -> CredentialRef:
+        return self._add(api_key_ref(name), {"api_key": api_key, "header_name": header_name, "prefix": prefix})
+
+    def add_basic(self, name: str, username: str, password: str) -> CredentialRef:
+        return self._add(basic_ref(name), {"username": username, "password": password})
+
+    def add_bearer_token(self, name: str, token: str, *, expires_at: str = "") -> CredentialRef:
+        return self._add(bearer_token_ref(name), {"token": token, "expires_at": expires_at})
+
+    def add_oauth_client(
+        self,
+        name: str,
+        client_id: str,
+        client_secret: str,
+        token_url: str,
+        *,
+        scopes: Sequence[str] = (),
+        access_token: str = "",
+        refresh_token: str = "",
+        expires_at: str = "",
+    ) -> CredentialRef:
+        fields: JSONObject = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "token_url": token_url,
+            "scopes": list(scopes),
+            "access_token": access_token,
+            "refresh_token": refresh_token,
+            "expires_at": expires_at,
+        }
+        return self._add(oauth_client_ref(name), fields)
+
+    def add_certificate(
+        self, name: str, *, cert_data: str = "", key_data: str = "", ca_data: str = "", passphrase: str = ""
+    ) -> CredentialRef:
+        fields: JSONObject = {
+            "cert_data": cert_data,
+            "key_data": key_data,
+            "ca_data": ca_data,
+            "passphrase": passphrase,
+        }
+        return self._add(certificate_ref(name), fields)
+
+    def add_git_ssh(self, name: str, key_data: str, *, passphrase: str = "") -> CredentialRef:
+        return self._add(git_ssh_ref(name), {"key_data": key_data, "passphrase": passphrase})
+
+    def add_git_token(self, name: str, token: str) -> CredentialRef:
+        return self._add(git_token_ref(name), {"token": token})
+
+    def add_raw(self, name: str, credential_type: str, data: JSONObject) -> CredentialRef:
+        """A credential of any type, also one of the app's own, from its stored fields."""
+        return self._add(CredentialRef(name=name, credential_type=credential_type), data)
+
     def put(self, ref: object, credential: object) -> None:
-        """Have `ref` resolve to `credential`."""
+        """Have `ref`, whatever it is, resolve to this very object."""
         self._credentials.insert(0, (ref, credential))
 
     async def resolve(self, ref: object) -> object:
@@ -137,7 +209,11 @@ class MockCredentialStore:
         for known, credential in self._credentials:
             if known == ref:
                 return credential
-        raise SecretNotFoundError(f"the mock has no credential for {ref!r}: put one with .put(ref, credential)")
+        return await CredentialResolver(self.secret_store).resolve(checked(ref))
+
+    def _add(self, ref: CredentialRef, fields: JSONObject) -> CredentialRef:
+        self.secret_store.set(ref.name, json.dumps(fields))
+        return ref
 
     def get_resolve_calls(self) -> list[object]:
         """The references that were asked for."""

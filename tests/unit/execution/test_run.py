@@ -566,14 +566,30 @@ def test_task_context_in_the_route_is_refused() -> None:
 
 def test_a_task_that_calls_a_task_is_refused() -> None:
     class Nested(Base):
-        @task(retry_max_attempts=1)
+        @task
         async def outer(self, input: N) -> Text:
             return await self.work(input)
 
         async def run(self, input: N) -> Text:
             return await self.outer(input)
 
-    assert "a task can't call a task" in message(run(Nested, N()))
+    bench = Bench(Nested, N())
+    said = message(bench.run())
+    line = f"{__file__}:{Nested.definition.task('outer').function.__code__.co_firstlineno + 2}"
+    assert f"task 'outer' calls task 'work' at {line}: a task can't call a task. Call both from the route" in said
+    assert bench.executed() == ["outer"]
+
+
+@pytest.mark.parametrize("name", ["upload", "download"])
+def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
+    async def body(self: Base, input: N) -> Text:
+        await getattr(self, name)(None)
+        return Text()
+
+    result = run(route(body), N())
+    assert result.outcome == "Failed"
+    assert f"{__file__}:{body.__code__.co_firstlineno + 1}: self.{name}() isn't available yet" in message(result)
+    assert "Write to a volume or to your object store in a @task" in message(result)
 
 
 def test_state_on_self_reaches_no_task() -> None:

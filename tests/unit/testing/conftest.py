@@ -1,3 +1,3 @@
 """The kit's own fixtures, as a user's suite gets them."""
 
-from application_sdk.testing.plugin import *  # noqa: F403
+from application_sdk.testing.fixtures import *  # noqa: F403

@@ -7,6 +7,19 @@ import pytest
 from application_sdk.app import App, AppContext, task
 from application_sdk.app.registry import AppRegistry
 from application_sdk.contracts import HeartbeatDetails, Input, Output
+from application_sdk.credentials import (
+    ApiKeyCredential,
+    BasicCredential,
+    BearerTokenCredential,
+    CertificateCredential,
+    CredentialNotFoundError,
+    CredentialRef,
+    CredentialResolver,
+    GitSshCredential,
+    GitTokenCredential,
+    OAuthClientCredential,
+    basic_ref,
+)
 from application_sdk.infrastructure import (
     EnvironmentSecretStore,
     InfrastructureContext,
@@ -14,6 +27,7 @@ from application_sdk.infrastructure import (
     SecretNotFoundError,
     clear_infrastructure,
     set_infrastructure,
+    using_infrastructure,
 )
 from application_sdk.testing import (
     MockCredentialStore,
@@ -73,6 +87,43 @@ async def test_tasks_use_the_mocks_of_the_fixtures(
     assert await app_context.get_secret("api-key") == "s3cret"
     mock_state_store.clear()
     assert run_app(Storing, Nothing()).output.text == expected
+
+
+async def test_added_credentials_resolve_to_their_types(
+    app_context: AppContext, mock_credential_store: MockCredentialStore
+) -> None:
+    store = mock_credential_store
+    added: dict[CredentialRef, object] = {
+        store.add_api_key("a", "k", prefix="Key "): ApiKeyCredential(api_key="k", prefix="Key "),
+        store.add_basic("b", "user", "pass"): BasicCredential(username="user", password="pass"),
+        store.add_bearer_token("c", "t"): BearerTokenCredential(token="t"),
+        store.add_oauth_client("d", "id", "s", "https://x", scopes=["r"]): OAuthClientCredential(
+            client_id="id", client_secret="s", token_url="https://x", scopes=("r",)
+        ),
+        store.add_certificate("e", cert_data="pem"): CertificateCredential(cert_data="pem"),
+        store.add_git_ssh("f", "key"): GitSshCredential(key_data="key"),
+        store.add_git_token("g", "t"): GitTokenCredential(token="t"),
+    }
+    for ref, credential in added.items():
+        assert await app_context.resolve_credential(ref) == credential
+        assert type(await app_context.resolve_credential(ref)) is type(credential)
+    assert store.get_resolve_calls() == [ref for ref in added for _ in range(2)]
+    assert await CredentialResolver(store.secret_store).resolve(basic_ref("b")) == BasicCredential(
+        username="user", password="pass"
+    )
+
+
+async def test_a_credential_of_an_apps_own_type_is_added_by_its_fields() -> None:
+    store = MockCredentialStore()
+    ref = store.add_raw("own", "basic", {"username": "u", "password": "p"})
+    assert await store.resolve(ref) == BasicCredential(username="u", password="p")
+    with using_infrastructure(InfrastructureContext(secret_store=store.secret_store)):
+        assert await AppContext("app").resolve_credential_raw(ref) == {"username": "u", "password": "p"}
+
+
+async def test_a_credential_that_was_not_added_is_missed_by_name() -> None:
+    with pytest.raises(CredentialNotFoundError, match="basic credential 'nope'"):
+        await MockCredentialStore().resolve(basic_ref("nope"))
 
 
 async def test_heartbeats_of_a_bare_task_are_seen(mock_heartbeat: MockHeartbeatController) -> None:

@@ -1,0 +1,47 @@
+"""Handlers: what an app answers to those who set it up. Are the credentials good, is it ready, what is there?
+
+A handler is a class beside the app, named `{AppClass}Handler`. It is plain Python and can be called as such; serving it
+over HTTP is another module's business. Task pods never import this.
+"""
+
+from application_sdk.handler.base import DefaultHandler, Handler, HandlerError
+from application_sdk.handler.context import HandlerContext
+from application_sdk.handler.contracts import (
+    ApiMetadataObject,
+    ApiMetadataOutput,
+    AuthInput,
+    AuthOutput,
+    AuthStatus,
+    HandlerCredential,
+    MetadataInput,
+    MetadataOutput,
+    PreflightCheck,
+    PreflightInput,
+    PreflightOutput,
+    PreflightStatus,
+    SqlMetadataObject,
+    SqlMetadataOutput,
+)
+from application_sdk.handler.finding import find_handler
+
+__all__ = [
+    "ApiMetadataObject",
+    "ApiMetadataOutput",
+    "AuthInput",
+    "AuthOutput",
+    "AuthStatus",
+    "DefaultHandler",
+    "Handler",
+    "HandlerContext",
+    "HandlerCredential",
+    "HandlerError",
+    "MetadataInput",
+    "MetadataOutput",
+    "PreflightCheck",
+    "PreflightInput",
+    "PreflightOutput",
+    "PreflightStatus",
+    "SqlMetadataObject",
+    "SqlMetadataOutput",
+    "find_handler",
+]

@@ -1,0 +1,194 @@
+"""Handlers as plain Python: what they are asked, what they know of a request, how an app's is found."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+from typing_extensions import override
+
+from application_sdk.app import App
+from application_sdk.contracts import Input, Output
+from application_sdk.errors import AppDefinitionError, MisuseError
+from application_sdk.handler import (
+    ApiMetadataObject,
+    ApiMetadataOutput,
+    AuthInput,
+    AuthOutput,
+    AuthStatus,
+    DefaultHandler,
+    Handler,
+    HandlerContext,
+    HandlerCredential,
+    HandlerError,
+    MetadataInput,
+    MetadataOutput,
+    PreflightInput,
+    PreflightOutput,
+    PreflightStatus,
+    SqlMetadataObject,
+    SqlMetadataOutput,
+    find_handler,
+)
+from application_sdk.handler.context import bind_handler_context, get_handler_context
+from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, using_infrastructure
+from application_sdk.testing import MockSecretStore
+
+
+class Shop(App):
+    async def run(self, input: Input) -> Output:
+        return Output()
+
+
+class ShopHandler(Handler):
+    @override
+    async def test_auth(self, input: AuthInput) -> AuthOutput:
+        await asyncio.sleep(0)
+        user = self.context.get_credential("user")
+        if user is None:
+            return AuthOutput(status=AuthStatus.INVALID_CREDENTIALS, message="no user")
+        return AuthOutput(status=AuthStatus.SUCCESS, identities=[user])
+
+    @override
+    async def preflight_check(self, input: PreflightInput) -> PreflightOutput:
+        secret = await self.context.get_secret_optional("token")
+        return PreflightOutput(status=PreflightStatus.READY if secret else PreflightStatus.NOT_READY)
+
+    @override
+    async def fetch_metadata(self, input: MetadataInput) -> MetadataOutput:
+        return SqlMetadataOutput(objects=[SqlMetadataObject(TABLE_CATALOG="db", TABLE_SCHEMA="public")])
+
+
+def credentials(**parts: str) -> list[HandlerCredential]:
+    return [HandlerCredential(key=key, value=value) for key, value in parts.items()]
+
+
+async def test_a_handler_sees_the_credentials_of_its_own_request_only() -> None:
+    handler = ShopHandler()
+
+    async def ask(user: str) -> AuthOutput:
+        with bind_handler_context(HandlerContext("shop", credentials(user=user))):
+            return await handler.test_auth(AuthInput())
+
+    answers = await asyncio.gather(*(ask(user) for user in ("ada", "bob", "eve")))
+    assert [answer.identities for answer in answers] == [["ada"], ["bob"], ["eve"]]
+    assert get_handler_context() is None
+
+
+async def test_secrets_come_from_the_context_or_from_where_tasks_get_them() -> None:
+    handler = ShopHandler()
+    with bind_handler_context(HandlerContext("shop", secret_store=MockSecretStore({"token": "t"}))):
+        assert (await handler.preflight_check(PreflightInput())).status is PreflightStatus.READY
+    with (
+        using_infrastructure(InfrastructureContext(secret_store=MockSecretStore())),
+        bind_handler_context(HandlerContext("shop")) as context,
+    ):
+        assert (await handler.preflight_check(PreflightInput())).status is PreflightStatus.NOT_READY
+        with pytest.raises(SecretNotFoundError):
+            await context.get_secret("token")
+
+
+def test_a_context_outside_of_a_request_is_refused() -> None:
+    with pytest.raises(MisuseError, match=r"ShopHandler\.context belongs to a request, and there is none"):
+        _ = ShopHandler().context
+
+
+def test_no_value_of_a_credential_is_shown() -> None:
+    given = AuthInput(credentials=credentials(password="hunter2"))
+    context = HandlerContext("shop", given.credentials)
+    assert "hunter2" not in f"{given!r} {given} {context!r}"
+    assert context.get_credential("password") == "hunter2"
+    assert context.has_credential("password")
+    assert not context.has_credential("user")
+    with pytest.raises(ValueError, match="value") as caught:
+        AuthInput.model_validate({"credentials": [{"key": "k", "value": ["hunter2"]}]})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_requests_of_newer_callers_are_understood() -> None:
+    asked = PreflightInput.model_validate({"connection_config": {"port": 5432}, "from_the_future": True})
+    assert asked.connection_config["port"] == 5432
+    assert asked.timeout_seconds == 60
+
+
+def test_answers_are_json_with_all_that_is_in_them() -> None:
+    tree = ApiMetadataOutput(
+        objects=[ApiMetadataObject(value="1", title="A", children=[ApiMetadataObject(value="2", title="B")])]
+    )
+    answer: MetadataOutput = tree
+    assert answer.model_dump(mode="json")["objects"][0]["children"][0]["title"] == "B"
+    assert AuthOutput(status=AuthStatus.EXPIRED).model_dump(mode="json")["status"] == "expired"
+    assert [status for status in AuthStatus if status.is_success] == [AuthStatus.SUCCESS]
+
+
+async def test_the_default_handler_finds_everything_in_order() -> None:
+    handler = DefaultHandler()
+    assert (await handler.test_auth(AuthInput())).status is AuthStatus.SUCCESS
+    assert (await handler.preflight_check(PreflightInput())).status is PreflightStatus.READY
+    assert not (await handler.fetch_metadata(MetadataInput())).objects
+
+
+def test_an_error_says_what_and_who() -> None:
+    error = HandlerError("no key", http_status=400, handler_name="ShopHandler", app_name="shop", cause=KeyError("k"))
+    assert str(error) == "no key (handler ShopHandler, app shop)"
+    assert (error.http_status, error.message) == (400, "no key")
+    assert isinstance(error.__cause__, KeyError)
+    with pytest.raises(MisuseError, match="between 400 and 599"):
+        HandlerError("fine", http_status=200)
+
+
+def test_a_handler_that_is_not_async_is_refused_with_its_line() -> None:
+    with pytest.raises(AppDefinitionError, match=r"Wrong\.test_auth \(.*test_handler\.py:\d+\) isn't async"):
+
+        class Wrong(DefaultHandler):
+            def test_auth(self, input: AuthInput) -> AuthOutput: ...  # type: ignore[empty-body,override]
+
+
+@pytest.fixture
+def module() -> Iterator[types.ModuleType]:
+    """A module with one app, `Shop`, and whatever a test puts beside it."""
+    made = types.ModuleType("handler_finding")
+    sys.modules[made.__name__] = made
+    yield made
+    del sys.modules[made.__name__]
+
+
+def app_in(module: types.ModuleType, *handlers: type[Handler]) -> type[App]:
+    for handler in handlers:
+        handler.__module__ = module.__name__
+        setattr(module, handler.__name__, handler)
+    return type("Shop", (App,), {"run": Shop.run, "__module__": module.__name__})
+
+
+def test_an_apps_handler_is_the_one_named_after_it(module: types.ModuleType) -> None:
+    assert find_handler(Shop) is ShopHandler
+    named, other = type("ShopHandler", (DefaultHandler,), {}), type("Other", (DefaultHandler,), {})
+    assert find_handler(app_in(module, other, named)) is named
+
+
+def test_else_it_is_the_only_one_of_its_module_and_else_the_default(module: types.ModuleType) -> None:
+    assert find_handler(app_in(module)) is DefaultHandler
+    other = type("Other", (DefaultHandler,), {})
+    assert find_handler(app_in(module, other)) is other
+
+
+def test_which_of_several_handlers_is_meant_must_be_told(module: types.ModuleType) -> None:
+    app = app_in(module, type("One", (DefaultHandler,), {}), type("Two", (DefaultHandler,), {}))
+    with pytest.raises(AppDefinitionError, match="has several handlers, One, Two, and none is named ShopHandler"):
+        find_handler(app)
+
+
+def test_an_unfinished_handler_is_refused(module: types.ModuleType) -> None:
+    app = app_in(module, type("ShopHandler", (Handler,), {"test_auth": ShopHandler.test_auth}))
+    with pytest.raises(AppDefinitionError, match=r"ShopHandler lacks fetch_metadata\(\), preflight_check\(\)"):
+        find_handler(app)
+
+
+def test_something_else_of_that_name_is_refused(module: types.ModuleType) -> None:
+    app = app_in(module)
+    module.ShopHandler = object()  # type: ignore[attr-defined]
+    with pytest.raises(AppDefinitionError, match="is no subclass of Handler"):
+        find_handler(app)
