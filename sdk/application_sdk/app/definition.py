@@ -64,6 +64,7 @@ def _tasks(
     tasks: dict[str, TaskDefinition] = {}
     for attribute, member in members.items():
         if not isinstance(member, Task):
+            _check_plain(attribute, member, faults)
             _check_override(cls, attribute, member, faults)
             continue
         if attribute == RUN:
@@ -108,6 +109,15 @@ def _define_task(
     )
 
 
+def _check_plain(attribute: str, member: object, faults: list[str]) -> None:
+    if isinstance(member, staticmethod | classmethod) and isinstance(member.__func__, Task):
+        kind = type(member).__name__
+        faults.append(
+            f"task {attribute!r} ({function_line(member.__func__.function)}) is a {kind}, but a task is a plain "
+            f"method: remove @{kind} and take self first"
+        )
+
+
 def _check_override(cls: type, attribute: str, member: object, faults: list[str]) -> None:
     for owner in cls.__mro__[1:]:
         if isinstance(vars(owner).get(attribute), Task):
@@ -128,7 +138,7 @@ def _entrypoints(
         if isinstance(member, Task) or not (mark is not None or attribute == RUN) or not callable(member):
             continue
         title = "run()" if attribute == RUN else f"entry point {attribute!r}"
-        if not inspect.iscoroutinefunction(member):
+        if not inspect.iscoroutinefunction(member) and not inspect.isasyncgenfunction(member):
             faults.append(f"{title} ({function_line(member)}) isn't async: write `{_EXAMPLE.replace(RUN, attribute)}`")
             continue
         contracts = read_contracts("entry point" if attribute != RUN else "method", member, names, faults)
@@ -136,7 +146,10 @@ def _entrypoints(
             continue
         name = _entrypoint_name(attribute, mark)
         if name in found:
-            faults.append(f"two entry points are named {name!r}: {found[name].line} and {function_line(member)}")
+            faults.append(
+                f"two entry points are named {name!r}: {found[name].line} and {function_line(member)}. Give one "
+                f"another name"
+            )
         found[name] = EntrypointDefinition(
             name=name,
             method=attribute,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any, Final, TypeVar, overload
 
+from application_sdk.app.signature import function_line
 from application_sdk.errors import AppDefinitionError
 
 Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
@@ -50,10 +53,23 @@ def entrypoint(
             raise AppDefinitionError(
                 f"@entrypoint marks a plain `async def` method, not {method!r}. A method can't be a task and a route"
             )
+        _check_new(method, sys._getframe(1 if decorated_later else 2))  # noqa: SLF001
         setattr(method, MARK, Mark(name, default))
         return method
 
+    decorated_later = method is None
     return decorate if method is None else decorate(method)
+
+
+def _check_new(method: Callable[..., object], body: FrameType) -> None:
+    """In a class body: whether the name isn't taken by another entry point, which this one would replace unseen."""
+    before: object = body.f_locals.get(method.__name__) if "__qualname__" in body.f_locals else None
+    if mark_of(before) is None or not callable(before):
+        return
+    raise AppDefinitionError(
+        f"{body.f_locals['__qualname__']} has two entry points named {method.__name__!r}: {function_line(before)} and "
+        f"{function_line(method)}. The second would replace the first; rename one"
+    )
 
 
 def _is_name(name: str) -> bool:

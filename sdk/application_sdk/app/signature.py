@@ -15,6 +15,7 @@ from application_sdk.contracts.base import Input, Output
 from application_sdk.contracts.errors import PayloadSafetyError
 from application_sdk.contracts.safety import validate_payload_safety
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _HOW = "async def {name}(self, input: MyInput) -> MyOutput"
 
 
@@ -43,11 +44,10 @@ def read_contracts(
     title = f"{kind} {name!r} ({function_line(function)})"
     parameters = _parameters(function)
     count = len(faults)
-    if len(parameters) != 1 or parameters[0].kind in (
-        inspect.Parameter.VAR_POSITIONAL,
-        inspect.Parameter.VAR_KEYWORD,
-    ):
-        listed = ", ".join(str(parameter) for parameter in parameters) or "none"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        faults.append(f"{title} has a `yield`, but it returns exactly one Output: return one that holds all items")
+    if len(parameters) != 1 or parameters[0].kind not in _POSITIONAL:
+        listed = ", ".join(map(_as_written, parameters)) or "none"
         faults.append(
             f"{title} takes exactly one parameter beside self, an Input; it has {len(parameters)}: {listed}. "
             f"Make them fields of one Input class: {_HOW.format(name=name)}"
@@ -83,6 +83,10 @@ def read_contracts(
     if len(faults) > count:
         return None
     return Contracts(typing.cast("type[Input]", input_type), typing.cast("type[Output]", output_type))
+
+
+def _as_written(parameter: inspect.Parameter) -> str:
+    return f"*, {parameter}" if parameter.kind is inspect.Parameter.KEYWORD_ONLY else str(parameter)
 
 
 def _check_safety(what: str, contract: type[Input | Output], faults: list[str]) -> None:

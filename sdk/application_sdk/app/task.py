@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeV
 
 from typing_extensions import override
 
+from application_sdk.app.signature import function_line
 from application_sdk.contracts.base import Input, Output
 from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.execution import current
@@ -125,9 +126,23 @@ class BoundTask(Generic[In, Out]):
         self.definition = definition
         self.keyed_by = keyed_by
 
-    def __call__(self, input: In) -> Coroutine[Any, Any, Out]:
-        """Have the task executed. In a route: a checkpoint, raises TaskFailedError when it fails for good. Elsewhere: a
-        plain method call."""
+    if TYPE_CHECKING:
+
+        def __call__(self, input: In) -> Coroutine[Any, Any, Out]:
+            """Have the task executed. In a route: a checkpoint, raises TaskFailedError when it fails for good.
+            Elsewhere: a plain method call."""
+
+    else:
+
+        def __call__(self, *given, **named):
+            # The input may also be given under the name that it has in the user's method.
+            frame = sys._getframe(1)  # noqa: SLF001
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            if len(given) == 1 and not named:
+                return self._call(given[0], line)
+            return self._call(_the_input(self.task.function, given, named, line), line)
+
+    def _call(self, input: In, line: str) -> Coroutine[Any, Any, Out]:
         runtime = current.get()
         if runtime is None:
             return self._call_plainly(input)
@@ -136,12 +151,11 @@ class BoundTask(Generic[In, Out]):
             raise MisuseError(
                 f"{self.task.__qualname__} is marked with @task, but its class is no App: derive it from App"
             )
-        frame = sys._getframe(1)  # noqa: SLF001
-        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         if not isinstance(input, definition.input_type):
+            wanted = definition.input_type.__name__
             raise MisuseError(
-                f"{line}: task {definition.name!r} takes a {definition.input_type.__name__}, "
-                f"but was given a {type(input).__name__}"
+                f"{line}: task {definition.name!r} takes {wanted}, but was given {type(input).__name__}. Write "
+                f"self.{self.task.__name__}({wanted}(...))"
             )
         request = current.TaskRequest(definition, input, line, self.keyed_by)
         return runtime.call_task(request)  # type: ignore[return-value] # the definition's type is the annotation's
@@ -175,6 +189,19 @@ class BoundTask(Generic[In, Out]):
 
         function = cast("SyncMethod[In, Out]", self.task.function)
         return await asyncio.to_thread(function, self.app, input)
+
+
+def _the_input(
+    function: Callable[..., object], given: tuple[object, ...], named: Mapping[str, object], line: str
+) -> object:
+    name = function.__code__.co_varnames[1]
+    if not given and len(named) == 1 and next(iter(named)) in (name, "input"):
+        return next(iter(named.values()))
+    listed = ", ".join([*(type(value).__name__ for value in given), *(f"{key}=…" for key in named)]) or "nothing"
+    raise MisuseError(
+        f"{line}: {function.__name__}() takes one Input, its {name!r}, but was given {listed}. Put all that it needs "
+        f"into fields of that Input"
+    )
 
 
 AsyncMethod = Callable[[Any, In], Coroutine[Any, Any, Out]]
@@ -316,6 +343,12 @@ def _make_task(
     function: Callable[..., object], name: str | None, description: str | None, settings: TaskSettings
 ) -> Task[Any, Any]:
     code = getattr(function, "__code__", None)
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise AppDefinitionError(
+            f"task {function.__name__!r} ({function_line(function.__func__)}) is a {kind}, but a task is a plain "
+            f"method: remove @{kind} and take self first"
+        )
     if code is None:
         raise AppDefinitionError(f"@task marks a method, not {function!r}. Put it directly above `def`")
     made: Task[Any, Any] = Task(function, name, description, settings)

@@ -29,8 +29,19 @@ def _problem(contract: type[BaseModel], details: ErrorDetails) -> Problem:
         return Problem(path, "", "the field is required and has no default.", "Add it.")
     if details["type"] == "extra_forbidden":
         return Problem(path, excerpt(details["input"]), "there is no such field.", _known_fields(contract, location))
+    if details["type"] in ("model_type", "model_attributes_type") and not location:
+        return Problem(path, excerpt(details["input"]), "that is no JSON object.", _object_of(contract))
     message = details["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return Problem(path, excerpt(details["input"]), f"{message[:1].lower()}{message[1:].rstrip('.')}.")
+
+
+def _object_of(contract: type[BaseModel]) -> str:
+    """How an object of a contract begins."""
+    names = [
+        field.validation_alias if isinstance(field.validation_alias, str) else name
+        for name, field in contract.model_fields.items()
+    ]
+    return f'Write {{"{names[0]}": …}}.' if names else "Write {}, since it has no fields."
 
 
 def _path(root: str, location: tuple[int | str, ...]) -> str:

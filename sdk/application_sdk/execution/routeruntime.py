@@ -87,19 +87,20 @@ class RouteRuntime:
             if not future.done():
                 future.set_result(completion)
 
-        call = self.route.make(
-            CallRequest(
-                role="task",
-                task=definition.name,
-                input=payload,
-                input_digest=input_digest,
-                line=request.line,
-                policy=definition.policy,
-                pod=definition.settings.pod,
-                keyed_by=request.keyed_by,
-            ),
-            deliver,
+        wish = CallRequest(
+            role="task",
+            task=definition.name,
+            input=payload,
+            input_digest=input_digest,
+            line=request.line,
+            policy=definition.policy,
+            pod=definition.settings.pod,
+            keyed_by=request.keyed_by,
         )
+        try:
+            call = self.route.make(wish, deliver)
+        except MisuseError as error:
+            self._violate(str(error))
         try:
             completion = await future
         except asyncio.CancelledError:
@@ -180,27 +181,28 @@ class RouteRuntime:
 
     def refuse(self, what: str, instead: str = MOVE_IT) -> NoReturn:
         """End this life: the route did what a replay can't repeat. No user code can catch it."""
-        violation = RouteViolation(f"{user_line()}: {what}. {instead}")
-        if self.loop.interrupt is None:
-            self.loop.interrupt = violation
-        raise violation
+        self._violate(f"{user_line()}: {what}. {instead}")
 
     def refuse_unawaited(self) -> None:
         """End this life if there are calls that nobody awaited: the plan isn't what it looks like."""
         forgotten = [f"{call.request.definition.name}() at {call.request.line}" for call in self._unawaited.values()]
         if not forgotten:
             return
-        violation = RouteViolation(
+        self._violate(
             f"Called but never awaited, so never run: {', '.join(forgotten)}. Write `await` before each, or give it to "
             f"asyncio.gather() or asyncio.create_task() and await it"
         )
-        self.loop.interrupt = violation
-        raise violation
 
     def close(self) -> None:
         """This life is over."""
         self.closed = True
         self._unawaited.clear()
+
+    def _violate(self, message: str) -> NoReturn:
+        violation = RouteViolation(message)
+        if self.loop.interrupt is None:
+            self.loop.interrupt = violation
+        raise violation
 
     def _check_open(self) -> None:
         if self.closed:
@@ -249,6 +251,23 @@ class TaskCall(Coroutine[Any, None, "Output"]):
             self._runtime.begun(self)
         else:
             self._inner.close()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith(("_", "cr_")):
+            raise AttributeError(name)  # What tools ask of a coroutine.
+        task = self.request.definition.name
+        raise NotAwaitedError(
+            f"{user_line()}: {name!r} of {task}(), which was called at {self.request.line} and not awaited, so there "
+            f"is no {self.request.definition.output_type.__name__} yet. Write `await` before the call"
+        )
+
+    @override
+    def __repr__(self) -> str:
+        return f"<{self.request.definition.name}(), called at {self.request.line}, not awaited>"
+
+
+class NotAwaitedError(MisuseError, AttributeError):
+    """A call was taken for its output."""
 
 
 def _failure(task: str, completion: Completion) -> TaskFailedError:

@@ -9,7 +9,6 @@ from random import Random
 
 from application_sdk.app import App
 from application_sdk.contracts.base import Input
-from application_sdk.contracts.codec import encode
 from application_sdk.engines.memory.attempts import StandIn
 from application_sdk.engines.memory.engine import SimulatedCrash, Step
 from application_sdk.engines.memory.world import START, World
@@ -88,7 +87,7 @@ def check_durability(
     was found and the cause.
     """
     bench = TestBench(app, entrypoint, failures, durations, stand_ins)
-    check = _Check(bench, encode(input))
+    check = _Check(bench, bench.payload(input))
     with guarding(app):  # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
         if schedule is not None:
             check.try_one(check.calm(schedule.order), schedule)

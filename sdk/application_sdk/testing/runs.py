@@ -92,7 +92,7 @@ def run_app(
     continues as another one is followed for up to `max_runs` runs. Works inside and outside an event loop.
     """
     bench = TestBench(app, entrypoint, failures, durations, stand_ins)
-    payload = encode(input)
+    payload = bench.payload(input)
     finished: FinishedRun | None = None
     for number in range(1, max_runs + 1):
         info = RunInfo(
@@ -132,6 +132,10 @@ class TestBench:
                 if name not in names:
                     listed = ", ".join(sorted(names)) or "no tasks"
                     raise ValueError(f"{title} names a task {name!r}, but {self.app.__name__} has {listed}")
+
+    def payload(self, input: Input) -> JSONObject:
+        """The run's input as JSON. Raises ContractValidationError when it isn't what the entry point takes."""
+        return encode(input, self.app.definition.entrypoint(self.entrypoint).input_type)
 
     def world(self, info: RunInfo, duration_of: Callable[[ScheduledCall, int], float] | None = None) -> World:
         """A new world for a run. `duration_of` serves where no duration was injected."""

@@ -15,6 +15,9 @@ from application_sdk.execution.trace import is_stdlib, is_user
 
 _PASS_IT_IN = "Pass it in the run's input, or read it in a @task"
 _FILE_QUESTIONS = ("stat", "lstat", "access", "readlink", "statvfs", "getcwd")
+_MACHINE_QUESTIONS = ("getpid", "getppid", "uname", "cpu_count", "getlogin", "getloadavg")
+_ACT_AT_ONCE = frozenset({"http", "ssl", "subprocess", "tempfile", "urllib"})
+"""Modules that look at settings in the environment first: refused is what they do next, which says more."""
 
 
 def surroundings_patches() -> list[Patch]:
@@ -25,7 +28,12 @@ def surroundings_patches() -> list[Patch]:
             Patch(environ, name, _environment(getattr(environ, name)))
             for name in ("__getitem__", "__iter__", "__len__", "__setitem__", "__delitem__")
         ),
-        *(Patch(os, name, _file_question(name, getattr(os, name))) for name in _FILE_QUESTIONS if hasattr(os, name)),
+        *(Patch(os, name, _question(name, getattr(os, name))) for name in _FILE_QUESTIONS if hasattr(os, name)),
+        *(
+            Patch(os, name, _question(name, getattr(os, name), f"Another pod answers otherwise. {_PASS_IT_IN}"))
+            for name in _MACHINE_QUESTIONS
+            if hasattr(os, name)
+        ),
         Patch(threading.Thread, "start", _start(threading.Thread.start)),
     ]
 
@@ -44,16 +52,19 @@ def _environment(real: Callable[..., object]) -> Callable[..., object]:
 
 def _asked_by_user(frame: FrameType | None) -> bool:
     while frame is not None and is_stdlib(frame.f_code.co_filename):
+        module: object = frame.f_globals.get("__name__")
+        if isinstance(module, str) and module.partition(".")[0] in _ACT_AT_ONCE:
+            return False
         frame = frame.f_back
     return frame is not None and is_user(frame.f_code.co_filename)
 
 
-def _file_question(name: str, real: Callable[..., object]) -> Callable[..., object]:
+def _question(name: str, real: Callable[..., object], *instead: str) -> Callable[..., object]:
     def ask(*args: object, **kwargs: object) -> object:
         route = guarded_route()
         if route is not None and _asked_by_user(sys._getframe(1)) and not reads_on_behalf_of_tools():  # noqa: SLF001
             shown = f"os.{name}({args[0]!r})" if args else f"os.{name}()"
-            route.refuse(f"{shown} in the route")
+            route.refuse(f"{shown} in the route", *instead)
         return real(*args, **kwargs)
 
     return ask
