@@ -326,7 +326,12 @@ def _json_patched(old: Object, operations: Sequence[Object]) -> Object:
             if step not in target:
                 raise InvalidError(f"{operation['path']}: nothing there", status=422)
             target = target[step]
-        target[last] = operation["value"]
+        if operation["op"] == "remove":
+            if last not in target:
+                raise InvalidError(f"{operation['path']}: nothing there", status=422)
+            del target[last]
+        else:
+            target[last] = operation["value"]
     return item
 
 

@@ -78,14 +78,14 @@ class Executor:
         elif isinstance(action, DeletePod):
             await self._delete_pod(action)
         elif isinstance(action, PatchTask):
-            body = _with_precondition(action.uid, action.version, action.status)
-            await self._patch("apptasks", action.task, body)
+            body = _exact(action.uid, action.version, action.status)
+            await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
             await self._create("apptasks", action.task, action.body)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
-            await self._patch("appruns", action.run, _exact(action), JSON_PATCH)
+            await self._patch("appruns", action.run, _exact(action.uid, action.version, action.status), JSON_PATCH)
         else:
             body = _with_precondition(action.uid, action.version, action.status)
             await self._patch("appruns", action.run, body)
@@ -229,13 +229,19 @@ def _with_precondition(uid: str, version: int, status: JSONObject) -> JSONObject
     return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}
 
 
-def _exact(action: PatchRun) -> list[JSONObject]:
-    """The same precondition as a JSON patch: writing another version than the present one is a conflict."""
+def _exact(uid: str, version: int, status: JSONObject) -> list[JSONObject]:
+    """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
+    set as it is, not merged with what is there; one whose value is None goes."""
     operations: list[JSONObject] = [
-        {"op": "replace", "path": "/metadata/uid", "value": action.uid},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(action.version)},
+        {"op": "replace", "path": "/metadata/uid", "value": uid},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
     ]
-    operations += [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in action.status.items()]
+    for name, value in status.items():
+        path = f"/status/{name}"
+        operations.append({"op": "add", "path": path, "value": value})
+        if value is None:
+            # Removing what isn't there is an error, so it is put there first.
+            operations.append({"op": "remove", "path": path})
     return operations
 
 

@@ -62,7 +62,8 @@ class CreateTask:
 
 @dataclass(frozen=True, slots=True)
 class PatchTask:
-    """Merge `status` into an AppTask's: a next attempt, an end, what it waits for."""
+    """Set these fields of an AppTask's status: a next attempt, an end, what it waits for. None removes one; none is
+    merged with what is there, so nothing of an earlier attempt's error is left in a later one's."""
 
     task: Key
     uid: str

@@ -158,6 +158,19 @@ async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -
 
 
 @story
+async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
+    bench.server.report("default", POD.name, "r-driver", {"error": first})
+    bench.store.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
+    task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
+    await bench.executor.then(RUN, PatchTask(task.meta.key, uid, task.meta.version, {"error": final, "message": None}))
+    stored = bench.server.read(Place("apptasks", "default", "r-driver"))["status"]
+    assert stored["error"] == final
+    assert "message" not in stored
+
+
+@story
 async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.then(RUN, bench.pod(uid))
