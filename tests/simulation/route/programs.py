@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -53,6 +53,29 @@ class Interpreter(App):
         return ProgramOutput(trace="\n".join(trace))
 
 
+class EndingInput(ProgramInput):
+    ending: Literal["well", "raise", "stuck"] = "well"
+
+
+class EndingInterpreter(Interpreter):
+    """Executes a program and then ends as it is told; whatever the end, tasks clean up."""
+
+    async def run(self, input: EndingInput) -> ProgramOutput:  # type: ignore[override]
+        done = await super().run(input)
+        if input.ending == "raise":
+            raise ValueError(done.trace)
+        if input.ending == "stuck":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.work(Work(value=101))
+        return done
+
+    async def on_complete(self) -> None:
+        await asyncio.gather(self.other(Work(value=98)), self.other(Work(value=99)))
+        await super().on_complete()
+
+
 class Interpretation:
     def __init__(self, app: Interpreter, trace: list[str]) -> None:
         self.app = app
@@ -76,6 +99,10 @@ class Interpretation:
             "semaphore": self.semaphore,
             "background": self.background,
             "condition": self.condition,
+            "failing": self.failing,
+            "cleanup": self.cleanup,
+            "stream": self.stream,
+            "waiting": self.waiting,
         }
 
     async def run(self, program: Program) -> int:
@@ -199,6 +226,57 @@ class Interpretation:
         await asyncio.gather(*tasks)
         return first
 
+    async def failing(self, value: int, *branches: Program) -> int:
+        """One failure cancels what runs beside it."""
+        total = 0
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.run(branch)) for branch in branches]
+                group.create_task(self.app.work(Work(value=value)))
+            total = sum(task.result() for task in tasks)
+        except* TaskFailedError as failures:
+            total = -len(failures.exceptions)
+        return total
+
+    async def cleanup(self, seconds: float, body: Program) -> int:
+        """What is cancelled still calls tasks."""
+
+        async def tidy() -> int:
+            try:
+                return await self.run(body)
+            except asyncio.CancelledError:
+                self.trace.append(f"tidied {(await self.app.other(Work(value=77))).value}")
+                raise
+
+        task = asyncio.create_task(tidy())
+        try:
+            return await asyncio.wait_for(task, seconds)
+        except TimeoutError:
+            return -9
+
+    async def stream(self, length: int, *branches: Program) -> int:
+        """Results in the order in which they come, given up on after some of them."""
+
+        async def results() -> AsyncIterator[int]:
+            for next_done in asyncio.as_completed([self.run(branch) for branch in branches]):
+                yield await next_done
+
+        total = 0
+        async for result in results():
+            total = total * 3 + result
+            length -= 1
+            if length == 0:
+                break
+        return total
+
+    async def waiting(self, seconds: float, *branches: Program) -> int:
+        """What is done after some time, and then the rest."""
+        tasks = [asyncio.create_task(self.run(branch)) for branch in branches]
+        done, pending = await asyncio.wait(tasks, timeout=seconds)
+        early = [task.result() for task in done]
+        late = [await task for task in pending]
+        return sum((index + 1) * result for index, result in enumerate([*early, *late]))
+
 
 values = st.integers(0, 12)
 seconds = st.sampled_from([0.5, 1.0, 2.5, 6.0])
@@ -210,6 +288,12 @@ def _kind(name: str, *parts: st.SearchStrategy[object]) -> st.SearchStrategy[Pro
 
 def _branches(name: str, inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
     return st.lists(inner, min_size=2, max_size=4).map(lambda drawn: [name, *drawn])
+
+
+def _with_branches(
+    name: str, argument: st.SearchStrategy[int] | st.SearchStrategy[float], inner: st.SearchStrategy[Program]
+) -> st.SearchStrategy[Program]:
+    return st.tuples(argument, st.lists(inner, min_size=2, max_size=4)).map(lambda drawn: [name, drawn[0], *drawn[1]])
 
 
 leaves: st.SearchStrategy[Program] = st.one_of(
@@ -227,10 +311,12 @@ def _compound(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
         *(_branches(name, inner) for name in ("seq", "gather", "group", "race", "completed", "queue", "condition")),
         _kind("timeout", seconds, inner),
         _kind("shield", seconds, inner),
-        st.tuples(st.integers(1, 2), st.lists(inner, min_size=2, max_size=4)).map(
-            lambda drawn: ["semaphore", drawn[0], *drawn[1]]
-        ),
+        _with_branches("semaphore", st.integers(1, 2), inner),
         _kind("background", inner, inner),
+        _kind("cleanup", seconds, inner),
+        _with_branches("failing", values, inner),
+        _with_branches("stream", st.integers(1, 3), inner),
+        _with_branches("waiting", seconds, inner),
     )
 
 

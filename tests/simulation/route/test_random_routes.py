@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.simulation.route.programs import Interpreter, Program, programs
+from tests.simulation.route.programs import EndingInterpreter, Interpreter, Program, programs
 
 from application_sdk.engines.memory import MemoryEngine, SimulatedCrash, World
 from application_sdk.engines.memory.attempts import AttemptRunner
@@ -21,6 +22,15 @@ from application_sdk.execution.engine import ScheduledCall
 from application_sdk.execution.run import run_route
 
 INFO = RunInfo(run_id="random", uid="0b9d", started_at=1_767_225_600.0)
+
+
+def examples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """So many random examples; `ROUTE_EXAMPLES=20` makes it twenty times as many, for a long hunt."""
+    return settings(
+        max_examples=count * int(os.environ.get("ROUTE_EXAMPLES", "1")),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 @dataclass
@@ -45,9 +55,12 @@ def execute(
     seed: int,
     crash_at: Callable[[int], bool] = lambda number: False,
     cancel_after: float | None = None,
+    ending: str | None = None,
 ) -> Outcome:
     """Run until the route ends; each driver that dies at a step is followed by another."""
-    runner = AttemptRunner(Interpreter, INFO)
+    app = Interpreter if ending is None else EndingInterpreter
+    payload = {"program": json.dumps(program)} | ({} if ending is None else {"ending": ending})
+    runner = AttemptRunner(app, INFO)
     world = World(runner, duration_of=duration(seed))
     if cancel_after is not None:
         world.cancel_run(INFO.started_at + cancel_after)
@@ -60,9 +73,7 @@ def execute(
     try:
         for lives in range(1, 2000):
             try:
-                result = run_route(
-                    Interpreter, None, {"program": json.dumps(program)}, MemoryEngine(world, crash), INFO
-                )
+                result = run_route(app, None, payload, MemoryEngine(world, crash), INFO)
             except SimulatedCrash:
                 continue
             return Outcome(result, world, steps, lives)
@@ -82,7 +93,7 @@ def assert_same(crashed: Outcome, calm: Outcome) -> None:
     assert crashed.world.ledger == calm.world.ledger
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(100)
 @given(program=programs, seed=st.integers(0, 1_000_000))
 def test_a_crash_at_any_single_step_changes_nothing(program: Program, seed: int) -> None:
     calm = execute(program, seed)
@@ -91,7 +102,7 @@ def test_a_crash_at_any_single_step_changes_nothing(program: Program, seed: int)
         assert_same(execute(program, seed, lambda at, wanted=number: at == wanted), calm)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000))
 def test_a_driver_that_dies_after_every_single_step_still_arrives(program: Program, seed: int) -> None:
     calm = execute(program, seed)
@@ -101,7 +112,7 @@ def test_a_driver_that_dies_after_every_single_step_still_arrives(program: Progr
     assert crashed.lives > 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000), downtime=st.integers(1, 6))
 def test_completions_that_came_while_no_driver_lived_are_replayed_alike(
     program: Program, seed: int, downtime: int
@@ -135,7 +146,7 @@ def test_completions_that_came_while_no_driver_lived_are_replayed_alike(
         runner.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000), seconds=st.sampled_from([0.0, 0.4, 1.5, 3.0, 8.0]))
 def test_a_cancelled_run_that_crashes_ends_as_it_would_have(program: Program, seed: int, seconds: float) -> None:
     def cancelled(crash_at: Callable[[int], bool]) -> Outcome:
@@ -144,6 +155,25 @@ def test_a_cancelled_run_that_crashes_ends_as_it_would_have(program: Program, se
     calm = cancelled(lambda number: False)
     for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
         assert_same(cancelled(lambda at, wanted=number: at == wanted), calm)
+
+
+@examples(60)
+@given(
+    program=programs,
+    seed=st.integers(0, 1_000_000),
+    ending=st.sampled_from(["well", "raise", "stuck"]),
+    seconds=st.sampled_from([None, 1.5, 6.0]),
+)
+def test_a_run_that_crashes_before_a_bad_end_comes_to_the_same_end(
+    program: Program, seed: int, ending: str, seconds: float | None
+) -> None:
+    def ended(crash_at: Callable[[int], bool]) -> Outcome:
+        return execute(program, seed, crash_at, cancel_after=seconds, ending=ending)
+
+    calm = ended(lambda number: False)
+    assert calm.result.outcome in ("Succeeded", "Failed", "Cancelled"), calm.result
+    for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
+        assert_same(ended(lambda at, wanted=number: at == wanted), calm)
 
 
 def execute_dying_once_at_each_step(program: Program, seed: int, seen: set[Step]) -> Outcome:

@@ -232,6 +232,31 @@ def test_a_call_under_way_that_nobody_awaits_any_more_is_not_missed() -> None:
     assert bench.executed() == ["fetch"]
 
 
+def test_a_result_is_never_given_to_an_equal_call_at_another_place() -> None:
+    async def branch(self: Base, first: int, *between: int) -> None:
+        await self.fetch(Order(id=first))
+        for number in between:
+            await self.fetch(Order(id=number))
+        await self.store(Order(id=9))
+
+    async def before(self: Base, input: Order) -> Done:
+        await asyncio.gather(branch(self, 1), branch(self, 2))
+        return Done()
+
+    async def changed(self: Base, input: Order) -> Done:
+        await asyncio.gather(branch(self, 1, 5), branch(self, 2))
+        return Done()
+
+    bench = Bench(route(before), Order())
+    with pytest.raises(SimulatedCrash):
+        bench.run(lambda step: step.kind == "after commit" and step.committed == 3)
+    assert [completion.task for completion in bench.world.ledger] == ["fetch", "fetch", "store"]
+    result = bench.run(app=route(changed))
+    assert result.error is not None
+    assert "Ledger, entry 2: the completion of store()" in result.error["message"]
+    assert bench.executed() == ["fetch", "fetch", "store"]
+
+
 def test_input_changes_are_listed_by_path() -> None:
     assert input_changes({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "d": 2}) == [
         "a.b[1]: 2 → 3",
