@@ -16,6 +16,8 @@ from application_sdk.wire.digest import JSON, JSONObject
 SHORTEST_DURATION: Final = 1.0
 LONGEST_DURATION: Final = 60.0
 """Seconds. A duration that somebody wrote by hand must not keep everybody out for hours."""
+ATTENTION: Final = 0.25
+"""Seconds in which somebody who becomes able to work notices it."""
 NEVER: Final = float("-inf")
 
 
@@ -119,8 +121,11 @@ class Election:
         due = self.called_at + self.timing.retry
         if now < due and not self.unused:
             return Wait(due - now)
-        if not able or not (self.unused or (self.leads(now) and self.certain)):
-            return Wait(due - now) if now < due else Look()
+        if not able:
+            # What the look found is still of use as soon as it is able: at its start, the time of a restart.
+            return Wait(min(due - now, ATTENTION)) if now < due else Look()
+        if not (self.unused or (self.leads(now) and self.certain)):
+            return Look()
         lease = self.lease
         free_at = self._free_at()
         if now < free_at:

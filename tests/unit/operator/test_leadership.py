@@ -27,7 +27,8 @@ class Replica:
         self.name = name
         self.chance = chance
         self.stuck = False
-        self.stopped = False
+        self.going = asyncio.Event()
+        self.going.set()
         self.down: Exception | None = None
         self.api = FakeApi(server, name, self.fault)
         self.campaign = Campaign(WHERE, Election(name), asyncio.get_running_loop().time, wall)
@@ -38,21 +39,29 @@ class Replica:
             await asyncio.sleep(self.chance.choice([0, 0, 0, 0.3, 1.2, 5]))
             if self.chance.random() < 0.1:
                 raise UnavailableError("broken")
-        while self.stopped:
-            await asyncio.sleep(0.05)
+        await self.going.wait()
         if self.down is not None:
             raise self.down
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        while self.stopped:
-            await asyncio.sleep(0.05)
+        await self.going.wait()
 
     async def attend(self) -> None:
         while True:
             if not self.stuck and not self.stopped:
                 self.campaign.attend()
             await asyncio.sleep(0.2)
+
+    @property
+    def stopped(self) -> bool:
+        return not self.going.is_set()
+
+    def stop(self) -> None:
+        self.going.clear()
+
+    def go_on(self) -> None:
+        self.going.set()
 
     @property
     def leads(self) -> bool:
@@ -147,10 +156,10 @@ def test_a_restarted_container_leads_again_without_waiting() -> None:
 def test_a_stopped_leader_does_not_lead_when_it_goes_on() -> None:
     async def main() -> None:
         _, first, second = await pair()
-        first.stopped = True
+        first.stop()
         await until(lambda: second.leads, 15)
         await asyncio.sleep(10)
-        first.stopped = False
+        first.go_on()
         for _ in range(200):
             assert not first.leads
             await asyncio.sleep(0.05)
@@ -164,10 +173,10 @@ def test_a_leader_stopped_for_long_leads_in_a_new_term_if_nobody_came() -> None:
         server = FakeServer(wall)
         only = Replica(server, "a")
         await until(lambda: only.leads, 5)
-        only.stopped = True
+        only.stop()
         await asyncio.sleep(30)
         assert not only.leads
-        only.stopped = False
+        only.go_on()
         await until(lambda: only.leads, 5)
         assert only.campaign.term() == 2
 
@@ -211,9 +220,9 @@ def test_an_answer_that_nobody_expected_ends_nothing() -> None:
 def test_a_call_that_hangs_costs_less_than_a_renewal() -> None:
     async def main() -> None:
         _, first, _ = await pair()
-        first.stopped = True  # its requests hang, its clock and its main loop go on
+        first.stop()  # its requests hang, its clock and its main loop go on
         await asyncio.sleep(3)
-        first.stopped = False
+        first.go_on()
         await asyncio.sleep(5)
         assert first.campaign.term() == 1
 
@@ -271,7 +280,7 @@ def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
             one = chance.choice(replicas)
             event = chance.random()
             if event < 0.004:
-                one.stopped = not one.stopped
+                one.go_on() if one.stopped else one.stop()
             elif event < 0.006:
                 one.stuck = not one.stuck
             elif event < 0.007:
@@ -281,7 +290,8 @@ def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
                 server.put("MODIFIED", PLACE, server.objects[PLACE])
         assert led, "nobody ever led: nothing was tested"
         for replica in replicas:
-            replica.stopped = replica.stuck = False
+            replica.stuck = False
+            replica.go_on()
             replica.chance = None
             replica.api = FakeApi(server, replica.name, no_fault)
         await until(lambda: any(replica.leads for replica in replicas), 30)

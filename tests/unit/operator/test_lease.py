@@ -162,8 +162,12 @@ def test_who_is_not_able_to_work_only_watches() -> None:
     assert candidate().decide(100, able=False) == Look()
     for found in (None, FREE, OURS):
         election = saw(candidate(), 100, found)
-        assert election.decide(100, able=False) == Wait(2)
+        assert election.decide(100, able=False) == Wait(lease.ATTENTION)
         assert election.decide(102, able=False) == Look()
+
+
+def test_who_becomes_able_after_a_look_acts_on_it_at_once() -> None:
+    assert isinstance(saw(candidate(), 100, OURS).decide(100 + lease.ATTENTION), Hold)
 
 
 def test_a_leader_that_is_not_able_to_work_does_not_renew() -> None:
