@@ -14,7 +14,7 @@ from tests.cluster.apiserver import Answer
 pytestmark = pytest.mark.cluster
 
 NAMES = (f"schema{number}" for number in itertools.count())
-FROZEN = "a run's spec is immutable except suspend, cancel, parallelism and retention"
+FROZEN = "a run's spec is immutable except suspend, cancel, cancelGraceSeconds, parallelism and retention"
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ class RunWorld:
         self.status: dict[str, Any] = {}
         self.deleted = False
         self.watches = 0
+        self.reports: dict[str, dict[str, Any]] = {}
+        """What pods reported, by AppTask."""
         self.outputs: dict[str, Any] = {}
         """Outputs by task name: a created task with such a name is finished and committed at once."""
         self.changed = threading.Condition()
@@ -41,6 +43,10 @@ class RunWorld:
         resource = path.removeprefix(BASE).strip("/")
         if request.method == "POST":
             self._create(handler, request)
+        elif request.method == "PATCH":
+            fields = {operation["path"].rpartition("/")[2]: operation.get("value") for operation in request.json}
+            self.reports[resource.split("/")[1]] = fields
+            answer(200, {"metadata": {}})(handler, request)
         elif "watch=1" in query:
             self._watch(handler, request, int(query.partition("resourceVersion=")[2].partition("&")[0]))
         elif resource == "apptasks":
@@ -89,6 +95,15 @@ class RunWorld:
                 }
                 self._sequence += 1
                 self.status.setdefault("checkpoints", []).append(entry)
+            self.touch()
+
+    def cancel(self) -> None:
+        """The operator commits the cancellation of the run."""
+        entry = {"sequence": self._sequence, "key": "cancel", "task": "cancel", "outcome": "Cancelled", "attempts": 0}
+        with self.changed:
+            self._sequence += 1
+            entry |= {"digest": "", "at": "2026-01-02T03:04:07Z"}
+            self.status.setdefault("checkpoints", []).append(entry)
             self.touch()
 
     def turn_page(self) -> None:

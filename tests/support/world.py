@@ -19,6 +19,7 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
+from application_sdk.wire.fields import CANCELLED
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
 from apprun_operator.metrics import Metrics
@@ -57,6 +58,10 @@ class World:
 
     stages: Stages
     behaviour: Behaviour = succeed
+    clean_up: Stages = ()
+    """What the route does when it is cancelled."""
+    continue_with: Object | None = None
+    """Input with which the route of the first run has it go on as a new one."""
     limits: Limits = field(default_factory=lambda: Limits(runtime_image="runtime", node_lost_grace=3))
     nodes: int = 2
     server: FakeServer = field(default_factory=lambda: FakeServer(wall))
@@ -205,27 +210,45 @@ class World:
         outcome = self.behaviour(call)
         if outcome.error is not None:
             return self._report(place, call, {"error": {"attempt": call["attempt"], **outcome.error}})
+        committed = await self._follow(call, run, self.stages, cleanup=False)
+        if committed == CANCELLED:
+            if await self._follow(call, run, self.clean_up, cleanup=True) is None:
+                return 1
+            return self._report(place, call, {"error": {"type": CANCELLED, "message": "", "attempt": call["attempt"]}})
+        if committed is None:
+            return 1
+        if self.continue_with is not None and call["correlationId"] == call["runUid"]:
+            wish = {"input": self.continue_with, "entrypoint": "run"}
+            return self._report(place, call, {"phase": "Succeeded", "continueWith": wish, "error": None})
+        output = {"committed": committed, "nothing": None}
+        return self._report(place, call, {"phase": "Succeeded", "output": output, "finishedAt": rfc3339(wall())})
+
+    async def _follow(self, call: Object, run: Place, stages: Stages, *, cleanup: bool) -> int | str | None:
+        """Length of the ledger when the stages are through; or that the run was cancelled; None when it is gone."""
         outcomes: dict[str, str] = {}
-        for number, stage in enumerate(self.stages):
-            keys = [digest({"stage": number, "task": task}) for task in stage]
+        for number, stage in enumerate(stages):
+            keys = [digest({"stage": number, "task": task, "cleanup": cleanup}) for task in stage]
             for task, key in zip(stage, keys, strict=True):
-                self._call(call, task, key, number)
+                self._call(call, task, key, number, cleanup)
             while not outcomes.keys() >= set(keys):
                 changed = self.server.changed
                 if run not in self.server.objects:
-                    return 1
+                    return None
                 outcomes = {e["key"]: e["outcome"] for e in self.server.ledger(self.server.objects[run])}
+                if names.CANCEL_KEY in outcomes and not cleanup:
+                    return CANCELLED
                 if not outcomes.keys() >= set(keys):
                     await changed.wait()
-        output = {"committed": len(outcomes), "nothing": None}
-        return self._report(place, call, {"phase": "Succeeded", "output": output, "finishedAt": rfc3339(wall())})
+        return len(outcomes)
 
-    def _call(self, call: Object, task: str, key: str, number: int) -> None:
+    def _call(self, call: Object, task: str, key: str, number: int, cleanup: bool) -> None:
         role: Literal["timer", "task"] = "timer" if task == "sleep" else "task"
         owner = {"kind": "AppRun", "name": call["run"], "uid": call["runUid"], "controller": True}
         spec = {"run": call["run"], "role": role, "key": key, "task": task, "sequence": number, "input": {"n": number}}
         if role == "timer":
             spec["seconds"] = 2.0
+        if cleanup:
+            spec["cleanup"] = True
         retry = {"maxAttempts": 3, "initialIntervalSeconds": 1, "maxIntervalSeconds": 8, "backoffCoefficient": 2}
         name = names.task_name(call["run"], key)
         body = {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {**spec, "policy": {"retry": retry}}}
@@ -271,6 +294,9 @@ class World:
     async def until_quiet(self) -> None:
         """No pod left, but those on dead nodes."""
         await self.until(lambda: not self.live_pods())
+
+    def runs(self) -> list[Place]:
+        return [place for place in self.server.objects if place.plural == "appruns"]
 
     def live_pods(self) -> list[str]:
         return [

@@ -27,6 +27,7 @@ from apprun_operator.observe.store import Kind, Store
 from apprun_operator.plan.actions import (
     CreatePage,
     CreatePod,
+    CreateRun,
     DeletePod,
     DeleteRun,
     EnsureNamespace,
@@ -66,6 +67,8 @@ class Executor:
             await self._create("appledgers", action.page, action.body)
         elif isinstance(action, FetchPage):
             await self._fetch_page(action)
+        elif isinstance(action, CreateRun):
+            await self._create_run(action)
         elif isinstance(action, EnsureNamespace):
             await self._ensure_namespace(action.namespace)
         else:
@@ -118,6 +121,20 @@ class Executor:
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
                 ) from error
         self._store.apply(kind, answer)
+
+    async def _create_run(self, action: CreateRun) -> None:
+        key = action.successor
+        try:
+            answer = await self._api.create(resources.APP_RUNS.path(key.namespace), action.body)
+        except AlreadyExistsError as error:
+            answer = await self._read("appruns", key)
+            if _predecessor(answer) != _predecessor(action.body):
+                self._store.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
+                raise ReplanError(str(error)) from error
+        except (ForbiddenError, InvalidError, NotFoundError) as error:
+            self._store.refuse(action.run, key.name, *read_refusal(error))
+            raise ReplanError(str(error)) from error
+        self._store.apply("appruns", answer)
 
     async def _create_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
@@ -243,6 +260,12 @@ def _exact(uid: str, version: int, status: JSONObject) -> list[JSONObject]:
             # Removing what isn't there is an error, so it is put there first.
             operations.append({"op": "remove", "path": path})
     return operations
+
+
+def _predecessor(raw: JSONObject) -> JSON:
+    """Uid of the run that this one continues."""
+    spec = cast("JSONObject", raw.get("spec") or {})
+    return cast("JSONObject", spec.get("continuedFrom") or {}).get("uid")
 
 
 def _owner(raw: JSONObject) -> JSON:

@@ -23,6 +23,7 @@ ENTRY_PATTERN: Final = rf"^{IDENTIFIER}(\.{IDENTIFIER})*:{IDENTIFIER}$"
 
 Entry: TypeAlias = Annotated[str, Field(min_length=3, max_length=253, pattern=ENTRY_PATTERN)]
 Parallelism: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
+CancelGrace: TypeAlias = Annotated[int, Field(ge=0, le=86_400)]
 
 
 class Source(Shape):
@@ -43,6 +44,8 @@ class PodDefaults(Shape):
     """Labels that a node must have to be given these pods."""
     tolerations: Tolerations | None = None
     """Taints that these pods accept."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of these pods: which of them the scheduler places first, and may evict others for."""
 
 
 class Retention(Shape):
@@ -78,6 +81,8 @@ class AppSpec(AppTemplate):
 
     parallelism: Parallelism | None = None
     """How many task pods of one run may be active at the same time, unless the run says otherwise."""
+    cancel_grace_seconds: CancelGrace | None = None
+    """Seconds that the route of a cancelled or timed out run has for its clean-up, unless the run says otherwise."""
     retention: Retention | None = None
     """How long finished runs are kept, unless the run says otherwise."""
 

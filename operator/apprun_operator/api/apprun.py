@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from application_sdk.wire.fields import PAGE_SIZE, RunPhase
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
-from apprun_operator.api.app import AppSpec, AppTemplate, Parallelism, Retention
+from apprun_operator.api.app import AppSpec, AppTemplate, CancelGrace, Parallelism, Retention
 from apprun_operator.api.shapes import (
     LIST_TYPE,
     RULES,
@@ -19,6 +19,7 @@ from apprun_operator.api.shapes import (
     FreeObject,
     FreeValue,
     NameReference,
+    ObjectName,
     Shape,
     Timestamp,
     rule,
@@ -27,12 +28,18 @@ from apprun_operator.api.shapes import (
 CHECKPOINTS_MAX_ITEMS: Final = 4096
 """Far above `TAIL_LIMIT`: a batch of commits comes on top of it, and to refuse a commit would make nothing safer."""
 
-MUTABLE: Final = frozenset({"suspend", "cancel", "parallelism", "retention"})
+MUTABLE: Final = frozenset({"suspend", "cancel", "cancel_grace_seconds", "parallelism", "retention"})
 """Fields of the spec that may change at any time."""
 
 EXACTLY_ONE_APP: Final = rule(
     "has(self.appRef) != has(self.app)",
     "give exactly one of appRef (an App of this namespace) and app (the app itself, inline)",
+)
+
+NO_WAY_BACK: Final = rule(
+    "!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",
+    "a cancellation can't be taken back: create a new AppRun instead",
+    field=".cancel",
 )
 
 TERMINAL: Final = "['Succeeded', 'Failed', 'Cancelled']"
@@ -62,11 +69,24 @@ STATUS_RULES: Final[list[JsonValue]] = [
 ]
 
 
-class AppRunSpec(Shape):
-    """What to run. Immutable but for suspend, cancel, parallelism and retention; while the run is Stalled and nothing
-    is committed yet, all of it may be corrected."""
+class ContinuedFrom(Shape):
+    """Where a run comes from that another run continued as."""
 
-    model_config = ConfigDict(json_schema_extra={RULES: [EXACTLY_ONE_APP]})
+    name: ObjectName
+    """The run before this one."""
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """Its uid."""
+    first: ObjectName
+    """The first run of the chain; also in the label `apprun.dev/chain`."""
+    number: Annotated[int, Field(ge=2)]
+    """This run's place in the chain."""
+
+
+class AppRunSpec(Shape):
+    """What to run. Immutable but for suspend, cancel, cancelGraceSeconds, parallelism and retention; while the run is
+    Stalled and nothing is committed yet, all of it may be corrected."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [EXACTLY_ONE_APP, NO_WAY_BACK]})
 
     app_ref: NameReference | None = None
     """The App to run, by name. Exactly one of appRef and app is given."""
@@ -79,13 +99,23 @@ class AppRunSpec(Shape):
     input: FreeObject | None = None
     """The run's input: the fields of the entry point's Input class. Its JSON may be 240 KiB long."""
     timeout_seconds: Annotated[int | None, Field(ge=1)] = None
-    """Seconds, from its start, after which the run is ended as Failed with reason TimedOut. Absent: no limit."""
+    """Seconds, from its start, after which the run is cancelled and ends as Failed with reason TimedOut. Absent: no
+    limit. The clean-up of its route comes on top, see cancelGraceSeconds. Time in which it is suspended counts."""
     parallelism: Parallelism | None = None
-    """How many task pods of this run may be active at the same time. May be changed while it runs."""
+    """How many task pods of this run may be active at the same time. May be changed while it runs: fewer end none that
+    work."""
     suspend: bool | None = None
     """True starts no further pods; those that run may finish and are committed. False or absent goes on."""
     cancel: bool | None = None
-    """True ends the run as Cancelled: its pods are deleted, what is committed stays."""
+    """True cancels the run: its tasks are asked to stop, its route gets a CancelledError and may clean up, then the run
+    ends as Cancelled. What is committed stays. It can't be taken back."""
+    cancel_grace_seconds: CancelGrace | None = None
+    """Seconds that the route has to clean up after it was cancelled, its own tasks for that included; then its pods are
+    deleted. The App's when absent, 120 when that is absent too. 0 gives it none."""
+    correlation_id: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """What the app gets as `correlation_id`: the same for all runs of a chain. The run's uid when absent."""
+    continued_from: ContinuedFrom | None = None
+    """Set by the operator on a run that another one continued as."""
     retention: Retention | None = None
     """How long this run is kept once it is finished; the App's when absent."""
 
@@ -114,6 +144,8 @@ class TaskCounts(Shape):
     """Calls that run or are about to."""
     waiting: int | None = None
     """Calls that can't start for now; their AppTasks say why."""
+    queued: int | None = None
+    """Calls among the active ones that wait for their turn; the run's message says what for."""
 
 
 class AppRunStatus(Shape):
@@ -132,6 +164,8 @@ class AppRunStatus(Shape):
     """One sentence for people: what the run waits for, or how it ended."""
     started_at: Timestamp | None = None
     """When the driver was first started."""
+    cancelled_at: Timestamp | None = None
+    """When the cancellation of the run, by spec.cancel or its timeout, was written into the ledger."""
     finished_at: Timestamp | None = None
     """When the run ended."""
     replay_rules: int | None = None
@@ -149,6 +183,8 @@ class AppRunStatus(Shape):
     """How many pages of older checkpoints there are: AppLedgers `<run>-0`, `<run>-1`, and so on."""
     output: FreeValue | None = None
     """What the entry point returned."""
+    continued_as: str | None = None
+    """Name of the run that this one continued as, after `continue_with`."""
     error: Failure | None = None
     """Why the run failed, or why it waits."""
 
@@ -168,8 +204,8 @@ def _correctable() -> JsonValue:
     )
     return rule(
         f"({same}) || ({uncommitted})",
-        "a run's spec is immutable except suspend, cancel, parallelism and retention (it may be corrected only while"
-        " the run is Stalled with nothing committed): create a new AppRun instead",
+        "a run's spec is immutable except suspend, cancel, cancelGraceSeconds, parallelism and retention (it may be"
+        " corrected only while the run is Stalled with nothing committed): create a new AppRun instead",
         field=".spec",
     )
 

@@ -152,6 +152,8 @@ class AppTaskSpec(Shape):
     """Timers: how long after the object's creation it fires."""
     line: Annotated[str, Field(max_length=1024)] | None = None
     """`file:line` of the call in the route."""
+    cleanup: bool | None = None
+    """True for a call that the route made after it was cancelled: it runs although its run is being cancelled."""
 
 
 class Attempt(Shape):
@@ -186,6 +188,15 @@ class Progress(Shape):
     """What it is doing."""
 
 
+class Continuation(Shape):
+    """How a route wants its run to go on, when it ended with `continue_with`."""
+
+    input: FreeObject
+    """Input of the new run."""
+    entrypoint: str
+    """Entry point of the new run."""
+
+
 class AppTaskStatus(Shape):
     """How the call goes. The current attempt's pod writes its report here, the operator the rest; the admission policy
     tells them apart."""
@@ -214,6 +225,8 @@ class AppTaskStatus(Shape):
     """When the body of the current attempt began."""
     finished_at: Timestamp | None = None
     """When the call ended."""
+    continue_with: Continuation | None = None
+    """Of a driver: the route has ended and the run goes on as a new one."""
     attempts: (
         Annotated[list[Attempt], Field(max_length=ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None
@@ -221,7 +234,7 @@ class AppTaskStatus(Shape):
     not_before: Timestamp | None = None
     """Earliest start of the current attempt's pod: the backoff of a retry."""
     message: str | None = None
-    """One sentence for people: what the call waits for, or how it ended."""
+    """One line for people: what the call waits for, and why and at whose charge attempts ended so far."""
 
 
 class AppTask(Shape):

@@ -11,7 +11,15 @@ from typing import Any, Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
-from application_sdk.wire.fields import Checkpoint, ErrorFields, PodFields, Role, RunPhase, TaskPhase
+from application_sdk.wire.fields import (
+    Checkpoint,
+    ContinuationFields,
+    ErrorFields,
+    PodFields,
+    Role,
+    RunPhase,
+    TaskPhase,
+)
 from apprun_operator.observe import times
 from apprun_operator.observe.records import (
     AppRecord,
@@ -89,12 +97,16 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
         timeout_seconds=_number(spec, "timeoutSeconds"),
         suspend=spec.get("suspend") is True,
         cancel=spec.get("cancel") is True,
+        cancel_grace=_number(spec, "cancelGraceSeconds"),
         ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
+        correlation_id=_text(spec, "correlationId", ""),
+        spec=spec,
         phase=cast("RunPhase", phase),
         conditions=_conditions(raw),
         observed_generation=_number(status, "observedGeneration") or -1,
         message=_text(status, "message", ""),
         started_at=_time(status, "startedAt"),
+        cancelled_at=_time(status, "cancelledAt"),
         finished_at=_time(status, "finishedAt"),
         replay_rules=_number(status, "replayRules") or 0,
         app=resolved,
@@ -123,10 +135,12 @@ def task(raw: Raw) -> TaskRecord:
         policy=spec.get("policy"),
         pod=cast("PodFields", spec.get("pod") or {}),
         seconds=_number(spec, "seconds") or 0.0,
+        cleanup=spec.get("cleanup") is True,
         phase=cast("TaskPhase", phase),
         attempt=attempt,
         digest=_outcome_digest(phase, status),
         output=status.get("output") if role == "driver" else None,
+        continue_with=_continuation(status) if role == "driver" else None,
         error=error,
         heartbeat=status.get("heartbeat"),
         node=_text(status, "node", ""),
@@ -193,8 +207,16 @@ def _app_spec(spec: object, where: str) -> AppSpecRecord:
     return AppSpecRecord(
         template={name: spec[name] for name in TEMPLATE_FIELDS if spec.get(name) is not None},
         parallelism=_number(spec, "parallelism"),
+        cancel_grace=_number(spec, "cancelGraceSeconds"),
         ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
     )
+
+
+def _continuation(status: Raw) -> ContinuationFields | None:
+    wish = _object(status, "continueWith", {})
+    if not wish:
+        return None
+    return ContinuationFields(input=_object(wish, "input", {}), entrypoint=_text(wish, "entrypoint", ""))
 
 
 def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:

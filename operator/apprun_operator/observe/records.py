@@ -17,6 +17,7 @@ from application_sdk.wire.fields import (
     TERMINAL_TASK_PHASES,
     AttemptFields,
     Checkpoint,
+    ContinuationFields,
     ErrorFields,
     PodFields,
     Policy,
@@ -60,6 +61,7 @@ class AppSpecRecord:
 
     template: JSONObject
     parallelism: int | None = None
+    cancel_grace: float | None = None
     ttl_seconds: float | None = None
 
 
@@ -93,13 +95,19 @@ class RunRecord:
     timeout_seconds: float | None = None
     suspend: bool = False
     cancel: bool = False
+    cancel_grace: float | None = None
     ttl_seconds: float | None = None
+    correlation_id: str = ""
+    spec: JSONObject = field(default_factory=dict, repr=False)
+    """The whole spec as it is stored: what a continuation of the run starts from."""
 
     phase: RunPhase = "Pending"
     conditions: tuple[Condition, ...] = ()
     observed_generation: int = -1
     message: str = ""
     started_at: float | None = None
+    cancelled_at: float | None = None
+    """When its cancellation was written into the ledger."""
     finished_at: float | None = None
     replay_rules: int = 0
     app: JSONObject | None = None
@@ -135,6 +143,8 @@ class TaskRecord:
     policy: Policy | None = None
     pod: PodFields = field(default_factory=lambda: PodFields())
     seconds: float = 0.0
+    cleanup: bool = False
+    """The route made the call after it was cancelled."""
     seen_at: float = 0.0
     """When this operator first saw it: finer than the creation time, which is cut to seconds."""
 
@@ -144,6 +154,8 @@ class TaskRecord:
     """Digest of the output, or of the error; only in a terminal phase."""
     output: JSON = None
     """Only the driver's: it becomes the run's."""
+    continue_with: ContinuationFields | None = None
+    """Only the driver's: the run goes on as a new one."""
     error: ErrorFields | None = None
     heartbeat: JSONObject | None = None
     node: str = ""

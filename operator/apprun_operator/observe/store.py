@@ -239,7 +239,7 @@ class Store:
             state.counted = max(state.counted, run.checkpoints[-1]["sequence"] + 1)
         if run.finished:
             # Nobody will ask for these again, and finished runs may be many.
-            state.run = replace(run, checkpoints=(), input={})
+            state.run = replace(run, checkpoints=(), input={}, spec={})
         self._wake(run.meta.key)
 
     def _put_task(self, task: TaskRecord) -> None:

@@ -85,6 +85,15 @@ class DeletePod:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Create the run that `run` continues as. A refusal is kept as a fact about `run`."""
+
+    run: Key
+    successor: Key
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRun:
     """Its time is over: the run goes, and all that it owns with it."""
 
@@ -92,7 +101,7 @@ class DeleteRun:
     uid: str
 
 
-RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | EnsureNamespace | DeleteRun
+RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | EnsureNamespace | CreateRun | DeleteRun
 """About the run as a whole: carried out one after the other, before anything else."""
 ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
 """About one pod or AppTask: independent of one another, so carried out side by side."""

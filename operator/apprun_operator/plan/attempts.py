@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import STALL_REASONS, AttemptFields, ErrorFields, RetryFields
+from application_sdk.wire.fields import CANCELLED, STALL_REASONS, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import failure
@@ -130,10 +130,13 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
     )
 
 
-def cancel(task: TaskRecord, why: str, now: float) -> PatchTask:
-    """End an open call whose run has ended: nobody waits for its result."""
-    error: JSONObject = {"type": "Cancelled", "message": why}
-    return _patch(task, {"phase": "Cancelled", "error": error, "finishedAt": rfc3339(now), "message": None})
+def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None) -> PatchTask:
+    """End an open call that nobody waits for any more. An attempt of it that was under way is charged to nobody."""
+    status: JSONObject = {"phase": "Cancelled", "error": {"type": CANCELLED, "message": why}}
+    if pod is not None:
+        ended = Ended(CANCELLED, why, "None", exit_code=pod.exit_code)
+        status["attempts"] = cast("JSON", [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)])
+    return _patch(task, {**status, "finishedAt": rfc3339(now), "message": None})
 
 
 def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | None]:

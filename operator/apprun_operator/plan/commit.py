@@ -30,14 +30,9 @@ class Commit:
 NOTHING = Commit(None, {}, ())
 
 
-def commit(seen: Observed, now: float) -> Commit:
-    """Append the open calls that have ended, as many as the tail takes; the next pass commits the rest.
-
-    Nothing is committed while a page is unknown: a call on it would be committed twice.
-    """
-    if seen.missing_pages:
-        return NOTHING
-    ended = sorted(
+def uncommitted(seen: Observed) -> list[TaskRecord]:
+    """The calls that have ended and aren't in the ledger, in the order in which they are to come into it."""
+    return sorted(
         (
             task
             for task in seen.tasks.values()
@@ -45,7 +40,19 @@ def commit(seen: Observed, now: float) -> Commit:
         ),
         key=lambda task: (task.finished_at, task.key),
     )
-    if not ended:
+
+
+def commit(seen: Observed, now: float, *, cancel: bool = False) -> Commit:
+    """Append the open calls that have ended, as many as the tail takes; the next pass commits the rest.
+
+    With `cancel` the run's cancellation follows them. Nothing is committed while a page is unknown: a call on it would
+    be committed twice.
+    """
+    if seen.missing_pages:
+        return NOTHING
+    ended = uncommitted(seen)
+    cancel = cancel and names.CANCEL_KEY not in seen.committed
+    if not ended and not cancel:
         return NOTHING
     run, tail, page = seen.run, list(seen.run.checkpoints), None
     if len(tail) >= TAIL_LIMIT:
@@ -53,7 +60,10 @@ def commit(seen: Observed, now: float) -> Commit:
     sequence = tail[-1]["sequence"] + 1 if tail else run.pages * PAGE_SIZE
     # The route's clock reads these times: it must not run backwards when the operator's does.
     at = rfc3339(max([now, *(parse(entry["at"]) for entry in tail[-1:])]))
-    new = [_checkpoint(task, sequence + place, at) for place, task in enumerate(ended[: TAIL_LIMIT - len(tail)])]
+    room = TAIL_LIMIT - len(tail) - cancel
+    new = [_checkpoint(task, sequence + place, at) for place, task in enumerate(ended[:room])]
+    if cancel:
+        new.append(_cancellation(sequence + len(new), at))
     status: JSONObject = {"checkpoints": cast("JSON", [*tail, *new]), "tasks": _counts(seen, new)}
     if page is not None:
         status["ledgerPages"] = run.pages + 1
@@ -73,6 +83,12 @@ def _checkpoint(task: TaskRecord, sequence: int, at: str) -> Checkpoint:
     if task.node:
         entry["node"] = task.node
     return entry
+
+
+def _cancellation(sequence: int, at: str) -> Checkpoint:
+    """Where the route learns that it is cancelled. It answers no call."""
+    key = names.CANCEL_KEY
+    return Checkpoint(sequence=sequence, key=key, task=key, outcome="Cancelled", attempts=0, digest="", at=at)
 
 
 def _page(run: RunRecord, entries: Sequence[Checkpoint]) -> CreatePage:
@@ -98,7 +114,7 @@ def _counts(seen: Observed, new: Sequence[Checkpoint]) -> JSONObject:
     """Counts of the committed calls grow with the ledger, in the same write; those of the open ones are of now."""
     done = {
         outcome.lower(): seen.run.counts.get(outcome.lower(), 0)
-        + sum(1 for entry in new if entry["outcome"] == outcome)
+        + sum(1 for entry in new if entry["outcome"] == outcome and entry["key"] != names.CANCEL_KEY)
         for outcome in ("Succeeded", "Failed", "Cancelled")
     }
     committing = {entry["key"] for entry in new}

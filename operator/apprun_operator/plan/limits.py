@@ -39,5 +39,5 @@ PROOF_OF_LIFE: Final = 10.0
 """A driver that has run this long is over what it was stalled by."""
 STALL_FIRST_RETRY: Final = 10.0
 STALL_LAST_RETRY: Final = 300.0
-CANCEL_GRACE: Final = 45.0
-"""How long a cancelled run waits for its pods to end."""
+CANCEL_GRACE: Final = 120.0
+"""How long the route of a cancelled run may clean up, where neither run nor App says."""

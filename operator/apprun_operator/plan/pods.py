@@ -90,7 +90,7 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
         entry=str((run.app or {})["entry"]),
         input=run.input if driver else task.input,
         idempotencyKey=f"{run.meta.uid}/{task.key}",
-        correlationId=run.meta.uid,
+        correlationId=run.correlation_id or run.meta.uid,
     )
     entrypoint = run.entrypoint if driver else task.entrypoint
     if entrypoint:

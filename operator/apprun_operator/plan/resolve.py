@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import AppSpecRecord, Observed
-from apprun_operator.plan.limits import APP_GRACE, Limits
+from apprun_operator.plan.limits import APP_GRACE, CANCEL_GRACE, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,13 @@ def parallelism(seen: Observed, limits: Limits) -> int:
     spec = _live_spec(seen)
     declared = None if spec is None else spec.parallelism
     return next(n for n in (seen.run.parallelism, declared, limits.parallelism) if n is not None)
+
+
+def cancel_grace(seen: Observed) -> float:
+    """How many seconds the route of the cancelled run has to clean up."""
+    spec = _live_spec(seen)
+    declared = None if spec is None else spec.cancel_grace
+    return next(n for n in (seen.run.cancel_grace, declared, CANCEL_GRACE) if n is not None)
 
 
 def ttl_seconds(seen: Observed) -> float | None:

@@ -13,15 +13,16 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, TaskRecord
-from apprun_operator.observe.times import rfc3339
+from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, pods, retention
 from apprun_operator.plan.actions import CreatePod, EnsureNamespace, FetchPage, ItemAction, Plan, RunAction
-from apprun_operator.plan.cancel import due_to_end, wind_up
+from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.continuation import successor
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.patches import patch_run, replacing
-from apprun_operator.plan.resolve import Unresolved, parallelism, resolve
+from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
 from apprun_operator.plan.stall import standing
 
 
@@ -35,24 +36,27 @@ def plan(seen: Observed, now: float, limits: Limits) -> Plan:
         return Plan(first=[patch_run(run, marks)] if marks else [])
     if run.finished:
         return retention.clean_up(seen, now)
-    if seen.missing_pages:
-        return _complete_ledger(seen, now)
     ending, deadline = due_to_end(run, now)
-    if ending is not None:
+    broken = _lost_page(seen)
+    if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
         return wind_up(seen, ending, now)
+    if broken:
+        return _say(seen, Standing("Stalled", "LedgerUnreadable", broken), now)
+    if seen.missing_pages:
+        return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
+    if ending is not None:
+        return _cancel(seen, ending, now, limits)
     decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
     return Plan(decided.first, decided.then, attempts.earliest(decided.wake_at, deadline))
 
 
-def _complete_ledger(seen: Observed, now: float) -> Plan:
-    """Read the pages that aren't known yet. Without them a committed call might be taken for an open one."""
-    run = seen.run
+def _lost_page(seen: Observed) -> str:
+    """What to say of a page that is gone: without it a committed call might be taken for an open one."""
     lost = [page for page in seen.missing_pages if page in seen.lost_pages]
     if not lost:
-        return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
-    page = names.page_name(run.meta.key.name, lost[0])
-    message = f"AppLedger {page} is gone, and with it a part of what this run has done: restore it, or start a new run"
-    return _say(seen, Standing("Stalled", "LedgerUnreadable", message), now)
+        return ""
+    page = names.page_name(seen.run.meta.key.name, lost[0])
+    return f"AppLedger {page} is gone, and with it a part of what this run has done: restore it, or start a new run"
 
 
 def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
@@ -125,12 +129,36 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, look_again))
 
 
-def _judge_calls(seen: Observed, now: float, limits: Limits) -> _Calls:
+def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
+    """A run that is being cancelled: its route goes on, to clean up; the calls that it had made before are given up."""
+    run = seen.run
+    driver = seen.tasks.get(names.driver_task_name(run.meta.key.name))
+    if driver is None:
+        return _restore_driver(seen, now)
+    if driver.finished:
+        return wind_up(seen, ending, now)
+    ledger, status = commit_cancel(seen, ending, now)
+    judged = attempts.judge(seen, driver, now, limits)
+    calls = _judge_calls(seen, now, limits, cancelled=True)
+    starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
+    first: list[RunAction] = [] if ledger.page is None else [ledger.page]
+    if status:
+        status.setdefault("tasks", counts(seen))
+        first.append(patch_run(run, status, commits=len(ledger.new)))
+    if starts and not seen.namespace_ready:
+        first.append(EnsureNamespace(run.meta.key.namespace))
+    then = [*judged.actions, *calls.actions, *starts, *retention.delete_settled(seen)]
+    over = parse(rfc3339(run.cancelled_at or now)) + cancel_grace(seen)
+    return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over))
+
+
+def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool = False) -> _Calls:
     calls = _Calls()
     disturbed: list[str] = []
     for name, task in seen.tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
-        if task.undisturbed:
+        given_up = cancelled and not task.cleanup
+        if task.undisturbed and not given_up:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:
                 if task.pod_name in seen.in_flight:
@@ -151,7 +179,10 @@ def _judge_calls(seen: Observed, now: float, limits: Limits) -> _Calls:
             if fired is not None and name not in seen.in_flight:
                 calls.actions.append(fired)
             continue
-        verdict = attempts.judge(seen, task, now, limits)
+        if cancelled and not task.cleanup:
+            verdict = give_up(seen, task, now)
+        else:
+            verdict = attempts.judge(seen, task, now, limits)
         calls.actions.extend(verdict.actions)
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies
@@ -162,7 +193,7 @@ def _judge_calls(seen: Observed, now: float, limits: Limits) -> _Calls:
 
 def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> list[CreatePod]:
     """Pods to create: the driver's first, then tasks in the route's order, up to the run's parallelism."""
-    if seen.run.suspend:
+    if seen.run.suspend and seen.run.cancelled_at is None:
         return []
     free = max(parallelism(seen, limits) - calls.occupied, 0)
     chosen = sorted(calls.waiting, key=lambda task: (task.sequence, task.key))[:free]
@@ -191,7 +222,18 @@ def _finish(seen: Observed, driver: TaskRecord, ledger: Commit, now: float) -> P
     if committing < ended:
         return Plan([*first, patch_run(run, ledger.status, commits=committing)])
     status: JSONObject = {"tasks": counts(seen), **ledger.status, "finishedAt": rfc3339(now)}
-    if driver.phase == "Succeeded":
+    if driver.phase == "Succeeded" and driver.continue_with is not None:
+        action = successor(run, driver.continue_with)
+        refusal = seen.refusals.get(action.successor.name)
+        if refusal is not None and now < refusal.retry_at:
+            message = f"the run can't go on as AppRun {action.successor.name!r}: {refusal.message}"
+            said = _say(seen, Standing("Stalled", "ContinuationRefused", message), now)
+            return Plan(said.first, wake_at=refusal.retry_at)
+        first.append(action)
+        message = f"the run goes on as AppRun {action.successor.name!r}"
+        status |= conditions.fields(run, Standing("Succeeded", "Continued", message), now)
+        status["continuedAs"] = action.successor.name
+    elif driver.phase == "Succeeded":
         status |= conditions.fields(run, Standing("Succeeded", "Succeeded"), now)
         if driver.output is not None:
             status["output"] = driver.output

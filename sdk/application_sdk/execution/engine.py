@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, Role
 
-CANCEL_KEY: Final = "cancel"
+CANCEL_KEY: Final = names.CANCEL_KEY
 """A completion with this key answers no call: it says that the run is to be cancelled. The route gets a CancelledError
 at that place of the ledger, in replay as well."""
 
@@ -33,6 +34,8 @@ class ScheduledCall:
     line: str
     seconds: float | None = None
     """Timers: how long after it was scheduled it fires."""
+    cleanup: bool = False
+    """Whether the route had been cancelled when it made the call: such a call is still to be executed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Route:
         self._made = 0
         self.consumed = 0
         """How many completions of the ledger the route has been given."""
+        self.cancelled = False
+        """Whether the run's cancellation is among them: what is called from then on is clean-up."""
 
     @property
     def replaying(self) -> bool:
@@ -102,6 +104,7 @@ class Route:
             pod=request.pod,
             line=request.line,
             seconds=request.seconds,
+            cleanup=self.cancelled,
         )
         self._made += 1
         self._outstanding[key] = (call, deliver)
@@ -149,9 +152,10 @@ class Route:
         """Whether the route has made a call with this key whose completion it hasn't consumed."""
         return key in self._outstanding or key in self._abandoned
 
-    def skip(self) -> None:
-        """Account for an entry of the ledger that answers no call."""
+    def cancel(self) -> None:
+        """Account for the entry of the ledger that answers no call: the run is being cancelled."""
         self.consumed += 1
+        self.cancelled = True
 
     def _drop(self, completion: Completion) -> None:
         if completion.key not in self._abandoned:

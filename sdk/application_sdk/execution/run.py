@@ -157,7 +157,7 @@ class _Life:
     def _deliver(self, completion: Completion) -> None:
         self._loop.advance(completion.at - self._info.started_at)
         if completion.key == CANCEL_KEY:
-            self._route.skip()
+            self._route.cancel()
             if self._plan is not None and not self._plan.done():
                 self._plan.cancel("the run was cancelled")
             return
@@ -170,7 +170,7 @@ class _Life:
                 self._arrived.extend(self._engine.receive())
             completion = self._arrived.popleft()
             if completion.key == CANCEL_KEY:
-                self._route.skip()
+                self._route.cancel()
                 continue
             self._route.consume_unseen(completion)
 

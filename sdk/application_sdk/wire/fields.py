@@ -105,6 +105,19 @@ class TaskSpec(TypedDict):
     """Timers: how long after the object's creation it fires."""
     line: NotRequired[str]
     """`file:line` of the call in the route."""
+    cleanup: NotRequired[bool]
+    """The route made the call after it was cancelled, so it is executed although the run is being cancelled."""
+
+
+class ContinuationFields(TypedDict):
+    """How a route wants its run to go on: `continue_with`."""
+
+    input: JSONObject
+    entrypoint: str
+
+
+CANCELLED: Final = "Cancelled"
+"""`type` of the error that a driver reports when its route ended by cancellation."""
 
 
 class ErrorFields(TypedDict):
@@ -140,8 +153,8 @@ class ProgressFields(TypedDict, total=False):
 
 
 class TaskStatus(TypedDict, total=False):
-    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, progress, heartbeat,
-    node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
+    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, continueWith, progress,
+    heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
@@ -153,6 +166,8 @@ class TaskStatus(TypedDict, total=False):
     node: str
     startedAt: str
     finishedAt: str
+    continueWith: ContinuationFields
+    """Drivers: the route has ended, and its run goes on as a new one."""
     attempts: list[AttemptFields]
     notBefore: str
     """Earliest start of the current attempt's pod: the retry's backoff."""
@@ -206,6 +221,7 @@ class Report(TypedDict, total=False):
 
     phase: Literal["Succeeded"]
     output: JSON
+    continueWith: ContinuationFields
     error: ErrorFields | None
     progress: ProgressFields
     heartbeat: JSONObject

@@ -24,6 +24,8 @@ APP_LEDGER_KIND: Final = "AppLedger"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "apprun"
 RUN_LABEL: Final = f"{GROUP}/run"
+CHAIN_LABEL: Final = f"{GROUP}/chain"
+"""Of a run that another one continued as: the name of the first run of all."""
 TASK_LABEL: Final = f"{GROUP}/task"
 ROLE_LABEL: Final = f"{GROUP}/role"
 KEY_LABEL: Final = f"{GROUP}/key"
@@ -39,6 +41,8 @@ SOURCE_DIRECTORY: Final = "/apprun/source"
 """Where the files of `App.spec.source.configMap` are mounted; first on the import path."""
 
 DRIVER_KEY: Final = "driver"
+CANCEL_KEY: Final = "cancel"
+"""Key of the ledger's entry that answers no call: from there on the run is being cancelled."""
 KEY_LENGTH: Final = 32
 KEY_PREFIX_LENGTH: Final = 16
 RUN_NAME_MAX_LENGTH: Final = 63

@@ -45,6 +45,8 @@ class Scenario:
     behaviour: Callable[[Object], Outcome] = lambda call: Outcome()
     meddle: Callable[[World, Place], None] = lambda world, run: None
     meddle_after: float = 0.0
+    clean_up: Stages = ()
+    continue_with: Object | None = None
 
 
 def fails_twice(call: Object) -> Outcome:
@@ -70,18 +72,25 @@ SCENARIOS = {
     "cancel": Scenario(
         [["a"], ["b"]], lambda call: Outcome(5), lambda world, run: world.edit_spec(run, cancel=True), 3
     ),
+    "cancel-with-clean-up": Scenario(
+        [["a"], ["b"]], lambda call: Outcome(5), lambda world, run: world.edit_spec(run, cancel=True), 3, [["undo"]]
+    ),
+    "continuation": Scenario([["a"]], continue_with={"n": 2}),
 }
 
 
 async def play(scenario: Scenario, crash: CrashPoint) -> Object:
     """One run with at most one crash; what is left at the end."""
-    async with living(World(scenario.stages, scenario.behaviour)) as world:
+    world = World(scenario.stages, scenario.behaviour, clean_up=scenario.clean_up, continue_with=scenario.continue_with)
+    async with living(world):
         world.start_operator(crash)
         run = world.apply_run("r")
         loop = asyncio.get_running_loop()
         loop.call_later(scenario.meddle_after, scenario.meddle, world, run)
         watching = asyncio.create_task(revive(world, crash))
         status = await world.until_phase(run, "Succeeded", "Failed", "Cancelled", seconds=900)
+        for successor in world.runs():
+            await world.until_phase(successor, "Succeeded", "Failed", "Cancelled", seconds=900)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         if crash.reached.is_set():
@@ -94,6 +103,7 @@ async def play(scenario: Scenario, crash: CrashPoint) -> Object:
             "phase": status["phase"],
             "output": status.get("output"),
             "ledger": sorted((e["task"], e["outcome"]) for e in status.get("checkpoints", [])),
+            "runs": len(world.runs()),
             "tasks": {name: task["status"]["phase"] for name, task in world.tasks("r").items()},
         }
 

@@ -19,6 +19,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "PodFields": ("AppTask.spec.pod",),
     "Identity": ("AppTask.spec.identity",),
     "TaskStatus": ("AppTask.status",),
+    "ContinuationFields": ("AppTask.status.continueWith",),
     "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]",),
     "ProgressFields": ("AppTask.status.progress",),

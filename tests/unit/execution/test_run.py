@@ -441,6 +441,25 @@ def test_a_cancelled_run_cleans_up_and_ends_as_cancelled() -> None:
     assert bench.run().outcome == "Cancelled"
 
 
+def test_only_what_is_called_after_the_cancellation_is_clean_up_in_every_life() -> None:
+    async def body(self: Base, input: N) -> Text:
+        await self.work(N(n=1))
+        try:
+            await self.work(N(n=2))
+        except asyncio.CancelledError:
+            await self.work(N(n=50))
+            raise
+        return Text()
+
+    for committed in range(3):
+        bench = cancelled_after(14, finishing(body))
+        with pytest.raises(SimulatedCrash):
+            bench.run(lambda step, at=committed: step.kind == "before schedule" and step.committed == at)  # type: ignore[misc]
+        assert bench.run().outcome == "Cancelled"
+        marks = {call.input["n"]: call.cleanup for call in bench.world.calls.values()}
+        assert marks == {1: False, 2: False, 50: True, 99: True}
+
+
 def test_a_route_may_decline_a_cancellation() -> None:
     async def body(self: Base, input: N) -> Text:
         try:

@@ -53,6 +53,8 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
     )
     if call.seconds is not None:
         spec["seconds"] = call.seconds
+    if call.cleanup:
+        spec["cleanup"] = True
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.APP_TASK_KIND,

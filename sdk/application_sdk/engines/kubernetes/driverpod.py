@@ -15,12 +15,18 @@ from application_sdk.engines.kubernetes.driver import KubernetesEngine
 from application_sdk.engines.kubernetes.errors import ApiError, Refused
 from application_sdk.engines.kubernetes.follow import RunGone
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
-from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
+from application_sdk.engines.kubernetes.report import (
+    EXIT_CODES,
+    continuation_report,
+    deliver,
+    failure_report,
+    success_report,
+)
 from application_sdk.engines.kubernetes.startup import settle
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult, stalled
 from application_sdk.execution.run import run_route
-from application_sdk.wire.fields import MAX_POD_PAYLOAD_BYTES, ErrorFields
+from application_sdk.wire.fields import CANCELLED, MAX_POD_PAYLOAD_BYTES, ContinuationFields, ErrorFields
 from application_sdk.wire.pod import EXIT_FENCED
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
         return EXIT_FENCED
     if result.outcome == "Succeeded" and result.output is not None:
         report = success_report(result.output, started_at, node)
+    elif result.outcome == "Continued" and result.input is not None:
+        report = continuation_report(ContinuationFields(input=result.input, entrypoint=result.entrypoint),
+                                     started_at, node)  # fmt: skip
     else:
         error_found = _error(result)
         _log.error("the route ended: %s: %s\n%s", error_found["type"], error_found["message"],
@@ -78,10 +87,4 @@ def _execute(call: Call, api: Api) -> RouteResult:
 def _error(result: RouteResult) -> ErrorFields:
     if result.error is not None:
         return result.error
-    if result.outcome == "Continued":
-        return ErrorFields(
-            type="ContinueWithNotSupported",
-            message="continue_with() isn't available on Kubernetes yet: start the next AppRun from outside",
-            retryable=False,
-        )
-    return ErrorFields(type="Cancelled", message="the route ended by cancellation", retryable=False)
+    return ErrorFields(type=CANCELLED, message="the route ended by cancellation", retryable=False)

@@ -30,7 +30,7 @@ from application_sdk.wire.pod import EXIT_FENCED, EXIT_REPORT_REFUSED, EXIT_REPO
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
     from application_sdk.wire.digest import JSONObject
-    from application_sdk.wire.fields import ErrorFields, Report
+    from application_sdk.wire.fields import ContinuationFields, ErrorFields, Report
 
 _log = logging.getLogger("apprun.report")
 
@@ -73,6 +73,12 @@ def deliver(api: Api, app_task: str, report: Report, attempt: int, pause: Callab
 def success_report(output: JSONObject, started_at: float, node: str) -> Report:
     """The report of an attempt that did its work. It takes back the error of an earlier attempt."""
     report: Report = {"phase": "Succeeded", "output": output, "error": None}
+    return _stamped(report, started_at, node)
+
+
+def continuation_report(continuation: ContinuationFields, started_at: float, node: str) -> Report:
+    """The report of a driver whose route ended with `continue_with`."""
+    report: Report = {"phase": "Succeeded", "continueWith": continuation, "error": None}
     return _stamped(report, started_at, node)
 
 

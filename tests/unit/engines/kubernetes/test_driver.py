@@ -279,11 +279,21 @@ def test_a_timer_is_an_apptask_without_a_payload(open_engine: Open, world: RunWo
 
 def test_a_cancellation_has_its_place_in_the_ledger(open_engine: Open, world: RunWorld) -> None:
     engine = open_engine()
-    entry = {"sequence": 0, "key": CANCEL_KEY, "task": CANCEL_KEY, "outcome": "Cancelled", "attempts": 1}
-    world.status["checkpoints"] = [entry | {"digest": "", "at": "2026-01-02T03:04:06Z"}]
-    world.touch()
+    world.cancel()
     (completion,) = engine.receive()
     assert (completion.key, completion.outcome) == (CANCEL_KEY, "Cancelled")
+
+
+def test_a_clean_up_call_says_so_in_its_apptask(open_engine: Open, world: RunWorld) -> None:
+    world.outputs["work"] = {}
+    engine = open_engine()
+    engine.schedule([scheduled(1), scheduled(2, cleanup=True)])
+    while len(world.status.get("checkpoints", [])) < 2:
+        engine.receive()
+    assert {task["spec"]["key"]: task["spec"].get("cleanup") for task in world.tasks.values()} == {
+        key(1): None,
+        key(2): True,
+    }
 
 
 def test_an_output_that_was_altered_is_refused(open_engine: Open, world: RunWorld) -> None:

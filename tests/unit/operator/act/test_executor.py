@@ -19,6 +19,7 @@ from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
     CreatePage,
     CreatePod,
+    CreateRun,
     CreateTask,
     DeletePod,
     DeleteRun,
@@ -168,6 +169,29 @@ async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench
     stored = bench.server.read(Place("apptasks", "default", "r-driver"))["status"]
     assert stored["error"] == final
     assert "message" not in stored
+
+
+def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:
+    spec = {"app": APP, "continuedFrom": {"name": "r", "uid": uid, "first": "r", "number": 2}}
+    return CreateRun(RUN, Key("default", "r-2"), {"metadata": {"name": "r-2"}, "spec": spec})
+
+
+@story
+async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
+    await bench.executor.first(going_on(bench))
+    bench.store.remove("appruns", Key("default", "r-2"))
+    store = Store(lambda key: None, wall)
+    await Executor(FakeApi(bench.server, "operator"), store, "", "").first(going_on(bench))
+    assert store.keys() == [Key("default", "r-2")]
+    assert [place.name for _, verb, place in bench.server.writes if verb == "create"].count("r-2") == 1
+
+
+@story
+async def test_foreign_run_with_the_name_of_a_successor_is_told_as_a_refusal(bench: Bench) -> None:
+    await bench.executor.first(going_on(bench, uid="of another chain"))
+    with pytest.raises(ReplanError):
+        await bench.executor.first(going_on(bench))
+    assert bench.seen.refusals["r-2"].kind == "NameTaken"
 
 
 @story

@@ -1,0 +1,73 @@
+"""A driver pod as a whole: a process that executes a route against one run's objects, and how it reports the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.kube import eventually
+from tests.support.pods import PodProcess, call
+from tests.support.run_world import RUN, UID, RunWorld
+from tests.support.wire_server import WireServer
+
+from application_sdk.wire.pod import EXIT_REPORTED
+
+APP = """
+import asyncio
+from application_sdk.app import App, task
+from application_sdk.contracts import Input, Output
+
+class Given(Input):
+    page: int = 1
+
+class Made(Output):
+    page: int = 0
+
+class Subject(App):
+    @task
+    async def work(self, input: Given) -> Made:
+        return Made()
+
+    async def run(self, input: Given) -> Made:
+"""
+DRIVER = f"{RUN}-driver"
+
+
+@pytest.fixture
+def world(server: WireServer) -> RunWorld:
+    world = RunWorld()
+    server.always = world
+    return world
+
+
+def driver_call(**fields: Any) -> dict[str, Any]:
+    facts = {"run": RUN, "runUid": UID, "appTask": DRIVER, "role": "driver", "key": "driver", "task": "run"}
+    return call(**(facts | {"entrypoint": "run", "replayRules": 1} | fields))
+
+
+def test_route_that_continues_reports_input_and_entry_point_of_the_next_run(pod: PodProcess, world: RunWorld) -> None:
+    pod.write(driver_call(input={"page": 4}), app=f"{APP}        self.continue_with(Given(page=input.page + 1))\n")
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    report = world.reports[DRIVER]
+    assert report["phase"] == "Succeeded"
+    assert report["continueWith"] == {"input": {"page": 5}, "entrypoint": "run"}
+    assert "output" not in report
+
+
+def test_cancelled_route_cleans_up_and_reports_that_it_was_cancelled(pod: PodProcess, world: RunWorld) -> None:
+    body = """
+        try:
+            return await self.work(input)
+        except asyncio.CancelledError:
+            await self.work(Given(page=99))
+            raise
+"""
+    pod.write(driver_call(), app=APP + body)
+    with pod.start() as process:
+        eventually("the route has called a task", lambda: list(world.tasks) or None, 30)
+        world.outputs["work"] = {"page": 99}
+        world.cancel()
+        assert process.wait(30) == EXIT_REPORTED
+    assert [task["spec"].get("cleanup") for task in world.tasks.values()] == [None, True]
+    assert world.reports[DRIVER]["error"]["type"] == "Cancelled"
