@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from application_sdk.errors import AppError
 from application_sdk.execution.definition import AppDefinition, RunInfo
-from application_sdk.execution.ending import RouteResult
+from application_sdk.execution.ending import RouteOutcome, RouteResult
 from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
 from application_sdk.execution.run import run_route
 from application_sdk.wire.digest import JSONObject
@@ -108,6 +108,11 @@ class Replayed:
     """The route's end, or None if it goes on with further calls."""
     further_calls: Sequence[ScheduledCall]
     """What it would have executed next."""
+
+    @property
+    def outcome(self) -> RouteOutcome | None:
+        """How the route ended; None if it goes on."""
+        return None if self.result is None else self.result.outcome
 
 
 def replay_run(app_class: type, exported: ExportedRun) -> Replayed:

@@ -61,6 +61,11 @@ class FinishedRun:
         return self.result.error
 
     @property
+    def message(self) -> str:
+        """The text of `error`; empty if there is none."""
+        return "" if self.result.error is None else self.result.error["message"]
+
+    @property
     def output(self) -> Any:
         """What the route returned. Raises RunFailedError unless it succeeded."""
         if self.result.outcome != "Succeeded" or self.result.output is None:

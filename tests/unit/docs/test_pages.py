@@ -1,24 +1,26 @@
-"""Each Python block of the pages runs, in order, and prints what the text block after it shows."""
+"""The code of the pages runs, block by block, and prints what they say it prints; so do the commands."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import linecache
+import os
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.pages import PAGES, blocks
 
 from application_sdk.app.registry import AppRegistry
 from application_sdk.infrastructure import clear_infrastructure
 
-PAGES = sorted((Path(__file__).parents[3] / "docs").glob("*.md"))
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = "example"
+ANYTHING = "…"
 
 
 @pytest.fixture
@@ -36,15 +38,55 @@ def module() -> Iterator[types.ModuleType]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run_and_print_what_it_says(page: Path, module: types.ModuleType) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, module: types.ModuleType) -> None:
     printed = ""
-    for language, content in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if language == "python":
-            linecache.cache[f"{NAME}.py"] = (len(content), None, content.splitlines(True), f"{NAME}.py")
+    for block in blocks(page):
+        if block.language == "python" and not block.title:
+            lines = block.content.splitlines(True)
+            linecache.cache[f"{NAME}.py"] = (len(block.content), None, lines, f"{NAME}.py")
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
-                exec(compile(content, f"{NAME}.py", "exec", dont_inherit=True), vars(module))
+                exec(compile(block.content, f"{NAME}.py", "exec", dont_inherit=True), vars(module))
             printed = output.getvalue()
-        elif language == "text" and printed:
-            assert printed.rstrip() == content.rstrip()
+        elif block.language == "text" and printed:
+            assert printed.rstrip() == block.content.rstrip()
             printed = ""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.language == "console" for block in blocks(page))], ids=lambda p: p.stem
+)
+def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.title:
+            (tmp_path / block.title).write_text(block.content)
+        elif block.language == "console":
+            for command, expected in commands(block.content):
+                printed = shell(command, tmp_path)
+                assert matches(expected, printed), f"$ {command}\n{printed}"
+
+
+def commands(content: str) -> Iterator[tuple[str, str]]:
+    """Each command with what it prints."""
+    for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        yield command, expected
+
+
+def shell(command: str, folder: Path) -> str:
+    """What a command prints, its complaints first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = {"PATH": path, "HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "120", "LC_ALL": "C.UTF-8"}
+    ended = subprocess.run(["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
+    return ended.stderr + ended.stdout
+
+
+def matches(expected: str, printed: str) -> bool:
+    """Whether both are the same but for trailing spaces, and for what an ellipsis stands for: as a line of its own any
+    lines, in a line any text."""
+    lines = (
+        r"(?:.*\n)*?" if line == ANYTHING else re.escape(line.rstrip()).replace(ANYTHING, ".*") + r"\n"
+        for line in expected.rstrip().splitlines()
+    )
+    found = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
+    return re.fullmatch("".join(lines), found) is not None
