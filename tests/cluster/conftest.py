@@ -1,6 +1,7 @@
 """Fixtures of the cluster tests: one cluster for the session, one namespace per test.
 
-The cluster is called `test`, so that it stands beside a demo. It is taken down afterwards unless KEEP_CLUSTER=1.
+The cluster is called `test`, or as CLUSTER_NAME says, so that it stands beside a demo. It is taken down afterwards
+unless KEEP_CLUSTER=1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tests.support.bed import EXISTING, Bed, bring_up, take_down
 from tests.support.kube import CORE, Kube
 from tests.support.runs import Runs
 
+NAME = os.environ.get("CLUSTER_NAME", "test")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -24,10 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    found = bring_up("test")
+    found = bring_up(NAME)
     yield found
     if not EXISTING and os.environ.get("KEEP_CLUSTER") != "1":
-        take_down("test")
+        take_down(NAME)
 
 
 @pytest.fixture
