@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Final
 
 from application_sdk.wire.fields import RetryFields
+
+_MAX_COEFFICIENT: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,18 @@ class RetryPolicy:
     """Names of exception classes after which the call fails at once."""
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ValueError(f"max_attempts is {self.max_attempts}; it counts the first attempt too, so use 1 or more")
-        if self.backoff_coefficient < 1:
-            raise ValueError(f"backoff_coefficient is {self.backoff_coefficient}; use 1 or more")
-        if self.initial_interval < timedelta(0) or self.max_interval < timedelta(0):
-            raise ValueError("initial_interval and max_interval can't be negative")
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise ValueError(
+                f"max_attempts is {self.max_attempts!r}; it counts the first attempt too, so use a whole number from 1 "
+                f"up"
+            )
+        if not 1 <= self.backoff_coefficient <= _MAX_COEFFICIENT:
+            raise ValueError(
+                f"backoff_coefficient is {self.backoff_coefficient}; use a number from 1 to {_MAX_COEFFICIENT}"
+            )
+        for name, interval in (("initial_interval", self.initial_interval), ("max_interval", self.max_interval)):
+            if not isinstance(interval, timedelta) or interval < timedelta(0):
+                raise ValueError(f"{name} is {interval!r}; use a timedelta that isn't negative")
 
     def with_max_attempts(self, max_attempts: int) -> RetryPolicy:
         """This policy with another number of attempts."""

@@ -486,10 +486,12 @@ def test_continue_with_ends_the_run_with_the_next_input() -> None:
         except Exception:
             return Text(text="swallowed")
 
-    result = Bench(finishing(body), N(n=3)).run()
+    bench = Bench(finishing(body), N(n=3))
+    result = bench.run()
     assert result.outcome == "Continued"
     assert result.input == {"n": 4}
     assert result.entrypoint == "run"
+    assert inputs(bench) == [3], "on_complete is the last run's"
 
 
 def test_continue_with_from_a_branch_ends_the_run() -> None:
