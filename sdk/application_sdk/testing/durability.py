@@ -234,18 +234,28 @@ def _difference(
         return describe_end(result)
     if result.outcome != expected.outcome:
         return f"without the crash the run {expected.outcome.lower()}, with it: {describe_end(result)}"
-    changes = input_changes(expected.output or {}, result.output or {})
-    if changes:
-        return "the output differs, without the crash → with it:\n" + "\n".join(f"  {change}" for change in changes)
+    for title, before, now in (
+        ("output", expected.output, result.output),
+        ("input that it continues with", expected.input, result.input),
+        ("error", _kind(expected), _kind(result)),
+    ):
+        if changes := input_changes(before or {}, now or {}):
+            listed = "\n".join(f"  {change}" for change in changes)
+            return f"the {title} differs, without the crash → with it:\n{listed}"
     more = sorted(world.calls[key].task for key in world.calls.keys() - calls)
     if more:
         return f"calls were made that the run without the crash doesn't make: {', '.join(more)}"
-    before, after = _attempts(executions), _attempts(world.executions)
-    for key, count in after.items():
-        if count > before[key]:
+    made, made_now = _attempts(executions), _attempts(world.executions)
+    for key, count in made_now.items():
+        if count > made[key]:
             given = world.calls[key[0]].input
-            return f"{key[1]} was executed {count} times rather than {before[key]}, with the input {given}"
+            return f"{key[1]} was executed {count} times rather than {made[key]}, with the input {given}"
     return None
+
+
+def _kind(result: RouteResult) -> JSONObject | None:
+    # Not its text, which may hold what is no part of the plan, such as an object's address.
+    return None if result.error is None else {"type": result.error["type"]}
 
 
 def _attempts(executions: Sequence[object]) -> Counter[tuple[str, str]]:

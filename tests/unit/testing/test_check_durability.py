@@ -83,6 +83,34 @@ def test_an_unguarded_read_that_changes_the_output_is_found() -> None:
         check_durability(Reading, N())
 
 
+def test_another_continuation_is_found() -> None:
+    counter = itertools.count()
+
+    class Continuing(Base):
+        async def run(self, input: N) -> Out:
+            with self.unguarded():
+                seen = next(counter)
+            await self.work(input)
+            self.continue_with(N(n=seen))
+
+    with pytest.raises(DurabilityError, match=r"the input that it continues with differs, .*:\n  n: 0 → 1"):
+        check_durability(Continuing, N())
+
+
+def test_another_failure_is_found() -> None:
+    counter = itertools.count()
+
+    class Failing(Base):
+        async def run(self, input: N) -> Out:
+            with self.unguarded():
+                seen = next(counter)
+            await self.work(input)
+            raise ValueError if seen == 0 else KeyError
+
+    with pytest.raises(DurabilityError, match=r'the error differs, .*:\n  type: "ValueError" → "KeyError"'):
+        check_durability(Failing, N())
+
+
 def test_what_only_one_order_of_completion_shows_is_found() -> None:
     lives: list[int] = []
 
