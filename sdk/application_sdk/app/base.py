@@ -21,6 +21,7 @@ from application_sdk.app.registry import AppRegistry
 from application_sdk.errors import MisuseError, NotAvailableError
 from application_sdk.execution import current
 from application_sdk.execution.trace import user_line
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     import logging
@@ -49,6 +50,8 @@ class App:
     name: ClassVar[str] = ""
     """By default the class' name with hyphens."""
     version: ClassVar[str] = "1.0.0"
+    max_payload_bytes: ClassVar[int] = MAX_PAYLOAD_BYTES
+    """Limit of each input and output, in bytes of its JSON. May be set lower. In pods it is 240 KiB at most."""
     definition: ClassVar[AppDefinition]
     """What the class consists of. Absent on abstract classes."""
 

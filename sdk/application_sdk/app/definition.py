@@ -15,6 +15,7 @@ from application_sdk.app.signature import function_line, read_contracts
 from application_sdk.app.task import Task
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 
 RUN: Final = "run"
 _EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
@@ -31,6 +32,7 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
     entrypoints = _entrypoints(cls, members, names, faults)
     default = _default(cls, members, entrypoints, faults)
     _check_on_complete(members, faults)
+    limit = _payload_limit(cls, faults)
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise AppDefinitionError(f"{cls.__qualname__} ({line}) is no complete app:\n{listed}")
@@ -42,7 +44,18 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
         tasks=MappingProxyType(tasks),
         entrypoints=MappingProxyType(entrypoints),
         default_entrypoint=default,
+        max_payload_bytes=limit,
     )
+
+
+def _payload_limit(cls: type, faults: list[str]) -> int:
+    limit: object = getattr(cls, "max_payload_bytes", None)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_PAYLOAD_BYTES:
+        faults.append(
+            f"max_payload_bytes is {limit!r}; it can be lowered only: use a number from 1 to {MAX_PAYLOAD_BYTES}"
+        )
+        return MAX_PAYLOAD_BYTES
+    return limit
 
 
 def _members(cls: type, base: type) -> dict[str, object]:

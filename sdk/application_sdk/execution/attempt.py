@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from application_sdk.contracts.base import Input, Output
     from application_sdk.execution.current import TaskRequest
-    from application_sdk.execution.definition import TaskDefinition
+    from application_sdk.execution.definition import AppDefinition, TaskDefinition
     from application_sdk.wire.digest import JSONObject
 
 TIMED_OUT = "TimedOut"
@@ -86,7 +86,7 @@ class Attempt:
         try:
             returned = await self._within_limits(given)
             output = encode(returned, self._definition.output_type)
-            check_size(output, self._info.max_output_bytes, contract=self._definition.output_type.__name__)
+            check_size(output, self._max_output_bytes(), contract=self._definition.output_type.__name__)
         except _Ended as ended:
             return AttemptResult(error=ended.error)
         except asyncio.CancelledError as error:
@@ -102,6 +102,11 @@ class Attempt:
         finally:
             self._watchdog.stop()
         return AttemptResult(output=output)
+
+    def _max_output_bytes(self) -> int:
+        app: AppDefinition | None = getattr(self._app, "definition", None)
+        limit = self._info.max_output_bytes
+        return limit if app is None else min(limit, app.max_payload_bytes)
 
     async def _within_limits(self, given: Input) -> Output:
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))

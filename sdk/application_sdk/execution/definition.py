@@ -108,6 +108,8 @@ class AppDefinition:
     tasks: Mapping[str, TaskDefinition]
     entrypoints: Mapping[str, EntrypointDefinition]
     default_entrypoint: str
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    """Limit of each input and output that the app has set for itself, in bytes of its JSON."""
 
     def task(self, name: str) -> TaskDefinition:
         """The task of that name. Raises AppNotFoundError, which lists the names there are."""

@@ -37,7 +37,8 @@ class RetryPolicy:
             raise ValueError(
                 f"backoff_coefficient is {self.backoff_coefficient}; use a number from 1 to {_MAX_COEFFICIENT}"
             )
-        for name, interval in (("initial_interval", self.initial_interval), ("max_interval", self.max_interval)):
+        intervals: dict[str, object] = {"initial_interval": self.initial_interval, "max_interval": self.max_interval}
+        for name, interval in intervals.items():
             if not isinstance(interval, timedelta) or interval < timedelta(0):
                 raise ValueError(f"{name} is {interval!r}; use a timedelta that isn't negative")
 

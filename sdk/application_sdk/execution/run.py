@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from application_sdk.contracts.codec import decode, encode
@@ -57,6 +58,7 @@ def run_route(
             f"This run began under version {info.replay_rules} of the replay rules, and this SDK knows version "
             f"{REPLAY_RULES}. Use an image with the SDK that the run began with.",
         )
+    info = replace(info, max_payload_bytes=min(info.max_payload_bytes, definition.max_payload_bytes))
     try:
         chosen = definition.entrypoint(entrypoint)
     except AppNotFoundError as error:

@@ -10,22 +10,26 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.contracts.size import check_size
 from application_sdk.execution.heartbeat import Watchdog
 from application_sdk.execution.progress import ProgressWatch
 from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import Policy, ProgressFields
+from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, Policy, ProgressFields
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Details = TypeVar("Details", bound=HeartbeatDetails)
 
 _log = logging.getLogger("apprun.task")
+
+_MAX_MESSAGE_LENGTH: Final = 1000
+"""Of a progress message, in characters."""
 
 
 class AttemptInfo(NamedTuple):
@@ -97,12 +101,14 @@ class TaskContext:
     def heartbeat(self, *details: HeartbeatDetails) -> None:
         """Say that the work gets on, with details for the next attempt if there are any. The latest details are kept.
 
-        Call it as often as you like. Raises ContractValidationError for details that can't be stored.
+        Call it as often as you like. Raises ContractValidationError for details that can't be stored, or weigh more
+        than 8 KiB.
         """
         self._watchdog.beat()
         self.progress_watch.mark("a heartbeat")
         if details:
             payload = encode(details[-1])
+            check_size(payload, MAX_HEARTBEAT_BYTES, contract=type(details[-1]).__name__)
             self._details = payload
             self._signs.heartbeat(payload)
 
@@ -122,10 +128,12 @@ class TaskContext:
     def progress(self, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
         """Say how far the work is, for people who look on. What isn't given stays as it was."""
         self._watchdog.beat()
-        given = {"done": done, "total": total, "message": message}
-        self._progress.update(
-            cast("ProgressFields", {name: value for name, value in given.items() if value is not None})
-        )
+        if done is not None:
+            self._progress["done"] = max(int(done), 0)
+        if total is not None:
+            self._progress["total"] = max(int(total), 0)
+        if message is not None:
+            self._progress["message"] = message[:_MAX_MESSAGE_LENGTH]
         self.progress_watch.mark("progress" if message is None else repr(message))
         self._signs.progress(ProgressFields(**self._progress))
 

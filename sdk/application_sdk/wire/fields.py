@@ -17,6 +17,8 @@ MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Default limit of an input or output, in bytes of its JSON."""
 MAX_POD_PAYLOAD_BYTES: Final = 240 * 1024
 """Limit where the input must fit a pod's annotations, which Kubernetes caps at 256 KiB in all."""
+MAX_HEARTBEAT_BYTES: Final = 8 * 1024
+"""Limit of heartbeat details, which travel beside the input to the next attempt's pod."""
 
 PAGE_SIZE: Final = 128
 TAIL_LIMIT: Final = 256

@@ -190,6 +190,17 @@ def test_a_task_replaced_by_a_plain_method_is_refused() -> None:
     assert "mark it with @task" in refusal(define)
 
 
+@pytest.mark.parametrize("limit", [0, 256 * 1024 + 1, "1 KiB", True])
+def test_the_limit_of_payloads_can_be_lowered_only(limit: object) -> None:
+    def define() -> None:
+        class Wrong(App):
+            max_payload_bytes = limit  # type: ignore[assignment]
+
+            async def run(self, input: In) -> Out: ...  # type: ignore[empty-body]
+
+    assert f"max_payload_bytes is {limit!r}; it can be lowered only: use a number from 1 to 262144" in refusal(define)
+
+
 def test_senseless_values_are_refused_with_their_line() -> None:
     assert re.search(
         r"@task at .*test_definition\.py:\d+: timeout_seconds=-1 must be a number of seconds above 0",

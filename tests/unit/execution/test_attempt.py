@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from application_sdk.app import App, NonRetryableError, task
-from application_sdk.contracts import HeartbeatDetails, Input, Output
+from application_sdk.contracts import HeartbeatDetails, Input, Output, PayloadTooLargeError
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
 from application_sdk.execution.attempt import Attempt, AttemptResult
@@ -342,6 +342,19 @@ async def test_what_is_not_told_of_the_progress_stays_as_it_was() -> None:
     context.progress(message="the second table")
     context.progress(done=2)
     assert recorder.steps[-1] == {"done": 2, "total": 4, "message": "the second table"}
+
+
+async def test_progress_is_cut_to_what_can_be_shown() -> None:
+    recorder = Recorder()
+    attempt_of("beat", recorder).context.progress(1.7, -3, "x" * 5000)  # type: ignore[arg-type]
+    assert recorder.steps == [{"done": 1, "total": 0, "message": "x" * 1000}]
+
+
+async def test_details_that_are_too_big_are_refused_by_name() -> None:
+    recorder = Recorder()
+    with pytest.raises(PayloadTooLargeError, match=r"This Position is 9\.\d KiB of JSON, the limit is 8\.0 KiB"):
+        attempt_of("beat", recorder).context.heartbeat(Position(table="x" * 9500))
+    assert recorder.details == []
 
 
 async def test_details_of_another_version_are_no_details() -> None:

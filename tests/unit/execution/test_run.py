@@ -160,6 +160,51 @@ def test_an_output_of_the_wrong_type_fails_the_run() -> None:
     assert "Text is declared, None was given" in message(run(route(body), N()))
 
 
+class Page(Input):
+    text: str = ""
+    size: int = 0
+
+
+class Small(App):
+    """A limit of 1 KiB. The input says how large what it reads, passes on and returns is."""
+
+    max_payload_bytes = 1024
+
+    @task
+    async def work(self, input: Page) -> Text:
+        return Text(text="x" * input.size)
+
+    async def run(self, input: Page) -> Text:
+        passed, read, returned = map(int, input.text.split())
+        await self.work(Page(text="x" * passed, size=read))
+        return Text(text="x" * returned)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "executed", "said"),
+    [
+        ("2000 0 0", [], "This Page is 2.0 KiB of JSON, the limit is 1.0 KiB.\n  Page.text weighs most: 2.0 KiB"),
+        (
+            "0 2000 0",
+            ["work"],
+            "task 'work' failed after 1 attempt: PayloadTooLargeError: This Text is 2.0 KiB of JSON",
+        ),
+        ("0 0 2000", ["work"], "This Text is 2.0 KiB of JSON, the limit is 1.0 KiB"),
+    ],
+)
+def test_a_payload_over_the_limit_fails_once_and_names_the_field(sizes: str, executed: list[str], said: str) -> None:
+    bench = Bench(Small, Page(text=sizes))
+    result = bench.run()
+    assert result.outcome == "Failed"
+    assert said in message(result)
+    assert "Put the data in a file and pass a FileReference in its place" in message(result)
+    assert bench.executed() == executed
+
+
+def test_payloads_up_to_the_limit_pass() -> None:
+    assert len(text(run(Small, Page(text="900 900 900")))) == 900
+
+
 def test_a_wrong_input_stalls_before_anything_runs() -> None:
     class Other(Input):
         m: int
