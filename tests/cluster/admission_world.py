@@ -38,6 +38,8 @@ class World:
     account_name: tuple[str, str]
     """Namespace and name of the operator's service account."""
     namespace: str
+    keeper: dict[str, Any]
+    """Owner reference to something that stays, so that no garbage collector takes what has it."""
 
     @property
     def core(self) -> str:
@@ -80,7 +82,9 @@ class World:
 
     def task(self, run: str, *, status: dict[str, Any] | None = None, driver: bool = False) -> str:
         """An AppTask made by the operator, in the state that `status` says. Returns its name."""
-        made = expect(self.operator.create(self.path("apptasks"), task_body(run, driver=driver)))
+        body = task_body(run, driver=driver)
+        body["metadata"]["ownerReferences"] = [self.keeper]
+        made = expect(self.operator.create(self.path("apptasks"), body))
         name = str(made["metadata"]["name"])
         if status is not None:
             expect(self.operator.patch(self.status(name), {"status": status}))
@@ -151,10 +155,12 @@ def build(admin: Client, anonymous: Client) -> World:
     expect(admin.create("/api/v1/namespaces", {"metadata": {"name": namespace}}))
     account_name = operator_account(admin)
     operator = anonymous.with_token(token(admin, *account_name))
-    world = World(admin, anonymous, operator, account_name, namespace)
+    custom = {"metadata": {"name": "custom"}}
+    made = expect(admin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", custom))["metadata"]
+    keeper = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "custom", "uid": made["uid"]}
+    world = World(admin, anonymous, operator, account_name, namespace, keeper)
     for account in ("apprun-driver", "apprun-task"):
         expect(operator.create(f"{world.core}/serviceaccounts", {"metadata": {"name": account}}))
-    expect(admin.create(f"{world.core}/serviceaccounts", {"metadata": {"name": "custom"}}))
     driver = {"kind": "ServiceAccount", "name": "apprun-driver", "namespace": namespace}
     everybody = {
         "kind": "Group",

@@ -257,7 +257,7 @@ def driver_of(world: World, run: str, number: int = 1) -> Client:
 @pytest.mark.parametrize("number", [1, 12])
 def test_a_driver_calls_the_tasks_of_its_run(world: World, run: str, number: int) -> None:
     made = expect(driver_of(world, run, number).create(world.path("apptasks"), task_body(run, owned=True)))
-    assert made["status"] == {"phase": "Active"}
+    assert made["status"] == {"phase": "Active", "attempt": 1}
 
 
 def test_a_driver_starts_timers(world: World, run: str) -> None:
@@ -348,7 +348,8 @@ def test_the_name_of_a_task_says_its_run_and_key(world: World, run: str, name: s
 
 def test_a_called_task_starts_without_a_result_whatever_the_driver_writes(world: World, run: str) -> None:
     body = task_body(run, owned=True) | {"status": {"phase": "Succeeded", "output": 1}}
-    assert expect(driver_of(world, run).create(world.path("apptasks"), body))["status"] == {"phase": "Active"}
+    made = expect(driver_of(world, run).create(world.path("apptasks"), body))
+    assert made["status"] == {"phase": "Active", "attempt": 1}
 
 
 # Protection
@@ -358,6 +359,14 @@ def test_a_called_task_starts_without_a_result_whatever_the_driver_writes(world:
 def test_a_finished_task_is_not_deleted_by_hand(world: World, run: str, phase: str) -> None:
     task = world.task(run, status={"phase": phase})
     refused(world.admin.delete(world.path("apptasks", task)), TASK_PROTECTED)
+
+
+def test_a_finished_task_that_its_run_left_behind_may_be_deleted(world: World, run: str) -> None:
+    task = world.task(run, status={"phase": "Succeeded"})
+    orphaned = {"metadata": {"ownerReferences": None}}
+    refused(world.admin.patch(world.path("apptasks", task), orphaned), TASK_PROTECTED)
+    expect(world.admin.impersonating(worlds.GARBAGE_COLLECTOR).patch(world.path("apptasks", task), orphaned))
+    expect(world.admin.delete(world.path("apptasks", task)))
 
 
 def test_a_collection_with_a_finished_task_is_not_deleted_by_hand(world: World, run: str) -> None:

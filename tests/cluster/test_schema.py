@@ -162,9 +162,16 @@ def test_a_run_may_be_steered(world: World, name: str) -> None:
 
 
 def test_a_stalled_run_without_a_commit_may_be_corrected(world: World, name: str) -> None:
-    expect(create_run(world, name))
+    # A run that an operator, if there is one, calls stalled as well.
+    expect(create_run(world, name, app=None, appRef={"name": "nowhere"}, suspend=None))
     expect(commit(world, name, phase="Stalled", observedGeneration=1))
-    expect(change(world, name, input={"name": "Right"}, app={"entry": "app:Right"}))
+    expect(change(world, name, input={"name": "Right"}, appRef={"name": "nowhere-else"}))
+
+
+def test_a_cancellation_is_not_taken_back(world: World, name: str) -> None:
+    expect(create_run(world, name, cancel=True))
+    refused(change(world, name, cancel=False), "can't be taken back", "spec.cancel")
+    refused(change(world, name, cancel=None), "can't be taken back")
 
 
 @pytest.mark.parametrize("ledger", [{"checkpoints": [checkpoint(0)]}, {"ledgerPages": 1}], ids=["tail", "page"])
@@ -223,7 +230,7 @@ def test_a_new_task_is_active_without_a_write(world: World, name: str) -> None:
         expect(world.admin.get(world.path("apptasks", f"{name}-{KEY[:16]}"))),
         next(task for task in expect(world.admin.get(world.path("apptasks")))["items"] if task["spec"]["run"] == name),
     ):
-        assert found["status"] == {"phase": "Active"}
+        assert found["status"] == {"phase": "Active", "attempt": 1}
 
 
 @pytest.mark.parametrize(

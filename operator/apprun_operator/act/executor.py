@@ -10,15 +10,17 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.refusals import OWN_ACCOUNTS_MISSING, read_refusal
+from apprun_operator.act.refusals import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import JSON_PATCH, Api
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
+    ApiError,
     ConflictError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    TransientError,
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
@@ -28,6 +30,7 @@ from apprun_operator.plan.actions import (
     CreatePage,
     CreatePod,
     CreateRun,
+    CreateTask,
     DeletePod,
     DeleteRun,
     EnsureNamespace,
@@ -49,6 +52,10 @@ KINDS: Final[dict[Kind, Resource]] = {
 
 class ReplanError(Exception):
     """The world isn't as the plan supposed, and the store knows better now: plan again."""
+
+
+class UnownedError(ApiError):
+    """An object that nobody will collect has the name of one to create."""
 
 
 class Executor:
@@ -84,7 +91,7 @@ class Executor:
             body = _exact(action.uid, action.version, action.status)
             await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
-            await self._create("apptasks", action.task, action.body)
+            await self._create_task(run, action)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
@@ -112,6 +119,8 @@ class Executor:
             answer = await self._api.create(KINDS[kind].path(key.namespace), body)
         except AlreadyExistsError as error:
             answer = await self._read(kind, key)
+            if not _owner(answer):
+                raise UnownedError(f"{key.path} is there and belongs to nobody", status=409) from error
             if _owner(answer) != _owner(body):
                 raise UnavailableError(
                     f"{key.path} belongs to an object that is being deleted: waiting until it is gone", status=409
@@ -136,6 +145,14 @@ class Executor:
             raise ReplanError(str(error)) from error
         self._store.apply("appruns", answer)
 
+    async def _create_task(self, run: Key, action: CreateTask) -> None:
+        try:
+            await self._create("apptasks", action.task, action.body)
+        except UnownedError as error:
+            message = f"AppTask {action.task.name!r} is left of a run that was deleted without its tasks: delete it"
+            self._store.refuse(run, action.task.name, "NameTaken", message)
+            raise ReplanError(message) from error
+
     async def _create_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
         try:
@@ -143,7 +160,12 @@ class Executor:
         except AlreadyExistsError:
             await self._adopt_pod(run, action)
             return
-        except (ForbiddenError, InvalidError, NotFoundError) as error:
+        except ConflictError as error:
+            # Quotas are counted in an object of their own, which many writers fight for.
+            raise UnavailableError(error.message, status=error.status) from error
+        except ApiError as error:
+            if isinstance(error, TransientError) and not is_webhook_failure(error):
+                raise
             kind, message = read_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
                 self._store.namespace_is_ready(key.namespace, False)

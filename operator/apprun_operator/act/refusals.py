@@ -13,10 +13,17 @@ OWN_ACCOUNTS_MISSING: Final = tuple(
 )
 
 
+def is_webhook_failure(error: ApiError) -> bool:
+    """Whether the API server is well, but can't reach a webhook that has to agree."""
+    return "failed calling webhook" in error.message
+
+
 def read_refusal(error: ApiError) -> tuple[RefusalKind, str]:
     """The kind of refusal, and the API server's words."""
     message = error.message
     words = message.lower()
+    if is_webhook_failure(error):
+        return "Webhook", message
     if isinstance(error, NotFoundError) or "being terminated" in words:
         return "Terminating", message
     if "serviceaccount" in words and "not found" in words:

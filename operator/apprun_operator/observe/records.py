@@ -238,7 +238,9 @@ class PageRecord:
     keys: tuple[str, ...]
 
 
-RefusalKind: TypeAlias = Literal["Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating"]
+RefusalKind: TypeAlias = Literal[
+    "Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating", "Webhook"
+]
 
 
 @dataclass(frozen=True, slots=True)

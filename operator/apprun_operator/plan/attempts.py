@@ -5,6 +5,7 @@ A function of one AppTask and what is known of its pods; it neither counts other
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -12,7 +13,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import CANCELLED, STALL_REASONS, AttemptFields, ErrorFields, RetryFields
+from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import failure
@@ -30,6 +31,7 @@ DRIVER_RETRY: Final = RetryFields(
 FREE_DISRUPTIONS: Final = 3
 """So many disruptions of a call are answered at once; later ones wait, so that a sick cluster isn't hammered."""
 DISRUPTION_PAUSE: Final = 5.0
+CORRECTED: Final = "Corrected"
 KEPT_UNCHARGED: Final = 8
 """So many of the attempts that nobody is charged for stay in the history: a stalled run retries for weeks."""
 
@@ -62,12 +64,17 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
             False,
         )
     if isinstance(reading, Ended):
-        return Verdict([*stray, end_attempt(task, reading, pod, now, limits)])
+        held = None
+        if task.role == "driver" and reading.reason in failure.FAULTS_OF_THE_IMAGE:
+            # A further attempt ends like this one, so the run has to wait for a person.
+            reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
+            held = Held(reading.reason, reading.message, now, permanent=True)
+        return Verdict([*stray, end_attempt(task, reading, pod, now, limits)], held=held)
     if isinstance(reading, Held):
         return _hold(task, pod, reading, stray, deadline, now, limits)
     actions = list(stray)
     if task.phase == "Waiting" and pod is not None:
-        actions.append(_patch(task, {"phase": "Active", "message": None}))
+        actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
         return Verdict(actions, wake_at, occupies=True)
@@ -86,7 +93,7 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
     if pod is not None and pod.meta.owner_uid == task.meta.uid:
         reading = failure.of_pod(pod, now, limits)
         if isinstance(reading, Held) and _corrected(seen, task, pod):
-            return Ended("Corrected", "the app was corrected", "None")
+            return Ended(CORRECTED, "the app was corrected", "None")
         return reading
     refusal = seen.refusals.get(task.pod_name)
     if refusal is not None and now < refusal.retry_at:
@@ -106,18 +113,21 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
         ended.budget
     ]
     attempts = cast("JSON", history)
-    if not ended.retryable or charged >= budget:
+    message = _told(task, history, limits)
+    pause = _pause(ended, history, charged, retry)
+    deadline = _deadline(task)
+    too_late = deadline is not None and now + pause >= deadline
+    if not ended.retryable or charged >= budget or too_late:
         return _patch(
             task,
             {
                 "phase": "Failed",
                 "attempts": attempts,
-                "error": cast("JSON", _error(task, ended, charged)),
+                "error": cast("JSON", _error(task, ended, charged if charged >= budget else 0)),
                 "finishedAt": rfc3339(now),
-                "message": None,
+                "message": message,
             },
         )
-    pause = _pause(ended, history, charged, retry)
     return _patch(
         task,
         {
@@ -125,7 +135,7 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
             "attempt": task.attempt + 1,
             "attempts": attempts,
             "notBefore": rfc3339(now + pause) if pause else None,
-            "message": f"attempt {task.attempt} ended: {ended.reason}",
+            "message": message,
         },
     )
 
@@ -191,7 +201,7 @@ def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
 
 def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:
     """Whether the backoff of a stalled driver has lost its reason: the run was corrected and isn't stalled any more."""
-    after_stall = bool(task.attempts) and task.attempts[-1]["reason"] in STALL_REASONS
+    after_stall = bool(task.attempts) and _stalled(task.attempts[-1])
     return task.role == "driver" and after_stall and seen.run.phase != "Stalled"
 
 
@@ -226,20 +236,36 @@ def _history_entry(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: f
     return entry
 
 
-def _error(task: TaskRecord, ended: Ended, charged: int) -> ErrorFields:
+def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:
+    """The attempts that ended, in one line: `App 1/3: OOMKilled; Disruption 4/20: NodeLost ×3, Evicted`."""
+    allowed = {"App": f"/{_retry(task)['maxAttempts']}", "Disruption": f"/{limits.disruption_budget}", "None": ""}
+    parts = []
+    for budget, bound in allowed.items():
+        reasons = Counter(entry["reason"] for entry in history if entry["budget"] == budget)
+        if reasons:
+            listed = ", ".join(reason if count == 1 else f"{reason} ×{count}" for reason, count in reasons.items())
+            parts.append(f"{budget} {reasons.total()}{bound}: {listed}")
+    return "; ".join(parts)
+
+
+def _stalled(entry: AttemptFields) -> bool:
+    return entry["budget"] == "None" and entry["reason"] not in (CORRECTED, CANCELLED)
+
+
+def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:
     """The failure that the route will see: the attempt's own words when it had any, else the cluster's."""
     if ended.error is not None:
         return ended.error
     message = ended.message
-    if ended.budget == "Disruption":
-        message = f"{message}; {charged} disruptions of this call are more than the operator's budget"
+    if ended.budget == "Disruption" and too_many:
+        message = f"{message}; {too_many} disruptions of this call are more than the operator's budget"
     return ErrorFields(type=ended.reason, message=message, attempt=task.attempt, retryable=ended.retryable)
 
 
 def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: RetryFields) -> float:
     """Seconds until the next attempt may start."""
     if ended.stall:
-        stalls = len(list(takewhile(lambda entry: entry["reason"] in STALL_REASONS, reversed(history))))
+        stalls = len(list(takewhile(_stalled, reversed(history))))
         return float(min(STALL_FIRST_RETRY * 2.0 ** (stalls - 1), STALL_LAST_RETRY))
     if ended.budget == "Disruption":
         return 0.0 if charged <= FREE_DISRUPTIONS else min(DISRUPTION_PAUSE * (charged - FREE_DISRUPTIONS), 60.0)

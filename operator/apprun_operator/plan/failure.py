@@ -7,9 +7,11 @@ must never burn the retries of the app. `plan.attempts` acts on the answer; noth
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from application_sdk.wire import pod as exits
 from application_sdk.wire.fields import ErrorFields, StallReason
 from apprun_operator.observe.records import PodRecord, Refusal
 from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
@@ -46,11 +48,31 @@ IMAGE_REASONS: Final = frozenset(
         "ErrImageNeverPull",
         "ImageInspectError",
         "RegistryUnavailable",
+        "SignatureValidationFailed",
     }
 )
 CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 PERMANENT_IMAGE_REASONS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
-NOT_FOUND_WORDS: Final = ("not found", "notfound", "manifest unknown", "denied", "unauthorized", "forbidden")
+NOT_FOUND_WORDS: Final = (
+    "not found",
+    "notfound",
+    "does not exist",
+    "manifest unknown",
+    "denied",
+    "unauthorized",
+    "forbidden",
+)
+START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun"})
+"""Of a container that ended before its first instruction: no such program in the image, for example."""
+SDK_MISSING: Final = re.compile(r"No module named '?application_sdk\b")
+LAST_TRACE_LINE: Final = re.compile(r'^ *File "[^"]*", line \d+ in ', re.MULTILINE)
+"""As `faulthandler` writes it, which is how the heartbeat's watchdog ends a process. Tracebacks have a comma there."""
+OVER_ITS_LIMIT: Final = re.compile(r"exceeds the (total )?limit|exceeded its local ephemeral storage limit")
+
+NOT_STARTED: Final = "ContainerNotStarted"
+SDK_NOT_FOUND: Final = "SdkNotFound"
+FAULTS_OF_THE_IMAGE: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND})
+"""Ends that a further attempt of a driver would only repeat: a person has to correct the App."""
 
 CLUSTER_EXIT: Final = 255
 """With reason `Unknown`: containerd came back from a reboot and knows nothing of the container."""
@@ -133,6 +155,7 @@ def of_refusal(refusal: Refusal) -> Held:
         "NotAllowed": "OperatorNotAllowed",
         "NameTaken": "PodNameTaken",
         "Terminating": "PodTerminating",
+        "Webhook": "AdmissionUnavailable",
     }
     return Held(reasons[refusal.kind], refusal.message, refusal.since, permanent, refusal.retry_at)
 
@@ -144,6 +167,9 @@ def _disrupted(pod: PodRecord) -> Ended:
 
 def _ended(pod: PodRecord) -> Ended:
     """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
+    if pod.reason == "Evicted" and OVER_ITS_LIMIT.search(pod.message):
+        message = f"{pod.message}: write less to /tmp, or raise the namespace's limit of ephemeral storage"
+        return Ended("StorageLimitExceeded", message, "App", exit_code=pod.exit_code)
     if pod.disruption:
         return _disrupted(pod)
     if pod.reason in CLUSTER_REASONS:
@@ -163,9 +189,32 @@ def _ended(pod: PodRecord) -> Ended:
         return Ended(
             "PodDeleted", "somebody deleted the pod before it could report", "Disruption", exit_code=pod.exit_code
         )
+    if pod.exit_reason in START_REASONS:
+        message = _sentence("the container couldn't start", pod.exit_message)
+        return Ended(NOT_STARTED, message, "App", exit_code=pod.exit_code)
+    return _exited(pod)
+
+
+def _exited(pod: PodRecord) -> Ended:
+    """A process that ended by itself without a report."""
     if pod.exit_code == 0:
         message = "the process ended with exit code 0 and reported nothing: does the code call sys.exit or os._exit?"
         return Ended("NoReport", message, "App", exit_code=0)
+    if pod.exit_code == exits.EXIT_TERMINATED:
+        message = "the process was asked to stop, and nobody says by whom"
+        return Ended("Terminated", message, "Disruption", exit_code=pod.exit_code)
+    if pod.exit_code == exits.EXIT_REPORT_REFUSED:
+        message = _sentence("the API server takes no report of this attempt", pod.exit_message)
+        return Ended("ReportRefused", message, "App", retryable=False, exit_code=pod.exit_code)
+    if pod.exit_code == exits.EXIT_FENCED:
+        message = _sentence("the API server refused what the pod wrote", pod.exit_message)
+        return Ended("Refused", message, "App", exit_code=pod.exit_code)
+    if pod.exit_code == 1 and SDK_MISSING.search(pod.exit_message):
+        message = f"image {pod.image!r} has no AppRun SDK: install it there, or name no image and use spec.source"
+        return Ended(SDK_NOT_FOUND, message, "App", retryable=False, exit_code=1)
+    if pod.exit_code == 1 and LAST_TRACE_LINE.search(pod.exit_message.rstrip().rpartition("\n")[2]):
+        message = "no heartbeat within heartbeat_timeout_seconds, so the process ended itself"
+        return Ended("HeartbeatLost", _sentence(message, pod.exit_message), "App", exit_code=1)
     if pod.exit_code is not None:
         what = f"the process ended with exit code {pod.exit_code} and reported nothing"
         if pod.exit_code > 128:
@@ -189,7 +238,10 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
         expired = now - since > limits.pending_timeout
         wake_at = since + WAITING_GRACE if now < since + WAITING_GRACE else since + limits.pending_timeout
         return Held("Unschedulable", f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
-    return Alive()
+    if now - since >= limits.pending_timeout:
+        message = f"the pod hasn't started within {limits.pending_timeout:g} s"
+        return Ended("NotStarted", _sentence(message, pod.waiting_reason or "no node has reported on it"), "Disruption")
+    return Alive(since + limits.pending_timeout)
 
 
 def _image_is_missing(pod: PodRecord, now: float, since: float) -> tuple[bool, float | None]:

@@ -167,8 +167,11 @@ def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool 
                     calls.waiting.append(task)
                 continue
             if pod is not None and pod.healthy:
-                calls.occupied += 1
-                continue
+                slow = pod.meta.created + limits.pending_timeout if pod.phase == "Pending" else None
+                if slow is None or now < slow:
+                    calls.occupied += 1
+                    calls.wake_at = attempts.earliest(calls.wake_at, slow)
+                    continue
         if not task.finished and task.role != "driver":
             disturbed.append(name)
     for name in sorted(disturbed):
@@ -207,8 +210,13 @@ def _restore_driver(seen: Observed, now: float) -> Plan:
     and made again without end.
     """
     run = seen.run
-    if names.driver_task_name(run.meta.key.name) in seen.in_flight:
+    name = names.driver_task_name(run.meta.key.name)
+    if name in seen.in_flight:
         return Plan()
+    refusal = seen.refusals.get(name)
+    if refusal is not None and now < refusal.retry_at:
+        said = _say(seen, Standing("Stalled", "NameTaken", refusal.message), now)
+        return Plan(said.first, wake_at=refusal.retry_at)
     alive = conditions.fields(run, conditions.standing_of(run), now)
     return Plan([patch_run(run, alive)], [pods.driver_task(run, attempts.DRIVER_RETRY)])
 

@@ -11,10 +11,13 @@ from application_sdk.wire.fields import STALL_REASONS
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.attempts import Verdict
 from apprun_operator.plan.conditions import Standing, standing_of
+from apprun_operator.plan.failure import SDK_NOT_FOUND
 from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
 from apprun_operator.plan.resolve import Unresolved, changed, resolve
 
 RUNNING = Standing("Running", "Running")
+SHORT_LIVED = STALL_REASONS | {SDK_NOT_FOUND}
+"""Stalls whose driver starts, and ends at once: that it runs proves little."""
 STALLING_HOLDS = frozenset({"ImagePullFailed", "ContainerNotStarted"})
 """Holds of a driver's pod that a person has to end, even if waiting might help."""
 
@@ -51,7 +54,7 @@ def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Stand
     pod = seen.pods.get(driver.pod_name)
     if pod is None or pod.ended or pod.running_since is None:
         return standing_of(seen.run), None, None
-    if standing_of(seen.run).reason not in STALL_REASONS or now >= pod.running_since + PROOF_OF_LIFE:
+    if standing_of(seen.run).reason not in SHORT_LIVED or now >= pod.running_since + PROOF_OF_LIFE:
         return _going(seen), None, None
     return standing_of(seen.run), None, pod.running_since + PROOF_OF_LIFE
 

@@ -171,6 +171,15 @@ async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench
     assert "message" not in stored
 
 
+@story
+async def test_task_left_by_a_deleted_run_is_told_as_a_refusal(bench: Bench) -> None:
+    left = {"metadata": {"name": "r-driver"}, "spec": {"run": "r", "role": "driver", "key": "driver", "task": "run"}}
+    bench.server.create("gc", Place("apptasks", "default", "r-driver"), left)
+    with pytest.raises(ReplanError):
+        await bench.executor.then(RUN, bench.driver())
+    assert bench.seen.refusals["r-driver"].kind == "NameTaken"
+
+
 def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:
     spec = {"app": APP, "continuedFrom": {"name": "r", "uid": uid, "first": "r", "number": 2}}
     return CreateRun(RUN, Key("default", "r-2"), {"metadata": {"name": "r-2"}, "spec": spec})

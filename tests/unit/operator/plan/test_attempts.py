@@ -186,6 +186,51 @@ def test_invalid_pod_fails_its_task_at_once() -> None:
     assert (status["phase"], status["error"]["message"]) == ("Failed", "cpu: must be a quantity")
 
 
+def test_attempts_that_ended_are_told_in_one_line_with_reasons_and_charges() -> None:
+    before = (
+        *history("Disruption", "Disruption", reason="NodeLost"),
+        {"attempt": 3, "reason": "OOMKilled", "budget": "App"},
+    )
+    task = failed(a_task(policy=POLICY, attempts=before, attempt=4))
+    assert status_of(judge(seen(task), task, NOW, LIMITS))["message"] == (
+        "App 2/3: OOMKilled, ValueError; Disruption 2/20: NodeLost ×2"
+    )
+
+
+def test_line_about_ended_attempts_comes_back_after_a_wait() -> None:
+    task = a_task(phase="Waiting", message="Unschedulable: no room", attempt=2, attempts=history("App"))
+    assert status_of(judge(seen(task, a_pod(task)), task, NOW, LIMITS))["message"] == "App 1/3: X"
+
+
+def test_attempt_that_could_only_begin_after_the_calls_deadline_is_not_made() -> None:
+    task = failed(a_task(policy={"retry": RETRY, "scheduleToCloseSeconds": 61}))
+    status = status_of(judge(seen(task), task, NOW, LIMITS))
+    assert (status["phase"], status["error"]["type"]) == ("Failed", "ValueError")
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ({"exit_code": 128, "exit_reason": "StartError"}, "ContainerNotStarted"),
+        ({"exit_code": 1, "exit_message": "No module named application_sdk"}, "SdkNotFound"),
+    ],
+)
+def test_driver_whose_image_is_wrong_is_held_and_tried_again_slowly(end: dict[str, Any], reason: str) -> None:
+    driver = a_driver(attempt=2, attempts=history("None", reason=reason))
+    verdict = judge(seen(driver, a_pod(driver, phase="Failed", **end)), driver, NOW, LIMITS)
+    assert verdict.held is not None
+    assert (verdict.held.reason, verdict.held.permanent) == (reason, True)
+    status = status_of(verdict)
+    assert (status["attempt"], status["attempts"][-1]["budget"]) == (3, "None")
+    assert parse(status["notBefore"]) == NOW + 20
+
+
+def test_task_whose_container_cannot_start_uses_up_its_own_attempts() -> None:
+    task = a_task(policy=POLICY)
+    pod = a_pod(task, phase="Failed", exit_code=128, exit_reason="StartError")
+    assert status_of(judge(seen(task, pod), task, NOW, LIMITS))["attempts"][0]["budget"] == "App"
+
+
 def test_what_a_route_raises_is_never_tried_again() -> None:
     driver = replace_error(a_driver(), {"type": "ValueError", "message": "no", "attempt": 1, "retryable": True})
     assert status_of(judge(seen(driver), driver, NOW, LIMITS))["phase"] == "Failed"

@@ -11,6 +11,16 @@ from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 from apprun_operator.observe.records import Refusal
 from apprun_operator.plan.failure import Alive, Ended, Held, of_pod, of_refusal, of_report
 
+WATCHDOG_DUMP = """Timeout (0:00:05)!
+Thread 0x00007f3a1c2d4740 (most recent call first):
+  File "/apprun/source/app.py", line 12 in work
+  File "/usr/lib/python3.11/asyncio/runners.py", line 190 in run
+"""
+TRACEBACK = """Traceback (most recent call last):
+  File "/apprun/source/app.py", line 12, in work
+    raise SystemExit(1)
+"""
+
 ENDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("exception exit", {"phase": "Failed", "exit_code": 1, "exit_reason": "Error"}, "ProcessDied", "App"),
     ("exit 0 without a report", {"phase": "Succeeded", "exit_code": 0}, "NoReport", "App"),
@@ -34,6 +44,20 @@ ENDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("drained, killed by OOM meanwhile", {"disruption": "EvictionByEvictionAPI", "phase": "Failed", "exit_code": 137,
       "exit_reason": "OOMKilled"}, "Evicted", "Disruption"),
     ("failed before it started", {"phase": "Failed"}, "PodFailed", "Disruption"),
+    ("asked to stop by nobody known", {"phase": "Failed", "exit_code": 143, "exit_reason": "Error"}, "Terminated",
+     "Disruption"),
+    ("refused by the API server", {"phase": "Failed", "exit_code": 77, "exit_reason": "Error"}, "Refused", "App"),
+    ("no heartbeat", {"phase": "Failed", "exit_code": 1, "exit_message": WATCHDOG_DUMP}, "HeartbeatLost", "App"),
+    ("an unhandled exception", {"phase": "Failed", "exit_code": 1, "exit_message": TRACEBACK}, "ProcessDied", "App"),
+    ("no such program in the image", {"phase": "Failed", "exit_code": 128, "exit_reason": "StartError",
+      "exit_message": 'exec: "python3": executable file not found in $PATH'}, "ContainerNotStarted", "App"),
+    ("wrote more than its limit", {"phase": "Failed", "reason": "Evicted", "disruption": "TerminationByKubelet",
+      "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."},
+     "StorageLimitExceeded", "App"),
+    ("evicted with the others of a full node", {"phase": "Failed", "reason": "Evicted", "disruption":
+      "TerminationByKubelet", "message": "The node was low on resource: memory."}, "TerminatedByNode", "Disruption"),
+    ("no room for its disk on arrival", {"phase": "Failed", "reason": "OutOfephemeral-storage"},
+     "OutOfephemeral-storage", "Disruption"),
 ]  # fmt: skip
 
 
@@ -96,7 +120,45 @@ def test_image_that_cannot_be_pulled(reason: str, words: str, age: float, perman
 
 
 def test_container_that_is_being_created_is_no_trouble() -> None:
-    assert pending(30, waiting_reason="ContainerCreating") == Alive()
+    assert pending(30, waiting_reason="ContainerCreating") == Alive(NOW - 30 + LIMITS.pending_timeout)
+
+
+@pytest.mark.parametrize("reason", ["ContainerCreating", ""])
+def test_pod_that_never_starts_is_replaced_at_the_clusters_charge(reason: str) -> None:
+    ended = pending(LIMITS.pending_timeout, waiting_reason=reason)
+    assert isinstance(ended, Ended)
+    assert (ended.reason, ended.budget, ended.retryable) == ("NotStarted", "Disruption", True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("CreateContainerConfigError", 'secret "key" not found'),
+        ("CreateContainerError", "context deadline exceeded"),
+        ("RunContainerError", "no such device"),
+    ],
+)
+def test_container_that_cannot_start_is_held_then_given_up_with_kubelets_words(reason: str, words: str) -> None:
+    early, late = (pending(age, waiting_reason=reason, waiting_message=words) for age in (5, 31))
+    assert isinstance(early, Held)
+    assert isinstance(late, Held)
+    assert (early.reason, early.permanent, late.permanent) == ("ContainerNotStarted", False, True)
+    assert words in early.message
+
+
+@pytest.mark.parametrize("words", ["No module named application_sdk", "No module named 'application_sdk'"])
+def test_image_without_the_sdk_is_named_and_not_tried_again(words: str) -> None:
+    pod = a_pod(a_task(), phase="Failed", exit_code=1, exit_message=f"/usr/bin/python3: {words}")
+    ended = of_pod(pod, NOW, LIMITS)
+    assert isinstance(ended, Ended)
+    assert (ended.reason, ended.retryable) == ("SdkNotFound", False)
+    assert "runtime:1" in ended.message
+
+
+def test_report_that_the_api_server_never_takes_is_not_tried_again() -> None:
+    ended = of_pod(a_pod(a_task(), phase="Failed", exit_code=69), NOW, LIMITS)
+    assert isinstance(ended, Ended)
+    assert (ended.reason, ended.retryable) == ("ReportRefused", False)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +167,7 @@ def test_container_that_is_being_created_is_no_trouble() -> None:
         ("Quota", 9, False),
         ("Invalid", 1, True),
         ("Forbidden", 1, True),
+        ("Webhook", 9, False),
         ("NoAccount", 1, False),
         ("NoAccount", 3, True),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, RunRecord
+from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, Refusal, RunRecord
 from apprun_operator.plan.actions import (
     CreatePage,
     CreatePod,
@@ -190,6 +190,24 @@ def test_driver_is_restored_only_after_proof_that_the_run_exists() -> None:
     decided = decide(seen())
     assert [type(action) for action in decided.first] == [PatchRun]
     assert [type(action) for action in decided.then] == [CreateTask]
+
+
+def test_driver_whose_name_is_taken_stalls_the_run_with_what_is_in_the_way() -> None:
+    refusal = Refusal("run-driver", "NameTaken", "AppTask 'run-driver' is left: delete it", NOW, NOW + 4)
+    decided = decide(seen(refusals={"run-driver": refusal}))
+    assert status_of(decided)["phase"] == "Stalled"
+    assert "delete it" in status_of(decided)["message"]
+    assert (list(decided.then), decided.wake_at) == ([], NOW + 4)
+
+
+def test_pod_that_takes_long_to_start_is_looked_at_again_when_its_time_is_over() -> None:
+    driver, task = a_driver(), a_task("a")
+    pod = a_pod(task, phase="Pending", running_since=None, waiting_reason="ContainerCreating")
+    due = pod.meta.created + LIMITS.pending_timeout
+    assert decide(seen(driver, a_pod(driver), task, pod)).wake_at == due
+    (action,) = plan(seen(driver, a_pod(driver), task, pod), due, LIMITS).then
+    assert isinstance(action, PatchTask)
+    assert action.status["attempts"][0]["reason"] == "NotStarted"
 
 
 def test_deleted_run_is_left_to_the_garbage_collector() -> None:
