@@ -35,6 +35,7 @@ from apprun_operator.plan.actions import (
     DeleteRun,
     EnsureNamespace,
     FetchPage,
+    FetchTask,
     ItemAction,
     PatchRun,
     PatchTask,
@@ -74,6 +75,8 @@ class Executor:
             await self._create("appledgers", action.page, action.body)
         elif isinstance(action, FetchPage):
             await self._fetch_page(action)
+        elif isinstance(action, FetchTask):
+            await self._fetch_task(action)
         elif isinstance(action, CreateRun):
             await self._create_run(action)
         elif isinstance(action, EnsureNamespace):
@@ -255,6 +258,14 @@ class Executor:
             self._store.apply("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
         except NotFoundError:
             self._store.lose_page(action.run, action.number)
+
+    async def _fetch_task(self, action: FetchTask) -> None:
+        found = None
+        try:
+            found = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
+        except NotFoundError:
+            pass
+        self._store.verify_task(action.run, action.name, found)
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
         """An object that was there a moment ago."""

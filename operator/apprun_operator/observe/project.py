@@ -157,7 +157,9 @@ def page(raw: Raw) -> PageRecord:
     number = spec.get("number")
     if not isinstance(number, int):
         raise Unreadable("spec.number is no number")
-    return PageRecord(meta(raw), _text(spec, "run"), number, tuple(entry["key"] for entry in entries))
+    return PageRecord(
+        meta(raw), _text(spec, "run"), number, {entry["key"]: entry.get("digest", "") for entry in entries}
+    )
 
 
 def pod(raw: Raw) -> PodRecord:

@@ -230,12 +230,13 @@ class PodRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageRecord:
-    """A page of older checkpoints, cut to their keys."""
+    """A page of older checkpoints, cut to their keys and digests."""
 
     meta: Meta
     run: str
     number: int
-    keys: tuple[str, ...]
+    digests: Mapping[str, str]
+    """By key."""
 
 
 RefusalKind: TypeAlias = Literal[
@@ -274,6 +275,12 @@ class Observed:
     """Pages that the run counts and that aren't known yet."""
     lost_pages: Collection[int] = frozenset()
     """Those among them that the API server says it hasn't."""
+    unseen_tasks: tuple[str, ...] = ()
+    """AppTasks of committed calls that aren't known as what the ledger has of them."""
+    lost_tasks: Collection[str] = frozenset()
+    """Those among them that the API server says it hasn't."""
+    altered_tasks: Collection[str] = frozenset()
+    """Those that are something else to the API server as well."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is under way for."""

@@ -59,11 +59,14 @@ class _RunState:
     run: RunRecord | None = None
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
-    committed: set[str] = field(default_factory=set)
+    committed: dict[str, str] = field(default_factory=dict)
+    """Digests of what is committed, by the call's key; empty for the cancellation, which has none."""
     counted: int = 0
     """Ledger entries below this sequence are in `committed`, or on pages."""
     pages: dict[int, PageRecord] = field(default_factory=dict)
     lost_pages: set[int] = field(default_factory=set)
+    lost_tasks: set[str] = field(default_factory=set)
+    altered_tasks: set[str] = field(default_factory=set)
     pods: dict[str, PodRecord] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
@@ -174,6 +177,21 @@ class Store:
         self._state(run).lost_pages.add(number)
         self._wake(run)
 
+    def verify_task(self, run: Key, name: str, raw: Mapping[str, JSON] | None) -> None:
+        """What the API server has of an AppTask whose completion is committed; None when it has none."""
+        state = self._state(run)
+        try:
+            task = None if raw is None else project.task(raw)
+        except project.Unreadable:
+            task = None
+        if raw is None:
+            state.lost_tasks.add(name)
+        elif task is None or task.key not in state.committed or not _is_committed(state, task):
+            state.altered_tasks.add(name)
+        else:
+            self._settle(state, name, task)
+        self._wake(run)
+
     def namespace_is_ready(self, namespace: str, ready: bool = True) -> None:
         """Whether the service accounts and bindings of `namespace` are known to exist."""
         if ready:
@@ -195,10 +213,13 @@ class Store:
             app=self._apps.get(Key(key.namespace, run.app_ref)) if run.app_ref else None,
             tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
             pods=state.pods,
-            committed=state.committed,
+            committed=state.committed.keys(),
             settled=state.settled,
             missing_pages=tuple(n for n in range(run.pages) if n not in state.pages),
             lost_pages=state.lost_pages,
+            unseen_tasks=_unseen(state, key.name),
+            lost_tasks=state.lost_tasks,
+            altered_tasks=state.altered_tasks,
             refusals=state.refusals,
             in_flight=state.in_flight,
             namespace_ready=key.namespace in self._ready_namespaces,
@@ -233,8 +254,7 @@ class Store:
         for entry in reversed(run.checkpoints):
             if entry["sequence"] < state.counted:
                 break
-            state.committed.add(entry["key"])
-            self._settle(state, names.task_name(run.meta.key.name, entry["key"]))
+            self._commit(state, run.meta.key.name, entry["key"], entry.get("digest", ""))
         if run.checkpoints:
             state.counted = max(state.counted, run.checkpoints[-1]["sequence"] + 1)
         if run.finished:
@@ -247,7 +267,7 @@ class Store:
         self._owners["apptasks"][task.meta.key] = run
         state = self._state(run)
         if task.key in state.committed:
-            self._settle(state, name, known=True)
+            self._settle(state, name, task)
             self._wake(run)
             return
         before = state.tasks.get(name)
@@ -274,18 +294,28 @@ class Store:
         state = self._state(run)
         state.pages[page.number] = page
         state.lost_pages.discard(page.number)
-        for key in page.keys:
-            state.committed.add(key)
-            self._settle(state, names.task_name(run.name, key))
+        for key, digest in page.digests.items():
+            self._commit(state, run.name, key, digest)
         self._wake(run)
 
-    def _settle(self, state: _RunState, name: str, known: bool = False) -> None:
-        """The call is committed: nothing about it can change any more, so only its name is kept."""
-        task = state.tasks.pop(name, None)
+    def _commit(self, state: _RunState, run: str, key: str, digest: str) -> None:
+        state.committed[key] = digest
+        name = names.task_name(run, key)
+        task = state.tasks.get(name)
         if task is not None:
+            self._settle(state, name, task)
+
+    def _settle(self, state: _RunState, name: str, task: TaskRecord) -> None:
+        """The call is committed: nothing about it may change any more, so only its name is kept. One that isn't what
+        the ledger has counts as unseen: it may be old news, or altered."""
+        if state.tasks.pop(name, None) is not None:
             self._forget_pod(state, names.pod_name(name, task.attempt))
-        if task is not None or known:
+        if _is_committed(state, task):
             state.settled.add(name)
+            state.lost_tasks.discard(name)
+            state.altered_tasks.discard(name)
+        else:
+            state.settled.discard(name)
 
     def _forget_pod(self, state: _RunState, name: str) -> None:
         """Drop what was kept of an attempt that is answered: the trace of its vanished pod, and refusals."""
@@ -298,12 +328,16 @@ class Store:
             state.run = None
             # A namesake starts with an empty ledger; its predecessor's objects are told apart by their owner.
             state.committed.clear()
+            state.settled.clear()
             state.pages.clear()
             state.lost_pages.clear()
+            state.lost_tasks.clear()
+            state.altered_tasks.clear()
             state.counted = 0
         elif kind == "apptasks":
             state.tasks.pop(key.name, None)
             state.settled.discard(key.name)
+            state.altered_tasks.discard(key.name)
         elif kind == "appledgers":
             number = next((n for n, page in state.pages.items() if page.meta.key == key), None)
             if number is not None:
@@ -319,6 +353,21 @@ class Store:
     def _unanswered(task: TaskRecord, pod: PodRecord) -> bool:
         same = task.attempt == pod.attempt and task.meta.uid == pod.meta.owner_uid
         return same and not task.finished and task.reported_error is None
+
+
+def _is_committed(state: _RunState, task: TaskRecord) -> bool:
+    """Whether a call whose key is in the ledger is what the ledger says."""
+    return state.committed[task.key] in ("", task.digest)
+
+
+def _unseen(state: _RunState, run: str) -> tuple[str, ...]:
+    """AppTasks of committed calls that aren't known. Counted first: with thousands of calls a pass mustn't look for
+    each."""
+    expected = len(state.committed) - (names.CANCEL_KEY in state.committed)
+    if expected <= len(state.settled):
+        return ()
+    missing = (names.task_name(run, key) for key in state.committed if key != names.CANCEL_KEY)
+    return tuple(sorted(name for name in missing if name not in state.settled))
 
 
 def meta_of(raw: Mapping[str, Any]) -> Meta:

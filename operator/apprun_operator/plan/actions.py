@@ -46,6 +46,14 @@ class FetchPage:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchTask:
+    """Read an AppTask whose completion is committed and that isn't known: to tell a late event from a loss."""
+
+    run: Key
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureNamespace:
     """Make sure of the service accounts and role bindings that pods in `namespace` need."""
 
@@ -101,7 +109,7 @@ class DeleteRun:
     uid: str
 
 
-RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | EnsureNamespace | CreateRun | DeleteRun
+RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | FetchTask | EnsureNamespace | CreateRun | DeleteRun
 """About the run as a whole: carried out one after the other, before anything else."""
 ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
 """About one pod or AppTask: independent of one another, so carried out side by side."""

@@ -15,7 +15,7 @@ from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, pods, retention
-from apprun_operator.plan.actions import CreatePod, EnsureNamespace, FetchPage, ItemAction, Plan, RunAction
+from apprun_operator.plan.actions import CreatePod, EnsureNamespace, FetchPage, FetchTask, ItemAction, Plan, RunAction
 from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
@@ -37,26 +37,36 @@ def plan(seen: Observed, now: float, limits: Limits) -> Plan:
     if run.finished:
         return retention.clean_up(seen, now)
     ending, deadline = due_to_end(run, now)
-    broken = _lost_page(seen)
+    broken = _damage(seen)
     if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
         return wind_up(seen, ending, now)
     if broken:
         return _say(seen, Standing("Stalled", "LedgerUnreadable", broken), now)
     if seen.missing_pages:
         return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
+    if seen.unseen_tasks:
+        return Plan(first=[FetchTask(run.meta.key, name) for name in seen.unseen_tasks])
     if ending is not None:
         return _cancel(seen, ending, now, limits)
     decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
     return Plan(decided.first, decided.then, attempts.earliest(decided.wake_at, deadline))
 
 
-def _lost_page(seen: Observed) -> str:
-    """What to say of a page that is gone: without it a committed call might be taken for an open one."""
-    lost = [page for page in seen.missing_pages if page in seen.lost_pages]
-    if not lost:
-        return ""
-    page = names.page_name(seen.run.meta.key.name, lost[0])
-    return f"AppLedger {page} is gone, and with it a part of what this run has done: restore it, or start a new run"
+def _damage(seen: Observed) -> str:
+    """What to say of a past that can't be trusted any more, because somebody deleted or altered a part of it."""
+    for number in seen.missing_pages:
+        if number in seen.lost_pages:
+            # Without it a committed call might be taken for an open one.
+            name = names.page_name(seen.run.meta.key.name, number)
+            return f"AppLedger {name} is gone, and with it a part of what this run has done: start a new run"
+    for name in seen.unseen_tasks:
+        if name in seen.lost_tasks:
+            return f"AppTask {name} is gone, and with it the result of a committed call: start a new run"
+        if name in seen.altered_tasks:
+            return (
+                f"AppTask {name} was altered: it isn't what the ledger has committed. Put it back, or start a new run"
+            )
+    return ""
 
 
 def _begin(seen: Observed, now: float, limits: Limits) -> Plan:

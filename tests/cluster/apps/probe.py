@@ -19,6 +19,7 @@ class StepInput(Input):
     seconds: float = 0
     fail_attempts: int = 0
     permanent: bool = False
+    stubborn: bool = False
 
 
 class StepOutput(Output):
@@ -64,7 +65,11 @@ class Probe(App):
             raise NonRetryableError(f"{input.name} can never work")
         if attempt <= input.fail_attempts:
             raise RuntimeError(f"{input.name} fails in attempt {attempt}")
-        await asyncio.sleep(input.seconds)
+        try:
+            await asyncio.sleep(input.seconds)
+        except asyncio.CancelledError:
+            if not input.stubborn:
+                raise
         await asyncio.to_thread(witness, self.task_context.idempotency_key, attempt)
         return StepOutput(name=input.name, attempt=attempt)
 
@@ -86,3 +91,34 @@ class Catching(Probe):
         except Exception as error:
             return CatchOutput(caught=str(error), attempts=getattr(error, "attempts", 0))
         return CatchOutput()
+
+
+class TidyInput(Input):
+    work: float = 300
+    undo: float = 0
+    stubborn: bool = False
+
+
+class Tidy(Probe):
+    """Works, and when it is cancelled undoes it; then has a last word in any case."""
+
+    async def run(self, input: TidyInput) -> ProbeOutput:
+        try:
+            await self.step(StepInput(name="work", seconds=input.work, stubborn=input.stubborn))
+        except asyncio.CancelledError:
+            await self.step(StepInput(name="undo", seconds=input.undo))
+            raise
+        return ProbeOutput(names=["work"])
+
+    async def on_complete(self) -> None:
+        await self.step(StepInput(name="last"))
+
+
+class Chain(Probe):
+    """Goes on as a new run until `width` is 0, each with one task."""
+
+    async def run(self, input: ProbeInput) -> ProbeOutput:
+        await self.step(StepInput(name=f"link-{input.width}"))
+        if input.width:
+            self.continue_with(ProbeInput(width=input.width - 1))
+        return ProbeOutput(names=[self.context.correlation_id])

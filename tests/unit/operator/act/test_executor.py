@@ -25,6 +25,7 @@ from apprun_operator.plan.actions import (
     DeleteRun,
     EnsureNamespace,
     FetchPage,
+    FetchTask,
     PatchRun,
     PatchTask,
 )
@@ -178,6 +179,16 @@ async def test_task_left_by_a_deleted_run_is_told_as_a_refusal(bench: Bench) -> 
     with pytest.raises(ReplanError):
         await bench.executor.then(RUN, bench.driver())
     assert bench.seen.refusals["r-driver"].kind == "NameTaken"
+
+
+@story
+async def test_committed_task_is_looked_up_and_its_loss_is_told(bench: Bench) -> None:
+    entry = {"sequence": 0, "key": "0" * 32, "task": "t", "outcome": "Succeeded", "digest": "d"}
+    place = Place("appruns", *RUN)
+    bench.store.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
+    (name,) = bench.seen.unseen_tasks
+    await bench.executor.first(FetchTask(RUN, name))
+    assert set(bench.seen.lost_tasks) == {name}
 
 
 def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:

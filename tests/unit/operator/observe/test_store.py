@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from application_sdk.wire import names
+from application_sdk.wire.digest import digest
 from apprun_operator.observe.project import Unreadable
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
@@ -123,6 +124,61 @@ def test_committed_call_stays_committed_whatever_its_apptask_says_later(known: K
     known.store.apply("appruns", run(3, key("a")))
     known.store.apply("apptasks", task("a", 9, phase="Active"))
     assert not observe(known).tasks
+
+
+def committed_run(version: int, **status: Any) -> dict[str, Any]:
+    """A run whose ledger has the call `a` with output 1."""
+    entry = {"sequence": 0, "key": key("a"), "task": "t", "outcome": "Succeeded", "digest": digest(1)}
+    return run(version, **{"checkpoints": [entry], **status})
+
+
+def test_committed_call_whose_apptask_is_as_committed_is_settled(known: Known) -> None:
+    known.store.apply("appruns", committed_run(3))
+    assert observe(known).unseen_tasks == (names.task_name("r", key("a")),)
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    assert observe(known).unseen_tasks == ()
+    assert observe(known).settled
+
+
+def test_committed_call_whose_apptask_vanishes_is_unseen_until_it_is_known_to_be_lost(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.store.apply("appruns", committed_run(3))
+    name = names.task_name("r", key("a"))
+    known.store.remove("apptasks", Key("default", name))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.lost_tasks)) == ((name,), set())
+    known.store.verify_task(Key("default", "r"), name, None)
+    assert set(observe(known).lost_tasks) == {name}
+
+
+def test_old_news_of_a_committed_call_is_no_alteration(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2))
+    known.store.apply("appruns", committed_run(3))
+    name = names.task_name("r", key("a"))
+    assert observe(known).unseen_tasks == (name,)
+    known.store.verify_task(Key("default", "r"), name, task("a", 2, phase="Succeeded", output=1))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+
+
+def test_altered_result_of_a_committed_call_is_found_and_found_mended(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.store.apply("appruns", committed_run(3))
+    altered = task("a", 4, phase="Succeeded", output=2)
+    known.store.apply("apptasks", altered)
+    name = names.task_name("r", key("a"))
+    assert observe(known).unseen_tasks == (name,)
+    known.store.verify_task(Key("default", "r"), name, altered)
+    assert set(observe(known).altered_tasks) == {name}
+    known.store.apply("apptasks", task("a", 5, phase="Succeeded", output=1))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+
+
+def test_cancellation_of_the_ledger_has_no_apptask(known: Known) -> None:
+    entry = {"sequence": 0, "key": "cancel", "task": "cancel", "outcome": "Cancelled", "digest": ""}
+    known.store.apply("appruns", run(3, checkpoints=[entry]))
+    assert observe(known).unseen_tasks == ()
 
 
 def test_calls_on_pages_are_committed_too(known: Known) -> None:

@@ -16,6 +16,7 @@ from apprun_operator.plan.actions import (
     DeletePod,
     EnsureNamespace,
     FetchPage,
+    FetchTask,
     PatchRun,
     PatchTask,
     Plan,
@@ -198,6 +199,28 @@ def test_driver_whose_name_is_taken_stalls_the_run_with_what_is_in_the_way() -> 
     assert status_of(decided)["phase"] == "Stalled"
     assert "delete it" in status_of(decided)["message"]
     assert (list(decided.then), decided.wake_at) == ([], NOW + 4)
+
+
+def test_committed_task_that_is_not_known_is_looked_for_before_anything_is_done() -> None:
+    decided = decide(seen(a_driver(), a_task("a"), unseen_tasks=("run-x",)))
+    assert decided.first == (FetchTask(a_run().meta.key, "run-x"),)
+    assert not decided.then
+
+
+@pytest.mark.parametrize(("field", "words"), [("lost_tasks", "run-x is gone"), ("altered_tasks", "run-x was altered")])
+def test_committed_task_that_was_meddled_with_stalls_the_run_and_starts_nothing(field: str, words: str) -> None:
+    things = [a_driver(), a_task("a"), a_task("b", phase="Succeeded")]
+    decided = decide(seen(*things, unseen_tasks=("run-x",), **{field: {"run-x"}}))
+    status = status_of(decided)
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Stalled", "LedgerUnreadable")
+    assert words in status["message"]
+    assert not decided.then
+
+
+def test_run_with_a_lost_task_can_still_be_cancelled() -> None:
+    run = a_run(cancel=True, phase="Stalled")
+    decided = decide(seen(a_driver(), run=run, unseen_tasks=("run-x",), lost_tasks={"run-x"}))
+    assert status_of(decided)["phase"] == "Cancelled"
 
 
 def test_pod_that_takes_long_to_start_is_looked_at_again_when_its_time_is_over() -> None:
