@@ -156,11 +156,11 @@ class App:
 
     def heartbeat(self, *details: HeartbeatDetails) -> None:
         """In a task: say that the work gets on, with details for the next attempt if there are any."""
-        self.task_context.heartbeat(*details)
+        self._in_task("heartbeat").heartbeat(*details)
 
     async def run_in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a task: call a blocking function in a thread, while signs of life go on."""
-        return await self.task_context.run_in_thread(function, *args, **kwargs)
+        return await self._in_task("run_in_thread").run_in_thread(function, *args, **kwargs)
 
     @asynccontextmanager
     async def holding_progress(
@@ -171,8 +171,14 @@ class App:
     ) -> AsyncIterator[None]:
         """In a task: `async with self.holding_progress("full scan", timeout=7200):` tells the stall watchdog, and all
         who look on, that there will be no progress to see for up to `timeout` seconds. `label` says what is done."""
-        async with self.task_context.holding_progress(label, timeout=timeout):
+        async with self._in_task("holding_progress").holding_progress(label, timeout=timeout):
             yield
+
+    def _in_task(self, action: str) -> TaskContext:
+        runtime = current.get()
+        if runtime is not None and runtime.in_route:
+            raise MisuseError(f"{user_line()}: self.{action}() in the route, which only plans: use it in a @task")
+        return self.task_context
 
 
 def _no_storage(name: str) -> NotAvailableError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Final
 
 from application_sdk.app.entrypoint import Mark, kebab_case, mark_of
@@ -16,8 +16,11 @@ from application_sdk.app.task import Task
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
+from application_sdk.wire.names import TIMER_TASK
 
 RUN: Final = "run"
+_FREE_NAMES: Final = frozenset({"on_complete", "upload", "download"})
+"""Attributes of `App` that an app may have as tasks of its own, or that are checked apart."""
 _EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
 
 
@@ -32,6 +35,8 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
     entrypoints = _entrypoints(cls, members, names, faults)
     default = _default(cls, members, entrypoints, faults)
     _check_on_complete(members, faults)
+    _check_constructor(cls, faults)
+    _check_names(base, members, tasks, faults)
     limit = _payload_limit(cls, faults)
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
@@ -46,6 +51,36 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
         default_entrypoint=default,
         max_payload_bytes=limit,
     )
+
+
+def _check_constructor(cls: type, faults: list[str]) -> None:
+    found: object = next((vars(owner)["__init__"] for owner in cls.__mro__ if "__init__" in vars(owner)), None)
+    if not isinstance(found, FunctionType):
+        return
+    wanted = [
+        name
+        for name, parameter in list(inspect.signature(found).parameters.items())[1:]
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if wanted:
+        faults.append(
+            f"__init__() ({function_line(found)}) wants {', '.join(wanted)}, but each route and each task gets "
+            f"an instance made without arguments: give defaults, or pass it in the input"
+        )
+
+
+def _check_names(
+    base: type, members: Mapping[str, object], tasks: Mapping[str, TaskDefinition], faults: list[str]
+) -> None:
+    own = {"definition", *(name for name in vars(base) if not name.startswith("_"))} - _FREE_NAMES
+    for attribute, member in members.items():
+        if attribute in own and (_is_task(member) or mark_of(member) is not None):
+            faults.append(f"{attribute!r} is a name of App's own, so no task and no entry point can have it: rename it")
+    if TIMER_TASK in tasks and TIMER_TASK not in members:
+        faults.append(
+            f"task {TIMER_TASK!r} ({tasks[TIMER_TASK].line}) has the name that timers have in the ledger: rename it"
+        )
 
 
 def _payload_limit(cls: type, faults: list[str]) -> int:

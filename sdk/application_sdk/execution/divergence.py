@@ -8,8 +8,8 @@ from typing import Final
 
 from application_sdk.execution.engine import RecordedCall, ScheduledCall
 from application_sdk.execution.identity import ROOT
-from application_sdk.execution.route import TIMER_TASK
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
+from application_sdk.wire.names import TIMER_TASK
 
 _REMEDIES: Final = """\
 What to do:

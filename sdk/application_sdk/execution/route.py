@@ -16,7 +16,6 @@ from application_sdk.execution.identity import Identities
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import PodFields, Policy, Role
 
-TIMER_TASK: Final = "sleep"
 NO_POLICY: Final = Policy(
     retry={"maxAttempts": 1, "initialIntervalSeconds": 0, "maxIntervalSeconds": 0, "backoffCoefficient": 1}
 )

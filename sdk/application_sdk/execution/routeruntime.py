@@ -23,10 +23,11 @@ from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.execution.identity import consumed, lineage
 from application_sdk.execution.loop import RouteLoop
-from application_sdk.execution.route import NO_POLICY, TIMER_TASK, CallRequest, Route
+from application_sdk.execution.route import NO_POLICY, CallRequest, Route
 from application_sdk.execution.trace import user_line
 from application_sdk.wire.digest import JSONObject, digest, digest_and_size
 from application_sdk.wire.fields import PodFields
+from application_sdk.wire.names import TIMER_TASK
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Output

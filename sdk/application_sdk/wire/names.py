@@ -40,6 +40,8 @@ CALL_FILE: Final = "call"
 SOURCE_DIRECTORY: Final = "/apprun/source"
 """Where the files of `App.spec.source.configMap` are mounted; first on the import path."""
 
+TIMER_TASK: Final = "sleep"
+"""What stands for the task where a call is a timer."""
 DRIVER_KEY: Final = "driver"
 CANCEL_KEY: Final = "cancel"
 """Key of the ledger's entry that answers no call: from there on the run is being cancelled."""

@@ -175,6 +175,54 @@ def test_a_class_without_a_route_is_refused() -> None:
     )
 
 
+def test_a_constructor_that_wants_arguments_is_refused() -> None:
+    with pytest.raises(AppDefinitionError) as caught:
+        load("""
+            class Shop(App):
+                def __init__(self, url, retries=3):
+                    self.url = url
+
+                async def run(self, order: Order) -> Receipt: ...
+            """)
+    assert str(caught.value) == (
+        "Shop (app.py:1) is no complete app:\n"
+        "  - __init__() (app.py:2) wants url, but each route and each task gets an instance made without arguments: "
+        "give defaults, or pass it in the input"
+    )
+
+
+@pytest.mark.parametrize("name", ["sleep", "now", "context", "definition", "continue_with"])
+@pytest.mark.parametrize("decorator", ["task", "entrypoint"])
+def test_a_name_of_the_base_class_is_refused(decorator: str, name: str) -> None:
+    with pytest.raises(AppDefinitionError) as caught:
+        load(f"""
+            class Shop(App):
+                @{decorator}
+                async def {name}(self, order: Order) -> Receipt: ...
+
+                async def run(self, order: Order) -> Receipt: ...
+            """)
+    assert str(caught.value) == (
+        "Shop (app.py:1) is no complete app:\n"
+        f"  - {name!r} is a name of App's own, so no task and no entry point can have it: rename it"
+    )
+
+
+def test_the_name_of_timers_is_refused() -> None:
+    with pytest.raises(AppDefinitionError) as caught:
+        load("""
+            class Shop(App):
+                @task(name="sleep")
+                async def rest(self, order: Order) -> Receipt: ...
+
+                async def run(self, order: Order) -> Receipt: ...
+            """)
+    assert str(caught.value) == (
+        "Shop (app.py:1) is no complete app:\n"
+        "  - task 'sleep' (app.py:2) has the name that timers have in the ledger: rename it"
+    )
+
+
 @pytest.mark.parametrize(("decorator", "kind"), [("task", "tasks"), ("entrypoint", "entry points")])
 def test_the_same_name_twice_is_refused(decorator: str, kind: str) -> None:
     with pytest.raises(AppDefinitionError) as caught:

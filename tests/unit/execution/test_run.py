@@ -622,6 +622,23 @@ def test_context_knows_the_run_and_no_store_in_the_route() -> None:
     assert "context.get_secret() in the route. A replay may get another answer: move it into a @task" in said
 
 
+@pytest.mark.parametrize("action", ["heartbeat", "run_in_thread", "holding_progress"])
+def test_what_belongs_to_tasks_is_refused_in_the_route(action: str) -> None:
+    async def body(self: Base, input: N) -> Text:
+        if action == "heartbeat":
+            self.heartbeat()
+        elif action == "run_in_thread":
+            await self.run_in_thread(print)
+        else:
+            async with self.holding_progress("scan"):
+                pass
+        return Text()
+
+    said = message(run(route(body), N()))
+    assert f"self.{action}() in the route, which only plans: use it in a @task" in said
+    assert said.startswith(f"{__file__}:")
+
+
 def test_task_context_in_the_route_is_refused() -> None:
     async def body(self: Base, input: N) -> Text:
         self.task_context.heartbeat()
