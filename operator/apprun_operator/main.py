@@ -157,7 +157,13 @@ def _build(settings: Settings, client: Client, terms: Terms) -> _Parts:
     metrics = Metrics()
     metrics.watch_sizes(store.sizes, queue.__len__)
     metrics.watch_leadership(lambda: terms.acting)
-    executor = Executor(Fenced(client, terms.may_write), store, settings.driver_role, settings.task_role)
+    executor = Executor(
+        Fenced(client, terms.may_write),
+        store,
+        settings.driver_role,
+        settings.task_role,
+        settings.identity or "apprun-operator",
+    )
     worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:

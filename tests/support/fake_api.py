@@ -101,7 +101,7 @@ class FakeServer:
                 message = f"{place.name!r}: the object has been modified ({name})"
                 raise ConflictError(message, status=409, reason="Conflict")
         changed = "status" if subresource else "spec"
-        item = {**old, changed: new.get(changed)}
+        item = new if place.plural == "events" else {**old, changed: new.get(changed)}
         if item == old:
             return old
         self._admit(place, old, item)

@@ -6,6 +6,7 @@ watch tells of it. A conflict isn't an error: the object is read anew, and the r
 
 from __future__ import annotations
 
+import logging
 from typing import Final, cast
 
 from application_sdk.wire import names
@@ -27,6 +28,7 @@ from apprun_operator.kube.resources import Resource
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Kind, Store
 from apprun_operator.plan.actions import (
+    Announce,
     CreatePage,
     CreatePod,
     CreateRun,
@@ -41,6 +43,8 @@ from apprun_operator.plan.actions import (
     PatchTask,
     RunAction,
 )
+
+logger = logging.getLogger(__name__)
 
 KINDS: Final[dict[Kind, Resource]] = {
     "apps": resources.APPS,
@@ -60,12 +64,16 @@ class UnownedError(ApiError):
 
 
 class Executor:
-    """Carries out actions. `driver_role` and `task_role` name the ClusterRoles that the chart installed."""
+    """Carries out actions. `driver_role` and `task_role` name the ClusterRoles that the chart installed; `instance` is
+    this replica's name in Events."""
 
-    def __init__(self, api: Api, store: Store, driver_role: str, task_role: str) -> None:
+    def __init__(
+        self, api: Api, store: Store, driver_role: str, task_role: str, instance: str = "apprun-operator"
+    ) -> None:
         self._api = api
         self._store = store
         self._roles = {"driver": driver_role, "task": task_role}
+        self._instance = instance
 
     async def first(self, action: RunAction) -> None:
         """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
@@ -79,6 +87,8 @@ class Executor:
             await self._fetch_task(action)
         elif isinstance(action, CreateRun):
             await self._create_run(action)
+        elif isinstance(action, Announce):
+            await self._announce(action)
         elif isinstance(action, EnsureNamespace):
             await self._ensure_namespace(action.namespace)
         else:
@@ -209,6 +219,24 @@ class Executor:
         except (NotFoundError, ConflictError):
             pass
         self._store.remove("appruns", action.run, action.uid)
+
+    async def _announce(self, action: Announce) -> None:
+        """A repeated Event becomes a series of the first one, as long as the API server keeps that."""
+        namespace, name = action.event
+        path = resources.EVENTS.path(namespace)
+        try:
+            try:
+                await self._api.create(path, {**action.body, "reportingInstance": self._instance})
+            except AlreadyExistsError:
+                found = await self._api.get(resources.EVENTS.path(namespace, name))
+                count = cast("JSONObject", found.get("series") or {}).get("count", 1)
+                series: JSONObject = {
+                    "count": cast("int", count) + 1,
+                    "lastObservedTime": action.body["eventTime"],
+                }
+                await self._api.patch(resources.EVENTS.path(namespace, name), {"series": series})
+        except ApiError as error:
+            logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
     async def _ensure_namespace(self, namespace: str) -> None:
         """Two service accounts and two bindings, each created if it is missing. Never altered: a cluster's own win."""

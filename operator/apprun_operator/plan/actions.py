@@ -102,6 +102,14 @@ class CreateRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Create this Event, or count one more of it. Whether that works is nobody's concern."""
+
+    event: Key
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRun:
     """Its time is over: the run goes, and all that it owns with it."""
 
@@ -109,7 +117,9 @@ class DeleteRun:
     uid: str
 
 
-RunAction: TypeAlias = PatchRun | CreatePage | FetchPage | FetchTask | EnsureNamespace | CreateRun | DeleteRun
+RunAction: TypeAlias = (
+    PatchRun | CreatePage | FetchPage | FetchTask | EnsureNamespace | CreateRun | Announce | DeleteRun
+)
 """About the run as a whole: carried out one after the other, before anything else."""
 ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
 """About one pod or AppTask: independent of one another, so carried out side by side."""

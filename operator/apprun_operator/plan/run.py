@@ -6,7 +6,7 @@ next plan asks for what is still missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from application_sdk.wire import names
@@ -15,7 +15,17 @@ from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, pods, retention
-from apprun_operator.plan.actions import CreatePod, EnsureNamespace, FetchPage, FetchTask, ItemAction, Plan, RunAction
+from apprun_operator.plan.actions import (
+    CreatePod,
+    EnsureNamespace,
+    FetchPage,
+    FetchTask,
+    ItemAction,
+    PatchRun,
+    Plan,
+    RunAction,
+)
+from apprun_operator.plan.announce import announcement
 from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
@@ -28,6 +38,12 @@ from apprun_operator.plan.stall import standing
 
 def plan(seen: Observed, now: float, limits: Limits) -> Plan:
     """What to do for this run, now. Same input, same actions."""
+    decided = _decide(seen, now, limits)
+    events = [announcement(seen.run, action, now) for action in decided.first if isinstance(action, PatchRun)]
+    return replace(decided, first=[*decided.first, *filter(None, events)]) if any(events) else decided
+
+
+def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     run = seen.run
     if run.meta.deleting:
         return Plan()

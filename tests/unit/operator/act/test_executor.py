@@ -17,6 +17,7 @@ from apprun_operator.kube.errors import ForbiddenError, InvalidError, NotFoundEr
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
+    Announce,
     CreatePage,
     CreatePod,
     CreateRun,
@@ -189,6 +190,30 @@ async def test_committed_task_is_looked_up_and_its_loss_is_told(bench: Bench) ->
     (name,) = bench.seen.unseen_tasks
     await bench.executor.first(FetchTask(RUN, name))
     assert set(bench.seen.lost_tasks) == {name}
+
+
+def happened(reason: str = "LoadFailed") -> Announce:
+    body = {"metadata": {"name": "r.1"}, "eventTime": "2027-01-01T00:00:00.000000Z", "reason": reason}
+    return Announce(Key("default", "r.1"), body)
+
+
+@story
+async def test_repeated_event_is_counted_in_the_first_one(bench: Bench) -> None:
+    for _ in range(3):
+        await bench.executor.first(happened())
+    event = bench.server.read(Place("events", "default", "r.1"))
+    assert event["series"]["count"] == 3
+    assert event["reportingInstance"] == "apprun-operator"
+    assert sum(1 for place in bench.server.objects if place.plural == "events") == 1
+
+
+@story
+async def test_event_that_is_refused_holds_up_nothing(bench: Bench) -> None:
+    async def refuse(moment: str, call: str) -> None:
+        raise ForbiddenError("the namespace is being terminated", status=403)
+
+    await bench.on(FakeApi(bench.server, "operator", refuse)).first(happened())
+    assert not any(place.plural == "events" for place in bench.server.objects)
 
 
 def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:

@@ -80,7 +80,7 @@ def test_refused_successor_stalls_the_run_with_the_api_servers_words_until_the_n
     refusal = Refusal(name, "Quota", "exceeded quota: runs", NOW, NOW + 8, 4)
     driver = a_driver(phase="Succeeded", continue_with=WISH)
     decided = plan(seen(driver, run=run, refusals={name: refusal}), NOW, LIMITS)
-    (patch,) = decided.first
+    patch, _ = decided.first
     assert isinstance(patch, PatchRun)
     assert (patch.status["phase"], patch.status["conditions"][0]["reason"]) == ("Stalled", "ContinuationRefused")
     assert "exceeded quota: runs" in patch.status["message"]
