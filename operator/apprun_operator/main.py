@@ -132,6 +132,7 @@ async def _run(settings: Settings, parts: _Parts, kopf_thread: KopfThread, terms
 
 
 async def _work(settings: Settings, parts: _Parts) -> None:
+    parts.worker.begin()
     known = parts.store.keys()
     for key in known:
         # What an earlier term had begun is planned anew.

@@ -53,6 +53,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         node_lost_grace=_whole(environment, "NODE_LOST_GRACE_SECONDS", 60),
         parallelism=_whole(environment, "DEFAULT_PARALLELISM", 50, least=1),
         disruption_budget=_whole(environment, "DISRUPTION_BUDGET", 20),
+        max_pods=_whole(environment, "MAX_PODS", 0),
+        max_pods_per_namespace=_whole(environment, "MAX_PODS_PER_NAMESPACE", 0),
+        max_pods_per_run=_whole(environment, "MAX_PODS_PER_RUN", 0),
         pending_timeout=float(_whole(environment, "PENDING_TIMEOUT_SECONDS", 3600, least=1)),
     )
     lease = _namespaced(environment, "LEASE")

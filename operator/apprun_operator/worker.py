@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from apprun_operator.act.executor import Executor, ReplanError
@@ -17,9 +18,11 @@ from apprun_operator.metrics import Metrics
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
-from apprun_operator.plan.actions import ItemAction, PatchRun, target
+from apprun_operator.plan.actions import Claim, ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run import plan
+from apprun_operator.shares import Shares
+from apprun_operator.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,12 @@ class Worker:
         self._chance = chance
         self._failures: dict[tuple[Key, str], int] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._turns = Turns(SIDE_BY_SIDE)
+        self._shares = Shares(limits, queue.put, {})
+
+    def begin(self) -> None:
+        """At the start of a term: take stock of the pods that are there."""
+        self._shares = Shares(self._limits, self._queue.put, self._store.task_pods())
 
     async def run(self) -> None:
         """Until cancelled. Whatever a pass runs into costs that run a pause, and nobody else anything."""
@@ -77,10 +85,13 @@ class Worker:
     async def _pass(self, key: Key) -> None:
         seen = self._store.observe(key)
         if seen is None:
+            self._shares.note(key, Claim())
             return
         now = self._clock()
         with self._metrics.planning():
-            decided = plan(seen, now, self._limits)
+            decided = plan(replace(seen, room=self._shares.room(key)), now, self._limits)
+        if decided.claim is not None:
+            self._shares.note(key, decided.claim)
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.first:
@@ -100,7 +111,7 @@ class Worker:
         name = target(action)
         delay = 0.0
         try:
-            async with self._places:
+            async with self._turns.of(key):
                 await self._executor.then(key, action)
             self._failures.pop((key, name), None)
         except ReplanError:

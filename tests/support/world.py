@@ -100,6 +100,7 @@ class World:
         async def work() -> None:
             for informer in informers:
                 await informer.synced.wait()
+            worker.begin()
             await asyncio.gather(*(worker.run() for _ in range(3)))
 
         self._operator = [asyncio.create_task(informer.run()) for informer in informers]

@@ -257,6 +257,15 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many more task pods a run may have beside those of other runs; None for as many as it likes."""
+
+    places: int | None = None
+    why: str = ""
+    """What is the limit, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """All that one pass of the plan sees of one run.
 
@@ -285,3 +294,4 @@ class Observed:
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is under way for."""
     namespace_ready: bool = False
+    room: Room = Room()

@@ -225,6 +225,13 @@ class Store:
             namespace_ready=key.namespace in self._ready_namespaces,
         )
 
+    def task_pods(self) -> Mapping[Key, int]:
+        """How many task pods that haven't ended each run has."""
+        return {
+            key: sum(1 for pod in state.pods.values() if not pod.ended and pod.task != names.driver_task_name(key.name))
+            for key, state in self._states.items()
+        }
+
     def keys(self) -> list[Key]:
         """All known runs."""
         return [key for key, state in self._states.items() if state.run is not None]

@@ -6,7 +6,7 @@ Every write to an object that others write too carries `uid` and `version`: what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from application_sdk.wire.digest import JSONObject
@@ -126,12 +126,22 @@ ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """How many task pods the run will have when the plan is carried out, and would have if other runs had none."""
+
+    occupied: int = 0
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now, and when to look again though nothing happens."""
 
     first: Sequence[RunAction] = ()
     then: Sequence[ItemAction] = ()
     wake_at: float | None = None
+    claim: Claim | None = field(default=None, compare=False)
+    """None leaves it as it was."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first", tuple(self.first))

@@ -121,7 +121,7 @@ def _counts(seen: Observed, new: Sequence[Checkpoint]) -> JSONObject:
     open_calls = [t for t in seen.tasks.values() if t.role != "driver" and t.key not in committing]
     waiting = sum(1 for task in open_calls if task.phase == "Waiting")
     total = len(open_calls) + sum(done.values())
-    return {"total": total, **done, "active": len(open_calls) - waiting, "waiting": waiting}
+    return {"total": total, **done, "active": len(open_calls) - waiting, "waiting": waiting, "queued": 0}
 
 
 def counts(seen: Observed) -> JSONObject:

@@ -69,6 +69,7 @@ LAST_TRACE_LINE: Final = re.compile(r'^ *File "[^"]*", line \d+ in ', re.MULTILI
 """As `faulthandler` writes it, which is how the heartbeat's watchdog ends a process. Tracebacks have a comma there."""
 OVER_ITS_LIMIT: Final = re.compile(r"exceeds the (total )?limit|exceeded its local ephemeral storage limit")
 
+UNSCHEDULABLE: Final = "Unschedulable"
 NOT_STARTED: Final = "ContainerNotStarted"
 SDK_NOT_FOUND: Final = "SdkNotFound"
 FAULTS_OF_THE_IMAGE: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND})
@@ -237,7 +238,7 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
     if pod.unschedulable:
         expired = now - since > limits.pending_timeout
         wake_at = since + WAITING_GRACE if now < since + WAITING_GRACE else since + limits.pending_timeout
-        return Held("Unschedulable", f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
+        return Held(UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
     if now - since >= limits.pending_timeout:
         message = f"the pod hasn't started within {limits.pending_timeout:g} s"
         return Ended("NotStarted", _sentence(message, pod.waiting_reason or "no node has reported on it"), "Disruption")

@@ -20,6 +20,12 @@ class Limits:
     """How often one task call may be hit by the cluster before it fails."""
     pending_timeout: float = 3600.0
     """How long a pod may wait for a place or an image before its task fails."""
+    max_pods: int = 0
+    """How many task pods all runs may have at a time; 0 for any number. Drivers don't count: what waits for tasks is no
+    reason for more of them to wait."""
+    max_pods_per_namespace: int = 0
+    max_pods_per_run: int = 0
+    """Above this, a run's own parallelism counts for nothing."""
 
 
 TERMINATION_GRACE: Final = 30
@@ -35,6 +41,11 @@ IMAGE_GRACE: Final = 30.0
 """How long a task's pod may fail to get an image that the registry says it hasn't."""
 WAITING_GRACE: Final = 5.0
 """How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
+UNPLACED_PODS: Final = 50
+"""So many pods of a run may wait for a node: more would only stand before those of other runs in the scheduler's queue.
+An autoscaler sees enough in them to add nodes."""
+QUEUE_GRACE: Final = 10.0
+"""How long a call may wait for its turn before its run says so in a write made for that alone."""
 PROOF_OF_LIFE: Final = 10.0
 """A driver that has run this long is over what it was stalled by."""
 STALL_FIRST_RETRY: Final = 10.0

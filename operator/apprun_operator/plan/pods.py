@@ -140,8 +140,9 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         "volumes": _volumes(config_map),
         "tolerations": _tolerations(asked, limits),
     }
-    if asked.get("nodeSelector"):
-        spec["nodeSelector"] = asked["nodeSelector"]
+    for name in ("nodeSelector", "priorityClassName"):
+        if asked.get(name):
+            spec[name] = asked[name]
     timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
     if timeout is not None:
         spec["activeDeadlineSeconds"] = int(timeout) + DEADLINE_SLACK

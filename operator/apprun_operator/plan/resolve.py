@@ -56,7 +56,8 @@ def parallelism(seen: Observed, limits: Limits) -> int:
     """How many task pods the run may have at a time. Read anew in each pass, so that a change takes effect at once."""
     spec = _live_spec(seen)
     declared = None if spec is None else spec.parallelism
-    return next(n for n in (seen.run.parallelism, declared, limits.parallelism) if n is not None)
+    wanted = next(n for n in (seen.run.parallelism, declared, limits.parallelism) if n is not None)
+    return min(wanted, limits.max_pods_per_run or wanted)
 
 
 def cancel_grace(seen: Observed) -> float:

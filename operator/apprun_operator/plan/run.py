@@ -6,16 +6,18 @@ next plan asks for what is still missing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
-from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.observe.records import Observed, Room, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan import attempts, conditions, pods, retention
+from apprun_operator.plan import attempts, conditions, failure, pods, retention
 from apprun_operator.plan.actions import (
+    Claim,
     CreatePod,
     EnsureNamespace,
     FetchPage,
@@ -30,10 +32,10 @@ from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
 from apprun_operator.plan.continuation import successor
-from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, Limits
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
-from apprun_operator.plan.stall import standing
+from apprun_operator.plan.stall import RUNNING, standing
 
 
 def plan(seen: Observed, now: float, limits: Limits) -> Plan:
@@ -46,12 +48,12 @@ def plan(seen: Observed, now: float, limits: Limits) -> Plan:
 def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     run = seen.run
     if run.meta.deleting:
-        return Plan()
+        return Plan(claim=Claim())
     if run.problem:
         marks = conditions.unreadable(run, now)
         return Plan(first=[patch_run(run, marks)] if marks else [])
     if run.finished:
-        return retention.clean_up(seen, now)
+        return replace(retention.clean_up(seen, now), claim=Claim())
     ending, deadline = due_to_end(run, now)
     broken = _damage(seen)
     if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
@@ -65,7 +67,7 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     if ending is not None:
         return _cancel(seen, ending, now, limits)
     decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
-    return Plan(decided.first, decided.then, attempts.earliest(decided.wake_at, deadline))
+    return replace(decided, wake_at=attempts.earliest(decided.wake_at, deadline))
 
 
 def _damage(seen: Observed) -> str:
@@ -123,6 +125,8 @@ class _Calls:
     actions: list[ItemAction] = field(default_factory=list)
     waiting: list[TaskRecord] = field(default_factory=list)
     occupied: int = 0
+    unplaced: int = 0
+    """Pods among them that no node takes for now."""
     wake_at: float | None = None
 
 
@@ -141,18 +145,24 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     status: JSONObject = {**ledger.status}
     if app is not None:
         status["app"] = replacing(run.app or {}, app)
+    starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
+    wanted, queue_due = _with_queue(seen, wanted, starts, bool(status), now)
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
-        status.setdefault("tasks", counts(seen))
-    starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     first: list[RunAction] = [] if ledger.page is None else [ledger.page]
     if status:
-        first.append(patch_run(run, status, commits=len(ledger.new)))
-    if starts and not seen.namespace_ready:
+        first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
+    if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
     # Deletions last: nobody waits for them.
-    then = [*judged.actions, *calls.actions, *starts, *retention.delete_settled(seen)]
-    return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, look_again))
+    then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
+    wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
+    return Plan(first, then, wake_at, starts.claim)
+
+
+def _with_counts(seen: Observed, status: JSONObject, starts: _Starts) -> JSONObject:
+    tasks = cast("JSONObject", status.get("tasks") or counts(seen))
+    return {**status, "tasks": {**tasks, "queued": starts.queued}}
 
 
 def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
@@ -169,13 +179,12 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     first: list[RunAction] = [] if ledger.page is None else [ledger.page]
     if status:
-        status.setdefault("tasks", counts(seen))
-        first.append(patch_run(run, status, commits=len(ledger.new)))
-    if starts and not seen.namespace_ready:
+        first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
+    if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
-    then = [*judged.actions, *calls.actions, *starts, *retention.delete_settled(seen)]
+    then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
     over = parse(rfc3339(run.cancelled_at or now)) + cancel_grace(seen)
-    return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over))
+    return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
 
 
 def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool = False) -> _Calls:
@@ -215,18 +224,63 @@ def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool 
         calls.actions.extend(verdict.actions)
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies
+        calls.unplaced += verdict.held is not None and verdict.held.reason == failure.UNSCHEDULABLE
         if verdict.wants_pod:
             calls.waiting.append(task)
     return calls
 
 
-def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> list[CreatePod]:
-    """Pods to create: the driver's first, then tasks in the route's order, up to the run's parallelism."""
+@dataclass(frozen=True, slots=True)
+class _Starts:
+    """The pods to create, and what becomes of the calls that have to wait."""
+
+    pods: Sequence[CreatePod]
+    claim: Claim
+    queued: int = 0
+    why: str = ""
+    """What the queued ones wait for."""
+    since: float = 0.0
+    """Since when the first of them waits, at the earliest."""
+
+
+def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> _Starts:
+    """Pods to create: the driver's first, then tasks in the route's order, as far as there is room for them."""
     if seen.run.suspend and seen.run.cancelled_at is None:
-        return []
-    free = max(parallelism(seen, limits) - calls.occupied, 0)
-    chosen = sorted(calls.waiting, key=lambda task: (task.sequence, task.key))[:free]
-    return [pods.pod(seen.run, task, limits) for task in ([driver] if driver else []) + chosen]
+        return _Starts([], Claim(calls.occupied, calls.occupied))
+    side_by_side = parallelism(seen, limits)
+    own = [
+        Room(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
+        Room(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
+    ]
+    alone = min(len(calls.waiting), *(max(room.places or 0, 0) for room in own))
+    rooms = own if seen.room.places is None else [*own, seen.room]
+    tightest = min(rooms, key=lambda room: room.places or 0)
+    count = min(alone, max(tightest.places or 0, 0))
+    queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key))
+    chosen, left = queue[:count], queue[count:]
+    return _Starts(
+        [pods.pod(seen.run, task, limits) for task in ([driver] if driver else []) + chosen],
+        Claim(calls.occupied + count, calls.occupied + alone),
+        len(left),
+        tightest.why if left else "",
+        min((task.meta.created for task in left), default=0.0),
+    )
+
+
+def _with_queue(
+    seen: Observed, wanted: Standing, starts: _Starts, writes: bool, now: float
+) -> tuple[Standing, float | None]:
+    """What the status should say of calls that wait for their turn, and when to look again.
+
+    That costs no write of its own unless they wait for long: it goes along with the next commit.
+    """
+    if wanted != RUNNING or not starts.queued:
+        return wanted, None
+    queued = replace(wanted, message=f"calls wait for their turn: {starts.why}")
+    due = starts.since + QUEUE_GRACE
+    if writes or now >= due or conditions.is_written(seen.run, queued):
+        return queued, None
+    return wanted, due
 
 
 def _restore_driver(seen: Observed, now: float) -> Plan:

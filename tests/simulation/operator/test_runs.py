@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from tests.support import virtual_time
 from tests.support.fake_api import Object
 from tests.support.world import Outcome, World, living
+
+from application_sdk.wire import names
+from apprun_operator.plan.limits import Limits
 
 
 def test_run_succeeds_and_leaves_no_pod() -> None:
@@ -21,6 +25,7 @@ def test_run_succeeds_and_leaves_no_pod() -> None:
             assert [entry["sequence"] for entry in status["checkpoints"]] == [0, 1, 2, 3, 4]
             assert status["tasks"] == {
                 "total": 5, "succeeded": 5, "failed": 0, "cancelled": 0, "active": 0, "waiting": 0,
+                "queued": 0,
             }  # fmt: skip
             assert set(world.starts.values()) == {1}
 
@@ -188,5 +193,39 @@ def test_suspended_run_starts_nothing_until_it_is_resumed() -> None:
             assert sum(world.starts.values()) == 1
             world.edit_spec(run, suspend=False)
             await world.until_phase(run, "Succeeded")
+
+    virtual_time.run(story())
+
+
+def task_pods(world: World) -> Counter[str]:
+    """How many task pods each run has."""
+    return Counter(
+        item["metadata"]["labels"][names.RUN_LABEL]
+        for place, item in world.server.objects.items()
+        if place.plural == "pods" and item["metadata"]["labels"][names.ROLE_LABEL] == "task"
+        and "deletionTimestamp" not in item["metadata"]
+    )  # fmt: skip
+
+
+def test_large_run_shares_the_operators_places_with_one_that_comes_later() -> None:
+    stage = [f"t{n}" for n in range(40)]
+    limits = Limits(runtime_image="runtime", node_lost_grace=3, max_pods=4)
+
+    async def story() -> None:
+        most = 0
+        async with living(World([stage], lambda call: Outcome(10), limits=limits)) as world:
+            world.start_operator()
+            large = world.apply_run("large")
+            await world.until(lambda: task_pods(world) == {"large": 4})
+            small = world.apply_run("small")
+            await world.until(lambda: task_pods(world) == {"large": 2, "small": 2})
+            assert "allows 4 task pods" in world.status(small)["message"]
+            await world.stop_operator()
+            world.start_operator()
+            while world.status(small).get("phase") != "Succeeded":
+                most = max(most, task_pods(world).total())
+                await asyncio.sleep(0.5)
+            await world.until_phase(large, "Succeeded")
+            assert most == 4
 
     virtual_time.run(story())

@@ -90,4 +90,4 @@ def test_counts_tell_of_open_calls_too() -> None:
     run = a_run(checkpoints=(a_checkpoint(0),), counts={"succeeded": 1})
     things = [ended("a"), a_task("b"), a_task("c", phase="Waiting"), a_driver()]
     counts = commit(seen(*things, run=run), NOW).status["tasks"]
-    assert counts == {"total": 4, "succeeded": 2, "failed": 0, "cancelled": 0, "active": 1, "waiting": 1}
+    assert counts == {"total": 4, "succeeded": 2, "failed": 0, "cancelled": 0, "active": 1, "waiting": 1, "queued": 0}

@@ -126,3 +126,14 @@ def test_drivers_sets_iterate_alike_in_each_replay() -> None:
 
 def test_same_task_gives_the_same_bytes() -> None:
     assert json.dumps(body()) == json.dumps(body())
+
+
+def test_priority_class_of_the_app_is_that_of_its_pods() -> None:
+    run = a_run(app={**APP, "pod": {"priorityClassName": "batch"}})
+    assert body(run=run)["spec"]["priorityClassName"] == "batch"
+    assert "priorityClassName" not in body()["spec"]
+
+
+def test_correlation_id_of_the_run_is_that_of_its_tasks() -> None:
+    assert call(body(run=a_run(correlation_id="order-7")))["correlationId"] == "order-7"
+    assert call(body())["correlationId"] == f"uid-{RUN}"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, Refusal, RunRecord
+from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, Refusal, Room, RunRecord
 from apprun_operator.plan.actions import (
+    Claim,
     CreatePage,
     CreatePod,
     CreateTask,
@@ -106,6 +107,87 @@ def test_calls_start_in_the_routes_order_up_to_the_runs_parallelism() -> None:
     things = [driver, a_pod(driver), *calls, busy, a_pod(busy)]
     decided = decide(seen(*things, run=a_run(parallelism=3)))
     assert [action.pod.name[4] for action in decided.then if isinstance(action, CreatePod)] == ["f", "e"]
+
+
+def test_the_operators_limit_for_a_run_is_above_its_own_parallelism() -> None:
+    limits = replace(LIMITS, max_pods_per_run=1)
+    decided = plan(seen(a_driver(), a_task("a"), a_task("b"), run=a_run(parallelism=9)), NOW, limits)
+    assert len(created(decided)) == 2, "the driver, and one task"
+
+
+def created(decided: Plan) -> list[CreatePod]:
+    return [action for action in decided.then if isinstance(action, CreatePod)]
+
+
+def waiting_for_its_turn(age: float, *things: Any, **fields: Any) -> Plan:
+    """Decide for a run of parallelism 1 with one task at work and one that has waited for so long."""
+    driver, busy = a_driver(), a_task("9")
+    name = a_task("a").meta.key.name
+    late = a_task("a", meta=meta(name, owner_uid="uid-run", created=NOW - age))
+    run = a_run(**{"parallelism": 1, **fields})
+    return decide(seen(driver, a_pod(driver), busy, a_pod(busy), late, *things, run=run))
+
+
+def test_call_that_waits_long_for_its_turn_makes_its_run_say_what_for() -> None:
+    status = status_of(waiting_for_its_turn(11))
+    assert status["message"] == "calls wait for their turn: parallelism is 1"
+    assert (status["phase"], status["tasks"]["queued"]) == ("Running", 1)
+
+
+def test_short_wait_for_a_turn_costs_no_write() -> None:
+    decided = waiting_for_its_turn(3)
+    assert not decided.first
+    assert decided.wake_at == NOW + 7
+
+
+def test_wait_for_a_turn_is_told_along_with_a_commit() -> None:
+    status = status_of(waiting_for_its_turn(3, a_task("b", phase="Succeeded")))
+    assert status["message"].startswith("calls wait for their turn")
+    assert status["tasks"]["queued"] == 1
+
+
+def test_wait_for_a_turn_is_told_once() -> None:
+    assert not waiting_for_its_turn(60, message="calls wait for their turn: parallelism is 1", reason="Running").first
+
+
+def test_message_about_a_wait_goes_when_nothing_waits() -> None:
+    driver = a_driver()
+    run = a_run(message="calls wait for their turn: parallelism is 1", reason="Running")
+    assert status_of(decide(seen(driver, a_pod(driver), run=run)))["message"] == ""
+
+
+def test_room_that_other_runs_leave_bounds_the_starts() -> None:
+    driver = a_driver()
+    calls = [a_task(key) for key in "abc"]
+    decided = decide(seen(driver, a_pod(driver), *calls, room=Room(1, "the operator allows 9 task pods at a time")))
+    assert len(created(decided)) == 1
+    assert decided.claim == Claim(occupied=1, wanted=3)
+    message = status_of(decided)["message"]
+    assert message == "calls wait for their turn: the operator allows 9 task pods at a time"
+
+
+def test_driver_needs_no_room() -> None:
+    decided = decide(seen(a_driver(), a_task("a"), room=Room(0, "full")))
+    assert [action.pod.name for action in created(decided)] == ["run-driver-1"]
+
+
+def test_run_puts_only_so_many_pods_into_the_schedulers_queue() -> None:
+    driver = a_driver()
+    calls = [a_task(f"{n:04x}") for n in range(60)]
+    unplaced = [a_pod(task, phase="Pending", running_since=None, unschedulable="no room") for task in calls[:49]]
+    decided = decide(seen(driver, a_pod(driver), *calls, *unplaced, run=a_run(parallelism=100)))
+    assert len(created(decided)) == 1
+    assert "50 pods of the run wait for a node" in status_of(decided)["message"]
+
+
+def test_suspended_run_claims_no_more_than_it_has() -> None:
+    driver, busy = a_driver(), a_task("9")
+    decided = decide(seen(driver, a_pod(driver), busy, a_pod(busy), a_task("a"), run=a_run(suspend=True)))
+    assert decided.claim == Claim(1, 1)
+
+
+def test_finished_run_claims_nothing() -> None:
+    assert decide(seen(run=a_run(phase="Succeeded", finished_at=NOW))).claim == Claim()
 
 
 def test_pod_that_is_being_created_takes_a_slot() -> None:
