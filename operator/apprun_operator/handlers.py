@@ -92,6 +92,8 @@ class KopfThread:
         self._namespaces = namespaces
         self._stop = threading.Event()
         self._ready = threading.Event()
+        self._end: Callable[[], None] = lambda: None
+        """Ends the present life of kopf, from any thread."""
         self._thread = threading.Thread(target=self._supervise, name="kopf", daemon=True)
 
     @property
@@ -109,6 +111,7 @@ class KopfThread:
     def stop(self, seconds: float) -> None:
         """Ask it to end, and wait that long for it."""
         self._stop.set()
+        self._end()
         self._thread.join(seconds)
 
     def _supervise(self) -> None:
@@ -125,11 +128,23 @@ class KopfThread:
             delay = min(delay * 2, RESTART_LAST)
 
     async def _operate(self) -> None:
+        # Not `self._stop`: kopf would wait for it in a thread, which holds up the end of its loop for ever.
+        end, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def end_from_outside() -> None:
+            try:
+                loop.call_soon_threadsafe(end.set)
+            except RuntimeError:  # this life is over already
+                pass
+
+        self._end = end_from_outside
+        if self._stop.is_set():
+            return
         await kopf.operator(
             registry=registry(self._feed),
             settings=settings(),
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
-            stop_flag=self._stop,
+            stop_flag=end,
             ready_flag=self._ready,
         )

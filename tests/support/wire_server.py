@@ -40,7 +40,8 @@ def answer(status: int = 200, body: Any = None, **headers: str) -> Step:
     """An ordinary answer; `Retry_After="1"` becomes the header Retry-After."""
 
     def step(handler: Handler, request: Request) -> None:
-        handler.plain(status, json.dumps({} if body is None else body).encode(), headers)
+        content = json.dumps({} if body is None else body).encode()
+        handler.plain(status, content, {"Content_Type": "application/json", **headers})
 
     return step
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -132,10 +134,67 @@ async def test_watch_that_breaks_in_the_middle_of_an_event_loses_only_that(wire:
     assert [event async for batch in client.watch("/x", {}) for event in batch] == [{"type": "ADDED"}]
 
 
-def test_token_is_read_again_after_renewal(tmp_path: object) -> None:
-    from pathlib import Path
+async def test_watch_that_is_silent_for_too_long_is_given_up(
+    wire: Wire, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apprun_operator.kube.client.WATCH_SILENCE", 0.2)
+    over = asyncio.Event()
 
-    path = Path(str(tmp_path)) / "token"
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"type": "ADDED"}\n')
+        await over.wait()
+        return response
+
+    wire.handler = handler
+    seen: list[object] = []
+
+    async def follow() -> None:
+        async for batch in client.watch("/x", {}):
+            seen.extend(batch)
+
+    with pytest.raises(UnavailableError):
+        await follow()
+    over.set()
+    assert seen == [{"type": "ADDED"}]
+
+
+async def test_connections_notice_by_themselves_that_the_other_side_is_gone(wire: Wire, client: Client) -> None:
+    """Otherwise a half-open connection would be silent until the next bookmark is overdue."""
+    wire.handler = answering(200, {})
+    await client.get("/x")
+    ((connection, *_),) = client._session.connector._conns.values()  # type: ignore[union-attr]
+    used = connection[0].transport.get_extra_info("socket")  # type: ignore[union-attr]
+    assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+    idle, every, count = (
+        used.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + every * count == 30
+
+
+async def test_rotated_token_is_sent_with_the_try_after_the_refusal(wire: Wire, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("old")
+    token = RotatingToken(path)
+    client = Client(Cluster(f"http://{wire.server.host}:{wire.server.port}", False, token.headers, token.renew))
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=200 if request.headers["Authorization"] == "Bearer new" else 401)
+
+    wire.handler = handler
+    with pytest.raises(UnauthorizedError):
+        async for _ in client.watch("/x", {}):
+            pass
+    path.write_text("new")
+    assert await client.get("/x") == {}
+    await client.close()
+
+
+def test_token_is_read_again_after_renewal(tmp_path: Path) -> None:
+    path = tmp_path / "token"
     path.write_text("one\n")
     token = RotatingToken(path)
     assert token.headers() == {"Authorization": "Bearer one"}

@@ -1,0 +1,279 @@
+"""kopf in its thread, at an API server that does what ends a kopf operator. Whatever that is, runs go on being seen.
+
+Everything is real but the API server; kopf logs in with a kubeconfig.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+from tests.support.wire_server import (
+    Handler,
+    Request,
+    Step,
+    WireServer,
+    answer,
+    drop,
+    make_certificate,
+    refuse,
+    wire_server,
+)
+
+from apprun_operator import handlers
+from apprun_operator.handlers import EndlessBackoffs, KopfThread
+
+# A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has a loop of its own.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+API = "/apis/apprun.dev/v1alpha1"
+PATIENCE = 60.0
+"""Seconds: a net against hanging, never reached."""
+WATCH_ERROR = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}}
+
+
+def a_run(name: str) -> dict[str, object]:
+    return {
+        "apiVersion": "apprun.dev/v1alpha1",
+        "kind": "AppRun",
+        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": "7"},
+    }
+
+
+class KubeApi:
+    """As much of an API server as kopf asks for. `lists` and `watches` of AppRuns go wrong as told, one step a request;
+    afterwards each list has the run `late`."""
+
+    def __init__(self) -> None:
+        self.lists: list[Step] = []
+        self.watches: list[Step] = []
+        self.over = threading.Event()
+
+    def __call__(self, handler: Handler, request: Request) -> None:
+        url = urlsplit(request.target)
+        self.step(url.path, parse_qs(url.query))(handler, request)
+
+    def step(self, path: str, query: dict[str, list[str]]) -> Step:
+        if path == "/apis":
+            version = {"groupVersion": "apprun.dev/v1alpha1", "version": "v1alpha1"}
+            group = {"name": "apprun.dev", "versions": [version], "preferredVersion": version}
+            return answer(body={"groups": [group]})
+        if path == "/api":
+            return answer(body={"versions": ["v1"]})
+        if path == "/api/v1":
+            # kopf waits until it knows these, although it never asks for one.
+            spaces = {"name": "namespaces", "singularName": "namespace", "kind": "Namespace", "namespaced": False}
+            return answer(body={"resources": [spaces]})
+        if path == API:
+            verbs = ["list", "watch", "patch", "get"]
+            kinds = [("apps", "App"), ("appruns", "AppRun")]
+            found = [
+                {"name": n, "singularName": k.lower(), "kind": k, "namespaced": True, "verbs": verbs} for n, k in kinds
+            ]
+            return answer(body={"resources": found})
+        if path.startswith(API):
+            return self.watched(path) if "watch" in query else self.listed(path)
+        return answer()
+
+    def listed(self, path: str) -> Step:
+        if not path.endswith("/appruns"):
+            return answer(body={"metadata": {"resourceVersion": "5"}, "items": []})
+        if self.lists:
+            return self.lists.pop(0)
+        return answer(body={"metadata": {"resourceVersion": "9"}, "items": [a_run("late")]})
+
+    def watched(self, path: str) -> Step:
+        if path.endswith("/appruns") and self.watches:
+            return self.watches.pop(0)
+        return self.silent
+
+    def silent(self, handler: Handler, request: Request) -> None:
+        """A watch without events."""
+        handler.begin_chunks()
+        self.over.wait(PATIENCE)
+        handler.chunk(b"")
+
+
+def first_list(*names: str, more: str = "") -> Step:
+    metadata = {"resourceVersion": "5", **({"continue": more} if more else {})}
+    return answer(body={"metadata": metadata, "items": [a_run(name) for name in names]})
+
+
+def watch_that_says(*events: dict[str, object]) -> Step:
+    def step(handler: Handler, request: Request) -> None:
+        handler.begin_chunks()
+        for event in events:
+            handler.chunk(json.dumps(event).encode() + b"\n")
+        handler.chunk(b"")
+
+    return step
+
+
+EXPIRED = watch_that_says(
+    {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+)
+
+
+class Seen:
+    """What the handlers handed on."""
+
+    def __init__(self) -> None:
+        self.names: queue.Queue[str] = queue.Queue()
+
+    def __call__(self, kind: str, event: str, raw: object) -> None:
+        assert isinstance(raw, dict)
+        if kind == "appruns":
+            self.names.put(raw["metadata"]["name"])
+
+    def wait_for(self, name: str) -> None:
+        while self.names.get(timeout=PATIENCE) != name:
+            pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def wire(certificate: tuple[Path, Path]) -> Iterator[WireServer]:
+    with wire_server(*certificate) as made:
+        yield made
+
+
+@pytest.fixture
+def api(wire: WireServer) -> Iterator[KubeApi]:
+    made = KubeApi()
+    wire.always = made
+    yield made
+    made.over.set()
+
+
+@pytest.fixture
+def kubeconfig(
+    wire: WireServer, certificate: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    path = tmp_path / "kubeconfig"
+    cluster = {"server": f"https://127.0.0.1:{wire.port}", "certificate-authority": str(certificate[0])}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": {"token": "old"}}],
+            }
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.setattr(handlers, "RESTART_FIRST", 0.1)
+    return path
+
+
+@pytest.fixture
+def seen(api: KubeApi, kubeconfig: Path) -> Iterator[Seen]:
+    """kopf at work. Break things before the first use of it."""
+    found = Seen()
+    thread = KopfThread(found, ())
+    thread.start()
+    yield found
+    assert thread.alive
+    api.over.set()
+    thread.stop(PATIENCE)
+    assert not thread.alive
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest, api: KubeApi) -> None:
+    request.param(api)
+
+
+def watch_error(api: KubeApi) -> None:
+    api.lists = [first_list("early")]
+    api.watches = [watch_that_says(WATCH_ERROR)]
+
+
+def expired_watch(api: KubeApi) -> None:
+    api.lists = [first_list("early")]
+    api.watches = [EXPIRED]
+
+
+def torn_watch(api: KubeApi) -> None:
+    api.lists = [first_list("early")]
+    api.watches = [drop, EXPIRED]
+
+
+def expired_page(api: KubeApi) -> None:
+    api.lists = [first_list("early", more="token"), refuse(410, "Expired", "the continue token is too old")]
+
+
+def forbidden_list(api: KubeApi) -> None:
+    api.lists = [refuse(403, "Forbidden", "no")] * 2
+
+
+def failing_list(api: KubeApi) -> None:
+    api.lists = [refuse(503, "ServiceUnavailable", "starting"), refuse(500, "InternalError", "etcd")]
+
+
+def throttled_list(api: KubeApi) -> None:
+    api.lists = [refuse(429, "TooManyRequests", "later", Retry_After="1")]
+
+
+def unauthorized(api: KubeApi) -> None:
+    """The next login finds the token that was refused: kopf ends for lack of another."""
+    api.lists = [refuse(401, "Unauthorized", "no")]
+
+
+ENDS_KOPF = [watch_error, expired_page, unauthorized]
+BORNE = [expired_watch, torn_watch, forbidden_list, failing_list, throttled_list]
+
+
+@pytest.mark.parametrize("fault", [*ENDS_KOPF, *BORNE], indirect=True, ids=lambda fault: fault.__name__)
+@pytest.mark.usefixtures("fault")
+def test_runs_are_seen_after(seen: Seen) -> None:
+    seen.wait_for("late")
+
+
+def test_a_rotated_token_is_taken_up(api: KubeApi, kubeconfig: Path, wire: WireServer) -> None:
+    def rotate(handler: Handler, request: Request) -> None:
+        kubeconfig.write_text(kubeconfig.read_text().replace("old", "new"))
+        wire.always = unless_old
+        EXPIRED(handler, request)
+
+    def unless_old(handler: Handler, request: Request) -> None:
+        old = request.headers["authorization"] == "Bearer old"
+        (refuse(401, "Unauthorized", "expired") if old else api)(handler, request)
+
+    api.lists = [first_list("early")]
+    api.watches = [rotate]
+    found = Seen()
+    thread = KopfThread(found, ())
+    thread.start()
+    found.wait_for("late")
+    assert wire.requests[-1].headers["authorization"] == "Bearer new"
+    api.over.set()
+    thread.stop(PATIENCE)
+
+
+def test_the_backoffs_of_kopf_never_end_and_stay_short() -> None:
+    delays = list(itertools.islice(EndlessBackoffs(), 10_000))
+    assert len(delays) == 10_000
+    assert max(delays) <= 5
+
+
+def test_kopf_leaves_no_traces_on_objects() -> None:
+    """No finalizer, no status, no annotation, no Event: the API server would see a write."""
+    made = handlers.registry(lambda kind, event, raw: None)
+    assert not made._changing.get_all_handlers()
+    assert not made._spawning.get_all_handlers()
+    assert handlers.settings().posting.enabled is False
