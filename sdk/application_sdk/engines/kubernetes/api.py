@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from application_sdk.engines.kubernetes.connection import Address, Connection, Response
 from application_sdk.engines.kubernetes.errors import ApiError, Unreachable, error_for
@@ -31,6 +31,10 @@ _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """Writers know what they wrote: the answer needn't carry inputs and outputs back."""
+
+
+_NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+NAMES_LIMIT: Final = 2000
 
 
 class TokenSource(Protocol):
@@ -86,6 +90,19 @@ class Api:
         """One page of a list; `metadata.continue` in it is the token of the next. Raises Gone on a stale token."""
         query = f"?labelSelector={selector}&limit={limit}" + (f"&continue={token}" if token else "")
         return self._send("GET", f"{self._base}/{plural}{query}")
+
+    def names(self, plural: str, selector: str) -> set[str]:
+        """Names of all objects that the selector chooses. Raises Gone when the list is too long in coming."""
+        found: set[str] = set()
+        token = ""
+        while True:
+            query = f"?labelSelector={selector}&limit={NAMES_LIMIT}" + (f"&continue={token}" if token else "")
+            page = self._send("GET", f"{self._base}/{plural}{query}", accept=_NAMES_ONLY)
+            for item in cast("list[Mapping[str, Mapping[str, str]]]", page["items"]):
+                found.add(item["metadata"]["name"])
+            token = cast("Mapping[str, str]", page["metadata"]).get("continue", "")
+            if not token:
+                return found
 
     def create(self, plural: str, body: JSONObject) -> None:
         """Create an object. Raises AlreadyExists."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.engines.kubernetes.calls import Owner, create, owners_of
-from application_sdk.engines.kubernetes.errors import Gone, NotFound
+from application_sdk.engines.kubernetes.errors import ApiError, Gone, NotFound, Unreachable
 from application_sdk.engines.kubernetes.follow import RunGone, follow
 from application_sdk.engines.kubernetes.ledger import Ledger, LedgerUnreadable, completion, fired, recorded_call
 from application_sdk.engines.kubernetes.patience import patiently
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("apprun.driver")
 
 LIST_LIMIT: Final = 500
+SILENCE: Final = 300.0
+"""Seconds without a completion after which the engine makes sure that the calls it waits for are still there."""
 IN_FLIGHT: Final = 8
 """Requests of one kind at a time: enough to hide the network, few enough not to crowd out other drivers."""
 
@@ -38,8 +40,11 @@ IN_FLIGHT: Final = 8
 class KubernetesEngine:
     """Implements `execution.engine.Engine` for one run. Make it with `KubernetesEngine.open`."""
 
-    def __init__(self, api: Api, owner: Owner, app_run: JSONObject, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self, api: Api, owner: Owner, app_run: JSONObject, pause: Callable[[float], None], silence: float = SILENCE
+    ) -> None:
         self._api = api
+        self._silence = silence
         self._owner = owner
         self._pause = pause
         self._app_run = app_run
@@ -51,6 +56,8 @@ class KubernetesEngine:
         self._earlier: dict[str, JSONObject] = {}
         """AppTasks of earlier lives, by key."""
         self._timers: set[str] = set()
+        self._scheduled: dict[str, ScheduledCall] = {}
+        """Those without a completion yet, by the name of their AppTasks."""
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self._closed = False
@@ -58,13 +65,13 @@ class KubernetesEngine:
         self._readers = ThreadPoolExecutor(IN_FLIGHT, "read")
 
     @classmethod
-    def open(cls, api: Api, owner: Owner, pause: Callable[[float], None]) -> KubernetesEngine:
+    def open(cls, api: Api, owner: Owner, pause: Callable[[float], None], silence: float = SILENCE) -> KubernetesEngine:
         """Read the run's past, and begin to follow it. Waits for the API server as long as it takes.
 
         Raises RunGone and LedgerUnreadable.
         """
         app_run = patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
-        engine = cls(api, owner, app_run, pause)
+        engine = cls(api, owner, app_run, pause, silence)
         engine._absorb(app_run)
         engine._listed = len(engine._ledger)
         for app_task in _list_tasks(api, owner.run, pause):
@@ -93,6 +100,7 @@ class KubernetesEngine:
 
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
         for call in calls:
+            self._scheduled[names.task_name(self._owner.run, call.key)] = call
             if call.role == "timer":
                 self._timers.add(call.key)
             if call.key not in self._earlier:
@@ -106,17 +114,40 @@ class KubernetesEngine:
     def receive(self) -> Sequence[Completion]:
         """Raises Refused, NotFound, RunGone when this driver has nothing more to say; LedgerUnreadable, ForeignTask and
         Invalid when the run can't go on."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._failure is not None or len(self._ledger) > self._delivered)
-            if self._failure is not None:
-                raise self._failure
-            news = self._ledger.since(self._delivered)
-            self._delivered += len(news)
-        return list(self._readers.map(self._completion, news))
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_news, self._silence)
+                if self._failure is not None:
+                    raise self._failure
+                news = self._ledger.since(self._delivered)
+                self._delivered += len(news)
+            for checkpoint in news:
+                self._scheduled.pop(names.task_name(self._owner.run, checkpoint["key"]), None)
+            if news:
+                return list(self._readers.map(self._completion, news))
+            self._restore_calls()
 
     def recorded(self, key: str) -> RecordedCall | None:
         app_task = self._earlier.get(key)
         return None if app_task is None else recorded_call(app_task)
+
+    def _has_news(self) -> bool:
+        return self._failure is not None or len(self._ledger) > self._delivered
+
+    def _restore_calls(self) -> None:
+        """Make again what somebody deleted before it could complete: nobody else would ever notice."""
+        try:
+            there = self._api.names(names.APP_TASKS, f"{names.RUN_LABEL}={self._owner.run}")
+        except (ApiError, Unreachable) as error:
+            _log.warning("the calls that this route waits for weren't looked at, next time they will be: %s", error)
+            return
+        with self._changed:
+            committed = {checkpoint["key"] for checkpoint in self._ledger.since(self._delivered)}
+        for name, call in self._scheduled.items():
+            if name not in there and call.key not in committed:
+                _log.warning("AppTask %s of an open call is gone: making it again", name)
+                self._earlier.pop(call.key, None)
+                self._writers.submit(self._create, call)
 
     def _create(self, call: ScheduledCall) -> None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.kube import eventually
 from tests.support.run_world import RUN, UID, RunWorld
 from tests.support.wire_server import WireServer, answer, drop, refuse, stream
 
@@ -282,6 +283,21 @@ def test_a_cancellation_has_its_place_in_the_ledger(open_engine: Open, world: Ru
     world.cancel()
     (completion,) = engine.receive()
     assert (completion.key, completion.outcome) == (CANCEL_KEY, "Cancelled")
+
+
+def test_an_open_call_that_somebody_deleted_is_made_again_after_a_silence(api: Api, world: RunWorld) -> None:
+    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause, silence=0.2)
+    try:
+        engine.schedule([scheduled(1), scheduled(2)])
+        eventually("both calls are made", lambda: len(world.tasks) == 2 or None, 10)
+        deleted = world.tasks.pop(f"{RUN}-{key(1)[:16]}")
+        world.outputs["work"] = {"m": 7}
+        (completion,) = engine.receive()
+        assert (completion.key, completion.output) == (key(1), {"m": 7})
+        assert world.tasks[f"{RUN}-{key(1)[:16]}"]["spec"] == deleted["spec"]
+    finally:
+        engine.close()
+        world.touch()
 
 
 def test_a_clean_up_call_says_so_in_its_apptask(open_engine: Open, world: RunWorld) -> None:
