@@ -240,7 +240,7 @@ class _Starts:
     why: str = ""
     """What the queued ones wait for."""
     since: float = 0.0
-    """Since when the first of them waits, at the earliest."""
+    """Since when one of the first among them waits."""
 
 
 def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> _Starts:
@@ -256,14 +256,15 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Li
     rooms = own if seen.room.places is None else [*own, seen.room]
     tightest = min(rooms, key=lambda room: room.places or 0)
     count = min(alone, max(tightest.places or 0, 0))
-    queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key))
+    # In the common pass of a large fan-out nothing may start, and thousands needn't be put in order.
+    queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key)) if count else calls.waiting
     chosen, left = queue[:count], queue[count:]
     return _Starts(
         [pods.pod(seen.run, task, limits) for task in ([driver] if driver else []) + chosen],
         Claim(calls.occupied + count, calls.occupied + alone),
         len(left),
         tightest.why if left else "",
-        min((task.meta.created for task in left), default=0.0),
+        left[0].meta.created if left else 0.0,
     )
 
 
