@@ -1,7 +1,8 @@
 """Raw JSON of the API server to records. Called by the informer, by kopf's handlers and for the answers to own writes.
 
-An AppRun that can't be understood becomes a record with a `problem`; another object that can't raises `Unreadable`, is
-counted and left alone. Nothing here trusts that a schema held: objects outlive the schemas that admitted them.
+An App or AppRun that can't be understood becomes a record with a `problem`; another object that can't raises
+`Unreadable`, and its run says so. Nothing here trusts that a schema held: objects outlive the schemas that admitted
+them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import (
+    PAGE_SIZE,
     Checkpoint,
     ContinuationFields,
     ErrorFields,
@@ -66,8 +68,18 @@ def meta(raw: Raw) -> Meta:
         raise Unreadable(f"metadata can't be read: {error!r}") from error
 
 
+def owning_run(raw: Raw) -> str:
+    """Name of the run that an object is part of; empty for one that is part of none, or doesn't say."""
+    owners = _object(raw, "metadata").get("ownerReferences") or []
+    return next((str(owner.get("name", "")) for owner in owners if owner.get("kind") == names.APP_RUN_KIND), "")
+
+
 def app(raw: Raw) -> AppRecord:
-    return AppRecord(meta(raw), _app_spec(_object(raw, "spec"), "spec"))
+    identity = meta(raw)
+    try:
+        return AppRecord(identity, _app_spec(_object(raw, "spec"), "spec"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return AppRecord(identity, None, problem=str(error))
 
 
 def run(raw: Raw) -> RunRecord:
@@ -86,6 +98,9 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
     resolved = status.get("app")
     if resolved is not None and not (isinstance(resolved, dict) and isinstance(resolved.get("entry"), str)):
         raise Unreadable("status.app has no entry")
+    pages = _count(status, "ledgerPages")
+    checkpoints = _checkpoints(status.get("checkpoints") or [], "status.checkpoints")
+    _check_seam(pages, checkpoints)
     inline = spec.get("app")
     return RunRecord(
         identity,
@@ -111,8 +126,8 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
         replay_rules=_number(status, "replayRules") or 0,
         app=resolved,
         counts={name: count for name, count in _object(status, "tasks", {}).items() if isinstance(count, int)},
-        checkpoints=_checkpoints(status.get("checkpoints") or [], "status.checkpoints"),
-        pages=_number(status, "ledgerPages") or 0,
+        checkpoints=checkpoints,
+        pages=pages,
     )
 
 
@@ -229,9 +244,21 @@ def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
         expected = place if place == 0 else entries[place - 1]["sequence"] + 1
         if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
             raise Unreadable(f"{where}[{place}] has no key")
+        if not isinstance(entry.get("digest", ""), str):
+            raise Unreadable(f"{where}[{place}].digest is no text")
         if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):
             raise Unreadable(f"{where}[{place}].sequence is {entry.get('sequence')!r} where {expected} should follow")
+    if entries:
+        _time(entries[-1], "at")  # the time of the next commit goes on from it
     return tuple(entries)
+
+
+def _check_seam(pages: int, checkpoints: tuple[Checkpoint, ...]) -> None:
+    """The status goes on where the pages end: else a part of the ledger is missing."""
+    expected = pages * PAGE_SIZE
+    found = checkpoints[0]["sequence"] if checkpoints else None
+    if found != expected and (pages or checkpoints):
+        raise Unreadable(f"status.checkpoints begins with {found} where {expected} should, after {pages} ledgerPages")
 
 
 def _conditions(raw: Raw) -> tuple[Condition, ...]:
@@ -289,6 +316,15 @@ def _number(raw: Raw, name: str) -> Any:
     value = raw.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise Unreadable(f"{name} is {value!r}, no number")
+    return value
+
+
+def _count(raw: Raw, name: str) -> int:
+    value = raw.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Unreadable(f"{name} is {value!r}, no count")
     return value
 
 

@@ -67,8 +67,11 @@ class AppSpecRecord:
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
+    """An App. `problem` says why it can't be understood; then it has no spec."""
+
     meta: Meta
-    spec: AppSpecRecord
+    spec: AppSpecRecord | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,8 @@ class Observed:
     """Those among them that the API server says it hasn't."""
     altered_tasks: Collection[str] = frozenset()
     """Those that are something else to the API server as well."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """What is the matter with AppTasks and AppLedgers of the run that can't be understood, by kind and name."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is under way for."""

@@ -37,6 +37,8 @@ PROJECTIONS: Final[Mapping[Kind, Callable[[project.Raw], Record]]] = {
     "appledgers": project.page,
     "pods": project.pod,
 }
+KIND_NAMES: Final[Mapping[Kind, str]] = {"apptasks": names.APP_TASK_KIND, "appledgers": names.APP_LEDGER_KIND}
+"""What a run is made of. Pods are Kubernetes' own: there are none that can't be read."""
 REMEMBERED_BURIALS: Final = 20_000
 """How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
 MAX_REFUSAL_DELAY: Final = 60.0
@@ -67,13 +69,16 @@ class _RunState:
     lost_pages: set[int] = field(default_factory=set)
     lost_tasks: set[str] = field(default_factory=set)
     altered_tasks: set[str] = field(default_factory=set)
+    unreadable: dict[tuple[Kind, str], tuple[str, str]] = field(default_factory=dict)
+    """Objects of the run that can't be understood: why, and the uid of their owner."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
 
     @property
     def empty(self) -> bool:
-        return self.run is None and not (self.tasks or self.pods or self.pages or self.settled or self.in_flight)
+        known = self.tasks or self.pods or self.pages or self.settled or self.unreadable
+        return self.run is None and not (known or self.in_flight)
 
 
 class Store:
@@ -96,14 +101,14 @@ class Store:
 
         Raises `project.Unreadable` for what can't be understood.
         """
-        record = read(kind, raw)
-        meta = record.meta
-        known = self._versions[kind].get(meta.key)
-        if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
+        try:
+            record = read(kind, raw)
+        except project.Unreadable as problem:
+            self._put_unreadable(kind, raw, str(problem))
+            raise
+        if not self._is_news(kind, record.meta):
             return
-        if known is not None and known[0] != meta.uid:
-            self.remove(kind, meta.key)
-        self._versions[kind][meta.key] = (meta.uid, meta.version)
+        self._forget_unreadable(kind, record.meta.key)
         if isinstance(record, AppRecord):
             self._put_app(record)
         elif isinstance(record, RunRecord):
@@ -114,6 +119,16 @@ class Store:
             self._put_pod(record)
         else:
             self._put_page(record)
+
+    def _is_news(self, kind: Kind, meta: Meta) -> bool:
+        """Whether it is newer than what is known of the object; then it is what is known from now on."""
+        known = self._versions[kind].get(meta.key)
+        if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
+            return False
+        if known is not None and known[0] != meta.uid:
+            self.remove(kind, meta.key)
+        self._versions[kind][meta.key] = (meta.uid, meta.version)
+        return True
 
     def remove(self, kind: Kind, key: Key, uid: str = "") -> None:
         """The object is gone. With a `uid`, only if it is that one: a namesake may have come since."""
@@ -132,6 +147,7 @@ class Store:
         if run is None or state is None:
             return
         self._drop(state, kind, key)
+        state.unreadable.pop((kind, key.name), None)
         if state.empty:
             del self._states[run]
         else:
@@ -220,6 +236,11 @@ class Store:
             unseen_tasks=_unseen(state, key.name),
             lost_tasks=state.lost_tasks,
             altered_tasks=state.altered_tasks,
+            unreadable={
+                f"{KIND_NAMES[kind]} {name}": problem
+                for (kind, name), (problem, owner) in state.unreadable.items()
+                if owner == uid
+            },
             refusals=state.refusals,
             in_flight=state.in_flight,
             namespace_ready=key.namespace in self._ready_namespaces,
@@ -244,6 +265,22 @@ class Store:
 
     def _state(self, run: Key) -> _RunState:
         return self._states.setdefault(run, _RunState())
+
+    def _put_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
+        """What can't be understood still belongs to a run, which has to say so, and must not go on without it."""
+        meta = project.meta(raw)
+        run = project.owning_run(raw)
+        if kind not in KIND_NAMES or not run or not self._is_news(kind, meta):
+            return
+        owner = Key(meta.key.namespace, run)
+        self._owners[kind][meta.key] = owner
+        self._state(owner).unreadable[kind, meta.key.name] = (problem, meta.owner_uid)
+        self._wake(owner)
+
+    def _forget_unreadable(self, kind: Kind, key: Key) -> None:
+        state = self._states.get(self._owners[kind].get(key, key))
+        if state is not None:
+            state.unreadable.pop((kind, key.name), None)
 
     def _put_app(self, app: AppRecord) -> None:
         self._apps[app.meta.key] = app

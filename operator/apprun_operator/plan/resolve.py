@@ -26,6 +26,9 @@ def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolv
     if spec is not None:
         name = str(spec.template["entry"]).rpartition(":")[2]
     elif run.app_ref and seen.app is not None:
+        if seen.app.spec is None:
+            message = f"this version of the operator can't read App {run.app_ref!r}: {seen.app.problem}"
+            return Unresolved("Unreadable", message)
         spec, name, generation = seen.app.spec, run.app_ref, seen.app.meta.generation
     if spec is None:
         if not run.app_ref:

@@ -55,11 +55,12 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     if run.finished:
         return replace(retention.clean_up(seen, now), claim=Claim())
     ending, deadline = due_to_end(run, now)
-    broken = _damage(seen)
+    odd = _unreadable(seen)
+    broken = odd or _damage(seen)
     if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
         return wind_up(seen, ending, now)
     if broken:
-        return _say(seen, Standing("Stalled", "LedgerUnreadable", broken), now)
+        return _say(seen, Standing("Stalled", "Unreadable" if odd else "LedgerUnreadable", broken), now)
     if seen.missing_pages:
         return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
     if seen.unseen_tasks:
@@ -68,6 +69,14 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
         return _cancel(seen, ending, now, limits)
     decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
     return replace(decided, wake_at=attempts.earliest(decided.wake_at, deadline))
+
+
+def _unreadable(seen: Observed) -> str:
+    """What to say of a part of the run that can't be understood. The whole run is left alone until it can."""
+    if not seen.unreadable:
+        return ""
+    what, problem = min(seen.unreadable.items())
+    return f"this version of the operator can't read {what}: {problem}. The run is left alone until that is corrected"
 
 
 def _damage(seen: Observed) -> str:

@@ -183,7 +183,8 @@ def test_cancellation_of_the_ledger_has_no_apptask(known: Known) -> None:
 
 def test_calls_on_pages_are_committed_too(known: Known) -> None:
     known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
-    known.store.apply("appruns", run(3, ledgerPages=1))
+    tail = [{"sequence": 128, "key": key("z"), "task": "t"}]
+    known.store.apply("appruns", run(3, ledgerPages=1, checkpoints=tail))
     assert observe(known).missing_pages == (0,)
     spec = {"run": "r", "number": 0, "checkpoints": [{"sequence": 0, "key": key("a")}]}
     known.store.apply("appledgers", {"metadata": metadata("r-0", 4), "spec": spec})
@@ -307,7 +308,6 @@ def test_app_wakes_the_runs_that_name_it(known: Known) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw"),
     [
-        ("apps", {"metadata": metadata("x", 1), "spec": {}}),
         ("apps", {"spec": {"entry": "a:B"}}),
         ("apptasks", {"metadata": metadata("x", 1), "spec": {"role": "chief"}}),
         ("apptasks", {"metadata": metadata("x", 1), "spec": {"run": 7, "role": "task", "key": "k", "task": "t"}}),
@@ -327,6 +327,12 @@ def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any
         ({"phase": "Frozen"}, "'Frozen'"),
         ({"checkpoints": [{"sequence": 0, "key": "a"}, {"sequence": 2, "key": "b"}]}, "where 1 should follow"),
         ({"checkpoints": [{"sequence": 0}]}, "has no key"),
+        ({"checkpoints": [{"sequence": 0, "key": "a", "digest": 7}]}, "digest"),
+        ({"checkpoints": [{"sequence": 0, "key": "a", "at": "noon"}]}, "at is 'noon'"),
+        ({"checkpoints": [{"sequence": 3, "key": "a"}]}, "begins with 3 where 0 should"),
+        ({"checkpoints": [{"sequence": 0, "key": "a"}], "ledgerPages": 1}, "begins with 0 where 128 should"),
+        ({"ledgerPages": 1}, "begins with None where 128 should"),
+        ({"ledgerPages": 0.5}, "no count"),
         ({"app": {"image": "x"}}, "status.app"),
         ({"startedAt": "yesterday"}, "startedAt"),
         ({"conditions": [1]}, ""),
@@ -337,3 +343,68 @@ def test_odd_run_becomes_a_record_that_says_what_is_wrong(known: Known, status: 
     problem = observe(known).run.problem
     assert words in problem
     assert bool(problem) == bool(words)
+
+
+def test_odd_app_is_known_with_what_is_wrong_and_wakes_who_waits_for_it(known: Known) -> None:
+    known.store.apply("appruns", {**run(1), "spec": {"appRef": {"name": "x"}}})
+    known.wakes()
+    known.store.apply("apps", {"metadata": metadata("x", 1), "spec": {"parallelism": 3}})
+    assert known.wakes() == 1
+    assert observe(known).app.problem == "spec.entry is missing"
+
+
+NEWER = {"phase": "Hibernating"}
+"""A status that this version doesn't know."""
+
+
+def spoil(known: Known, raw: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        known.store.apply("apptasks", raw)
+
+
+def test_run_knows_of_its_task_that_cannot_be_read(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.wakes()
+    spoil(known, task("a", 2, **NEWER))
+    assert known.wakes() == 1
+    ((what, problem),) = observe(known).unreadable.items()
+    assert what == f"AppTask {names.task_name('r', key('a'))}"
+    assert "'Hibernating'" in problem
+
+
+def test_page_that_cannot_be_read_is_told_as_well(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    owned = metadata("r-0", 2, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
+    with pytest.raises(Unreadable):
+        known.store.apply("appledgers", {"metadata": owned, "spec": {"run": "r", "checkpoints": []}})
+    assert observe(known).unreadable == {"AppLedger r-0": "spec.number is no number"}
+
+
+@pytest.mark.parametrize("first", ["odd", "sound"])
+def test_task_that_can_be_read_again_is_no_problem_any_more(known: Known, first: str) -> None:
+    known.store.apply("appruns", run(1))
+    if first == "sound":
+        known.store.apply("apptasks", task("a", 2))
+    spoil(known, task("a", 3, **NEWER))
+    known.store.apply("apptasks", task("a", 2))
+    assert observe(known).unreadable, "an older version mends nothing"
+    known.store.apply("apptasks", task("a", 4))
+    assert not observe(known).unreadable
+    assert observe(known).tasks
+
+
+def test_task_that_cannot_be_read_is_forgotten_when_it_is_deleted(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    spoil(known, task("a", 2, **NEWER))
+    known.wakes()
+    known.store.replace("apptasks", [], 3)
+    assert not observe(known).unreadable
+    assert known.wakes() == 1
+
+
+def test_odd_task_of_a_runs_namesake_concerns_nobody(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    raw = task("a", 2, **NEWER)
+    raw["metadata"]["ownerReferences"][0]["uid"] = "uid-of-its-predecessor"
+    spoil(known, raw)
+    assert not observe(known).unreadable

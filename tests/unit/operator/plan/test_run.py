@@ -333,6 +333,30 @@ def test_run_that_is_suspended_from_the_start_does_not_begin() -> None:
     assert not decided.then
 
 
+def test_run_with_a_part_that_cannot_be_read_says_which_and_is_left_alone() -> None:
+    things = [a_driver(), a_task("a"), a_task("b", phase="Succeeded")]
+    unreadable = {"AppTask run-x": "phase 'Hibernating' is unknown to this version"}
+    decided = decide(seen(*things, unreadable=unreadable))
+    status = status_of(decided)
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Stalled", "Unreadable")
+    assert "AppTask run-x: phase 'Hibernating'" in status["message"]
+    assert "checkpoints" not in status
+    assert not decided.then
+
+
+def test_run_with_a_part_that_cannot_be_read_can_be_cancelled() -> None:
+    unreadable = {"AppTask run-x": "phase 'Hibernating' is unknown to this version"}
+    decided = decide(seen(a_driver(), run=a_run(cancel=True), unreadable=unreadable))
+    assert status_of(decided)["phase"] in ("Cancelling", "Cancelled")
+
+
+def test_app_that_cannot_be_read_is_named() -> None:
+    app = AppRecord(meta("app"), None, problem="spec.entry is missing")
+    decided = decide(seen(run=new_run(inline_app=None, app_ref="app"), app=app))
+    assert conditions_of(decided)["Stalled"] == ("True", "Unreadable")
+    assert "App 'app': spec.entry is missing" in status_of(decided)["message"]
+
+
 def test_object_that_cannot_be_read_is_marked_once_and_left_alone() -> None:
     run = RunRecord(meta(RUN), problem="status.phase 'Frozen' is unknown")
     decided = decide(seen(run=run))
