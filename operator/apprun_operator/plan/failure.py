@@ -184,12 +184,13 @@ def _ended(pod: PodRecord) -> Ended:
         return Ended("OOMKilled", message, "App", exit_code=pod.exit_code)
     if pod.exit_code == CLUSTER_EXIT and pod.exit_reason in ("Unknown", "ContainerStatusUnknown"):
         return Ended("NodeRebooted", "the node came back without the container", "Disruption", exit_code=pod.exit_code)
-    if pod.exit_reason == "ContainerStatusUnknown":
-        return Ended("NodeLost", _sentence("the node lost track of the container", pod.exit_message), "Disruption")
+    # Kubelet calls the end of a container unknown too when the pod is deleted before it has begun.
     if pod.deletion_at is not None or (pod.gone and pod.exit_code is None):
         return Ended(
             "PodDeleted", "somebody deleted the pod before it could report", "Disruption", exit_code=pod.exit_code
         )
+    if pod.exit_reason == "ContainerStatusUnknown":
+        return Ended("NodeLost", _sentence("the node lost track of the container", pod.exit_message), "Disruption")
     if pod.exit_reason in START_REASONS:
         message = _sentence("the container couldn't start", pod.exit_message)
         return Ended(NOT_STARTED, message, "App", exit_code=pod.exit_code)

@@ -13,7 +13,14 @@ from tests.support.virtual_time import wall
 from application_sdk.wire import names
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.act.refusals import read_refusal
-from apprun_operator.kube.errors import ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from apprun_operator.kube.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
@@ -286,6 +293,23 @@ async def test_trouble_on_the_way_is_no_refusal(bench: Bench) -> None:
 
 
 @story
+async def test_webhook_that_does_not_answer_is_told_as_a_refusal(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    down = UnavailableError('failed calling webhook "w": context deadline exceeded', status=500)
+    await bench.on(FakeApi(bench.server, "o", raised(down))).then(RUN, bench.pod(uid))
+    assert bench.seen.refusals[POD.name].kind == "Webhook"
+
+
+@story
+async def test_fight_for_a_quotas_count_is_no_refusal(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    conflict = ConflictError('Operation cannot be fulfilled on resourcequotas "q"', status=409)
+    with pytest.raises(UnavailableError):
+        await bench.on(FakeApi(bench.server, "o", raised(conflict))).then(RUN, bench.pod(uid))
+    assert not bench.seen.refusals
+
+
+@story
 async def test_deleting_a_pod_that_is_gone_is_done(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.then(RUN, bench.pod(uid))
@@ -354,6 +378,10 @@ async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
         (ForbiddenError('pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1'), "Quota"),
         (ForbiddenError('pods "x" is forbidden: violates PodSecurity "restricted:latest"'), "Forbidden"),
         (ForbiddenError('admission webhook "w" denied the request: no'), "Forbidden"),
+        (ApiError('admission webhook "w" denied the request: teapot', status=418), "Forbidden"),
+        (ForbiddenError('pods "x" is forbidden: maximum memory usage per Container is 256Mi'), "Forbidden"),
+        (ForbiddenError('pods "x" is forbidden: no PriorityClass with name y was found'), "Forbidden"),
+        (UnavailableError('Internal error occurred: failed calling webhook "w": connection refused'), "Webhook"),
         (ForbiddenError('pods "x" is forbidden: serviceaccount "y" not found'), "NoAccount"),
         (ForbiddenError('pods "x" is forbidden: namespace "n" is being terminated'), "Terminating"),
         (ForbiddenError('pods is forbidden: User "o" cannot create resource "pods" in API group ""'), "NotAllowed"),

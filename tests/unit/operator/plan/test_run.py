@@ -180,6 +180,20 @@ def test_run_puts_only_so_many_pods_into_the_schedulers_queue() -> None:
     assert "50 pods of the run wait for a node" in status_of(decided)["message"]
 
 
+def test_suspended_run_answers_attempts_that_end_and_lets_timers_fire() -> None:
+    failed = a_task("a", error={"type": "ValueError", "message": "no", "attempt": 1})
+    timer = a_task("b", role="timer", seconds=1.0)
+    decided = decide(seen(a_driver(), failed, timer, run=a_run(suspend=True)))
+    answers = [action.status for action in decided.then if isinstance(action, PatchTask)]
+    assert [(answer["phase"], answer.get("attempt")) for answer in answers] == [("Active", 2), ("Succeeded", None)]
+    assert not created(decided)
+
+
+def test_suspended_run_whose_pods_run_is_not_disturbed() -> None:
+    driver, busy = a_driver(), a_task("9")
+    assert not decide(seen(driver, a_pod(driver), busy, a_pod(busy), run=a_run(suspend=True))).then
+
+
 def test_suspended_run_claims_no_more_than_it_has() -> None:
     driver, busy = a_driver(), a_task("9")
     decided = decide(seen(driver, a_pod(driver), busy, a_pod(busy), a_task("a"), run=a_run(suspend=True)))

@@ -1,0 +1,60 @@
+"""Pods as a real cluster (Kubernetes 1.34, containerd) showed them when their attempt had ended or couldn't start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.records import LIMITS
+
+from apprun_operator.observe import project
+from apprun_operator.plan.failure import Ended, Held, of_pod
+
+PODS: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_pods.json").read_text())
+
+ENDS = {
+    "no heartbeat": ("HeartbeatLost", "App", 1),
+    "segmentation fault": ("ProcessDied", "App", 139),
+    "exit code 3": ("ProcessDied", "App", 3),
+    "exit code 0 without a report": ("NoReport", "App", 0),
+    "no such program in the image": ("ContainerNotStarted", "App", 128),
+    "out of memory": ("OOMKilled", "App", 137),
+    "stopped from inside": ("Terminated", "Disruption", 143),
+    "preempted": ("Preempted", "Disruption", 143),
+    "evicted through the API": ("Evicted", "Disruption", 143),
+    "lost with its node": ("NodeLost", "Disruption", None),
+    "node rebooted": ("NodeRebooted", "Disruption", 255),
+    "deleted by a person": ("PodDeleted", "Disruption", 143),
+    "deleted while its image was pulled": ("PodDeleted", "Disruption", 137),
+}
+HOLDS = {
+    "image that the registry hasn't": ("ImagePullFailed", True, "not found"),
+    "image that the registry doesn't give": ("ImagePullFailed", True, "403 Forbidden"),
+    "image that comes slowly": ("ImagePullFailed", False, "localhost:5000/slow:1"),
+    "image name that is none": ("ImagePullFailed", True, "must be lowercase"),
+    "no node with room": ("Unschedulable", False, "2 Insufficient cpu"),
+}
+
+
+def test_each_recorded_pod_has_its_reading() -> None:
+    assert PODS.keys() == ENDS.keys() | HOLDS.keys()
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_end_as_recorded(name: str) -> None:
+    pod = project.pod(PODS[name])
+    reading = of_pod(pod, pod.meta.created + 60, LIMITS)
+    assert isinstance(reading, Ended)
+    assert (reading.reason, reading.budget, reading.exit_code) == ENDS[name]
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_wait_as_recorded(name: str) -> None:
+    pod = project.pod(PODS[name])
+    reading = of_pod(pod, pod.meta.created + 60, LIMITS)
+    assert isinstance(reading, Held)
+    reason, permanent, words = HOLDS[name]
+    assert (reading.reason, reading.permanent) == (reason, permanent)
+    assert words in reading.message
