@@ -88,7 +88,7 @@ def give_up(seen: Observed, task: TaskRecord, now: float) -> Verdict:
     """Ask the pod of an open call to stop. When it has, the call ends as Cancelled, unless it has reported a result."""
     pod = seen.pods.get(task.pod_name)
     if task.meta.key.name in seen.in_flight or task.pod_name in seen.in_flight:
-        return Verdict(occupies=True)
+        return Verdict(occupies=pod is not None)
     if pod is None or _stopped(pod, now) or task.reported_error is not None:
         return Verdict([attempts.cancel(task, WHY, now, pod)])
     if pod.deletion_at is None:

@@ -6,9 +6,9 @@ next plan asks for what is still missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
@@ -36,6 +36,9 @@ from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, Limits
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
 from apprun_operator.plan.stall import RUNNING, standing
+
+GIVEN_UP_AT_A_TIME: Final = 200
+"""Calls without a pod that a cancelled run ends in one pass."""
 
 
 def plan(seen: Observed, now: float, limits: Limits) -> Plan:
@@ -149,7 +152,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     if driver.finished:
         return _finish(seen, driver, ledger, now)
     judged = attempts.judge(seen, driver, now, limits)
-    calls = _judge_calls(seen, now, limits)
+    calls = _judge_calls(seen, seen.tasks, now, limits)
     wanted, app, look_again = standing(seen, driver, judged, bool(ledger.new), now, limits)
     status: JSONObject = {**ledger.status}
     if app is not None:
@@ -184,7 +187,9 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
         return wind_up(seen, ending, now)
     ledger, status = commit_cancel(seen, ending, now)
     judged = attempts.judge(seen, driver, now, limits)
-    calls = _judge_calls(seen, now, limits, cancelled=True)
+    kept = {name: task for name, task in seen.tasks.items() if not _is_given_up(task)}
+    calls = _judge_calls(seen, kept, now, limits)
+    _give_up_calls(seen, calls, now)
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     first: list[RunAction] = [] if ledger.page is None else [ledger.page]
     if status:
@@ -196,13 +201,33 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
 
 
-def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool = False) -> _Calls:
+def _give_up_calls(seen: Observed, calls: _Calls, now: float) -> None:
+    """End the calls that a cancelled route had made before: those with pods at once, the rest by and by, so that the
+    route's clean-up needn't wait behind thousands of them."""
+    under_way = 0
+    for name, task in seen.tasks.items():
+        if task.finished or not _is_given_up(task):
+            continue
+        if task.pod_name not in seen.pods:
+            under_way += 1
+            if name in seen.in_flight or task.pod_name in seen.in_flight or under_way > GIVEN_UP_AT_A_TIME:
+                continue
+        verdict = give_up(seen, task, now)
+        calls.actions.extend(verdict.actions)
+        calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
+        calls.occupied += verdict.occupies
+
+
+def _is_given_up(task: TaskRecord) -> bool:
+    return task.role == "task" and not task.cleanup
+
+
+def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> _Calls:
     calls = _Calls()
     disturbed: list[str] = []
-    for name, task in seen.tasks.items():
+    for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
-        given_up = cancelled and not task.cleanup
-        if task.undisturbed and not given_up:
+        if task.undisturbed:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:
                 if task.pod_name in seen.in_flight:
@@ -219,17 +244,14 @@ def _judge_calls(seen: Observed, now: float, limits: Limits, *, cancelled: bool 
         if not task.finished and task.role != "driver":
             disturbed.append(name)
     for name in sorted(disturbed):
-        task = seen.tasks[name]
+        task = tasks[name]
         if task.role == "timer":
             fired, due = attempts.fire_timer(task, now)
             calls.wake_at = attempts.earliest(calls.wake_at, due)
             if fired is not None and name not in seen.in_flight:
                 calls.actions.append(fired)
             continue
-        if cancelled and not task.cleanup:
-            verdict = give_up(seen, task, now)
-        else:
-            verdict = attempts.judge(seen, task, now, limits)
+        verdict = attempts.judge(seen, task, now, limits)
         calls.actions.extend(verdict.actions)
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies

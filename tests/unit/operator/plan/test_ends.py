@@ -112,6 +112,24 @@ def test_call_made_before_the_cancel_never_starts_after_it() -> None:
     assert kinds(decided) == [PatchTask]
 
 
+def test_thousands_of_waiting_calls_are_given_up_by_and_by_and_keep_no_clean_up_waiting() -> None:
+    driver, undo = a_driver(), a_task("f", cleanup=True)
+    waiting = [a_task(f"{n:04x}") for n in range(1000)]
+    first = decide(driver, a_pod(driver), *waiting, undo, run=cancelled())
+    assert kinds(first).count(PatchTask) == 200
+    assert kinds(first).count(CreatePod) == 1
+    under_way = {action.task.name for action in first.then if isinstance(action, PatchTask)}
+    then = decide(driver, a_pod(driver), *waiting, undo, run=cancelled(parallelism=1), in_flight=under_way)
+    assert kinds(then) == [CreatePod]
+
+
+def test_every_pod_is_asked_to_stop_at_once() -> None:
+    driver = a_driver()
+    tasks = [a_task(f"{n:04x}") for n in range(300)]
+    decided = decide(driver, a_pod(driver), *tasks, *(a_pod(task) for task in tasks), run=cancelled())
+    assert kinds(decided) == [DeletePod] * 300
+
+
 def test_clean_up_calls_start_after_the_cancel() -> None:
     driver = a_driver()
     decided = decide(driver, a_pod(driver), a_task("a", cleanup=True), run=cancelled())
