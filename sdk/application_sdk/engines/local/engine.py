@@ -53,7 +53,7 @@ class LocalEngine:
         self._earlier = {record.call.key: record for record in ledger.calls()}
         self._calls: dict[str, CallState] = restore(self._earlier.values(), ledger.attempts())
         self._spares = {completion.key: completion for completion in ledger.spares()}
-        self._spared: list[Completion] = []
+        self._at_hand: list[Completion] = []
         self._given = 0
         self._last_at = self._history[-1].at if self._history else info.started_at
         self._cancelled = any(completion.key == CANCEL_KEY for completion in self._history)
@@ -69,14 +69,18 @@ class LocalEngine:
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
         now = self._clock()
         self._ledger.add_calls(calls, made_after=self._given, at=now)
+        at_hand: list[Completion] = []
         for call in calls:
-            state = self._calls.get(call.key)
-            if state is None:
-                state = self._calls[call.key] = CallState(call, scheduled_at=now)
-            if call.key not in self._spares:
+            state = self._calls.setdefault(call.key, CallState(call, scheduled_at=now))
+            # Of an earlier life it keeps what it went through; its limits are those of today's code.
+            state.call = call
+            if call.key in self._spares:
+                at_hand.append(self._spares[call.key])
+            elif self._cancelled and call.role == "task" and not call.cleanup:
+                at_hand.append(Completion(call.key, call.task, "Cancelled", now, state.attempt))
+            else:
                 self._dispatcher.queue(state)
-        again = [self._spares[call.key] for call in calls if call.key in self._spares]
-        self._spared += sorted(again, key=lambda spare: spare.at)
+        self._at_hand += sorted(at_hand, key=lambda completion: completion.at)
 
     def in_flight(self) -> Sequence[str]:
         if self._ledger.run().generation > 1:
@@ -94,7 +98,7 @@ class LocalEngine:
             if self._requests.stopped:
                 self._stop()
             self._dispatcher.turn()
-            completed = [*self._take_spared(), *self._cancellation(), *self._dispatcher.take_completed()]
+            completed = [*self._take_at_hand(), *self._cancellation(), *self._dispatcher.take_completed()]
             if completed:
                 return self._commit(completed)
             self._ledger.flush()
@@ -118,10 +122,11 @@ class LocalEngine:
 
     # Commits
 
-    def _take_spared(self) -> list[Completion]:
-        """What the try before this one had completed already, for calls that the route has made now."""
-        spared, self._spared = self._spared, []
-        return spared
+    def _take_at_hand(self) -> list[Completion]:
+        """For calls that the route has made now: what the try before this one had completed, and what a cancellation of
+        an earlier life had ended."""
+        at_hand, self._at_hand = self._at_hand, []
+        return at_hand
 
     def _commit(self, completed: Sequence[Completion]) -> Sequence[Completion]:
         # The route's clock is read off the ledger: it mustn't go back when this machine's clock is set back.

@@ -113,7 +113,10 @@ class Ledger:
     # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
 
     def add_calls(self, calls: Iterable[ScheduledCall], *, made_after: int, at: float) -> None:
-        """Note calls of the route. Known ones stay as they are. `flush` or the next write takes them along."""
+        """Note calls of the route; of one that an earlier life made, what today's code says of it.
+
+        `flush` or the next write takes them along.
+        """
         with translated(self.path, self._run_name):
             if not self._connection.in_transaction:
                 self._synchronize(full=False)

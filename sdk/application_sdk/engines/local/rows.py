@@ -68,11 +68,12 @@ def read_run(row: sqlite3.Row) -> RunRecord:
 
 
 def insert_calls(connection: sqlite3.Connection, records: Iterable[CallRecord]) -> None:
-    """Calls that are there already stay as they are."""
+    """Calls that are there already keep their place and what happened to them."""
     connection.executemany(
         "INSERT INTO call (key, role, task, entrypoint, sequence, input, identity, policy, pod, line, seconds,"
         " made_after, scheduled_at, not_before, progress, heartbeat)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+        " input = excluded.input, policy = excluded.policy, pod = excluded.pod, line = excluded.line",
         [
             (
                 record.call.key,

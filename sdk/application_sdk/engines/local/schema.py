@@ -78,11 +78,13 @@ def publish(connection: sqlite3.Connection, draft: Path, path: Path) -> None:
     """Give a complete new ledger its name. A crash before this leaves a draft, which the next attempt replaces."""
     connection.close()
     draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # The folder of the run is new as well, mostly.
+    for place in (path.parent, path.parent.parent):
+        folder = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def open_ledger(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -139,7 +141,9 @@ def translated(path: Path, run: str) -> Iterator[None]:
             raise LedgerFullError(path, run) from error
         if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT") or name.startswith("SQLITE_CORRUPT_"):
             raise LedgerCorruptError(path, str(error)) from error
-        if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PERM")):
+        if name.startswith("SQLITE_BUSY"):
+            raise LedgerUnavailableError(path, "another process uses this ledger; try again in a moment") from error
+        if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             raise LedgerUnavailableError(
                 path, f"{error} ({name}). Check the disk and the folder's permissions"
             ) from error

@@ -9,6 +9,11 @@ APPS = Path(__file__).parent / "apps"
 
 
 @pytest.fixture
+def orders() -> Path:
+    return APPS / "orders.py"
+
+
+@pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, APPS / "orders.py")
 
