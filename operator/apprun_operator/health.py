@@ -21,14 +21,13 @@ def application(
     informers: Sequence[Informer],
     parts: Mapping[str, Callable[[], bool]],
     metrics: Metrics,
-    clock: Callable[[], float],
     needed: Mapping[str, Callable[[], bool]] | None = None,
 ) -> web.Application:
     """`/healthz`, `/readyz` and `/metrics`. `parts` are other things that must be alive, by name, and `needed` such as
     must be there before it is ready. A standby is both: it could lead at once."""
 
     async def healthz(_: web.Request) -> web.Response:
-        stale = [i.kind for i in informers if clock() - i.fresh_at > STALE_AFTER]
+        stale = [i.kind for i in informers if i.silence > STALE_AFTER]
         dead = [name for name, alive in parts.items() if not alive()]
         return web.json_response({"stale": stale, "dead": dead}, status=503 if stale or dead else 200)
 

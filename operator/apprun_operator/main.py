@@ -85,7 +85,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         alive["lease"] = lambda: lease.alive
         needed["lease"] = lambda: lease.campaign.informed
     site = web.AppRunner(
-        health.application([*parts.watching, *parts.listing], alive, parts.metrics, time.time, needed),
+        health.application([*parts.watching, *parts.listing], alive, parts.metrics, needed),
         handle_signals=False,
         access_log=None,  # the kubelet asks every two seconds
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from application_sdk.wire import names
 
@@ -16,12 +17,13 @@ class Resource:
     plural: str
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Path of the collection, an object or its subresource; of all namespaces when none is given."""
-        parts = [self.root]
-        if namespace:
-            parts += ["namespaces", namespace]
+        """Path of the collection, an object or its subresource; of all namespaces when none is given.
+
+        Names come out of other objects too: none may lead anywhere else.
+        """
+        parts = ["namespaces", namespace] if namespace else []
         parts += [part for part in (self.plural, name, subresource) if part]
-        return "/".join(parts)
+        return "/".join([self.root, *(quote(part, safe="") for part in parts)])
 
 
 APPRUN_ROOT: Final = f"/apis/{names.API_VERSION}"

@@ -58,7 +58,7 @@ class Progress:
 
 
 class Informer:
-    """One kind, in all namespaces or one. `fresh_at` is when it last heard from the API server, or tried to."""
+    """One kind, in all namespaces or one."""
 
     def __init__(
         self,
@@ -74,7 +74,8 @@ class Informer:
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
-        self.fresh_at = clock()
+        self._fresh_at = clock()
+        """When it last heard from the API server, or tried to; in the future while it rests."""
         self._api = api
         self._store = store
         self._path = resource.path(namespace)
@@ -83,6 +84,11 @@ class Informer:
         self._chance = chance
         self._clock = clock
         self._progress = Progress()
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds nothing came from the API server, nor was tried, although it should have."""
+        return max(self._clock() - self._fresh_at, 0.0)
 
     async def run(self) -> None:
         """List and watch until cancelled. No answer of the API server ends it."""
@@ -95,7 +101,9 @@ class Informer:
         async def once() -> None:
             await self._list()
             self._progress = Progress()
-            await asyncio.sleep(pause())
+            rest = pause()
+            self._fresh_at = self._clock() + rest
+            await asyncio.sleep(rest)
 
         await self._forever(once)
 
@@ -119,7 +127,7 @@ class Informer:
                 logger.exception("%s: unexpected answer; listing anew", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
             # Trying counts as being alive: an API server that is down is no reason to restart the operator.
-            self.fresh_at = self._clock()
+            self._fresh_at = self._clock()
             await asyncio.sleep(self._progress.backoff(self._chance()))
 
     async def _list(self) -> None:
@@ -127,7 +135,7 @@ class Informer:
         query: dict[str, str] = {**self._query, "limit": str(PAGE)}
         while True:
             answer = await self._api.get(self._path, query)
-            self.fresh_at = self._clock()
+            self._fresh_at = self._clock()
             details = cast("JSONObject", answer["metadata"])
             for item in cast("list[JSONObject]", answer["items"] or []):
                 keys.append(_key(item))
@@ -149,7 +157,7 @@ class Informer:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         async for events in self._api.watch(self._path, query):
-            self.fresh_at = self._clock()
+            self._fresh_at = self._clock()
             for event in events:
                 self._take(str(event.get("type")), cast("JSONObject", event["object"]))
 

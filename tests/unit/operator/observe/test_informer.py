@@ -125,7 +125,35 @@ def test_outage_is_no_reason_to_call_the_operator_dead() -> None:
             }
             bench.create("x")
             await asyncio.sleep(3600)
-            assert wall() - bench.informer.fresh_at < 180
+            assert bench.informer.silence < 180
+
+    virtual_time.run(story())
+
+
+def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
+    async def story() -> None:
+        bench = Bench()
+        task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
+        for _ in range(1000):
+            await asyncio.sleep(10)
+            assert bench.informer.silence < 180
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(story())
+
+
+def test_an_informer_that_hangs_is_told_of() -> None:
+    async def story() -> None:
+        async with running() as bench:
+            never = asyncio.Event()
+
+            async def hang(moment: str, call: str) -> None:
+                await never.wait()
+
+            bench.informer._api = FakeApi(bench.server, "operator", hang)
+            await asyncio.sleep(600)
+            assert bench.informer.silence > 180
 
     virtual_time.run(story())
 

@@ -1,0 +1,86 @@
+"""What the kubelet and Prometheus are told over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from tests.support.fake_api import FakeApi, FakeServer
+
+from apprun_operator import health
+from apprun_operator.kube.resources import PODS
+from apprun_operator.metrics import Metrics
+from apprun_operator.observe.informer import Informer
+from apprun_operator.observe.store import Store
+
+
+@dataclass
+class Operator:
+    """The parts that health looks at, and a clock."""
+
+    now: float = 1_800_000_000.0
+    parts: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    needed: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    informer: Informer = field(init=False)
+
+    def __post_init__(self) -> None:
+        def clock() -> float:
+            return self.now
+
+        api, store = FakeApi(FakeServer(clock), "operator"), Store(lambda key: None, clock)
+        self.informer = Informer(api, store, "pods", PODS, chance=lambda: 0.5, clock=clock)
+
+
+@pytest.fixture
+def operator() -> Operator:
+    return Operator()
+
+
+@pytest.fixture
+async def http(operator: Operator) -> AsyncIterator[TestClient[Any, Any]]:
+    app = health.application([operator.informer], operator.parts, Metrics(), operator.needed)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def test_alive_while_informers_hear_something_and_all_parts_live(
+    operator: Operator, http: TestClient[Any, Any]
+) -> None:
+    operator.parts["kopf"] = lambda: True
+    assert (await http.get("/healthz")).status == 200
+
+
+async def test_an_informer_that_is_silent_for_too_long_is_named(operator: Operator, http: TestClient[Any, Any]) -> None:
+    operator.now += health.STALE_AFTER + 1
+    answer = await http.get("/healthz")
+    assert answer.status == 503
+    assert (await answer.json())["stale"] == ["pods"]
+
+
+async def test_a_part_that_died_is_named(operator: Operator, http: TestClient[Any, Any]) -> None:
+    operator.parts["lease"] = lambda: False
+    answer = await http.get("/healthz")
+    assert answer.status == 503
+    assert (await answer.json())["dead"] == ["lease"]
+
+
+async def test_ready_when_everything_is_known_and_the_lease_can_be_read(
+    operator: Operator, http: TestClient[Any, Any]
+) -> None:
+    lease = False
+    operator.needed["lease"] = lambda: lease
+    answer = await http.get("/readyz")
+    assert answer.status == 503
+    assert (await answer.json())["waiting"] == ["pods", "lease"]
+    operator.informer.synced.set()
+    lease = True
+    assert (await http.get("/readyz")).status == 200
+
+
+async def test_figures_are_in_prometheus_own_words(http: TestClient[Any, Any]) -> None:
+    answer = await http.get("/metrics")
+    assert answer.status == 200
+    assert "# TYPE apprun_commits_total counter" in await answer.text()
