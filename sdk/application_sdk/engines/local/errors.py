@@ -92,12 +92,8 @@ class LedgerNewerError(LedgerError):
 class LedgerFullError(LedgerError):
     """The disk is full. What was committed before is safe."""
 
-    def __init__(self, path: Path, run: str) -> None:
-        super().__init__(
-            path,
-            f"no space left on the disk. All that was committed before is safe: free some space, "
-            f"then go on with `apprun resume {run}`",
-        )
+    def __init__(self, path: Path, then: str) -> None:
+        super().__init__(path, f"no space left on the disk. {then}")
 
 
 class LedgerUnavailableError(LedgerError):

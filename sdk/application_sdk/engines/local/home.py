@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from application_sdk.engines.local.errors import RunExistsError, RunNameError, RunNotFoundError
+from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 HOME_VARIABLE: Final = "APPRUN_HOME"
@@ -82,18 +82,20 @@ class Home:
         return RunFolder(run, self._runs / run)
 
     def create(self, run: str) -> RunFolder:
-        """A folder for a new run. Raises RunExistsError or RunNameError."""
+        """A folder for a new run. Raises RunExistsError, RunNameError or LedgerUnavailableError."""
         if not _NAME.fullmatch(run) or len(run) > RUN_NAME_MAX_LENGTH:
             raise RunNameError(run)
-        self._runs.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(run, self._runs / run)
+        # A crash between the folder and its ledger leaves an empty one, which nobody can resume: it is taken over.
         try:
-            folder.path.mkdir()
-        except FileExistsError:
-            # A crash between this folder and its ledger leaves an empty one, which nobody can resume: take it over.
             if folder.ledger.exists():
-                raise RunExistsError(run) from None
-        folder.logs.mkdir(exist_ok=True)
+                raise RunExistsError(run)
+            folder.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerUnavailableError(
+                folder.path,
+                f"the run's folder can't be made: {error.strerror}. ${HOME_VARIABLE} says where runs are kept",
+            ) from error
         return folder
 
     def runs(self) -> list[str]:

@@ -43,7 +43,8 @@ class Ledger:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self._run_name = path.parent.name
+        go_on = f"free some space, then go on with `apprun resume {path.parent.name}`"
+        self._when_full = f"All that was committed before is safe: {go_on}"
         self._connection = connection
         self._full_sync: bool | None = None
         self._length: int | None = None
@@ -54,7 +55,7 @@ class Ledger:
         draft = path.with_suffix(".new")
         draft.unlink(missing_ok=True)
         connection = create_ledger(draft)
-        with translated(path, path.parent.name), closing(connection):
+        with translated(path), closing(connection):
             rows.insert_run(connection, run)
             if inheritance is not None:
                 rows.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
@@ -117,7 +118,7 @@ class Ledger:
 
         `flush` or the next write takes them along.
         """
-        with translated(self.path, self._run_name):
+        with translated(self.path, self._when_full):
             if not self._connection.in_transaction:
                 self._synchronize(full=False)
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -126,7 +127,7 @@ class Ledger:
     def flush(self) -> None:
         """Have what `add_calls` noted outlive this process."""
         if self._connection.in_transaction:
-            with translated(self.path, self._run_name):
+            with translated(self.path, self._when_full):
                 self._connection.execute("COMMIT")
 
     def start_attempts(self, attempts: Iterable[tuple[str, int]], *, at: float) -> None:
@@ -183,7 +184,7 @@ class Ledger:
 
     def prepare_to_be_replaced(self) -> None:
         """Bring all of the ledger into its one file. Raises LedgerUnavailableError when somebody reads it just now."""
-        with translated(self.path, self._run_name):
+        with translated(self.path, self._when_full):
             # A log that stayed beside the new file would be taken for the new file's.
             (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         if mode != "delete":
@@ -192,7 +193,7 @@ class Ledger:
     @contextmanager
     def _transaction(self, *, full_sync: bool) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        with translated(self.path, self._run_name):
+        with translated(self.path, self._when_full):
             if connection.in_transaction and full_sync:
                 # How much a transaction waits for is settled when it begins.
                 connection.execute("COMMIT")
@@ -216,7 +217,7 @@ class Ledger:
             self._full_sync = full
 
     def _all(self, query: str) -> list[sqlite3.Row]:
-        with translated(self.path, self._run_name):
+        with translated(self.path, self._when_full):
             cursor = self._connection.cursor()
             cursor.row_factory = sqlite3.Row
             return cursor.execute(query).fetchall()

@@ -24,6 +24,7 @@ APPLICATION_ID: Final = 0x41705275
 """Stands in the file's header ("ApRu"), so that another program's database isn't taken for a ledger."""
 
 _BUSY_SECONDS: Final = 10
+_NOTHING_CHANGED: Final = "Nothing was changed: free some space, then try again"
 
 _TABLES: Final = """
 CREATE TABLE run (
@@ -63,7 +64,7 @@ BEGIN SELECT RAISE(ABORT, 'a committed checkpoint is never deleted'); END;
 
 def create_ledger(path: Path) -> sqlite3.Connection:
     """An empty ledger in a transaction that the caller commits; readable by others only after `publish`."""
-    with translated(path, path.parent.name):
+    with translated(path):
         connection = _connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
@@ -89,7 +90,7 @@ def publish(connection: sqlite3.Connection, draft: Path, path: Path) -> None:
 
 def open_ledger(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """The ledger at `path`. Raises LedgerCorruptError or LedgerNewerError before anything is changed."""
-    with translated(path, path.parent.name):
+    with translated(path):
         connection = _connect(path, "ro" if read_only else "rw")
         try:
             _check_format(connection, path)
@@ -131,14 +132,14 @@ def _statements() -> Iterator[str]:
 
 
 @contextmanager
-def translated(path: Path, run: str) -> Iterator[None]:
-    """Turn SQLite's errors into ours, by their codes."""
+def translated(path: Path, when_full: str = _NOTHING_CHANGED) -> Iterator[None]:
+    """Turn SQLite's errors into ours, by their codes. `when_full` says what is to be done about a full disk."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
-            raise LedgerFullError(path, run) from error
+            raise LedgerFullError(path, when_full) from error
         if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT") or name.startswith("SQLITE_CORRUPT_"):
             raise LedgerCorruptError(path, str(error)) from error
         if name.startswith("SQLITE_BUSY"):

@@ -68,7 +68,7 @@ class LocalStateStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         # A connection for each use: a process may be forked or killed at any time, and state is rarely used.
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with translated(self._path, "RUN"):
+        with translated(self._path):
             connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS)
             try:
                 with connection:

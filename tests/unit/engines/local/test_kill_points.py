@@ -1,4 +1,4 @@
-"""Killed between any two statements of its ledger, a run comes to the same end and repeats nothing that was committed."""
+"""Killed between any two statements of its ledger, a run comes to the same end and repeats nothing committed."""
 
 from __future__ import annotations
 
