@@ -36,7 +36,7 @@ def measure(sequential: int, parallel: int) -> list[str]:
             bare = tasks.bare_pods(runs, count, at_once)
             lines.append(
                 f"| {count} {label} | {run.seconds:.1f} s | {bare.seconds:.1f} s | {run.seconds / bare.seconds:.2f} × "
-                f"| {run.seconds / count:.2f} s | {writes.own(run.writes) / count:.2f} "
+                f"| {run.seconds / count:.2f} s | {writes.own(run.writes) / writes.calls(run.writes):.2f} "
                 f"| {sum(run.writes.values()) / count:.1f}, {sum(bare.writes.values()) / count:.1f} |"
             )
             details += ["", f"Writes of the {count} {label} tasks: {described(run.writes)}."]

@@ -28,7 +28,13 @@ def snapshot(kube: Kube) -> Counter[tuple[str, str]]:
 def own(writes: Counter[tuple[str, str]]) -> int:
     """Writes by driver, task pods and operator: all to our resources, pods created, and half of the pods' deletions.
 
-    The other half is kubelet's: it confirms each deletion with a second DELETE once the containers are gone.
+    The other half is kubelet's: it confirms each deletion with a second DELETE once the containers are gone. The run
+    itself is created by its user.
     """
     ours = sum(n for (_, resource), n in writes.items() if resource.split("/")[0] in OWN_RESOURCES)
-    return ours + writes["POST", "pods"] + writes["DELETE", "pods"] // 2
+    return ours - writes["POST", "appruns"] + writes["POST", "pods"] + writes["DELETE", "pods"] // 2
+
+
+def calls(writes: Counter[tuple[str, str]]) -> int:
+    """Task calls that were made, the driver among them: it is an AppTask with a pod as well."""
+    return writes["POST", "apptasks"]
