@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
+from application_sdk.execution.redaction import hide
 from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
@@ -31,12 +32,18 @@ class AppContext:
         """Shared by a run and those that it continued as."""
 
     async def get_secret(self, name: str) -> str:
-        """The secret of that name. In tasks. Raises what the store raises when there is none."""
-        return await self._infrastructure("get_secret").require_secret_store().get(name)
+        """The secret of that name, masked from now on in logs and errors. In tasks. Raises what the store raises when
+        there is none."""
+        value = await self._infrastructure("get_secret").require_secret_store().get(name)
+        hide(value)
+        return value
 
     async def get_secret_optional(self, name: str) -> str | None:
-        """The secret of that name, or None when there is none. In tasks."""
-        return await self._infrastructure("get_secret_optional").require_secret_store().get_optional(name)
+        """The secret of that name, masked as by `get_secret`, or None when there is none. In tasks."""
+        value = await self._infrastructure("get_secret_optional").require_secret_store().get_optional(name)
+        if value is not None:
+            hide(value)
+        return value
 
     async def resolve_credential(self, ref: object) -> object:
         """The credential that a reference (`basic_ref`, …) stands for. In tasks."""

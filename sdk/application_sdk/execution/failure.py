@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.errors import NonRetryableError
+from application_sdk.execution.redaction import redacted
 from application_sdk.wire.fields import ErrorFields
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ _MACHINERY: Final = (
 
 
 def error_fields(error: BaseException, permanent: Collection[str] = ()) -> ErrorFields:
-    """What is kept of an exception. `permanent` names classes that the task declared not worth a retry."""
+    """What is kept of an exception, without the secrets in its texts. `permanent` names classes that the task declared
+    not worth a retry."""
     return ErrorFields(
         type=type(error).__name__,
-        message=_tail(_text_of(error), MAX_MESSAGE_BYTES),
+        message=_tail(redacted(_text_of(error)), MAX_MESSAGE_BYTES),
         traceback=traceback_text(error),
         retryable=is_retryable(error, permanent),
     )
@@ -64,7 +66,7 @@ def traceback_text(error: BaseException) -> str:
         text = "".join(rendered.format())
     except Exception:  # noqa: BLE001 - a broken __str__ or __notes__ of the user's must not hide that the task failed
         text = f"{type(error).__name__}: (its text can't be made)\n"
-    return _tail(text, MAX_TRACEBACK_BYTES)
+    return _tail(redacted(text), MAX_TRACEBACK_BYTES)
 
 
 def _keep_user_frames(rendered: TracebackException, seen: set[int]) -> None:

@@ -18,6 +18,7 @@ from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.execution.heartbeat import Watchdog
 from application_sdk.execution.progress import ProgressWatch
+from application_sdk.execution.redaction import redacted
 from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, Policy, ProgressFields
@@ -133,7 +134,7 @@ class TaskContext:
         if total is not None:
             self._progress["total"] = max(int(total), 0)
         if message is not None:
-            self._progress["message"] = message[:_MAX_MESSAGE_LENGTH]
+            self._progress["message"] = redacted(message)[:_MAX_MESSAGE_LENGTH]
         self.progress_watch.mark("progress" if message is None else repr(message))
         self._signs.progress(ProgressFields(**self._progress))
 

@@ -24,6 +24,7 @@ from application_sdk.engines.kubernetes.errors import (
     Unauthorized,
     Unreachable,
 )
+from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import names
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_REPORT_REFUSED, EXIT_REPORTED, REFUSED_FINISHED
 
@@ -87,7 +88,7 @@ def failure_report(
 ) -> Report:
     """The report of an attempt that failed; times and node may be taken from another report. What follows from it, a
     further attempt or the end, is the operator's decision."""
-    report: Report = {"error": {**error, "attempt": attempt}}
+    report: Report = {"error": {**redacted_error(error), "attempt": attempt}}
     if like is None:
         return _stamped(report, started_at, node)
     for field in ("startedAt", "finishedAt", "node"):
