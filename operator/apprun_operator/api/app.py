@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from apprun_operator.api.shapes import (
+    RULES,
     Conditions,
     Image,
     LabelMap,
@@ -16,6 +17,7 @@ from apprun_operator.api.shapes import (
     PullPolicy,
     Shape,
     Tolerations,
+    rule,
 )
 
 IDENTIFIER: Final = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -31,6 +33,42 @@ class Source(Shape):
 
     config_map: NameReference
     """ConfigMap in the same namespace; each key is a file name such as `app.py`."""
+
+
+STORE_URL_PATTERN: Final = (
+    r"^((s3|gs|az|abfss)://[A-Za-z0-9][A-Za-z0-9._@-]*(/[A-Za-z0-9._=-]+)*|file://(/[A-Za-z0-9._=-]+)*)/?$"
+)
+VOLUME_FOR_FILES: Final = rule(
+    "self.url.startsWith('file://') == has(self.volumeClaim)",
+    "a file:// store lies on the volume that volumeClaim names, and no other store has one",
+)
+NO_WAY_UP: Final = rule(
+    "!self.url.split('/').exists(part, part == '..' || part == '.')",
+    "a path in the URL goes down only: without '.' and '..'",
+    field=".url",
+)
+
+
+class Storage(Shape):
+    """Where the files are kept that tasks hand to one another. Only task pods are given it."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [VOLUME_FOR_FILES, NO_WAY_UP]})
+
+    url: Annotated[str, Field(max_length=1024, pattern=STORE_URL_PATTERN)]
+    """`s3://bucket/prefix` and what is compatible, `gs://`, `az://account/container`, or `file:///folder` for a folder
+    of the volume that volumeClaim names. Everything lies below it, by namespace and run."""
+    secret_ref: NameReference | None = None
+    """Secret in the same namespace with the store's credentials, mounted into task pods; its keys are option names such
+    as `access_key_id`. Absent: workload identity, through the task's service account."""
+    options: (
+        Annotated[
+            dict[Annotated[str, Field(max_length=63)], Annotated[str, Field(max_length=1024)]], Field(max_length=32)
+        ]
+        | None
+    ) = None
+    """Options of the store that are no secret: `endpoint`, `region`, `allow_http` and so on, as obstore names them."""
+    volume_claim: NameReference | None = None
+    """For `file://`: PersistentVolumeClaim that pods on all nodes can write to (ReadWriteMany)."""
 
 
 class PodDefaults(Shape):
@@ -73,6 +111,9 @@ class AppTemplate(Shape):
     which may do nothing but report. The driver always runs as `apprun-driver`."""
     pod: PodDefaults | None = None
     """What the pods ask for when their task doesn't say."""
+    storage: Storage | None = None
+    """Where files that tasks return are kept. Absent: what the namespace says in a ConfigMap and a Secret, both named
+    `apprun-store`, which task pods get as environment variables."""
 
 
 class AppSpec(AppTemplate):

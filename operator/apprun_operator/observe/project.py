@@ -35,7 +35,7 @@ from apprun_operator.observe.records import (
     TaskRecord,
 )
 
-TEMPLATE_FIELDS: Final = ("entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod")
+TEMPLATE_FIELDS: Final = ("entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod", "storage")
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
 )

@@ -18,6 +18,7 @@ from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
+from apprun_operator.plan.storage import StoreParts, store_parts
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
 USER: Final = 65532
@@ -124,20 +125,24 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
     source = app.get("source")
     config_map = source.get("configMap") if isinstance(source, dict) else None
+    store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
+    security: JSONObject = {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if store.on_volume:
+        security |= {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
     spec: JSONObject = {
         "restartPolicy": "Never",
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(task, app, asked, config_map is not None)],
-        "volumes": _volumes(config_map),
+        "securityContext": security,
+        "containers": [_container(task, app, asked, config_map is not None, store)],
+        "volumes": [*_volumes(config_map), *store.volumes],
         "tolerations": _tolerations(asked, limits),
     }
     for name in ("nodeSelector", "priorityClassName"):
@@ -149,13 +154,16 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
     return spec
 
 
-def _container(task: TaskRecord, app: JSONObject, asked: JSONObject, with_source: bool) -> JSONObject:
+def _container(
+    task: TaskRecord, app: JSONObject, asked: JSONObject, with_source: bool, store: StoreParts
+) -> JSONObject:
     mounts: list[JSON] = [
         {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
     if with_source:
         mounts.append({"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True})
+    mounts += store.mounts
     container: JSONObject = {
         "name": task.role,
         "image": asked.get("image") or app.get("image"),
@@ -177,7 +185,9 @@ def _container(task: TaskRecord, app: JSONObject, asked: JSONObject, with_source
     if task.role == "driver":
         # Sets of strings must iterate alike in each replay.
         env.append({"name": "PYTHONHASHSEED", "value": "0"})
-    container["env"] = env
+    container["env"] = [*env, *store.env]
+    if store.env_from:
+        container["envFrom"] = list(store.env_from)
     amounts: JSONObject = {name: asked[name] for name in ("cpu", "memory") if asked.get(name) is not None}
     if amounts:
         container["resources"] = {"requests": amounts, "limits": amounts}
