@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from application_sdk.app.manifest import incompatibilities, manifest_of
 from application_sdk.cli import options
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exits import FAILED
-from application_sdk.cli.manifest import incompatibilities, manifest_of, read_manifest
+from application_sdk.cli.manifest import read_manifest
 from application_sdk.cli.output import Format, notes, results, write_json, write_value
 from application_sdk.engines.local.source import find_source
 from application_sdk.wire.digest import JSON
