@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit lint bench down clean lock generate
+.PHONY: help demo test unit lint bench soak down clean lock generate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
 	@hack/deps
 	@$(PYTHON) -m tests.bench
+
+soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict; about half an hour
+	@hack/deps
+	@$(PYTHON) -m tests.soak
 
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import uuid
 from collections import Counter
-from datetime import UTC, datetime
-from pathlib import Path
 
 from tests.bench import tasks, writes
-from tests.support.bed import EXISTING, ROOT, bring_up, take_down
+from tests.support.bed import EXISTING, KEEP, bring_up, take_down
+from tests.support.figures import write
 from tests.support.kube import CORE
 
-BEGIN, END = "<!-- figures: begin (make bench) -->", "<!-- figures: end -->"
+COMMAND = "make bench"
 
 
 def measure(sequential: int, parallel: int) -> list[str]:
@@ -43,7 +40,7 @@ def measure(sequential: int, parallel: int) -> list[str]:
         return lines + details
     finally:
         bed.kube.delete(f"{CORE}/namespaces/{namespace}")
-        if not EXISTING and os.environ.get("KEEP_CLUSTER") != "1":
+        if not EXISTING and not KEEP:
             take_down("bench")
 
 
@@ -54,18 +51,8 @@ def described(counts: Counter[tuple[str, str]]) -> str:
     )
 
 
-def write_page(lines: list[str], page: Path) -> None:
-    text = page.read_text()
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    stamp = (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}."
-    )
-    page.write_text("\n".join([head + BEGIN, "", stamp, "", *lines, "", END + tail]))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--sequential", type=int, default=20)
     parser.add_argument("--parallel", type=int, default=40)
     parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
@@ -73,7 +60,7 @@ def main() -> None:
     lines = measure(options.sequential, options.parallel)
     sys.stdout.write("\n".join(lines) + "\n")
     if not options.dry_run:
-        write_page(lines, ROOT / "docs" / "benchmarks.md")
+        write(COMMAND, lines)
 
 
 if __name__ == "__main__":

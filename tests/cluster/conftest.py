@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.support.bed import EXISTING, Bed, bring_up, take_down
+from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
 from tests.support.kube import CORE, Kube
 from tests.support.runs import Runs
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bed() -> Iterator[Bed]:
     found = bring_up(NAME)
     yield found
-    if not EXISTING and os.environ.get("KEEP_CLUSTER") != "1":
+    if not EXISTING and not KEEP:
         take_down(NAME)
 
 

@@ -498,11 +498,15 @@ def test_a_task_pod_reads_nothing(world: World, run: str) -> None:
         refused(pod.get(path), "cannot")
 
 
-def test_a_driver_reads_its_runs_and_nothing_else(world: World, run: str) -> None:
+def test_a_driver_reads_tasks_one_run_one_page_and_nothing_else(world: World, run: str) -> None:
     driver = driver_of(world, run)
-    for resource in ("apptasks", "appruns", "appledgers"):
-        expect(driver.get(world.path(resource)))
+    expect(driver.get(world.path("apptasks", world.task(run))))
+    expect(driver.get(world.path("apptasks")))
+    for resource in ("appruns", "appledgers"):
+        assert driver.get(world.path(resource, run)).code == 404, "one that it may read, if there were one"
+        refused(driver.get(world.path(resource)), "cannot list")
     for path in (
+        world.path("apps"),
         f"{world.core}/pods",
         f"{world.core}/secrets",
         f"{world.core}/configmaps",

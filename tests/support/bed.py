@@ -22,6 +22,8 @@ RUNTIME_IMAGE = "localhost/apprun-runtime:dev"
 OPERATOR_IMAGE = "localhost/apprun-operator:dev"
 SYSTEM_NAMESPACE = "apprun-system"
 EXISTING = os.environ.get("CLUSTER") == "existing"
+KEEP = os.environ.get("KEEP_CLUSTER") == "1"
+"""The cluster stays up after tests and measurements, to look around in or for the next ones."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The recipe that hurts: many runs at once, and something dies every few seconds until they are done."""

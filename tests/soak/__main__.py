@@ -1,0 +1,62 @@
+"""`make soak`: the recipe on a cluster of its own, and a verdict that is computed. Exits with 1 when a claim fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+
+from tests.soak.recipe import Outcome, Recipe, cook
+from tests.soak.verdict import verdict
+from tests.support.bed import EXISTING, KEEP, bring_up, take_down
+from tests.support.figures import write
+from tests.support.kube import CORE
+from tests.support.runs import Runs
+
+COMMAND = "make soak"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--runs", type=int, default=Recipe.runs)
+    parser.add_argument("--width", type=int, default=Recipe.width, help="calls side by side, beside two chains of 8")
+    parser.add_argument("--pods", type=int, default=40, help="task pods at a time, as the machine bears it")
+    parser.add_argument("--patience", type=float, default=Recipe.patience, help="seconds until a run counts as stuck")
+    parser.add_argument("--name", default="soak", help="the cluster's name")
+    parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
+    options = parser.parse_args()
+    if EXISTING:
+        sys.stderr.write("nodes and control plane of an existing cluster are not ours to break\n")
+        return 2
+    recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience)
+    bed = bring_up(options.name)
+    try:
+        bed.install(f"maxPods={options.pods}")
+        namespace = f"soak-{uuid.uuid4().hex[:6]}"
+        bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
+        outcome = cook(bed, Runs(bed.kube, namespace), recipe)
+    finally:
+        if not KEEP:
+            take_down(options.name)
+    lines = told(recipe, outcome)
+    sys.stdout.write("\n".join(lines) + "\n")
+    good = all(claim.holds for claim in verdict(outcome.facts))
+    if good and not options.dry_run:
+        write(COMMAND, lines)
+    return 0 if good else 1
+
+
+def told(recipe: Recipe, outcome: Outcome) -> list[str]:
+    """Markdown: what was done, what was broken, what holds."""
+    caused = ", ".join(f"{what} {count}×" for what, count in sorted(outcome.faults.caused.items()))
+    return [
+        f"{recipe.runs} runs of {recipe.tasks} tasks in {outcome.seconds:.0f} s. Caused meanwhile: {caused}.",
+        "",
+        "| claim | | computed from |",
+        "| --- | --- | --- |",
+        *(f"| {c.text} | {'holds' if c.holds else 'FAILS'} | {c.detail} |" for c in verdict(outcome.facts)),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What breaks during a soak, and when: three hands that break things, independent of one another, until stopped.
+
+Each is as hard as the cluster's command line makes it. A fault that couldn't be caused, since another one was in its way
+(the API server that should delete the operator's pod is dead itself), is counted as such; the next beat tries again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+
+from tests.support.bed import Bed
+from tests.support.kube import eventually
+from tests.support.replicas import Replicas
+
+
+@dataclass(frozen=True)
+class Pace:
+    """In seconds. `beat` is from one death to the next, of the operator's leader and, half a beat later, of the API
+    server. `away` is how long a node is dead or cut off, `whole` how long all nodes are there before the next one."""
+
+    beat: float = 20.0
+    api_down: float = 2.0
+    away: float = 45.0
+    whole: float = 45.0
+    first_node: float = 30.0
+
+
+class Faults:
+    """At work while it is entered; afterwards the cluster is whole again."""
+
+    def __init__(self, bed: Bed, pace: Pace) -> None:
+        self._bed = bed
+        self._replicas = Replicas(bed)
+        self._pace = pace
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=hand, daemon=True) for hand in (self._operators, self._api_servers, self._nodes)
+        ]
+        self.caused: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+
+    def __enter__(self) -> Faults:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._bed.cli("up")
+        eventually("two replicas of the operator are ready", lambda: len(self._replicas.all()) == 2 or None, 300)
+
+    def _operators(self) -> None:
+        self._every(itertools.repeat(("operator killed", self._kill_leader, 0.0)), self._pace.beat, self._pace.beat)
+
+    def _api_servers(self) -> None:
+        down = f"--down-seconds={self._pace.api_down:g}"
+        kill = ("API server killed", lambda: self._cli("kill-apiserver", down), 0.0)
+        self._every(itertools.repeat(kill), self._pace.beat, 1.5 * self._pace.beat)
+
+    def _nodes(self) -> None:
+        away, whole = self._pace.away, self._pace.whole
+        story = [
+            ("node killed", lambda: self._cli("kill-node", "node2"), away),
+            ("node started", lambda: self._cli("start-node", "node2", "--no-wait"), whole),
+            ("node cut off", lambda: self._cli("cut-node", "node1"), away),
+            ("node connected", lambda: self._cli("heal-node", "node1"), whole),
+        ]
+        self._every(itertools.cycle(story), 0.0, self._pace.first_node)
+
+    def _every(self, steps: Iterable[tuple[str, Callable[[], None], float]], beat: float, first: float) -> None:
+        """Cause one after the other, each `beat` seconds after the one before was begun, or as the step itself says."""
+        wait = first
+        for what, cause, pause in steps:
+            if self._over.wait(wait):
+                return
+            started = time.monotonic()
+            try:
+                cause()
+                self.caused[what] += 1
+                print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+            except Exception as error:
+                self.failed[what] += 1
+                print(f"{time.strftime('%H:%M:%S')} not {what}: {str(error)[:200]}", file=sys.stderr, flush=True)
+            wait = pause or max(0.0, beat - (time.monotonic() - started))
+
+    def _kill_leader(self) -> None:
+        holder = self._replicas.holder()
+        leader = next(one for one in self._replicas.all() if one.name == holder)
+        self._replicas.kill(leader)
+
+    def _cli(self, *command: str) -> None:
+        self._bed.cli(*command)

@@ -1,0 +1,145 @@
+"""Starts the runs, breaks things until all have ended, and gathers what the verdict is computed from."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from hack.cluster.layout import cluster_dir
+from hack.cluster.lifecycle import load_settings
+from tests.soak.counter import Counter
+from tests.soak.faults import Faults, Pace
+from tests.soak.verdict import Attempt, Checkpoint, Facts, RunFacts
+from tests.support.bed import Bed
+from tests.support.kube import ApiError, Object, eventually
+from tests.support.runs import Runs, source
+
+ENDS = ("Succeeded", "Failed", "Cancelled")
+ANSWER_SECONDS = 300
+"""A net for calls that the API server doesn't answer, because it is dead just then."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """So many runs of so many tasks; `seconds` is what one takes, `patience` what all of them may."""
+
+    runs: int = 50
+    chain: int = 8
+    width: int = 24
+    seconds: float = 1.0
+    patience: float = 3600.0
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def tasks(self) -> int:
+        """Calls of one run."""
+        return self.width + 2 * self.chain
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened, and how long the runs took in seconds."""
+
+    facts: Facts
+    faults: Faults
+    seconds: float
+
+
+def host_address(bed: Bed) -> str:
+    """This machine, as the cluster's pods reach it."""
+    return str(load_settings(cluster_dir(bed.name)).addresses.host)
+
+
+def cook(bed: Bed, runs: Runs, recipe: Recipe) -> Outcome:
+    """All of it, in the namespace of `runs`, which is empty before and afterwards."""
+    runs.upload("soak", (Path(__file__).parent / "app.py").read_text())
+    runs.app("soak", "app:Soaked", source=source("soak"))
+    names = [f"soak-{number:02}" for number in range(recipe.runs)]
+    with Counter(host_address(bed)) as counter:
+        plan = {"chain": recipe.chain, "width": recipe.width, "seconds": recipe.seconds, "counter": counter.url}
+        started = time.monotonic()
+        for name in names:
+            runs.start(name, "soak", plan)
+        with Faults(bed, recipe.pace) as faults:
+            until_ended(runs, names, recipe.patience)
+            seconds = time.monotonic() - started
+        pods_left = left_of(lambda: pods(runs, names))
+        found = tuple(facts_of(runs, name) for name in names)
+        delete(runs, names)
+        left = left_of(lambda: objects(runs))
+        return Outcome(Facts(found, recipe.tasks, counter.executions, pods_left, left), faults, seconds)
+
+
+def until_ended(runs: Runs, names: list[str], patience: float) -> None:
+    """Until each run has ended or the patience has; then the verdict says which are stuck."""
+    deadline, told = time.monotonic() + patience, 0.0
+    while time.monotonic() < deadline:
+        try:
+            found = runs.kube.items(f"{runs.api}/appruns")
+        except Exception:  # dead just now
+            time.sleep(1)
+            continue
+        phases = [run.get("status", {}).get("phase", "") for run in found]
+        if len(found) == len(names) and all(phase in ENDS for phase in phases):
+            return
+        if time.monotonic() - told > 20:
+            told = time.monotonic()
+            done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in found)
+            print(f"{time.strftime('%H:%M:%S')} {done} tasks, {phases.count('Succeeded')} runs done", file=sys.stderr)
+        time.sleep(1)
+
+
+def facts_of(runs: Runs, name: str) -> RunFacts:
+    run = eventually(f"{name} is read", lambda: runs.get(name), ANSWER_SECONDS)
+    status = run.get("status", {})
+    tasks = eventually(f"tasks of {name} are read", lambda: [*runs.tasks(name), *runs.tasks(name, "driver")])
+    return RunFacts(
+        name=name,
+        uid=run["metadata"]["uid"],
+        phase=status.get("phase", ""),
+        message=status.get("message", ""),
+        numbers=tuple((status.get("output") or {}).get("numbers", [])),
+        ledger=tuple(checkpoint(entry) for entry in runs.checkpoints(name)),
+        ended=tuple(attempt for task in tasks for attempt in ended(task)),
+    )
+
+
+def checkpoint(entry: Object) -> Checkpoint:
+    at = datetime.fromisoformat(entry["at"]).timestamp()
+    return Checkpoint(entry["key"], entry["outcome"], entry["attempts"], at)
+
+
+def ended(task: Object) -> Iterator[Attempt]:
+    for attempt in task["status"].get("attempts", []):
+        yield Attempt(task["metadata"]["name"], attempt["reason"], attempt["budget"])
+
+
+def pods(runs: Runs, names: list[str]) -> list[str]:
+    return [f"pod {pod['metadata']['name']}" for name in names for pod in runs.pods(name)]
+
+
+def objects(runs: Runs) -> list[str]:
+    """Everything of ours in the namespace but the App."""
+    kinds = (*(f"{runs.api}/{kind}" for kind in ("appruns", "apptasks", "appledgers")), f"{runs.core}/pods")
+    return [f"{kind.rpartition('/')[2]}/{item['metadata']['name']}" for kind in kinds for item in runs.kube.items(kind)]
+
+
+def delete(runs: Runs, names: list[str]) -> None:
+    for name in names:
+        try:
+            runs.kube.delete(f"{runs.api}/appruns/{name}", propagationPolicy="Background")
+        except ApiError as error:
+            print(f"{name} can't be deleted: {error}", file=sys.stderr)
+
+
+def left_of(look: Callable[[], list[str]]) -> tuple[str, ...]:
+    """What is still there after a while; nothing, if all goes well."""
+    try:
+        eventually("nothing is left", lambda: not look() or None, 180, every=1)
+    except AssertionError:
+        return tuple(look())
+    return ()
