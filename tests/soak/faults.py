@@ -1,6 +1,6 @@
 """What breaks during a soak, and when: three hands that break things, independent of one another, until stopped.
 
-Each is as hard as the cluster's command line makes it. A fault that couldn't be caused, since another one was in its way
+Each is as hard as the cluster's command line makes it. A fault that can't be caused, since another one is in its way
 (the API server that should delete the operator's pod is dead itself), is counted as such; the next beat tries again.
 """
 
