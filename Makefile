@@ -31,6 +31,7 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
 	@hack/deps
 	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench.scale
 
 soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict; about half an hour
 	@hack/deps

@@ -74,9 +74,10 @@ class Bed:
         )
 
 
-def bring_up(name: str) -> Bed:
-    """The named cluster with today's images and chart. Idempotent, and quick when nothing changed."""
-    _stream(name, "up")
+def bring_up(name: str, *options: str) -> Bed:
+    """The named cluster, by these options of `cluster up`, with today's images and chart. Idempotent, and quick when
+    nothing changed."""
+    _stream(name, "up", *options)
     if not EXISTING:
         for target, tag in (("runtime", RUNTIME_IMAGE), ("operator", OPERATOR_IMAGE)):
             _stream(name, "build-image", "--target", target, "--tag", tag)
