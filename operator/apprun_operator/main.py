@@ -24,10 +24,11 @@ from apprun_operator.act.fence import Fenced
 from apprun_operator.handlers import Feed, KopfThread
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
+from apprun_operator.lag import measure_lag
 from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
 from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
-from apprun_operator.observe.informer import Informer
+from apprun_operator.observe.informer import Informer, silences
 from apprun_operator.observe.project import Unreadable, meta
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.store import Kind, Store
@@ -74,10 +75,11 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = Client(cluster)
-    lease = _lease(settings, cluster)
+    metrics = Metrics(settings.metrics_max_apps)
+    client = Client(cluster, metrics.requested)
+    lease = _lease(settings, cluster, metrics)
     terms = Terms(lease.campaign if lease else Alone())
-    parts = _build(settings, client, terms)
+    parts = _build(settings, client, terms, metrics)
     kopf_thread = KopfThread(_feed(loop, parts.store), settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
@@ -125,6 +127,7 @@ async def _run(settings: Settings, parts: _Parts, kopf_thread: KopfThread, terms
             group.create_task(informer.run())
         for informer in parts.listing:
             group.create_task(informer.relist(pause))
+        group.create_task(measure_lag(parts.metrics.lagged))
         for informer in (*parts.watching, *parts.listing):
             await informer.synced.wait()
         logger.info("ready: %s", dict(parts.store.sizes()))
@@ -145,19 +148,19 @@ async def _work(settings: Settings, parts: _Parts) -> None:
         await parts.worker.stop()
 
 
-def _lease(settings: Settings, cluster: Cluster) -> LeadershipThread | None:
+def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> LeadershipThread | None:
     if settings.lease is None:
         return None
     campaign = Campaign(settings.lease, Election(settings.identity), local_clock, time.time)
-    return LeadershipThread(campaign, partial(Client, cluster))
+    return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
 
 
-def _build(settings: Settings, client: Client, terms: Terms) -> _Parts:
+def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -> _Parts:
     queue = KeyQueue()
     store = Store(queue.put, time.time)
-    metrics = Metrics()
     metrics.watch_sizes(store.sizes, queue.__len__)
     metrics.watch_leadership(lambda: terms.acting)
+    metrics.watch_runs(store.survey, lambda: terms.acting)
     executor = Executor(
         Fenced(client, terms.may_write),
         store,
@@ -183,7 +186,9 @@ def _build(settings: Settings, client: Client, terms: Terms) -> _Parts:
             for namespace in settings.namespaces or ("",)
         ]
 
-    return _Parts(queue, store, metrics, worker, informers(WATCHED), informers(LISTED))
+    watching, listing = informers(WATCHED), informers(LISTED)
+    metrics.watch_silence(partial(silences, [*watching, *listing]))
+    return _Parts(queue, store, metrics, worker, watching, listing)
 
 
 def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:

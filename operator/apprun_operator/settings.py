@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from application_sdk.wire import names
+from apprun_operator.labels import MAX_APPS
 from apprun_operator.plan.limits import Limits
 
 PREFIX: Final = "APPRUN_"
@@ -34,6 +35,8 @@ class Settings:
     """`text` for people, `json` for collectors."""
     workers: int = 8
     """How many runs are planned side by side."""
+    metrics_max_apps: int = MAX_APPS
+    """How many apps figures tell apart by name."""
     lease: tuple[str, str] | None = None
     """Namespace and name of the Lease that replicas compete for; None when this operator is the only one."""
     identity: str = ""
@@ -71,6 +74,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
         log_level=_one_of(environment, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
         workers=_whole(environment, "WORKERS", 8, least=1),
+        metrics_max_apps=_whole(environment, "METRICS_MAX_APPS", MAX_APPS),
         lease=lease,
         identity=identity,
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from application_sdk.wire import names
+from apprun_operator import figures
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
 from apprun_operator.metrics import Metrics
@@ -95,24 +97,27 @@ class Worker:
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.first:
+            told = figures.of_run(seen, action, now) if isinstance(action, PatchRun) else None
             await self._executor.first(action)
-            if isinstance(action, PatchRun):
-                self._metrics.committed(action.commits)
+            if told is not None:
+                self._metrics.tell(told)
         for item in decided.then:
-            self._start(key, item)
+            role = "driver" if target(item) == names.driver_task_name(key.name) else "task"
+            self._start(key, item, figures.of_item(key, seen.run, role, item))
 
-    def _start(self, key: Key, action: ItemAction) -> None:
+    def _start(self, key: Key, action: ItemAction, told: figures.Told) -> None:
         self._store.begin(key, target(action))
-        task = asyncio.create_task(self._carry_out(key, action))
+        task = asyncio.create_task(self._carry_out(key, action, told))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _carry_out(self, key: Key, action: ItemAction) -> None:
+    async def _carry_out(self, key: Key, action: ItemAction, told: figures.Told) -> None:
         name = target(action)
         delay = 0.0
         try:
             async with self._turns.of(key):
                 await self._executor.then(key, action)
+            self._metrics.tell(told)
             self._failures.pop((key, name), None)
         except ReplanError:
             pass

@@ -70,6 +70,8 @@ class World:
     restarts_of_committed: list[str] = field(default_factory=list)
     """Keys whose body began though the ledger had them: must stay empty."""
     dead_nodes: set[str] = field(default_factory=set)
+    metrics: Metrics = field(default_factory=Metrics)
+    """What its operators tell, one after the other."""
     _pods: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _operator: list[asyncio.Task[Any]] = field(default_factory=list)
     _worker: Worker | None = None
@@ -83,7 +85,7 @@ class World:
         queue = KeyQueue()
         store = Store(queue.put, wall)
         executor = Executor(api, store, "apprun-driver", "apprun-task")
-        worker = Worker(queue, store, executor, self.limits, Metrics(), wall, lambda: 0.5)
+        worker = Worker(queue, store, executor, self.limits, self.metrics, wall, lambda: 0.5)
         informers = [
             Informer(
                 api,
@@ -195,11 +197,11 @@ class World:
         self.starts[call["key"]] += 1
         if call["key"] in [entry["key"] for entry in self.server.ledger(run)]:
             self.restarts_of_committed.append(call["key"])
-        outcome = self.behaviour(call)
+        outcome, began = self.behaviour(call), rfc3339(wall())
         await asyncio.sleep(outcome.seconds)
         if outcome.die is not None:
             return outcome.die
-        finished = {"node": node, "finishedAt": rfc3339(wall())}
+        finished = {"node": node, "startedAt": began, "finishedAt": rfc3339(wall())}
         report: Object = {**finished, "phase": "Succeeded", "output": {"of": call["task"]}, "error": None}
         if outcome.error is not None:
             report = {**finished, "error": {"attempt": call["attempt"], **outcome.error}}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import aiohttp
@@ -28,6 +29,8 @@ JSON_PATCH: Final = "application/json-patch+json"
 CONNECTIONS: Final = 64
 
 PatchBody: TypeAlias = "JSONObject | list[JSONObject]"
+Requested: TypeAlias = Callable[[str, str, float | None], None]
+"""Told of each request: verb, status code or `none`, and the seconds that an answer took; None for a watch."""
 
 
 class Api(Protocol):
@@ -40,11 +43,16 @@ class Api(Protocol):
     def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]: ...
 
 
+def tell_nobody(verb: str, code: str, seconds: float | None) -> None:
+    pass
+
+
 class Client:
     """One identity at one API server. Made and closed by `main`."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, requested: Requested = tell_nobody) -> None:
         self._cluster = cluster
+        self._requested = requested
         connector = aiohttp.TCPConnector(
             limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60, socket_factory=_watched_socket
         )
@@ -71,11 +79,13 @@ class Client:
         """Events in batches: all that have arrived so far. Ends as the server ends it; silence is UnavailableError."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SILENCE)
         url, headers = self._cluster.server + path, self._cluster.headers()
-        rest = b""
+        rest, code = b"", "none"
         try:
             async with self._session.get(
                 url, params={**query, "watch": "1"}, headers=headers, timeout=timeout
             ) as response:
+                code = str(response.status)
+                self._requested("WATCH", code, None)
                 if response.status >= 300:
                     raise self._refused(response, await response.read())
                 while chunk := await response.content.readany():
@@ -83,6 +93,8 @@ class Client:
                     if lines:
                         yield [cast("JSONObject", json.loads(line)) for line in lines if line]
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            if code == "none":
+                self._requested("WATCH", code, None)
             raise UnavailableError(f"watch of {path} broke: {error!r}") from error
 
     def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> ApiError:
@@ -102,10 +114,12 @@ class Client:
     ) -> JSONObject:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {**self._cluster.headers(), "Content-Type": content_type, "Accept": "application/json"}
+        began, code = time.perf_counter(), "none"
         try:
             async with self._session.request(
                 method, self._cluster.server + path, data=data, params=query, headers=headers, timeout=timeout
             ) as response:
+                code = str(response.status)
                 text = await response.read()
                 if response.status >= 300:
                     raise self._refused(response, text)
@@ -114,6 +128,8 @@ class Client:
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {error!r}") from error
+        finally:
+            self._requested(method, code, time.perf_counter() - began)
 
 
 def _watched_socket(address: tuple[Any, ...]) -> socket.socket:

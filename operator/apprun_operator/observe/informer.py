@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -176,6 +176,14 @@ class Informer:
             self._store.apply(self.kind, item)
         except Unreadable as error:
             logger.warning("%s %s is left alone: %s", self.kind, _name(item), error)
+
+
+def silences(informers: Sequence[Informer]) -> Mapping[str, float]:
+    """The longest silence about each kind, in seconds."""
+    found: dict[str, float] = {}
+    for informer in informers:
+        found[informer.kind] = max(informer.silence, found.get(informer.kind, 0.0))
+    return found
 
 
 def _key(item: Mapping[str, JSON]) -> Key:

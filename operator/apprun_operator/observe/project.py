@@ -159,6 +159,7 @@ def task(raw: Raw) -> TaskRecord:
         error=error,
         heartbeat=status.get("heartbeat"),
         node=_text(status, "node", ""),
+        started_at=_time(status, "startedAt") or 0.0,
         finished_at=_time(status, "finishedAt") or 0.0,
         attempts=tuple(status.get("attempts") or ()),
         not_before=_time(status, "notBefore") or 0.0,

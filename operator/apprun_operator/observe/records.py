@@ -162,6 +162,8 @@ class TaskRecord:
     error: ErrorFields | None = None
     heartbeat: JSONObject | None = None
     node: str = ""
+    started_at: float = 0.0
+    """When the current attempt's process began."""
     finished_at: float = 0.0
     attempts: tuple[AttemptFields, ...] = ()
     not_before: float = 0.0
@@ -216,6 +218,8 @@ class PodRecord:
     exit_reason: str = ""
     exit_message: str = ""
     running_since: float | None = None
+    seen_at: float = 0.0
+    """When the operator first saw it: better than to the second, as its creation is."""
     gone: bool = False
 
     healthy: bool = field(init=False, compare=False)

@@ -257,6 +257,12 @@ class Store:
         """All known runs."""
         return [key for key, state in self._states.items() if state.run is not None]
 
+    def survey(self) -> Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]:
+        """Each run with its open calls and the pods that are there: for figures. Valid until the next feeding."""
+        for state in self._states.values():
+            if state.run is not None:
+                yield state.run, state.tasks, state.pods
+
     def sizes(self) -> Mapping[str, int]:
         """How many objects of each kind are known."""
         return {kind: len(versions) for kind, versions in self._versions.items()}
@@ -327,7 +333,8 @@ class Store:
         self._owners["pods"][pod.meta.key] = run
         state = self._state(run)
         before = state.pods.get(name)
-        state.pods[name] = pod
+        seen_at = self._clock() if before is None else before.seen_at
+        state.pods[name] = pod = replace(pod, seen_at=seen_at)
         state.refusals.pop(name, None)
         if before is None or replace(pod, meta=before.meta) != before:
             self._wake(run)

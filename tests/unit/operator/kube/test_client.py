@@ -202,3 +202,27 @@ def test_token_is_read_again_after_renewal(tmp_path: Path) -> None:
     assert token.headers() == {"Authorization": "Bearer one"}
     token.renew()
     assert token.headers() == {"Authorization": "Bearer two"}
+
+
+async def test_each_request_is_told_by_verb_and_code(wire: Wire) -> None:
+    told: list[tuple[str, str]] = []
+    client = Client(
+        Cluster(f"http://{wire.server.host}:{wire.server.port}", False, dict, lambda: None),
+        lambda verb, code, seconds: told.append((verb, code)),
+    )
+    wire.handler = answering(200, {})
+    await client.get("/x")
+    wire.handler = answering(409, {"reason": "Conflict"})
+    with pytest.raises(ConflictError):
+        await client.create("/x", {})
+    wire.handler = answering(200, {"type": "BOOKMARK"})
+    async for _ in client.watch("/x", {}):
+        pass
+    await wire.server.close()
+    with pytest.raises(UnavailableError):
+        await client.patch("/x", {})
+    with pytest.raises(UnavailableError):
+        async for _ in client.watch("/x", {}):
+            pass
+    assert told == [("GET", "200"), ("POST", "409"), ("WATCH", "200"), ("PATCH", "none"), ("WATCH", "none")]
+    await client.close()
