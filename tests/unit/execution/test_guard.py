@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import builtins
+import concurrent.futures
 import datetime
 import datetime as dt
 import os
+import queue
 import random
 import secrets
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +21,7 @@ import tempfile
 import threading
 import time
 import uuid
+import zoneinfo
 from collections.abc import Callable
 from datetime import date
 from datetime import datetime as imported_datetime
@@ -100,6 +106,7 @@ CLOCKS: dict[str, Callable[[], object]] = {
     "utcnow": lambda: imported_datetime.utcnow().replace(tzinfo=datetime_utc).timestamp(),
     "local time": lambda: imported_datetime.now().timestamp(),
     "datetime.today": lambda: imported_datetime.today().timestamp(),
+    "time.clock_gettime": lambda: time.clock_gettime(time.CLOCK_REALTIME),
     "time.localtime": lambda: time.mktime(time.localtime()),
 }
 
@@ -110,7 +117,15 @@ def test_every_clock_stands_at_the_last_completion(clock: Callable[[], object]) 
     assert answer(clock) == f"{START!r} then {START + 2!r}"
 
 
-@pytest.mark.parametrize("clock", [time.monotonic, time.perf_counter, lambda: time.monotonic_ns() / 1e9])
+@pytest.mark.parametrize(
+    "clock",
+    [
+        time.monotonic,
+        time.perf_counter,
+        lambda: time.monotonic_ns() / 1e9,
+        lambda: time.clock_gettime(time.CLOCK_MONOTONIC),
+    ],
+)
 def test_monotonic_clocks_count_from_the_start_of_the_run(clock: Callable[[], float]) -> None:
     name = getattr(clock, "__name__", "")
     ask = clock if name == "<lambda>" else lambda: getattr(time, name)()
@@ -177,6 +192,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "subprocess": (lambda: subprocess.run(["true"], check=False), "process 'true' started in the route"),
     "os.system": (lambda: os.system("true"), "os.system(b'true') in the route"),
     "thread": (lambda: threading.Thread(target=print).start(), "started in the route"),
+    "bare thread": (lambda: _thread.start_new_thread(print, ()), "_thread.start_new_thread("),
     "environ[]": (lambda: os.environ["HOME"], "environment variable 'HOME' in the route"),
     "environ.get": (lambda: environ.get("HOME"), "environment variable 'HOME' in the route"),
     "getenv": (lambda: getenv("HOME"), "environment variable 'HOME' in the route"),
@@ -187,6 +203,16 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "os.urandom": (lambda: os.urandom(4), "os.urandom() or secrets in the route"),
     "uuid1": (lambda: uuid.uuid1(), "uuid.uuid1() in the route. Write `self.uuid()`"),
     "input": (lambda: builtins.input(), "input() in the route"),
+    "os.getrandom": (lambda: os.getrandom(4), "os.urandom() or secrets in the route"),
+    "print of the environment": (lambda: str(os.environ), "os.environ in the route"),
+    "check_output": (lambda: subprocess.check_output(["true"]), "process 'true' started in the route"),
+    "os.pipe": (lambda: os.pipe(), "os.pipe() in the route"),
+    "os.times": (lambda: os.times(), "os.times() in the route"),
+    "select": (lambda: select.select([], [], [], 0), "select.select([]) in the route"),
+    "signal": (lambda: signal.signal(signal.SIGUSR1, signal.SIG_DFL), "signal.signal("),
+    "Event.wait": (lambda: threading.Event().wait(5), "waiting for a thread in the route. Between branches, use"),
+    "Queue.get": (lambda: queue.Queue().get(timeout=5), "waiting for a thread in the route"),  # type: ignore[var-annotated]
+    "Future.result": (lambda: concurrent.futures.Future().result(5), "waiting for a thread in the route"),
 }
 
 
@@ -262,6 +288,60 @@ def test_imports_and_logging_work_in_the_route(caplog: pytest.LogCaptureFixture)
     assert answer(question) == "True then True"
     assert "seen colorsys" in caplog.text
     assert "logged with its traceback" in caplog.text
+
+
+def test_a_module_that_the_route_imports_first_gets_the_runs_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late_helper.py").write_text(
+        "from datetime import UTC, datetime\nfrom time import time\n\n\n"
+        "def ask():\n    return datetime.now(UTC).timestamp(), time()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def question() -> object:
+        import late_helper  # type: ignore[import-not-found]
+
+        return late_helper.ask()
+
+    try:
+        assert answer(question) == f"{(START, START)!r} then {(START + 2, START + 2)!r}"
+        helper = sys.modules["late_helper"]
+        assert (helper.datetime, helper.time) == (datetime.datetime, time.time)
+    finally:
+        sys.modules.pop("late_helper", None)
+
+
+def test_what_a_module_draws_while_it_is_imported_is_not_the_routes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drawing_helper.py").write_text(
+        "import random, secrets, uuid\n\n"
+        "seen = uuid.uuid4(), random.random(), random.Random().random(), secrets.token_hex()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def question() -> object:
+        import drawing_helper  # type: ignore[import-not-found]
+
+        assert drawing_helper.seen
+        return random.random(), uuid.uuid4()
+
+    bench = asking(question)
+    try:
+        first = bench.run()
+        assert first.outcome == "Succeeded", first
+        assert bench.run() == first
+    finally:
+        sys.modules.pop("drawing_helper", None)
+
+
+def test_time_zones_are_known_in_the_route() -> None:
+    def question() -> object:
+        zoneinfo.ZoneInfo.clear_cache()
+        return imported_datetime.now(zoneinfo.ZoneInfo("Europe/Berlin")).isoformat()
+
+    assert answer(question) == "'2026-01-01T01:00:00+01:00' then '2026-01-01T01:00:02+01:00'"
 
 
 def test_a_log_record_tells_the_real_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -51,7 +51,7 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
     if event not in _REFUSED:
         return
     route = guarded_route()
-    if route is None or reads_on_behalf_of_tools():
+    if route is None or (event == "open" and _is_harmless(args[0])) or reads_on_behalf_of_tools():
         return
     words = _WORDS.get(event)
     try:
@@ -61,3 +61,12 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
     if event == "open":
         route.refuse(f"{what} in the route", _FILES)
     route.refuse(f"{what} in the route")
+
+
+def _is_harmless(file: object) -> bool:
+    """Whether an opened file is one that no plan can rest on."""
+    if isinstance(file, int):
+        return True  # Open already, by means that are refused: a process that is about to start, for one.
+    zones = sys.modules.get("zoneinfo")
+    # Its C code reads time zones itself, so no frame of the module's is there to be seen.
+    return isinstance(file, str) and zones is not None and file.startswith(tuple(f"{at}/" for at in zones.TZPATH))

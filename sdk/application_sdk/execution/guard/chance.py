@@ -7,7 +7,8 @@ import random
 import uuid
 from collections.abc import Callable
 
-from application_sdk.execution.guard.active import guarded_route
+from application_sdk.execution.guard.active import Guarded, guarded_route
+from application_sdk.execution.guard.callers import reads_on_behalf_of_tools
 from application_sdk.execution.guard.patches import Patch
 
 _FUNCTIONS = (
@@ -30,6 +31,7 @@ def chance_patches() -> list[Patch]:
         Patch(random.Random, "seed", _seed(random.Random.seed)),
         Patch(random, "_urandom", _urandom(os.urandom)),
         Patch(os, "urandom", _urandom(os.urandom)),
+        *([Patch(os, "getrandom", _urandom(os.getrandom))] if hasattr(os, "getrandom") else []),
         Patch(uuid, "uuid4", _uuid4(uuid.uuid4)),
     ]
     patches += [
@@ -40,9 +42,15 @@ def chance_patches() -> list[Patch]:
     return patches
 
 
+def _asking_route() -> Guarded | None:
+    # What a module draws while it is imported is drawn once in a process, not once in a route.
+    route = guarded_route()
+    return route if route is not None and not reads_on_behalf_of_tools() else None
+
+
 def _function(name: str, real: Callable[..., object]) -> Callable[..., object]:
     def draw(*args: object, **kwargs: object) -> object:
-        route = guarded_route()
+        route = _asking_route()
         if route is None:
             return real(*args, **kwargs)
         return getattr(route.hidden_chance(), name)(*args, **kwargs)
@@ -53,7 +61,7 @@ def _function(name: str, real: Callable[..., object]) -> Callable[..., object]:
 
 def _seed(real: Callable[..., None]) -> Callable[..., None]:
     def seed(self: random.Random, a: int | float | str | bytes | bytearray | None = None, version: int = 2) -> None:
-        route = guarded_route()
+        route = _asking_route()
         if route is not None and a is None:
             hidden = route.hidden_chance()
             a = hidden.getrandbits(128) if isinstance(hidden, random.Random) else a
@@ -62,19 +70,19 @@ def _seed(real: Callable[..., None]) -> Callable[..., None]:
     return seed
 
 
-def _urandom(real: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    def urandom(size: int, /) -> bytes:
-        route = guarded_route()
+def _urandom(real: Callable[..., bytes]) -> Callable[..., bytes]:
+    def urandom(*args: int, **kwargs: int) -> bytes:
+        route = _asking_route()
         if route is not None:
             route.refuse("os.urandom() or secrets in the route", _MAKE_IT_IN_A_TASK)
-        return real(size)
+        return real(*args, **kwargs)
 
     return urandom
 
 
 def _uuid4(real: Callable[[], uuid.UUID]) -> Callable[[], object]:
     def uuid4() -> object:
-        route = guarded_route()
+        route = _asking_route()
         return real() if route is None else route.uuid()
 
     return uuid4
@@ -82,7 +90,7 @@ def _uuid4(real: Callable[[], uuid.UUID]) -> Callable[[], object]:
 
 def _machine_uuid(name: str, real: Callable[..., uuid.UUID]) -> Callable[..., uuid.UUID]:
     def machine_uuid(*args: object, **kwargs: object) -> uuid.UUID:
-        route = guarded_route()
+        route = _asking_route()
         if route is not None:
             route.refuse(f"uuid.{name}() in the route", "Write `self.uuid()`, which every replay repeats")
         return real(*args, **kwargs)

@@ -36,6 +36,11 @@ def clock_patches() -> list[Patch]:
         Patch(time, "ctime", _with_seconds(time.ctime)),
         Patch(time, "asctime", _with_struct(time.asctime, 0)),
         Patch(time, "strftime", _with_struct(time.strftime, 1)),
+        *(
+            Patch(time, name, _by_id(getattr(time, name), unit))
+            for name, unit in (("clock_gettime", 1), ("clock_gettime_ns", _NANO))
+            if hasattr(time, name)
+        ),
         Patch(time, "sleep", _sleep(time.sleep)),
     ]
 
@@ -47,6 +52,17 @@ def _wall(real: Callable[[], float], virtual: Callable[[Guarded], float]) -> Cal
         if route is None or sys._getframe(1).f_globals.get("__name__", "").startswith("logging"):  # noqa: SLF001
             return real()
         return virtual(route)
+
+    return clock
+
+
+def _by_id(real: Callable[[int], float], unit: int) -> Callable[[int], float]:
+    def clock(clock_id: int, /) -> float:
+        route = guarded_route()
+        if route is None:
+            return real(clock_id)
+        seconds = route.timestamp() if clock_id == time.CLOCK_REALTIME else route.elapsed()
+        return int(seconds * unit) if unit > 1 else seconds
 
     return clock
 
@@ -130,11 +146,13 @@ def datetime_stand_ins() -> list[tuple[object, object]]:
     return [(_real_datetime, RouteDatetime), (datetime_module, DATETIME_MODULE)]
 
 
-def import_patches() -> list[Patch]:
-    """`from datetime import datetime` inside a function of the route."""
+def import_patches(on_new_modules: Callable[[], None]) -> list[Patch]:
+    """`from datetime import datetime` inside a function of the route, and modules that are imported there for the first
+    time: `on_new_modules` is called when they are complete."""
     import builtins
 
     real = builtins.__import__
+    depth = 0
 
     def importer(
         name: str,
@@ -143,12 +161,20 @@ def import_patches() -> list[Patch]:
         fromlist: Any = (),
         level: int = 0,
     ) -> types.ModuleType:
-        module = real(name, globals, locals, fromlist, level)
-        if module is datetime_module and guarded_route() is not None:
-            caller = sys._getframe(1)  # noqa: SLF001
-            # What a module imports at its top level stays there when the route has ended.
-            if caller.f_code.co_name != "<module>":
-                return DATETIME_MODULE
+        nonlocal depth
+        if guarded_route() is None:
+            return real(name, globals, locals, fromlist, level)
+        known = len(sys.modules)
+        depth += 1
+        try:
+            module = real(name, globals, locals, fromlist, level)
+        finally:
+            depth -= 1
+        if depth == 0 and len(sys.modules) != known:
+            on_new_modules()
+        # What a module imports at its top level stays there when the route has ended.
+        if module is datetime_module and sys._getframe(1).f_code.co_name != "<module>":  # noqa: SLF001
+            return DATETIME_MODULE
         return module
 
     return [Patch(builtins, "__import__", importer)]

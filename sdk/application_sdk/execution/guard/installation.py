@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -24,6 +24,10 @@ class _Installation:
         self._lock = threading.Lock()
         self._routes = 0
         self._applied: list[Applied] = []
+        self._replacements: dict[int, object] = {}
+        self._originals: dict[int, object] = {}
+        self._before: set[str] = set()
+        self._seen: set[str] = set()
 
     def enter(self) -> None:
         with self._lock:
@@ -31,9 +35,13 @@ class _Installation:
             if self._routes > 1:
                 return
             watch()
-            patches = [*clock_patches(), *chance_patches(), *surroundings_patches(), *import_patches()]
+            imports = import_patches(self._look_at_new_modules)
+            patches = [*clock_patches(), *chance_patches(), *surroundings_patches(), *imports]
+            self._replacements = _replacements(patches)
             hidden = ordering_patches()
-            aliases = _aliases(patches)
+            self._originals = {id(patch.replacement): patch.original for patch in patches}
+            self._seen = self._before = set(sys.modules)
+            aliases = _aliases(self._seen, self._replacements)
             self._applied = [Applied(patches), Applied(hidden), Applied(aliases)]
 
     def leave(self) -> None:
@@ -43,6 +51,21 @@ class _Installation:
                 for applied in reversed(self._applied):
                     applied.undo()
                 self._applied = []
+                self._put_right(set(sys.modules) - self._before)
+
+    def _look_at_new_modules(self) -> None:
+        with self._lock:
+            new = set(sys.modules) - self._seen
+            self._seen = self._seen | new
+            self._applied.append(Applied(_aliases(new, self._replacements)))
+
+    def _put_right(self, modules: Collection[str]) -> None:
+        """What these have imported by name while the patches were in place is what was replaced."""
+        for name in modules:
+            module = sys.modules.get(name)
+            for attribute, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
+                if id(value) in self._originals:
+                    setattr(module, attribute, self._originals[id(value)])
 
 
 _installation = _Installation()
@@ -62,12 +85,17 @@ def guarding(app_class: type) -> Iterator[None]:
         _installation.leave()
 
 
-def _aliases(patches: Sequence[Patch]) -> list[Patch]:
+def _replacements(patches: Sequence[Patch]) -> dict[int, object]:
+    """By the id of what is replaced."""
+    found = {id(patch.original): patch.replacement for patch in patches if isinstance(patch.owner, ModuleType)}
+    found.update({id(original): stand_in for original, stand_in in datetime_stand_ins()})
+    return found
+
+
+def _aliases(modules: Collection[str], replacements: Mapping[int, object]) -> list[Patch]:
     """The same replacements where a user's module has imported a function or class by name."""
-    replacements = {id(patch.original): patch.replacement for patch in patches if isinstance(patch.owner, ModuleType)}
-    replacements.update({id(original): stand_in for original, stand_in in datetime_stand_ins()})
     found: list[Patch] = []
-    for module in list(sys.modules.values()):
+    for module in [sys.modules[name] for name in sorted(modules) if name in sys.modules]:
         filename = getattr(module, "__file__", None)
         if not isinstance(filename, str) or not is_user(filename):
             continue
