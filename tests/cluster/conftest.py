@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from tests.support import audit
 from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
 from tests.support.kube import CORE, Kube
 from tests.support.runs import Runs
@@ -26,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    found = bring_up(NAME)
+    found = bring_up(NAME, *audit.options(NAME))
     yield found
     if not EXISTING and not KEEP:
         take_down(NAME)

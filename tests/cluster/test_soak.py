@@ -1,0 +1,34 @@
+"""The recipe of `make soak` in small: everything dies at least once while runs go on, and two books are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.soak.faults import Pace
+from tests.soak.recipe import Recipe, cook
+from tests.soak.verdict import verdict
+from tests.support.bed import EXISTING, Bed
+from tests.support.runs import Runs
+
+pytestmark = pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break")
+
+SMALL = Recipe(
+    runs=3, chain=4, width=8, seconds=4, patience=300, pace=Pace(beat=16, away=12, whole=8, first_node=8)
+)  # fmt: skip
+
+
+@pytest.fixture
+def limited(bed: Bed) -> Iterator[None]:
+    bed.install("maxPods=16")
+    yield
+    bed.install()
+
+
+@pytest.mark.usefixtures("limited")
+def test_nothing_is_lost_doubled_or_stuck_whatever_dies(bed: Bed, runs: Runs) -> None:
+    outcome = cook(bed, runs, SMALL)
+    wrong = [claim for claim in verdict(outcome.facts) if not claim.holds]
+    assert not wrong
+    for what in ("operator killed", "API server killed", "node killed", "node cut off"):
+        assert outcome.faults.caused[what], f"no {what}: {outcome.faults.failed}"

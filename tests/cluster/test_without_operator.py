@@ -1,0 +1,89 @@
+"""What goes on, and what ends, while no operator is there at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
+from tests.support.interrupted import working_pods
+from tests.support.kube import CORE, Object, eventually
+from tests.support.runs import Runs, source
+
+needs_own_cluster = pytest.mark.skipif(EXISTING, reason="nodes of an existing cluster are not ours to break")
+PODS = f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=operator"
+
+
+class Absence:
+    """The operator's replicas, to be taken away and brought back."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+
+    def begin(self) -> None:
+        self._scale(0)
+        eventually("no operator is left", lambda: not self._bed.kube.items(PODS) or None)
+
+    def end(self) -> None:
+        self._scale(2)
+        self._bed.run(self._bed.kubectl, "-n", SYSTEM_NAMESPACE, "rollout", "status", "deployment/apprun")
+
+    def _scale(self, replicas: int) -> None:
+        where = ("-n", SYSTEM_NAMESPACE, "deployment/apprun", f"--replicas={replicas}")
+        self._bed.run(self._bed.kubectl, "scale", *where)
+
+
+@pytest.fixture
+def absence(bed: Bed) -> Iterator[Absence]:
+    found = Absence(bed)
+    yield found
+    if not EXISTING:
+        bed.cli("up")
+    found.end()
+
+
+def reported(runs: Runs, run: str) -> list[Object]:
+    return [task for task in runs.tasks(run) if task["status"]["phase"] == "Succeeded"]
+
+
+@needs_own_cluster
+def test_result_that_was_reported_before_its_node_died_counts_and_is_not_made_again(
+    bed: Bed, runs: Runs, absence: Absence
+) -> None:
+    """Only the report is left of it: the node is gone before anybody has committed it, or even seen its pod's end."""
+    runs.start("reported", "probe", {"before": 0, "width": 4, "after": 1, "seconds": 10})
+    pods = eventually(
+        "all four work", lambda: (len(working_pods(runs, "reported")) == 4 and runs.pods("reported")) or None
+    )
+    node = next(pod["spec"]["nodeName"] for pod in pods if pod["metadata"]["labels"]["apprun.dev/role"] == "task")
+    absence.begin()
+    eventually("all four have reported", lambda: len(reported(runs, "reported")) == 4 or None)
+    bed.cli("kill-node", node)
+
+    def lost() -> bool | None:
+        there = [pod for pod in runs.pods("reported") if pod["spec"]["nodeName"] == node]
+        return all("deletionTimestamp" in pod["metadata"] for pod in there) or None
+
+    eventually("Kubernetes gives its pods up", lost)
+    assert runs.checkpoints("reported") == []
+    absence.end()
+    status = runs.until_phase("reported", "Succeeded", "Failed", seconds=180)
+    assert status["phase"] == "Succeeded", status
+    assert all("attempts" not in task["status"] for task in runs.tasks("reported"))
+    assert set(runs.witnesses().values()) == {1}
+
+
+def test_namespace_with_runs_at_work_goes_without_anybody_to_let_it(bed: Bed, absence: Absence) -> None:
+    """No finalizer of ours waits for an operator that isn't there."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": name}})
+    runs = Runs(bed.kube, name)
+    runs.upload("causes")
+    runs.app("causes", "app:Causes", source=source("causes"))
+    runs.start("there", "causes", {"calls": ["works", "no room"]})
+    eventually("tasks are there", lambda: len(runs.tasks("there")) == 2 or None)
+    eventually("one works", lambda: working_pods(runs, "there") or None)
+    absence.begin()
+    bed.kube.delete(f"{CORE}/namespaces/{name}")
+    eventually("the namespace is gone", lambda: bed.kube.find(f"{CORE}/namespaces/{name}") is None or None, 120)
