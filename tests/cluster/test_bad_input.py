@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.kube import ApiError, Object, eventually
-from tests.support.runs import Runs, source
+from tests.support.runs import APPS, Runs, source
 
 
 def stalled(runs: Runs, run: str) -> Object:
@@ -60,6 +60,16 @@ def test_module_that_fails_to_import_shows_the_users_line_and_a_mended_app_start
     assert "app.py:2" in condition["message"]
     runs.kube.merge(f"{runs.api}/apps/broken", {"spec": {"source": source("probe")}})
     assert runs.until_phase("broken", "Succeeded", "Failed")["phase"] == "Succeeded"
+
+
+def test_missing_config_map_is_named_and_creating_it_starts_the_run(runs: Runs) -> None:
+    runs.app("sourceless", "app:Probe", source=source("later"), serviceAccountName="probe")
+    runs.start("sourceless", "sourceless", {"before": 0, "width": 0, "after": 0})
+    condition = stalled(runs, "sourceless")
+    assert condition["reason"] == "LoadFailed"
+    assert "ConfigMap 'later'" in condition["message"]
+    runs.upload("later", (APPS / "probe.py").read_text())
+    assert runs.until_phase("sourceless", "Succeeded", "Failed")["phase"] == "Succeeded"
 
 
 def test_missing_image_stalls_and_the_right_one_starts(runs: Runs) -> None:

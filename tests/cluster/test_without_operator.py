@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.cluster.admission_world import operator_account
+from tests.cluster.apiserver import Client
 from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
 from tests.support.interrupted import working_pods
 from tests.support.kube import CORE, Object, eventually
+from tests.support.recorded import GOLDEN, provide, restore
 from tests.support.runs import Runs, source
 
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="nodes of an existing cluster are not ours to break")
@@ -87,3 +92,23 @@ def test_namespace_with_runs_at_work_goes_without_anybody_to_let_it(bed: Bed, ab
     absence.begin()
     bed.kube.delete(f"{CORE}/namespaces/{name}")
     eventually("the namespace is gone", lambda: bed.kube.find(f"{CORE}/namespaces/{name}") is None or None, 120)
+
+
+@pytest.mark.parametrize("recording", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_run_that_another_version_began_goes_on(bed: Bed, runs: Runs, absence: Absence, recording: Path) -> None:
+    """Some of it is committed, some reported, some is still to be done; each part is taken as it stands."""
+    admin = Client.from_kubeconfig(bed.kubeconfig)
+    account = ":".join(("system:serviceaccount", *operator_account(admin)))
+    provide(runs)
+    absence.begin()
+    begun, *tasks = restore(runs, admin.impersonating(account, "system:masters"), recording)
+    run, ledger = begun["metadata"]["name"], begun["status"]["checkpoints"]
+    finished = {task["spec"]["key"] for task in tasks if task["status"]["phase"] == "Succeeded"}
+    assert len(ledger) < len(finished), "nothing that was reported awaits its commit"
+    absence.end()
+    status = runs.until_phase(run, "Succeeded", "Failed", "Stalled", seconds=180)
+    assert status["phase"] == "Succeeded", status["message"]
+    assert status["checkpoints"][: len(ledger)] == ledger
+    entries = Counter(entry["key"] for entry in status["checkpoints"])
+    assert set(entries.values()) == {1}
+    assert runs.witnesses() == Counter(set(entries) - finished), "something was done again"

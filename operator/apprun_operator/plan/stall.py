@@ -7,7 +7,7 @@ spec, a commit, or a driver that lives clears it. So slow retries in between don
 from __future__ import annotations
 
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import STALL_REASONS
+from application_sdk.wire.fields import STALL_REASONS, ErrorFields
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.attempts import Verdict
 from apprun_operator.plan.conditions import Standing, standing_of
@@ -34,7 +34,7 @@ def standing(
         return _going(seen), resolved, None
     reported = driver.reported_error
     if reported is not None and "stall" in reported:
-        return Standing("Stalled", reported["stall"], reported["message"]), None, None
+        return Standing("Stalled", reported["stall"], reported["message"] + _origin(seen, reported)), None, None
     held, said = judged.held, standing_of(run)
     if held is not None and said.reason == held.reason:
         # The words of kubelet and scheduler change from try to try. The first ones stay.
@@ -57,6 +57,15 @@ def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Stand
     if standing_of(seen.run).reason not in SHORT_LIVED or now >= pod.running_since + PROOF_OF_LIFE:
         return _going(seen), None, None
     return standing_of(seen.run), None, pod.running_since + PROOF_OF_LIFE
+
+
+def _origin(seen: Observed, reported: ErrorFields) -> str:
+    """Where code that can't be loaded came from. A ConfigMap that is missing looks like an empty one to the driver."""
+    source = (seen.run.app or {}).get("source")
+    config_map = source.get("configMap") if isinstance(source, dict) else None
+    if reported.get("stall") != "LoadFailed" or not isinstance(config_map, dict):
+        return ""
+    return f" (its source is ConfigMap {config_map.get('name')!r}; does that exist?)"
 
 
 def _kept(seen: Observed) -> Standing:

@@ -43,6 +43,15 @@ def test_drivers_stall_becomes_the_runs_condition_and_the_next_attempt_is_set() 
     assert answer.status["attempt"] == 2
 
 
+def test_code_that_cannot_be_loaded_is_told_with_the_config_map_that_it_should_be_in() -> None:
+    driver = a_driver(error=stall("LoadFailed"))
+    run = a_run(app={**APP, "source": {"configMap": {"name": "code"}}})
+    message = status_of(decide(driver, a_pod(driver), run=run))["message"]
+    assert message == "No module named 'nope' (its source is ConfigMap 'code'; does that exist?)"
+    wrong_input = a_driver(error=stall("InvalidInput"))
+    assert "ConfigMap" not in status_of(decide(wrong_input, a_pod(wrong_input), run=run))["message"]
+
+
 def test_image_that_cannot_be_pulled_stalls_within_seconds_and_names_it() -> None:
     driver = a_driver()
     run = a_run(app={**APP, "image": "nope:1"})
