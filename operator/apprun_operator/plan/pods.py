@@ -217,7 +217,10 @@ def _volumes(config_map: JSON) -> list[JSON]:
 
 
 def _tolerations(asked: JSONObject, limits: Limits) -> list[JSON]:
-    """The task's own, then how long to stay on a node that stopped answering: that is how lost nodes are noticed."""
+    """How long to stay on a node that stopped answering, since that is how lost nodes are noticed; then the task's own.
+
+    In this order: Kubernetes goes by the first one that fits, and one for every taint has no limit of time.
+    """
     own = asked.get("tolerations")
     lost: list[JSON] = [
         {
@@ -228,4 +231,4 @@ def _tolerations(asked: JSONObject, limits: Limits) -> list[JSON]:
         }
         for taint in ("not-ready", "unreachable")
     ]
-    return [*(own if isinstance(own, list) else []), *lost]
+    return [*lost, *(own if isinstance(own, list) else [])]

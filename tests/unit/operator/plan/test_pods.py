@@ -78,6 +78,14 @@ def test_pod_stays_on_a_lost_node_only_for_the_grace() -> None:
     assert tolerations == {"node.kubernetes.io/not-ready": 60, "node.kubernetes.io/unreachable": 60}
 
 
+def test_pod_that_tolerates_everything_leaves_a_lost_node_all_the_same() -> None:
+    """Kubernetes goes by the first toleration that fits a taint; one without a limit would keep the pod for ever."""
+    everything = {"operator": "Exists"}
+    tolerations = body(a_task("a", pod={"tolerations": [everything]}))["spec"]["tolerations"]
+    assert [t.get("tolerationSeconds") for t in tolerations] == [60, 60, None]
+    assert tolerations[-1] == everything
+
+
 def test_pod_belongs_to_its_apptask_and_blocks_nobody() -> None:
     task = a_task("a")
     (owner,) = body(task)["metadata"]["ownerReferences"]
