@@ -38,6 +38,7 @@ from apprun_operator.plan.actions import (
     EnsureNamespace,
     FetchPage,
     FetchTask,
+    FetchWords,
     ItemAction,
     PatchRun,
     PatchTask,
@@ -85,6 +86,8 @@ class Executor:
             await self._fetch_page(action)
         elif isinstance(action, FetchTask):
             await self._fetch_task(action)
+        elif isinstance(action, FetchWords):
+            await self._fetch_words(action)
         elif isinstance(action, CreateRun):
             await self._create_run(action)
         elif isinstance(action, Announce):
@@ -294,6 +297,14 @@ class Executor:
         except NotFoundError:
             pass
         self._store.verify_task(action.run, action.name, found)
+
+    async def _fetch_words(self, action: FetchWords) -> None:
+        path = resources.EVENTS.path(action.run.namespace)
+        found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
+        notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", found.get("items") or [])]
+        # It sums up, "timed out waiting for the condition", beside saying what it is that fails.
+        plain = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
+        self._store.hear(action.run, action.pod, min(plain or notes, default=""))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
         """An object that was there a moment ago."""

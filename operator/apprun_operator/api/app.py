@@ -6,6 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from apprun_operator.api.secrets import SecretMounts
 from apprun_operator.api.shapes import (
     RULES,
     Conditions,
@@ -114,6 +115,9 @@ class AppTemplate(Shape):
     storage: Storage | None = None
     """Where files that tasks return are kept. Absent: what the namespace says in a ConfigMap and a Secret, both named
     `apprun-store`, which task pods get as environment variables."""
+    secrets: SecretMounts | None = None
+    """Secrets that the task pods are given, as files. A task may ask for fewer of them, with `secrets=` of `@task`. The
+    driver is given none."""
 
 
 class AppSpec(AppTemplate):

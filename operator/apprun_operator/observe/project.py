@@ -35,7 +35,11 @@ from apprun_operator.observe.records import (
     TaskRecord,
 )
 
-TEMPLATE_FIELDS: Final = ("entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod", "storage")
+TEMPLATE_FIELDS: Final = (
+    "entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod", "storage", "secrets"
+)
+MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
+"""Kinds of volumes without which a pod waits, and doesn't say what for."""
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
 )
@@ -216,6 +220,7 @@ def pod(raw: Raw) -> PodRecord:
         exit_reason=ended.get("reason", ""),
         exit_message=ended.get("message", ""),
         running_since=_time(running, "startedAt"),
+        mounts=any(MOUNTED.intersection(volume) for volume in spec.get("volumes") or []),
     )
 
 

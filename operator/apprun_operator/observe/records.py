@@ -181,7 +181,10 @@ class TaskRecord:
         limited = self.policy is not None and "scheduleToCloseSeconds" in self.policy
         object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt))
         object.__setattr__(self, "finished", self.phase in TERMINAL_TASK_PHASES)
-        object.__setattr__(self, "undisturbed", plain and not limited and self.error is None and not self.not_before)
+        # One that asks for secrets may ask for what nobody declares.
+        asks = "secrets" in self.pod
+        quiet = self.error is None and not self.not_before
+        object.__setattr__(self, "undisturbed", plain and not limited and not asks and quiet)
 
     @property
     def reported_error(self) -> ErrorFields | None:
@@ -221,14 +224,21 @@ class PodRecord:
     seen_at: float = 0.0
     """When the operator first saw it: better than to the second, as its creation is."""
     gone: bool = False
+    mounts: bool = False
+    """It has volumes that the kubelet may not be able to mount, and says so in Events only."""
 
     healthy: bool = field(init=False, compare=False)
     """It starts or runs, and nobody wants to end it: no reason to look at it again before it changes."""
 
     def __post_init__(self) -> None:
-        starts = self.phase == "Pending" and not self.unschedulable and self.waiting_reason in STARTING
+        starts = self.starting and not self.mounts
         ending = self.gone or self.deletion_at is not None or bool(self.disruption)
         object.__setattr__(self, "healthy", (starts or self.phase == "Running") and not ending)
+
+    @property
+    def starting(self) -> bool:
+        """Kubelet prepares it, or the scheduler has just been told, and neither has said that anything is wrong."""
+        return self.phase == "Pending" and not self.unschedulable and self.waiting_reason in STARTING
 
     @property
     def ended(self) -> bool:
@@ -261,6 +271,15 @@ class Refusal:
     since: float
     retry_at: float
     count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What kubelet said last of a pod that doesn't start: asked for by a plan, kept by the store."""
+
+    message: str
+    """Empty when it said nothing."""
+    heard_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,5 +321,7 @@ class Observed:
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is under way for."""
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """What kubelet said of pods that don't start, by the pod's name."""
     namespace_ready: bool = False
     room: Room = Room()

@@ -25,6 +25,7 @@ from apprun_operator.observe.records import (
     RefusalKind,
     RunRecord,
     TaskRecord,
+    Words,
 )
 
 Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "pods"]
@@ -73,6 +74,7 @@ class _RunState:
     """Objects of the run that can't be understood: why, and the uid of their owner."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    words: dict[str, Words] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
 
     @property
@@ -188,6 +190,11 @@ class Store:
         since = now if before is None else before.since
         state.refusals[pod] = Refusal(pod, kind, message, since, now + delay, count)
 
+    def hear(self, run: Key, pod: str, message: str) -> None:
+        """What kubelet says of a pod that doesn't start; empty when it says nothing."""
+        self._state(run).words[pod] = Words(message, self._clock())
+        self._wake(run)
+
     def lose_page(self, run: Key, number: int) -> None:
         """The API server says that it has no such page."""
         self._state(run).lost_pages.add(number)
@@ -243,6 +250,7 @@ class Store:
             },
             refusals=state.refusals,
             in_flight=state.in_flight,
+            words=state.words,
             namespace_ready=key.namespace in self._ready_namespaces,
         )
 
@@ -336,6 +344,8 @@ class Store:
         seen_at = self._clock() if before is None else before.seen_at
         state.pods[name] = pod = replace(pod, seen_at=seen_at)
         state.refusals.pop(name, None)
+        if not pod.starting:
+            state.words.pop(name, None)
         if before is None or replace(pod, meta=before.meta) != before:
             self._wake(run)
 
@@ -395,6 +405,7 @@ class Store:
                 del state.pages[number]
         elif kind == "pods":
             pod = state.pods.pop(key.name, None)
+            state.words.pop(key.name, None)
             task = None if pod is None else state.tasks.get(pod.task)
             if pod is not None and task is not None and self._unanswered(task, pod):
                 # Whoever deleted it, the attempt has ended: the plan has to see that, though the pod is gone.

@@ -54,6 +54,15 @@ class FetchTask:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchWords:
+    """Read what kubelet says, in Events, of a pod that doesn't start."""
+
+    run: Key
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureNamespace:
     """Make sure of the service accounts and role bindings that pods in `namespace` need."""
 
@@ -118,7 +127,7 @@ class DeleteRun:
 
 
 RunAction: TypeAlias = (
-    PatchRun | CreatePage | FetchPage | FetchTask | EnsureNamespace | CreateRun | Announce | DeleteRun
+    PatchRun | CreatePage | FetchPage | FetchTask | FetchWords | EnsureNamespace | CreateRun | Announce | DeleteRun
 )
 """About the run as a whole: carried out one after the other, before anything else."""
 ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod

@@ -16,10 +16,17 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan import failure
-from apprun_operator.plan.actions import DeletePod, ItemAction, PatchTask
+from apprun_operator.plan import failure, secrets
+from apprun_operator.plan.actions import DeletePod, FetchWords, ItemAction, PatchTask
 from apprun_operator.plan.failure import Alive, Ended, Held, Reading
-from apprun_operator.plan.limits import STALL_FIRST_RETRY, STALL_LAST_RETRY, WAITING_GRACE, Limits
+from apprun_operator.plan.limits import (
+    MOUNT_GRACE,
+    STALL_FIRST_RETRY,
+    STALL_LAST_RETRY,
+    WAITING_GRACE,
+    WORDS_SECONDS,
+    Limits,
+)
 
 DEFAULT_RETRY: Final = RetryFields(
     maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
@@ -45,6 +52,8 @@ class Verdict:
     wants_pod: bool = False
     occupies: bool = False
     held: Held | None = None
+    asks: FetchWords | None = None
+    """Kubelet is to be asked what the pod waits for."""
 
 
 def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdict:
@@ -70,14 +79,16 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
             reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
             held = Held(reading.reason, reading.message, now, permanent=True)
         return Verdict([*stray, end_attempt(task, reading, pod, now, limits)], held=held)
+    asks, wake_for_words = _what_to_ask(seen, pod, now)
     if isinstance(reading, Held):
-        return _hold(task, pod, reading, stray, deadline, now, limits)
+        held = _hold(task, pod, reading, stray, deadline, now, limits)
+        return replace(held, asks=asks, wake_at=earliest(held.wake_at, wake_for_words))
     actions = list(stray)
     if task.phase == "Waiting" and pod is not None:
         actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
-        return Verdict(actions, wake_at, occupies=True)
+        return Verdict(actions, earliest(wake_at, wake_for_words), occupies=True, asks=asks)
     if now < task.not_before and not _stall_is_over(seen, task):
         return Verdict(actions, earliest(wake_at, task.not_before))
     return Verdict(actions, wake_at, wants_pod=True)
@@ -94,11 +105,35 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
         reading = failure.of_pod(pod, now, limits)
         if isinstance(reading, Held) and _corrected(seen, task, pod):
             return Ended(CORRECTED, "the app was corrected", "None")
-        return reading
+        return _mounting(seen, pod, now, limits) or reading
+    undeclared = secrets.undeclared(seen.run.app or {}, task.pod.get("secrets"))
+    if undeclared:
+        return Ended("SecretNotDeclared", undeclared, "App", retryable=False)
     refusal = seen.refusals.get(task.pod_name)
     if refusal is not None and now < refusal.retry_at:
         return failure.of_refusal(refusal)
     return Alive()
+
+
+def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> Held | None:
+    """What a pod waits for that says nothing itself, if kubelet said it."""
+    words = seen.words.get(pod.meta.key.name)
+    if words is None or not words.message or not (pod.mounts and pod.starting):
+        return None
+    reason, message = secrets.explained(words.message, pod.meta.key.namespace)
+    since = pod.meta.created
+    return Held(reason, message, since, now - since > limits.pending_timeout, since + limits.pending_timeout)
+
+
+def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[FetchWords | None, float | None]:
+    """Whether kubelet is to be asked why a pod doesn't start, and otherwise when."""
+    if pod is None or not pod.mounts or not pod.starting or pod.deletion_at is not None:
+        return None, None
+    words = seen.words.get(pod.meta.key.name)
+    due = pod.meta.created + MOUNT_GRACE if words is None else words.heard_at + WORDS_SECONDS
+    if now < due:
+        return None, due
+    return FetchWords(seen.run.meta.key, pod.meta.key.name, pod.meta.uid), None
 
 
 def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: float, limits: Limits) -> PatchTask:

@@ -41,6 +41,12 @@ IMAGE_GRACE: Final = 30.0
 """How long a task's pod may fail to get an image that the registry says it hasn't."""
 WAITING_GRACE: Final = 5.0
 """How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
+MOUNT_GRACE: Final = 3.0
+"""How long a pod with volumes may take to start before kubelet is asked what it waits for."""
+WORDS_SECONDS: Final = 20.0
+"""How often it is asked again."""
+WORDS_AT_A_TIME: Final = 4
+"""So many pods of a run are asked about in one pass: what one of them waits for, the others do as well."""
 UNPLACED_PODS: Final = 50
 """So many pods of a run may wait for a node: more would only stand before those of other runs in the scheduler's queue.
 An autoscaler sees enough in them to add nodes."""

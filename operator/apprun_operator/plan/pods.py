@@ -18,6 +18,7 @@ from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
+from apprun_operator.plan.secrets import volumes as secret_volumes
 from apprun_operator.plan.storage import StoreParts, store_parts
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
@@ -125,7 +126,12 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
     source = app.get("source")
     config_map = source.get("configMap") if isinstance(source, dict) else None
+    source_mounts: list[JSON] = (
+        [] if config_map is None else [{"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True}]
+    )
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
+    # The route only plans, so drivers are given no secret.
+    secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
     security: JSONObject = {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -141,8 +147,8 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE,
         "securityContext": security,
-        "containers": [_container(task, app, asked, config_map is not None, store)],
-        "volumes": [*_volumes(config_map), *store.volumes],
+        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], store)],
+        "volumes": [*_volumes(config_map), *store.volumes, *secrets],
         "tolerations": _tolerations(asked, limits),
     }
     for name in ("nodeSelector", "priorityClassName"):
@@ -155,15 +161,13 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
 
 
 def _container(
-    task: TaskRecord, app: JSONObject, asked: JSONObject, with_source: bool, store: StoreParts
+    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], store: StoreParts
 ) -> JSONObject:
     mounts: list[JSON] = [
         {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    if with_source:
-        mounts.append({"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True})
-    mounts += store.mounts
+    mounts += further
     container: JSONObject = {
         "name": task.role,
         "image": asked.get("image") or app.get("image"),

@@ -22,6 +22,7 @@ from apprun_operator.plan.actions import (
     EnsureNamespace,
     FetchPage,
     FetchTask,
+    FetchWords,
     ItemAction,
     PatchRun,
     Plan,
@@ -32,7 +33,7 @@ from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
 from apprun_operator.plan.continuation import successor
-from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, Limits
+from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, WORDS_AT_A_TIME, Limits
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
 from apprun_operator.plan.stall import RUNNING, standing
@@ -139,6 +140,7 @@ class _Calls:
     occupied: int = 0
     unplaced: int = 0
     """Pods among them that no node takes for now."""
+    asks: list[FetchWords] = field(default_factory=list)
     wake_at: float | None = None
 
 
@@ -166,6 +168,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
         first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
     if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
+    first += calls.asks
     # Deletions last: nobody waits for them.
     then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
     wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
@@ -196,6 +199,7 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
         first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
     if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
+    first += calls.asks
     then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
     over = parse(rfc3339(run.cancelled_at or now)) + cancel_grace(seen)
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
@@ -256,6 +260,8 @@ def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, li
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies
         calls.unplaced += verdict.held is not None and verdict.held.reason == failure.UNSCHEDULABLE
+        if verdict.asks is not None and len(calls.asks) < WORDS_AT_A_TIME:
+            calls.asks.append(verdict.asks)
         if verdict.wants_pod:
             calls.waiting.append(task)
     return calls

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
@@ -60,6 +60,7 @@ class TaskOptions(TypedDict, total=False):
     node_selector: Mapping[str, str]
     tolerations: list[JSONObject]
     service_account: str
+    secrets: list[str]
 
 
 class Task(Generic[In, Out]):
@@ -258,7 +259,7 @@ def task(
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
     attempts that live but don't get on. `retry_policy`, or `retry_max_attempts` and `retry_max_interval_seconds`, say
     what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and `service_account`
-    shape the task's pod. Raises AppDefinitionError for values that make no sense.
+    shape the task's pod; `secrets` names those of the App's that it is given, all when absent. Raises AppDefinitionError for values that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -276,13 +277,16 @@ _LIMITS: Final = (
     "schedule_to_close_seconds",
     "max_no_progress_seconds",
 )
-_POD: Final[Mapping[str, Literal["cpu", "memory", "image", "nodeSelector", "tolerations", "serviceAccountName"]]] = {
+_POD: Final[
+    Mapping[str, Literal["cpu", "memory", "image", "nodeSelector", "tolerations", "serviceAccountName", "secrets"]]
+] = {
     "cpu": "cpu",
     "memory": "memory",
     "image": "image",
     "node_selector": "nodeSelector",
     "tolerations": "tolerations",
     "service_account": "serviceAccountName",
+    "secrets": "secrets",
 }
 
 
@@ -306,6 +310,7 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     for name, field in _POD.items():
         if name in given:
             pod[field] = dict(given[name]) if name == "node_selector" else given[name]
+    _check_secrets(pod, title)
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
@@ -328,6 +333,17 @@ def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPol
     except (TypeError, ValueError) as error:
         raise AppDefinitionError(f"{title}: {error}") from error
     return retry
+
+
+def _check_secrets(pod: PodFields, title: str) -> None:
+    secrets: object = pod.get("secrets", [])
+    if isinstance(secrets, str) or not isinstance(secrets, Sequence) or not all(isinstance(s, str) for s in secrets):
+        raise AppDefinitionError(
+            f"{title}: secrets={secrets!r} must be a list of names, those that the App declares in spec.secrets; [] for "
+            "none"
+        )
+    if "secrets" in pod:
+        pod["secrets"] = list(secrets)
 
 
 def _check_heartbeats(settings: TaskSettings, title: str) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from application_sdk.infrastructure.stores import SecretNotFoundError, UnreadableSecretError
+from application_sdk.wire.names import SECRETS_DIRECTORY
 
-SECRETS_DIRECTORY: Final = "/apprun/secrets"
-"""Where the Secrets of an app are mounted in its pods."""
 SECRETS_VARIABLE: Final = "APPRUN_SECRETS_DIR"
 """Environment variable that names another folder, for a laptop."""
 

@@ -76,6 +76,8 @@ class PodFields(TypedDict, total=False):
     nodeSelector: dict[str, str]
     tolerations: list[JSONObject]
     serviceAccountName: str
+    secrets: list[str]
+    """Names in the App's spec.secrets that this task is given. Absent: all of them."""
 
 
 class Identity(TypedDict):

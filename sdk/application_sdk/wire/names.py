@@ -50,6 +50,8 @@ STORE_OPTIONS_VARIABLE: Final = "APPRUN_STORE_OPTIONS"
 """Environment variable with the store's other options, a JSON object of text."""
 NAMESPACE_STORE: Final = "apprun-store"
 """ConfigMap and Secret with the environment variables of a namespace's file store, for apps that name none."""
+SECRETS_DIRECTORY: Final = "/apprun/secrets"
+"""Where what `App.spec.secrets` declares is mounted: a folder for each, with a file for each of its keys."""
 
 TIMER_TASK: Final = "sleep"
 """What stands for the task where a call is a timer."""

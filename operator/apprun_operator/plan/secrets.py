@@ -1,0 +1,87 @@
+"""The secrets of a pod as volumes, and what kubelet says of volumes that it can't mount.
+
+A pod is given what its App declares and its task asks for, mounted by the kubelet: neither pods nor operator may read a
+Secret. `plan.pods` and whatever else makes pods of an app call it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+
+READ_ONLY: Final = 0o444
+"""Pods run as a user of their own, and the kubelet writes as root."""
+VOLUME_PREFIX: Final = "secret-"
+NO_SECRET: Final = re.compile(r'secret "(?:[^"/]*/)?([^"/]+)" not found')
+NO_KEY: Final = re.compile(r"references non-existent secret key: ?(\S*)")
+
+
+def declared(app: JSONObject) -> list[JSONObject]:
+    """The entries of `spec.secrets` of a resolved app."""
+    return [entry for entry in cast("list[JSON]", app.get("secrets") or []) if isinstance(entry, dict)]
+
+
+def undeclared(app: JSONObject, wanted: Sequence[str] | None) -> str:
+    """What is wrong with the secrets that a task asks for; empty when the app declares them all."""
+    there = [str(entry.get("name")) for entry in declared(app)]
+    missing = sorted(set(wanted or ()) - set(there))
+    if not missing:
+        return ""
+    listed = ", ".join(there) or "none"
+    return (
+        f"the task asks for the secrets {', '.join(missing)} (secrets= of @task), and the App declares {listed}: add it to"
+        " spec.secrets of the App"
+    )
+
+
+def volumes(app: JSONObject, wanted: Sequence[str] | None) -> tuple[list[JSON], list[JSON]]:
+    """Volumes and mounts of the app's secrets; of those in `wanted` only, unless that is None."""
+    made: list[JSON] = []
+    mounts: list[JSON] = []
+    for number, entry in enumerate(declared(app)):
+        name = str(entry.get("name"))
+        if wanted is not None and name not in wanted:
+            continue
+        volume = f"{VOLUME_PREFIX}{number}"
+        made.append({"name": volume, **_source(entry, name)})
+        # A folder, never a single file of it: only whole volumes are brought up to date when a Secret changes.
+        mounts.append({"name": volume, "mountPath": f"{names.SECRETS_DIRECTORY}/{name}", "readOnly": True})
+    return made, mounts
+
+
+def _source(entry: JSONObject, name: str) -> JSONObject:
+    csi = entry.get("csi")
+    if isinstance(csi, dict):
+        return {"csi": {**csi, "readOnly": True}}
+    secret = entry.get("secret")
+    source: JSONObject = {
+        "secretName": secret.get("name") if isinstance(secret, dict) else name,
+        "defaultMode": READ_ONLY,
+    }
+    keys = entry.get("keys")
+    if isinstance(keys, list):
+        source["items"] = [{"key": key, "path": key} for key in keys]
+    if entry.get("optional"):
+        source["optional"] = True
+    return {"secret": source}
+
+
+def explained(words: str, namespace: str) -> tuple[str, str]:
+    """Reason and remedy for what kubelet says of a volume that it can't mount."""
+    key = NO_KEY.search(words)
+    if key is not None:
+        return "SecretKeyNotFound", (
+            f"a Secret lacks the key {key[1] or '(see below)'} that spec.secrets of the App lists in keys: add the key to"
+            f" the Secret, or correct keys. The pod starts by itself then. Kubelet says: {words}"
+        )
+    missing = NO_SECRET.search(words)
+    if missing is not None:
+        return "SecretNotFound", (
+            f"Secret {missing[1]!r} isn't there in namespace {namespace!r}, and spec.secrets of the App declares it:"
+            " create it, or set optional: true there. The pod starts by itself once it is there"
+        )
+    return "VolumeNotMounted", f"a volume of the pod can't be mounted. Kubelet says: {words}"
