@@ -114,7 +114,8 @@ class TaskPod(Shape):
     service_account_name: ObjectName | None = None
     """Service account of the pod."""
     secrets: Annotated[
-        list[Annotated[str, Field(max_length=253)]] | None, Field(max_length=64, json_schema_extra={LIST_TYPE: "atomic"})
+        list[Annotated[str, Field(max_length=253)]] | None,
+        Field(max_length=64, json_schema_extra={LIST_TYPE: "atomic"}),
     ] = None
     """The App's secrets that the pod is given; all of them when absent."""
 

@@ -42,8 +42,8 @@ class SecretMount(Shape):
     )
 
     name: ObjectName
-    """What the code calls it: `self.context.get_secret("name")`, `basic_ref("name")`. Without `secret` and `csi` also the
-    name of the Secret."""
+    """What the code calls it: `self.context.get_secret("name")`, `basic_ref("name")`. The Secret has that
+    name too, unless `secret` or `csi` says otherwise."""
     secret: NameReference | None = None
     """The Secret in the App's namespace, when it has another name."""
     csi: CsiVolume | None = None

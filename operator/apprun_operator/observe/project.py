@@ -36,7 +36,14 @@ from apprun_operator.observe.records import (
 )
 
 TEMPLATE_FIELDS: Final = (
-    "entry", "image", "imagePullPolicy", "source", "serviceAccountName", "pod", "storage", "secrets"
+    "entry",
+    "image",
+    "imagePullPolicy",
+    "source",
+    "serviceAccountName",
+    "pod",
+    "storage",
+    "secrets",
 )
 MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
 """Kinds of volumes without which a pod waits, and doesn't say what for."""
@@ -220,8 +227,12 @@ def pod(raw: Raw) -> PodRecord:
         exit_reason=ended.get("reason", ""),
         exit_message=ended.get("message", ""),
         running_since=_time(running, "startedAt"),
-        mounts=any(MOUNTED.intersection(volume) for volume in spec.get("volumes") or []),
+        mounts=any(_may_be_missing(volume) for volume in spec.get("volumes") or []),
     )
+
+
+def _may_be_missing(volume: Raw) -> bool:
+    return any(name in volume and not (volume[name] or {}).get("optional") for name in MOUNTED)
 
 
 def _app_spec(spec: object, where: str) -> AppSpecRecord:

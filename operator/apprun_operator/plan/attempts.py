@@ -81,8 +81,8 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
         return Verdict([*stray, end_attempt(task, reading, pod, now, limits)], held=held)
     asks, wake_for_words = _what_to_ask(seen, pod, now)
     if isinstance(reading, Held):
-        held = _hold(task, pod, reading, stray, deadline, now, limits)
-        return replace(held, asks=asks, wake_at=earliest(held.wake_at, wake_for_words))
+        verdict = _hold(task, pod, reading, stray, deadline, now, limits)
+        return replace(verdict, asks=asks, wake_at=earliest(verdict.wake_at, wake_for_words))
     actions = list(stray)
     if task.phase == "Waiting" and pod is not None:
         actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))

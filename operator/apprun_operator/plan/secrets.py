@@ -33,8 +33,8 @@ def undeclared(app: JSONObject, wanted: Sequence[str] | None) -> str:
         return ""
     listed = ", ".join(there) or "none"
     return (
-        f"the task asks for the secrets {', '.join(missing)} (secrets= of @task), and the App declares {listed}: add it to"
-        " spec.secrets of the App"
+        f"the task asks for the secrets {', '.join(missing)} (secrets= of @task), and the App declares {listed}: add it"
+        " to spec.secrets of the App"
     )
 
 
@@ -75,8 +75,8 @@ def explained(words: str, namespace: str) -> tuple[str, str]:
     key = NO_KEY.search(words)
     if key is not None:
         return "SecretKeyNotFound", (
-            f"a Secret lacks the key {key[1] or '(see below)'} that spec.secrets of the App lists in keys: add the key to"
-            f" the Secret, or correct keys. The pod starts by itself then. Kubelet says: {words}"
+            f"a Secret lacks the key {key[1] or '(see below)'} that spec.secrets of the App lists in keys: add the key"
+            f" to the Secret, or correct keys. The pod starts by itself then. Kubelet says: {words}"
         )
     missing = NO_SECRET.search(words)
     if missing is not None:

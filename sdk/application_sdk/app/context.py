@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
-from application_sdk.execution.redaction import hide
+from application_sdk.execution.confidence import confide
 from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
@@ -33,25 +33,38 @@ class AppContext:
 
     async def get_secret(self, name: str) -> str:
         """The secret of that name, masked from now on in logs and errors. In tasks. Raises what the store raises when
-        there is none."""
-        value = await self._infrastructure("get_secret").require_secret_store().get(name)
-        hide(value)
+        there is none, and SecretNotGivenError when the task asks for others with `secrets=`."""
+        store = self._infrastructure("get_secret").require_secret_store()
+        refusal = _not_given(name)
+        if refusal:
+            from application_sdk.infrastructure import SecretNotGivenError
+
+            raise SecretNotGivenError(refusal)
+        value = await store.get(name)
+        confide(name, value)
         return value
 
     async def get_secret_optional(self, name: str) -> str | None:
         """The secret of that name, masked as by `get_secret`, or None when there is none. In tasks."""
-        value = await self._infrastructure("get_secret_optional").require_secret_store().get_optional(name)
+        store = self._infrastructure("get_secret_optional").require_secret_store()
+        value = None if _not_given(name) else await store.get_optional(name)
         if value is not None:
-            hide(value)
+            confide(name, value)
         return value
 
     async def resolve_credential(self, ref: object) -> object:
-        """The credential that a reference (`basic_ref`, …) stands for. In tasks."""
-        return await self._infrastructure("resolve_credential").resolve_credential(ref)
+        """The credential that a reference (`basic_ref`, …) stands for, its secret fields masked from now on in logs and
+        errors. In tasks. Raises CredentialError, SecretStoreError."""
+        infrastructure = self._infrastructure("resolve_credential")
+        _check_given(ref)
+        return await infrastructure.resolve_credential(ref)
 
     async def resolve_credential_raw(self, ref: object) -> JSONObject:
-        """All that is stored under a credential's reference, as it is. In tasks."""
-        return await self._infrastructure("resolve_credential_raw").resolve_credential_raw(ref)
+        """All that is stored under a credential's reference, as it is. In tasks. Raises CredentialError,
+        SecretStoreError."""
+        infrastructure = self._infrastructure("resolve_credential_raw")
+        _check_given(ref)
+        return await infrastructure.resolve_credential_raw(ref)
 
     async def save_state(self, key: str, value: JSONObject) -> None:
         """Keep a JSON object under a key of this app, beyond this run. In tasks."""
@@ -70,3 +83,20 @@ class AppContext:
         from application_sdk.infrastructure import get_infrastructure
 
         return get_infrastructure()
+
+
+def _not_given(name: str) -> str:
+    """Why the task that runs isn't given this secret; empty when nothing speaks against it."""
+    given: object = getattr(current.get(), "secrets", None)
+    if not isinstance(given, list) or name.partition("/")[0] in given:
+        return ""
+    listed = ", ".join(given) or "none"
+    return f"secret {name!r} isn't among those that the task asks for with secrets=: {listed}. Add it there"
+
+
+def _check_given(ref: object) -> None:
+    refusal = _not_given(str(getattr(ref, "name", "")))
+    if refusal:
+        from application_sdk.infrastructure import SecretNotGivenError
+
+        raise SecretNotGivenError(refusal)

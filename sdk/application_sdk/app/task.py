@@ -257,9 +257,10 @@ def task(
     Times are in seconds and None means no limit. `timeout_seconds` bounds one attempt, `schedule_to_close_seconds` all
     of them; `heartbeat_timeout_seconds` ends an attempt that gives no sign of life, which is given every
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
-    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts` and `retry_max_interval_seconds`, say
-    what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and `service_account`
-    shape the task's pod; `secrets` names those of the App's that it is given, all when absent. Raises AppDefinitionError for values that make no sense.
+    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts` and `retry_max_interval_seconds`,
+    say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and
+    `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all when absent. Raises
+    AppDefinitionError for values that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -339,8 +340,8 @@ def _check_secrets(pod: PodFields, title: str) -> None:
     secrets: object = pod.get("secrets", [])
     if isinstance(secrets, str) or not isinstance(secrets, Sequence) or not all(isinstance(s, str) for s in secrets):
         raise AppDefinitionError(
-            f"{title}: secrets={secrets!r} must be a list of names, those that the App declares in spec.secrets; [] for "
-            "none"
+            f"{title}: secrets={secrets!r} must be a list of names, those that the App declares in spec.secrets; [] "
+            "for none"
         )
     if "secrets" in pod:
         pod["secrets"] = list(secrets)

@@ -29,6 +29,11 @@ class CredentialType:
         """The field that a secret which is no JSON object is the value of, or empty."""
         return self.cls.plain_field if issubclass(self.cls, Credential) else ""
 
+    @property
+    def public_fields(self) -> frozenset[str]:
+        """The fields that may be shown."""
+        return self.cls.public_fields if issubclass(self.cls, Credential) else frozenset()
+
 
 class CredentialTypeRegistry:
     """Types by name. `get_registry()` is the one that `register_credential_type` fills."""

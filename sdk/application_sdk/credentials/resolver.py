@@ -13,6 +13,7 @@ from application_sdk.credentials.errors import CredentialNotFoundError, Credenti
 from application_sdk.credentials.registry import CredentialTypeRegistry, get_registry
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
+from application_sdk.execution.confidence import PUBLIC_NAMES, confide
 from application_sdk.infrastructure import SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 
@@ -31,10 +32,11 @@ class CredentialResolver:
 
         Raises CredentialNotFoundError, CredentialParseError, or CredentialError for a type that isn't registered.
         """
-        text = await self._text(checked(ref))
+        checked(ref)
         if ref.credential_type in _UNTYPED:
-            return RawCredential(data=_fields(ref, text))
+            return RawCredential(data=_fields(ref, await self._text(ref)))
         kind = self._registry.find(ref.credential_type)
+        text = await self._text(ref, kind.public_fields)
         fields = _fields(ref, text, kind.plain_field)
         try:
             return self._registry.parse(kind.name, fields)
@@ -45,12 +47,14 @@ class CredentialResolver:
         """All fields that are stored under the reference. Raises CredentialNotFoundError, CredentialParseError."""
         return _fields(ref, await self._text(checked(ref)))
 
-    async def _text(self, ref: CredentialRef) -> str:
+    async def _text(self, ref: CredentialRef, public: frozenset[str] = frozenset()) -> str:
         try:
-            return await self._store.get(ref.name)
+            text = await self._store.get(ref.name)
         except SecretNotFoundError as error:
             kind = f"{ref.credential_type} credential" if ref.credential_type else "credential"
             raise CredentialNotFoundError(f"{kind} {ref.name!r}: {error}") from error
+        confide(ref.name, text, PUBLIC_NAMES | public)
+        return text
 
 
 def checked(ref: object) -> CredentialRef:

@@ -14,7 +14,7 @@ from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.errors import MisuseError
-from application_sdk.execution import current
+from application_sdk.execution import confidence, current
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
 from application_sdk.execution.stall import StallWatchdog
@@ -87,6 +87,7 @@ class Attempt:
             returned = await self._within_limits(given)
             output = encode(returned, self._definition.output_type)
             check_size(output, self._max_output_bytes(), contract=self._definition.output_type.__name__)
+            confidence.check(output, f"the output of task {self._info.task!r}")
         except _Ended as ended:
             return AttemptResult(error=ended.error)
         except asyncio.CancelledError as error:
@@ -111,7 +112,7 @@ class Attempt:
     async def _within_limits(self, given: Input) -> Output:
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
         stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
-        token = current.enter(_TaskRuntime(self._info, self.context))
+        token = current.enter(_TaskRuntime(self._info, self.context, self._definition.settings.pod.get("secrets")))
         try:
             async with self._beating(), stall.limit, limit:
                 stall.begin()
@@ -176,7 +177,9 @@ class _TaskRuntime:
     in_route = False
     replaying = False
 
-    def __init__(self, info: AttemptInfo, context: TaskContext) -> None:
+    def __init__(self, info: AttemptInfo, context: TaskContext, secrets: list[str] | None) -> None:
+        self.secrets = secrets
+        """Those that the task asks for; None for all that there are."""
         self.run_id = info.run_id
         self.correlation_id = info.correlation_id
         self.task_context = context

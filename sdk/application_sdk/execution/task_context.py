@@ -16,6 +16,7 @@ from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
+from application_sdk.execution import confidence
 from application_sdk.execution.heartbeat import Watchdog
 from application_sdk.execution.progress import ProgressWatch
 from application_sdk.execution.redaction import redacted
@@ -110,6 +111,7 @@ class TaskContext:
         if details:
             payload = encode(details[-1])
             check_size(payload, MAX_HEARTBEAT_BYTES, contract=type(details[-1]).__name__)
+            confidence.check(payload, "heartbeat details")
             self._details = payload
             self._signs.heartbeat(payload)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.errors import NonRetryableError
+from application_sdk.execution import confidence
 from application_sdk.infrastructure.chain import SecretStoreChain
 from application_sdk.infrastructure.mounted import mounted_secrets
 from application_sdk.infrastructure.stores import CredentialStore, EnvironmentSecretStore, SecretStore, StateStore
@@ -102,8 +103,9 @@ def get_infrastructure() -> InfrastructureContext:
 
 
 def clear_infrastructure() -> None:
-    """Forget the stores."""
+    """Forget the stores, and the secrets that they gave."""
     _Slot.content = None
+    confidence.forget()
 
 
 @contextmanager

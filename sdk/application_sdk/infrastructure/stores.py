@@ -18,6 +18,10 @@ class SecretNotFoundError(SecretStoreError, NonRetryableError):
     """The store has no secret of that name. Trying again can't help, so a task that raises it fails at once."""
 
 
+class SecretNotGivenError(SecretStoreError, NonRetryableError):
+    """The task names the secrets that it is given, and this one isn't among them."""
+
+
 class UnreadableSecretError(SecretStoreError, NonRetryableError):
     """There is a secret of that name, but it is no text, or may not be read."""
 

@@ -1,0 +1,166 @@
+"""Secrets on a real cluster: who gets them, what is said of a missing one, and that no value ever gets out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from tests.support.bed import SYSTEM_NAMESPACE, Bed
+from tests.support.kube import Object, eventually
+from tests.support.runs import Runs
+
+PASSWORD = "canary-p4ss/word+42"
+TOKEN = "canary-t0ken-4711"
+CANARIES = (PASSWORD, TOKEN)
+
+
+def secret(runs: Runs, name: str, **values: str) -> None:
+    runs.kube.create(f"{runs.core}/secrets", {"metadata": {"name": name}, "stringData": values})
+
+
+@pytest.fixture
+def vault(runs: Runs) -> Runs:
+    """The namespace with the app `vault`, which declares two Secrets that aren't there."""
+    runs.upload("vault")
+    declared = [{"name": "db", "secret": {"name": "prod-db"}, "keys": ["username", "password"]}, {"name": "payments"}]
+    runs.app("vault", "app:Vault", secrets=declared)
+    return runs
+
+
+def with_secrets(vault: Runs) -> None:
+    secret(vault, "prod-db", username="extractor", password=PASSWORD, unused="x")
+    secret(vault, "payments", token=TOKEN)
+
+
+def message_of(vault: Runs, run: str) -> str:
+    (task,) = vault.tasks(run) or [{}]
+    status: Object = task.get("status", {})
+    return str(status.get("message", "")) if status.get("phase") == "Waiting" else ""
+
+
+def test_missing_secret_and_missing_key_are_told_one_after_the_other_and_then_the_run_goes_on(vault: Runs) -> None:
+    secret(vault, "payments", token=TOKEN)
+    vault.start("early", "vault", {"how": "use"})
+    said = eventually("the missing Secret is told", lambda: message_of(vault, "early"), 60)
+    assert said.startswith("SecretNotFound: Secret 'prod-db' isn't there")
+    assert "create it" in said
+    secret(vault, "prod-db", username="extractor")
+    said = eventually(
+        "the missing key is told",
+        lambda: found if (found := message_of(vault, "early")).startswith("SecretKeyNotFound") else None,
+        180,
+    )
+    assert "password" in said
+    vault.kube.merge(f"{vault.core}/secrets/prod-db", {"stringData": {"password": PASSWORD}})
+    status = vault.until_phase("early", "Succeeded", seconds=300)
+    assert status["output"]["text"] == f"extractor {len(PASSWORD)} {len(TOKEN)}"
+
+
+def test_only_pods_of_tasks_that_ask_for_a_secret_have_it(vault: Runs) -> None:
+    with_secrets(vault)
+    vault.start("narrow", "vault", {"how": "narrow"})
+    pods = eventually("driver and task run", lambda: p if len(p := vault.pods("narrow")) == 2 else None, 60)
+    volumes = {pod["metadata"]["labels"]["apprun.dev/role"]: secrets_of(pod) for pod in pods}
+    assert volumes == {"driver": [], "task": ["payments"]}
+    assert vault.until_phase("narrow", "Succeeded")["output"]["text"] == "None"
+
+
+def test_undeclared_secret_fails_the_task_before_it_has_a_pod(vault: Runs) -> None:
+    vault.start("undeclared", "vault", {"how": "undeclared"})
+    error = vault.until_phase("undeclared", "Failed")["error"]
+    assert "spec.secrets" in error["message"]
+    assert not [pod for pod in vault.pods("undeclared") if pod["metadata"]["labels"]["apprun.dev/role"] == "task"]
+
+
+def test_rotated_secret_reaches_a_task_that_runs(vault: Runs) -> None:
+    with_secrets(vault)
+    vault.start("rotate", "vault", {"how": "await_rotation"})
+    pod = eventually("the task runs", lambda: running(vault, "rotate"), 60)
+    vault.kube.merge(f"{vault.core}/secrets/payments", {"stringData": {"token": "another-one-4712"}})
+    # A change of the pod has kubelet look at it at once; else it does so every minute.
+    vault.kube.merge(f"{vault.core}/pods/{pod}", {"metadata": {"annotations": {"look": "now"}}})
+    assert vault.until_phase("rotate", "Succeeded", seconds=150)["output"]["text"] == "rotated"
+
+
+def test_no_value_is_in_anything_that_is_written(vault: Runs, bed: Bed) -> None:
+    with_secrets(vault)
+    ends = {"use": "Succeeded", "leak": "Failed", "crash": "Failed", "beat": "Failed"}
+    with followed_logs(vault) as logs:
+        for how in ends:
+            vault.start(how, "vault", {"how": how})
+        for how, phase in ends.items():
+            vault.until_phase(how, phase)
+    assert "[redacted]" in str(vault.status("crash"))
+    assert "'payments'" in vault.status("leak")["error"]["message"]
+    told = "".join(logs.values())
+    assert "logged [redacted]" in told
+    assert "printed to stderr [redacted]" in told
+    operator = bed.run(bed.kubectl, "logs", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/name=apprun", "--tail=-1")
+    everything = {**all_objects(vault), **logs, "operator": operator.stdout}
+    for place, text in everything.items():
+        for value in forms():
+            assert value not in text, f"{value} is in {place}"
+
+
+def forms() -> list[str]:
+    """The canaries as they are, and as they may be hidden inside of something."""
+    whole = base64.b64encode(f"extractor:{PASSWORD}".encode()).decode()
+    return [*CANARIES, *(base64.b64encode(v.encode()).decode().rstrip("=") for v in CANARIES), whole]
+
+
+def all_objects(vault: Runs) -> dict[str, str]:
+    """Every object of every kind in the namespace, but Secrets."""
+    kube = vault.kube
+    roots = [
+        "/api/v1",
+        *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in kube.get("/apis")["groups"]),
+    ]
+    return {
+        f"{root} {kind['name']}": str(kube.get(f"{root}/namespaces/{vault.namespace}/{kind['name']}"))
+        for root in roots
+        for kind in kube.get(root)["resources"]
+        if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] != "secrets"
+    }
+
+
+@contextmanager
+def followed_logs(vault: Runs) -> Iterator[dict[str, str]]:
+    """The whole logs of all pods that run meanwhile, by pod."""
+    logs: dict[str, str] = {}
+    threads: dict[str, Thread] = {}
+    over = Event()
+
+    def follow(pod: str) -> None:
+        logs[pod] = vault.kube.raw(f"{vault.core}/pods/{pod}/log?follow=true")
+
+    def look() -> None:
+        while not over.wait(0.1):
+            for pod in vault.kube.items(f"{vault.core}/pods"):
+                name = pod["metadata"]["name"]
+                if name not in threads and pod["status"]["phase"] == "Running":
+                    threads[name] = Thread(target=follow, args=(name,))
+                    threads[name].start()
+
+    looking = Thread(target=look)
+    looking.start()
+    yield logs
+    over.set()
+    looking.join()
+    for thread in threads.values():
+        thread.join()
+
+
+def secrets_of(pod: Object) -> list[str]:
+    return [volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume]
+
+
+def running(vault: Runs, run: str) -> str | None:
+    for pod in vault.pods(run):
+        states: list[Any] = pod["status"].get("containerStatuses") or [{}]
+        if pod["metadata"]["labels"]["apprun.dev/role"] == "task" and "running" in states[0].get("state", {}):
+            return str(pod["metadata"]["name"])
+    return None
