@@ -2,6 +2,8 @@
 
 It implements `apprun_operator.kube.client.Api` through `FakeApi`, one per caller, whose `fault` hook may raise, hang or
 break a watch at any call. It stands in for the API server only: kubelet and pods are in `tests.support.world`.
+Who may do what, and what an object has to look like, is said by its `rules`: few by default, all of the chart's and the
+CRDs' with `tests.support.sim.access`. What it answers is held to the truth by tests/cluster/test_conformance.py.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.support.virtual_time import VirtualLoop
 
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
@@ -34,6 +38,10 @@ DEFAULT_STATUS: Mapping[str, Object] = {
     "pods": {"phase": "Pending"},
 }
 BOOKMARK_SECONDS = 50.0
+SERVERS_OWN = (
+    "uid", "resourceVersion", "creationTimestamp", "generation", "namespace", "name",
+    "deletionTimestamp", "deletionGracePeriodSeconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,20 +53,65 @@ class Place:
     name: str
 
 
+@dataclass(frozen=True)
+class User:
+    """Who asks. For a pod, its name and uid as they are bound into its token."""
+
+    name: str
+    pod: str = ""
+    pod_uid: str = ""
+
+    def __str__(self) -> str:
+        return self.pod or self.name
+
+
+class Rules:
+    """What is refused. This one holds what the operator must never do; `sim.access` has the rest."""
+
+    def authorize(self, server: FakeServer, user: User, verb: str, place: Place, subresource: str) -> None:
+        """May raise UnauthorizedError or ForbiddenError."""
+
+    def complete(self, place: Place, item: Object) -> Object:
+        """An object as it will be stored: pruned, with defaults. May raise InvalidError."""
+        if "status" not in item and place.plural in DEFAULT_STATUS:
+            return {**item, "status": DEFAULT_STATUS[place.plural]}
+        return item
+
+    def admit(self, server: FakeServer, user: User, place: Place, subresource: str, old: Object | None,
+              new: Object | None) -> None:  # fmt: skip
+        """May raise ForbiddenError or InvalidError. A create has no `old`, a deletion no `new`."""
+        if old is None or new is None:
+            return
+        before, after = old.get("status") or {}, new.get("status") or {}
+        if place.plural != "pods" and before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
+            raise InvalidError(f"{place.name}: the phase of what has ended never changes", status=422)
+        if place.plural == "apptasks" and after.get("attempt", 1) < before.get("attempt", 1):
+            raise InvalidError("attempt numbers only grow", status=422)
+        if place.plural == "appruns":
+            kept, entries = server.ledger(old), server.ledger(new)
+            if [e["key"] for e in entries[: len(kept)]] != [e["key"] for e in kept]:
+                raise InvalidError("the ledger only grows", status=422)
+
+
 @dataclass
 class FakeServer:
-    """The state, and the rules. `clock` tells the time of day. Objects are shared, so nobody changes one in place."""
+    """The state. `clock` tells the time of day. Objects are shared, so nobody changes one in place."""
 
     clock: Callable[[], float]
+    rules: Rules = field(default_factory=Rules)
+    collects: bool = True
+    """Whether what belongs to a removed object goes at once; else a garbage collector beside the server does that."""
     objects: dict[Place, Object] = field(default_factory=dict)
     version: int = 100
-    log: list[tuple[int, str, Place, Object]] = field(default_factory=list)
-    """All changes: version, event type, place, object."""
+    log: list[tuple[int, str, Place, Object, Object | None]] = field(default_factory=list)
+    """All changes: version, event type, place, object, and the object before."""
     oldest: int = 0
     """Versions up to this one are compacted away: watching from there is answered with 410."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     writes: list[tuple[str, str, Place]] = field(default_factory=list)
     """Every accepted write: caller, verb, place."""
+    observers: list[Callable[[str, Place, Object, Object | None], None]] = field(default_factory=list)
+    """Called with each change: event type, place, object, and the object before."""
 
     def compact(self) -> None:
         self.oldest = self.version
@@ -76,9 +129,34 @@ class FakeServer:
             if place.plural == plural and namespace in ("", place.namespace) and has_labels(item, labels)
         ]
 
-    def create(self, caller: str, place: Place, body: Object) -> Object:
-        if place in self.objects:
-            raise AlreadyExistsError(f"{place.name!r} already exists", status=409, reason="AlreadyExists")
+    def list_page(self, plural: str, namespace: str, labels: Mapping[str, str], limit: int, token: str) -> Object:
+        """One page; the token says as of which version the list is, and how many objects were given."""
+        version, given = (int(part) for part in token.split("-")) if token else (self.version, 0)
+        if version < self.oldest:
+            raise GoneError("The provided continue parameter is too old", status=410, reason="Expired")
+        now = version == self.version
+        found = self.list(plural, namespace, labels) if now else self._as_of(version, plural, namespace, labels)
+        metadata = {"resourceVersion": str(version)}
+        if limit and given + limit < len(found):
+            metadata["continue"] = f"{version}-{given + limit}"
+        return {"metadata": metadata, "items": found[given : given + limit] if limit else found[given:]}
+
+    def _as_of(self, version: int, plural: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+        past = {place: item for place, item in self.objects.items() if place.plural == plural}
+        for at, event, place, _, before in reversed(self.log):
+            if at <= version:
+                break
+            if place.plural == plural:
+                if event == "ADDED":
+                    past.pop(place, None)
+                elif before is not None:
+                    past[place] = before
+        ordered = sorted(past.items(), key=lambda pair: (pair[0].namespace, pair[0].name))
+        return [i for place, i in ordered if namespace in ("", place.namespace) and has_labels(i, labels)]
+
+    def create(self, caller: str | User, place: Place, body: Object) -> Object:
+        user = _user(caller)
+        self.rules.authorize(self, user, "create", place, "")
         metadata = {
             **body["metadata"],
             "namespace": place.namespace,
@@ -88,46 +166,72 @@ class FakeServer:
         }
         item = {**body, "metadata": metadata}
         item.pop("status", None)
-        if place.plural in DEFAULT_STATUS:
-            item["status"] = DEFAULT_STATUS[place.plural]
-        self.writes.append((caller, "create", place))
+        item = self.rules.complete(place, item)
+        self.rules.admit(self, user, place, "", None, item)
+        if place in self.objects:
+            raise AlreadyExistsError(f"{place.name!r} already exists", status=409, reason="AlreadyExists")
+        self.writes.append((str(caller), "create", place))
         return self.put("ADDED", place, item)
 
-    def patch(self, caller: str, place: Place, body: Object | Sequence[Object], subresource: str) -> Object:
+    def patch(self, caller: str | User, place: Place, body: Object | Sequence[Object], subresource: str) -> Object:
+        user = _user(caller)
+        self.rules.authorize(self, user, "patch", place, subresource)
         old = self.read(place)
         new = _json_patched(old, body) if isinstance(body, Sequence) else merged(old, body)
         for name in ("uid", "resourceVersion"):
-            if new["metadata"][name] != old["metadata"][name]:
+            if new["metadata"].get(name, "") not in ("", old["metadata"][name]):
                 message = f"{place.name!r}: the object has been modified ({name})"
                 raise ConflictError(message, status=409, reason="Conflict")
-        changed = "status" if subresource else "spec"
-        item = new if place.plural == "events" else {**old, changed: new.get(changed)}
+        item = new if place.plural == "events" else _replaced(old, new, subresource)
+        item = self.rules.complete(place, item)
+        self.rules.admit(self, user, place, subresource, old, item)
         if item == old:
             return old
-        self._admit(place, old, item)
-        if changed == "spec":
-            item["metadata"] = {**old["metadata"], "generation": old["metadata"]["generation"] + 1}
-        self.writes.append((caller, f"patch{'/' + subresource if subresource else ''}", place))
+        if item.get("spec") != old.get("spec"):
+            item["metadata"] = {**item["metadata"], "generation": old["metadata"]["generation"] + 1}
+        self.writes.append((str(caller), f"patch{'/' + subresource if subresource else ''}", place))
+        ending = "deletionTimestamp" in item["metadata"] and not item["metadata"].get("finalizers")
+        if ending and place.plural != "pods":
+            self.remove(place)
+            return item
         return self.put("MODIFIED", place, item)
 
-    def delete(self, caller: str, place: Place, uid: str = "", grace: float = 30.0) -> Object:
+    def delete(self, caller: str | User, place: Place, uid: str = "", grace: float = 30.0, version: str = "",
+               propagation: str = "Background") -> Object:  # fmt: skip
+        user = _user(caller)
+        self.rules.authorize(self, user, "delete", place, "")
         item = self.read(place)
-        if uid and item["metadata"]["uid"] != uid:
-            raise ConflictError("the UID in the precondition is another", status=409, reason="Conflict")
-        self.writes.append((caller, "delete", place))
-        if place.plural == "pods" and item["spec"].get("nodeName") and "deletionTimestamp" not in item["metadata"]:
-            metadata = {**item["metadata"], "deletionTimestamp": _seconds(self.clock() + grace)}
+        for name, wanted in (("uid", uid), ("resourceVersion", version)):
+            if wanted and item["metadata"][name] != wanted:
+                raise ConflictError(f"the {name} in the precondition is another", status=409, reason="Conflict")
+        self.rules.admit(self, user, place, "", item, None)
+        self.writes.append((str(caller), "delete", place))
+        metadata = item["metadata"]
+        if place.plural == "pods" and _ends_gracefully(item) and grace:
+            ends = self.clock() + grace
+            if "deletionTimestamp" in metadata and ended(metadata["deletionTimestamp"]) <= ends:
+                return item
+            metadata = {
+                **metadata,
+                "deletionTimestamp": _seconds(ends),
+                "deletionGracePeriodSeconds": int(grace),
+            }
             return self.put("MODIFIED", place, {**item, "metadata": metadata})
-        if place.plural == "pods" and item["spec"].get("nodeName"):
-            return item
+        waits_for = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+        finalizers = [*(metadata.get("finalizers") or []), *([waits_for] if waits_for else [])]
+        if finalizers:
+            if "deletionTimestamp" in metadata:
+                return item
+            metadata = {**metadata, "finalizers": finalizers, "deletionTimestamp": _seconds(self.clock())}
+            return self.put("MODIFIED", place, {**item, "metadata": metadata})
         self.remove(place)
         return item
 
     def remove(self, place: Place) -> None:
-        """Gone for good, and all that it owns with it."""
+        """Gone for good, and, unless a garbage collector does that, all that it owns with it."""
         item = self.objects.pop(place)
-        self.put("DELETED", place, item)
-        if place.plural not in ("appruns", "apptasks"):
+        self.put("DELETED", place, item, item)
+        if not self.collects or place.plural not in ("appruns", "apptasks"):
             return
         uid = item["metadata"]["uid"]
         for other, candidate in list(self.objects.items()):
@@ -138,28 +242,19 @@ class FakeServer:
                 else:
                     self.remove(other)
 
-    def put(self, event: str, place: Place, item: Object) -> Object:
+    def put(self, event: str, place: Place, item: Object, before: Object | None = None) -> Object:
         """Store a new version and tell the watchers."""
         self.version += 1
+        before = before or self.objects.get(place)
         item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
         if event != "DELETED":
             self.objects[place] = item
-        self.log.append((self.version, event, place, item))
+        self.log.append((self.version, event, place, item, before))
+        for observer in self.observers:
+            observer(event, place, item, before)
         self.changed.set()
         self.changed = asyncio.Event()
         return item
-
-    def _admit(self, place: Place, old: Object, new: Object) -> None:
-        """The rules of the CRDs' schemas that the operator must never break."""
-        before, after = old.get("status") or {}, new.get("status") or {}
-        if place.plural != "pods" and before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
-            raise InvalidError(f"{place.name}: the phase of what has ended never changes", status=422)
-        if place.plural == "apptasks" and after.get("attempt", 1) < before.get("attempt", 1):
-            raise InvalidError("attempt numbers only grow", status=422)
-        if place.plural == "appruns":
-            kept, entries = self.ledger(old), self.ledger(new)
-            if [e["key"] for e in entries[: len(kept)]] != [e["key"] for e in kept]:
-                raise InvalidError("the ledger only grows", status=422)
 
     def ledger(self, run: Object) -> list[Object]:
         """All checkpoints of a run, pages first."""
@@ -169,6 +264,22 @@ class FakeServer:
             page = self.objects[Place("appledgers", run["metadata"]["namespace"], f"{name}-{number}")]
             entries += page["spec"]["checkpoints"]
         return entries + list(status.get("checkpoints") or [])
+
+    def events_since(self, version: int, plural: str, namespace: str, labels: Mapping[str, str],
+                     name: str = "") -> list[Object]:  # fmt: skip
+        """What a watch has to tell: an object that begins or ceases to match is added or deleted, for it."""
+        found: list[Object] = []
+        for _, event, place, item, before in self.log[bisect_right(self.log, version, key=lambda entry: entry[0]) :]:
+            if place.plural != plural or namespace not in ("", place.namespace) or name not in ("", place.name):
+                continue
+            matches = has_labels(item, labels)
+            matched = before is not None and has_labels(before, labels)
+            if event == "DELETED" or not matches:
+                if matched:
+                    found.append({"type": "DELETED", "object": item})
+            else:
+                found.append({"type": event if matched else "ADDED", "object": item})
+        return found
 
     def report(self, namespace: str, pod: str, task: str, status: Object) -> Object:
         """A pod writes its AppTask's status. The fence: only the pod of the current attempt, only while it is open."""
@@ -184,6 +295,27 @@ class FakeServer:
         return self.patch(pod, place, [field for field in fields if field["value"] is not None], "status")
 
 
+def _user(caller: str | User) -> User:
+    return caller if isinstance(caller, User) else User(caller)
+
+
+def _ends_gracefully(pod: Object) -> bool:
+    """A pod that a kubelet has to end first. One without a node, or whose containers have ended, goes at once."""
+    return bool(pod["spec"].get("nodeName")) and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _replaced(old: Object, new: Object, subresource: str) -> Object:
+    """What a write may change: the status through its subresource, else everything but the status."""
+    if subresource:
+        item = {name: value for name, value in old.items() if name != "status"}
+        return item if new.get("status") is None else {**item, "status": new["status"]}
+    kept = {name: old["metadata"][name] for name in SERVERS_OWN if name in old["metadata"]}
+    chosen = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN}
+    item = {**new, "metadata": {**chosen, **kept}}
+    item.pop("status", None)
+    return {**item, "status": old["status"]} if "status" in old else item
+
+
 Fault = Callable[[str, str], Awaitable[None]]
 """Called as (moment, call) with the moments `before` and `after`; may raise an ApiError, or never return."""
 
@@ -195,7 +327,7 @@ async def no_fault(moment: str, call: str) -> None:
 class FakeApi:
     """One caller's connection."""
 
-    def __init__(self, server: FakeServer, caller: str, fault: Fault = no_fault) -> None:
+    def __init__(self, server: FakeServer, caller: str | User, fault: Fault = no_fault) -> None:
         self._server = server
         self._caller = caller
         self._fault = fault
@@ -203,11 +335,14 @@ class FakeApi:
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         place, _ = parse_path(path)
         await self._fault("before", f"GET {path}")
+        self._server.rules.authorize(self._server, _user(self._caller), "get" if place.name else "list", place, "")
         if place.name:
             answer = self._server.read(place)
         else:
-            items = self._server.list(place.plural, place.namespace, _selector(query or {}))
-            answer = {"metadata": {"resourceVersion": str(self._server.version)}, "items": items}
+            query = query or {}
+            answer = self._server.list_page(
+                place.plural, place.namespace, _selector(query), int(query.get("limit", "0")), query.get("continue", "")
+            )
         await self._fault("after", f"GET {path}")
         return answer
 
@@ -229,36 +364,37 @@ class FakeApi:
     async def delete(self, path: str, options: Object) -> Object:
         place, _ = parse_path(path)
         await self._fault("before", f"DELETE {place.plural} {place.name}")
-        answer = self._server.delete(self._caller, place, options.get("preconditions", {}).get("uid", ""))
+        wanted = options.get("preconditions", {})
+        answer = self._server.delete(
+            self._caller, place, wanted.get("uid", ""), options.get("gracePeriodSeconds", 30.0),
+            wanted.get("resourceVersion", ""), options.get("propagationPolicy", "Background"),
+        )  # fmt: skip
         await self._fault("after", f"DELETE {place.plural} {place.name}")
         return {"kind": "Pod", **answer} if place.plural == "pods" else answer
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[Object]]:
         place, _ = parse_path(path)
         server, labels = self._server, _selector(query)
+        name = query.get("fieldSelector", "").removeprefix("metadata.name=")
         version = int(query["resourceVersion"])
         await self._fault("before", f"WATCH {path}")
+        server.rules.authorize(server, _user(self._caller), "watch", place, "")
         if version < server.oldest:
             yield [{"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}]
             return
-        ends = asyncio.get_running_loop().time() + float(query.get("timeoutSeconds", "300"))
-        while asyncio.get_running_loop().time() < ends:
-            news = server.log[bisect_right(server.log, version, key=lambda entry: entry[0]) :]
-            batch = [
-                {"type": event, "object": item}
-                for _, event, at, item in news
-                if at.plural == place.plural and place.namespace in ("", at.namespace) and has_labels(item, labels)
-            ]
-            if news:
-                version = news[-1][0]
+        loop = VirtualLoop.current or asyncio.get_running_loop()
+        ends = loop.time() + float(query.get("timeoutSeconds", "300"))
+        while loop.time() < ends:
+            batch = server.events_since(version, place.plural, place.namespace, labels, name)
+            version = server.version
             if batch:
                 yield batch
                 await self._fault("watching", f"WATCH {path}")
-            if server.log and server.log[-1][0] > version:
+            if server.version > version:
                 continue
             try:
                 # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
-                async with asyncio.timeout(BOOKMARK_SECONDS):
+                async with asyncio.timeout(min(BOOKMARK_SECONDS, ends - loop.time())):
                     await server.changed.wait()
             except TimeoutError:
                 yield [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}]

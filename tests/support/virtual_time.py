@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 
@@ -37,15 +37,21 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Use `run`; `wall` is its time of day."""
 
+    current: ClassVar[VirtualLoop | None] = None
+    """The one of this process, also for code that has a loop of its own."""
+
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
+        self.drift = 0.0
+        """How far the time of day is from where the loop's own clock would have it: people and NTP set clocks."""
         super().__init__(self._jumping)
+        VirtualLoop.current = self
 
     def time(self) -> float:
         return self._jumping.now
 
     def wall(self) -> float:
-        return EPOCH + self._jumping.now
+        return EPOCH + self._jumping.now + self.drift
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -56,6 +62,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def wall() -> float:
     """The virtual time of day, inside `run`."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
+    loop = VirtualLoop.current
+    assert loop is not None
     return loop.wall()

@@ -126,7 +126,7 @@ class World:
         """Schedule pods, run them, end them. Until cancelled."""
         handled = 0
         while True:
-            for _, event, place, item in self.server.log[handled:]:
+            for _, event, place, item, _ in self.server.log[handled:]:
                 if place.plural == "pods":
                     self._on_pod(event, place, item)
             handled = len(self.server.log)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -64,8 +64,16 @@ def _trust(directory: Path) -> ssl.SSLContext:
 class Api:
     """Requests in one namespace, over kept connections. Safe to share between threads."""
 
-    def __init__(self, address: Address, token: TokenSource, namespace: str, agent: str = "apprun-pod") -> None:
+    def __init__(
+        self,
+        address: Address,
+        token: TokenSource,
+        namespace: str,
+        agent: str = "apprun-pod",
+        connect: Callable[[Address, float], Connection] = Connection,
+    ) -> None:
         self._address = address
+        self._connect = connect
         self._token = token
         self._base = f"/apis/{names.API_VERSION}/namespaces/{namespace}"
         self._agent = agent
@@ -74,7 +82,7 @@ class Api:
 
     def connect(self) -> None:
         """Open a connection ahead of its use. Raises Unreachable."""
-        self._keep(Connection(self._address, REQUEST_TIMEOUT_SECONDS))
+        self._keep(self._connect(self._address, REQUEST_TIMEOUT_SECONDS))
 
     def close(self) -> None:
         """Close the kept connections, and keep none from now on."""
@@ -122,7 +130,7 @@ class Api:
             f"{self._base}/{plural}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}"
             f"&allowWatchBookmarks=true&timeoutSeconds={seconds}"
         )
-        connection = Connection(self._address, silence)
+        connection = self._connect(self._address, silence)
         try:
             response, lines = connection.stream(target, self._headers(_JSON))
             if response.status != 200:
@@ -164,7 +172,7 @@ class Api:
             else:
                 self._keep(kept)
                 return response
-        connection = Connection(self._address, REQUEST_TIMEOUT_SECONDS)
+        connection = self._connect(self._address, REQUEST_TIMEOUT_SECONDS)
         response = connection.request(method, target, headers, content)
         self._keep(connection)
         return response

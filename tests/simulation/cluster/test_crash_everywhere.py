@@ -1,0 +1,128 @@
+"""Kill a party before and after every API call that it makes: the same end, nothing committed runs again.
+
+The real operator, the real drivers, the real task pods; each is killed at each of its calls in turn, one per run.
+A crashed call either never reached the API server, or was done and nobody heard. Invariants 1 to 4 of the design.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from tests.support.fake_api import Object, Place
+from tests.support.sim.cluster import Cluster, simulate
+from tests.support.sim.strands import Process
+
+from apprun_operator.plan.limits import Limits
+
+
+@dataclass
+class Crash:
+    """Ends a party at its n-th request, at the given moment. `party` is `operator`, `driver` or `task`."""
+
+    party: str
+    number: int
+    moment: str
+    cluster: Cluster | None = None
+    requests: list[str] = field(default_factory=list)
+    done: bool = False
+
+    async def __call__(self, party: str, moment: str, request: str, process: Process | None) -> None:
+        if (
+            party.partition(" ")[0] != self.party
+            or moment == "watching"
+            or (party == "operator" and "WATCH" in request)
+        ):
+            return
+        if moment != self.moment:
+            return
+        self.requests.append(request)
+        if len(self.requests) != self.number:
+            return
+        self.done = True
+        assert self.cluster is not None
+        if process is None:
+            task = asyncio.create_task(self._replace_operator())
+            await asyncio.Event().wait()
+            await task
+        else:
+            place = next(p for p in self.cluster.places("pods") if p.name == process.name)
+            self.cluster.nodes.evict_by_kubelet(place)
+            await asyncio.sleep(1)
+
+    async def _replace_operator(self) -> None:
+        assert self.cluster is not None
+        await self.cluster.stop_operator()
+        await asyncio.sleep(2)
+        self.cluster.start_operator()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run, and what a person or the cluster does to it after some seconds."""
+
+    app: str
+    input: Object = field(default_factory=dict)
+    meddle: Callable[[Cluster, Place], None] | None = None
+    after: float = 0.0
+
+
+def cancel(cluster: Cluster, run: Place) -> None:
+    cluster.edit_spec(run, cancel=True)
+
+
+def lose_a_node(cluster: Cluster, run: Place) -> None:
+    cluster.nodes.kill(cluster.nodes.nodes["node2"])
+
+
+SCENARIOS = {
+    "success": Scenario("Mixed", {"width": 2}),
+    "failures": Scenario("Failing"),
+    "failed-route": Scenario("Broken"),
+    "clean-up": Scenario("Tidy", {"width": 2}, cancel, 8),
+    "continuation": Scenario("Link", {"rounds": 1}),
+    "lost-node": Scenario("Wide", {"width": 3, "seconds": 12}, lose_a_node, 6),
+    "heartbeats": Scenario("Counting", {"seconds": 3}),
+}
+
+
+async def play(scenario: Scenario, crash: Crash) -> Object:
+    """One run with at most one crash; what is left at the end."""
+    cluster = Cluster(hook=crash, limits=Limits(runtime_image="runtime", node_lost_grace=3))
+    crash.cluster = cluster
+    async with cluster.living():
+        run = cluster.apply_run("r", scenario.app, scenario.input)
+        if scenario.meddle is not None:
+            asyncio.get_running_loop().call_later(scenario.after, scenario.meddle, cluster, run)
+        await cluster.until_ended(run)
+        await cluster.until_ended()
+        for node in cluster.nodes.nodes.values():
+            if not node.alive:
+                cluster.nodes.heal(node)
+        await cluster.until_quiet()
+        assert all(count == 1 or scenario.after for count in cluster.done.values()) or crash.done
+        status = cluster.status(run)
+        return {
+            "phase": status["phase"],
+            "output": status.get("output"),
+            "error": (status.get("error") or {}).get("type"),
+            "ledger": sorted((e["task"], e["outcome"]) for e in cluster.entries(run)),
+            "tasks": sorted((t["spec"]["task"], t["status"]["phase"]) for t in cluster.of("apptasks")),
+            "runs": sorted((r["status"]["phase"], str(r["status"].get("output"))) for r in cluster.of("appruns")),
+        }
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("party", ["operator", "driver", "task"])
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_party_killed_at_any_api_call_changes_nothing_about_the_end(name: str, party: str, moment: str) -> None:
+    scenario = SCENARIOS[name]
+    watcher = Crash(party, 0, moment)
+    expected = simulate(play(scenario, watcher))
+    for number in range(1, len(watcher.requests) + 1):
+        crash = Crash(party, number, moment)
+        what = f"the {party} was killed {moment} its call {number}: {watcher.requests[number - 1]}"
+        assert simulate(play(scenario, crash)) == expected, what
+        assert crash.done

@@ -1,0 +1,309 @@
+"""What the API server refuses in a cluster with the chart: tokens of pods that are gone, RBAC, schemas, their rules in
+CEL, and the admission policies. Written by hand after crds/ and charts/, and held to the truth by the conformance test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.fake_api import TERMINAL, FakeServer, Object, Place, Rules, User
+from tests.support.sim import schema
+
+from application_sdk.wire import names
+from apprun_operator.kube.errors import ForbiddenError, InvalidError, UnauthorizedError
+
+OPERATOR = User("system:serviceaccount:apprun-system:apprun")
+GARBAGE_COLLECTOR = User("system:serviceaccount:kube-system:generic-garbage-collector")
+PERSON = User("person")
+TRUSTED = frozenset(
+    {
+        OPERATOR.name,
+        GARBAGE_COLLECTOR.name,
+        "system:serviceaccount:kube-system:namespace-controller",
+        "system:kube-controller-manager",
+    }
+)
+READ = {"get", "list", "watch"}
+DRIVER_ROLE = {
+    "apptasks": READ | {"create"},
+    "appruns": READ,
+    "appledgers": READ,
+    "apptasks/status": {"patch"},
+}
+TASK_ROLE = {"apptasks/status": {"patch"}}
+OPERATOR_ROLE = {
+    "apps": {"list", "watch"},
+    "appruns": READ | {"create", "delete"},
+    "appruns/status": {"patch"},
+    "apptasks/status": {"patch"},
+    "apptasks": READ | {"create"},
+    "appledgers": READ | {"create"},
+    "pods": READ | {"create", "delete"},
+    "events": {"get", "create", "patch"},
+    "serviceaccounts": {"create"},
+    "rolebindings": {"create"},
+    "leases": {"get", "create", "patch"},
+}
+RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
+WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")
+OURS = ("apps", "appruns", "apptasks", "appledgers")
+
+
+def service_account(user: User) -> tuple[str, str]:
+    """Namespace and name of a service account; empty for others."""
+    parts = user.name.split(":")
+    return (parts[2], parts[3]) if parts[:2] == ["system", "serviceaccount"] else ("", "")
+
+
+class ClusterRules(Rules):
+    """Those of a cluster with the chart."""
+
+    def __init__(self, *, bindings: bool = True) -> None:
+        self._bindings = bindings
+        """Whether pods may do something only after the operator has made the namespace's role bindings."""
+
+    def authorize(self, server: FakeServer, user: User, verb: str, place: Place, subresource: str) -> None:
+        namespace, account = service_account(user)
+        if not namespace or namespace == "kube-system":
+            return
+        if user.pod:
+            pod = server.objects.get(Place("pods", namespace, user.pod))
+            if pod is None or pod["metadata"]["uid"] != user.pod_uid:
+                raise UnauthorizedError("Unauthorized", status=401, reason="Unauthorized")
+        resource = f"{place.plural}/{subresource}" if subresource else place.plural
+        if not any(verb in role.get(resource, ()) for role in self._roles(server, user, namespace, account, place)):
+            raise ForbiddenError(
+                f'{place.plural} "{place.name}" is forbidden: User "{user.name}" cannot {verb} resource "{resource}"',
+                status=403,
+                reason="Forbidden",
+            )
+
+    def _roles(self, server: FakeServer, user: User, namespace: str, account: str, place: Place) -> list[Any]:
+        if user == OPERATOR:
+            return [OPERATOR_ROLE]
+        if place.namespace != namespace:
+            return []
+        roles = []
+        for role, mine in ((DRIVER_ROLE, account == names.DRIVER_SERVICE_ACCOUNT), (TASK_ROLE, True)):
+            binding = names.DRIVER_SERVICE_ACCOUNT if role is DRIVER_ROLE else names.TASK_SERVICE_ACCOUNT
+            if mine and (not self._bindings or Place("rolebindings", namespace, binding) in server.objects):
+                roles.append(role)
+        return roles
+
+    def complete(self, place: Place, item: Object) -> Object:
+        if place.plural not in OURS:
+            return super().complete(place, item)
+        # A null for a whole status counts as none.
+        made = schema.completed(place.plural, item)
+        if found := schema.problems(place.plural, made):
+            raise _invalid(place, "; ".join(found))
+        return made
+
+    def admit(self, server: FakeServer, user: User, place: Place, subresource: str, old: Object | None,
+              new: Object | None) -> None:  # fmt: skip
+        if place.plural == "pods" and old is None and new is not None:
+            self._needs_account(server, place, new)
+        if place.plural not in OURS:
+            return
+        if new is not None:
+            for message in RULES.get(place.plural, lambda old, new: [])(old, new):
+                raise _invalid(place, message)
+        for policy in (_run_status, _ledgers, _task_calls, _task_protection, _task_reports):
+            name, message = policy(user, place, subresource, old, new)
+            if message:
+                raise ForbiddenError(
+                    f'{place.plural}.apprun.dev "{place.name}" is forbidden: ValidatingAdmissionPolicy {name!r} with '
+                    f"binding {name!r} denied request: {message}",
+                    status=403,
+                    reason="Forbidden",
+                )
+
+    def _needs_account(self, server: FakeServer, place: Place, pod: Object) -> None:
+        account = pod["spec"].get("serviceAccountName", "default")
+        if self._bindings and Place("serviceaccounts", place.namespace, account) not in server.objects:
+            raise ForbiddenError(
+                f'pods "{place.name}" is forbidden: error looking up service account {place.namespace}/{account}: '
+                f'serviceaccount "{account}" not found',
+                status=403,
+                reason="Forbidden",
+            )
+
+
+def _invalid(place: Place, message: str) -> InvalidError:
+    return InvalidError(f"{place.plural} {place.name!r} is invalid: {message}", status=422, reason="Invalid")
+
+
+# Rules of the schemas in CEL
+
+
+def _status(item: Object | None) -> Object:
+    return (item or {}).get("status") or {}
+
+
+def _apptask(old: Object | None, new: Object) -> list[str]:
+    spec, found = new["spec"], []
+    key = "driver" if spec["role"] == "driver" else (spec["key"][:16] if len(spec["key"]) == 32 else "?")
+    if new["metadata"]["name"] != f"{spec['run']}-{key}":
+        found.append("an AppTask is named <run>-<first 16 digits of its key>")
+    if spec["role"] == "timer" and "seconds" not in spec:
+        found.append("a timer needs seconds")
+    if old is None:
+        return found
+    if spec != old["spec"]:
+        found.append("a task call never changes: its spec is immutable")
+    before, after = _status(old), _status(new)
+    if "status" in old and "status" in new:
+        if "attempt" in before and after.get("attempt", 0) < before["attempt"]:
+            found.append("attempt numbers only grow")
+        if before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
+            found.append("apprun: already finished: this task call has ended; its phase never changes again")
+    return found
+
+
+def _apprun(old: Object | None, new: Object) -> list[str]:
+    spec, found = new["spec"], []
+    if len(new["metadata"]["name"]) > names.RUN_NAME_MAX_LENGTH:
+        found.append("the name of a run may have 63 characters at most")
+    if ("appRef" in spec) == ("app" in spec):
+        found.append("exactly one of appRef and app")
+    after = _status(new)
+    checkpoints = after.get("checkpoints") or []
+    if checkpoints and not (
+        checkpoints[0]["sequence"] == after.get("ledgerPages", 0) * 128
+        and checkpoints[-1]["sequence"] == checkpoints[0]["sequence"] + len(checkpoints) - 1
+    ):
+        found.append("checkpoints go on, without a gap, where the ledger's pages end")
+    if old is None:
+        return found
+    before = _status(old)
+    correctable = before.get("phase") == "Stalled" and not before.get("checkpoints") and not before.get("ledgerPages")
+    if any(spec.get(name) != old["spec"].get(name) for name in RUN_FIELDS) and not correctable:
+        found.append("a run's spec is immutable except suspend, cancel, …")
+    if old["spec"].get("cancel") and not spec.get("cancel"):
+        found.append("a cancellation can't be taken back")
+    if "status" in old and "status" in new:
+        if before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
+            found.append("a finished run keeps its phase")
+        if _length(after) < _length(before):
+            found.append("the ledger never gets shorter: committed checkpoints stay")
+    return found
+
+
+def _length(status: Object) -> int:
+    return int(status.get("ledgerPages", 0)) * 128 + len(status.get("checkpoints") or [])
+
+
+def _appledger(old: Object | None, new: Object) -> list[str]:
+    spec, found = new["spec"], []
+    if new["metadata"]["name"] != f"{spec['run']}-{spec['number']}":
+        found.append("a page is named <run>-<number>")
+    first, last = spec["checkpoints"][0]["sequence"], spec["checkpoints"][-1]["sequence"]
+    if (first, last) != (spec["number"] * 128, spec["number"] * 128 + 127):
+        found.append("page n holds the checkpoints from n * 128 on")
+    if old is not None and spec != old["spec"]:
+        found.append("a page of the ledger never changes")
+    return found
+
+
+RULES: dict[str, Callable[[Object | None, Object], list[str]]] = {
+    "apptasks": _apptask,
+    "appruns": _apprun,
+    "appledgers": _appledger,
+}
+
+
+# The chart's policies: each gives its name, and its refusal if it has one
+
+
+def _unchanged(old: Object, new: Object) -> bool:
+    return bool(new["spec"] == old["spec"]) and all(
+        new["metadata"].get(name) == old["metadata"].get(name) for name in WRITABLE_META
+    )
+
+
+def _pod(user: User, place: Place) -> str:
+    return user.pod if user.name.startswith(f"system:serviceaccount:{place.namespace}:") else ""
+
+
+def _run_status(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
+    name = "apprun-run-status"
+    if place.plural not in ("apps", "appruns") or subresource != "status" or user == OPERATOR:
+        return name, ""
+    return name, "apprun: the status of apps and runs is written by the operator only"
+
+
+def _ledgers(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
+    name = "apprun-ledgers"
+    if place.plural != "appledgers" or user.name in TRUSTED:
+        return name, ""
+    if old is not None and new is not None and _unchanged(old, new):
+        return name, ""
+    return name, "apprun: the ledger is written by the operator only, and removed with its AppRun"
+
+
+def _task_calls(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
+    name = "apprun-task-calls"
+    if place.plural != "apptasks" or old is not None or new is None or user == OPERATOR:
+        return name, ""
+    spec, owners = new["spec"], new["metadata"].get("ownerReferences") or []
+    prefix, pod = f"{spec['run']}-driver-", _pod(user, place)
+    number = pod.removeprefix(prefix)
+    driver = f"system:serviceaccount:{place.namespace}:{names.DRIVER_SERVICE_ACCOUNT}"
+    if user.name != driver or not pod.startswith(prefix) or not number.isdigit() or number.startswith("0"):
+        return name, f"apprun: not the driver of this run: tasks of run {spec['run']} are created by its own driver"
+    if spec["role"] == "driver":
+        return name, "apprun: only the operator starts drivers"
+    owner = owners[0] if len(owners) == 1 else {}
+    if (owner.get("kind"), owner.get("name")) != ("AppRun", spec["run"]) or not owner["apiVersion"].startswith(
+        "apprun.dev/"
+    ):
+        return name, "apprun: not owned by its run"
+    if new["metadata"].get("finalizers"):
+        return name, "apprun: a task has no finalizers"
+    return name, ""
+
+
+def _task_protection(
+    user: User, place: Place, subresource: str, old: Object | None, new: Object | None
+) -> tuple[str, str]:
+    name = "apprun-task-protection"
+    if place.plural != "apptasks" or subresource or old is None or user.name in TRUSTED:
+        return name, ""
+    if new is None:
+        if not old["metadata"].get("ownerReferences") or _status(old).get("phase") not in TERMINAL:
+            return name, ""
+        return name, "apprun: a finished task can't be deleted, because its run would have to repeat it"
+    if _unchanged(old, new):
+        return name, ""
+    return name, "apprun: tasks are written by their run's driver and by the operator only"
+
+
+def _task_reports(
+    user: User, place: Place, subresource: str, old: Object | None, new: Object | None
+) -> tuple[str, str]:
+    name = "apprun-task-reports"
+    if place.plural != "apptasks" or subresource != "status" or old is None or new is None:
+        return name, ""
+    operator, pod = user == OPERATOR, _pod(user, place)
+    before, after = _status(old), _status(new)
+    attempt = before.get("attempt", 1)
+    finished = before.get("phase") in TERMINAL
+    if not operator and not pod:
+        return name, "apprun: not a pod of this namespace"
+    if not operator and pod != f"{place.name}-{attempt}":
+        return name, f"apprun: not the current attempt: pod {pod} asks, and only pod {place.name}-{attempt} may report"
+    if not operator and finished and new.get("status") != old.get("status"):
+        return name, "apprun: already finished: this task call has its result, which never changes again"
+    if finished and any(after.get(f) != before.get(f) for f in ("phase", "output", "error", "continueWith")):
+        return name, "apprun: already finished: nobody may change the phase, output or error of a finished task call"
+    if operator:
+        return name, ""
+    if (after.get("phase") != "Succeeded" and after.get("phase") != before.get("phase")) or any(
+        after.get(f) != before.get(f) for f in ("attempt", "attempts", "notBefore", "message")
+    ):
+        return name, "apprun: not yours to write"
+    error = after.get("error")
+    if error is not None and error != before.get("error") and error.get("attempt") != attempt:
+        return name, "apprun: an error names the attempt that it ended, which is the current one"
+    return name, ""

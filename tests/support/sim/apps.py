@@ -1,0 +1,161 @@
+"""Small real apps for simulated clusters. Each task body tells `witness` that it began and that it did its work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from application_sdk.app import App, NonRetryableError, TaskFailedError, task
+from application_sdk.contracts import HeartbeatDetails, Input, MaxItems, Output
+
+
+def witness(key: str, moment: str) -> None:
+    """Called with a task's idempotency key and `began` or `done`. The cluster that runs the app replaces it."""
+
+
+class Step(Input):
+    name: str
+    seconds: float = 1.0
+    fail_attempts: int = 0
+    permanent: bool = False
+
+
+class Done(Output):
+    name: str
+    nothing: str | None = None
+
+
+class Cursor(HeartbeatDetails):
+    at: int = 0
+
+
+class Names(Output):
+    names: Annotated[list[str], MaxItems(2000)] = []
+
+
+class MixedInput(Input):
+    width: int = 3
+    seconds: float = 1.0
+    rounds: int = 0
+    timer: float = 2.0
+
+
+class Steps(App, abstract=True):
+    @task(retry_max_attempts=3, retry_max_interval_seconds=2)
+    async def step(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        if input.permanent:
+            raise NonRetryableError(f"{input.name} can never work")
+        if self.task_context.attempt <= input.fail_attempts:
+            raise ValueError(f"{input.name} fails in attempt {self.task_context.attempt}")
+        await asyncio.sleep(input.seconds)
+        witness(key, "done")
+        return Done(name=input.name)
+
+    @task(retry_max_attempts=3)
+    def blocking(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        witness(key, "done")
+        return Done(name=input.name)
+
+    @task(retry_max_attempts=3, heartbeat_timeout_seconds=30)
+    async def counting(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        cursor = self.task_context.get_heartbeat_details(Cursor) or Cursor()
+        for at in range(cursor.at, 3):
+            await asyncio.sleep(input.seconds)
+            self.task_context.heartbeat(Cursor(at=at + 1))
+        witness(key, "done")
+        return Done(name=input.name)
+
+
+class Mixed(Steps):
+    """In sequence, side by side, a timer, a failure that is caught; as many rounds as wished."""
+
+    async def run(self, input: MixedInput) -> Names:
+        names = [(await self.step(Step(name="first", seconds=input.seconds))).name]
+        wide = [self.step(Step(name=f"wide-{n}", seconds=input.seconds + n % 2)) for n in range(input.width)]
+        names += [done.name for done in await asyncio.gather(*wide)]
+        if input.timer:
+            await self.sleep(input.timer)
+        names.append((await self.blocking(Step(name="blocking"))).name)
+        for n in range(input.rounds):
+            names.append((await self.step(Step(name=f"round-{n}", seconds=input.seconds))).name)
+        return Names(names=names)
+
+
+class Chain(Steps):
+    """Tasks one after the other."""
+
+    async def run(self, input: MixedInput) -> Names:
+        return Names(
+            names=[(await self.step(Step(name=f"{n}", seconds=input.seconds))).name for n in range(input.width)]
+        )
+
+
+class Wide(Steps):
+    """Tasks side by side."""
+
+    async def run(self, input: MixedInput) -> Names:
+        calls = [self.step(Step(name=f"{n}", seconds=input.seconds)) for n in range(input.width)]
+        return Names(names=[done.name for done in await asyncio.gather(*calls)])
+
+
+class Failing(Steps):
+    """One task fails twice and then works, one fails for good; the route goes on from that."""
+
+    async def run(self, input: MixedInput) -> Names:
+        async def caught() -> str:
+            try:
+                return (await self.step(Step(name="never", permanent=True))).name
+            except TaskFailedError as error:
+                return type(error).__name__
+
+        late = self.step(Step(name="late", fail_attempts=2))
+        outcomes = await asyncio.gather(late, caught())
+        return Names(names=[outcomes[0].name, outcomes[1]])
+
+
+class Broken(Steps):
+    """The route itself fails."""
+
+    async def run(self, input: MixedInput) -> Names:
+        await self.step(Step(name="first"))
+        await self.step(Step(name="never", permanent=True))
+        return Names()
+
+
+class Tidy(Steps):
+    """Works until it is cancelled, and undoes it then."""
+
+    async def run(self, input: MixedInput) -> Names:
+        try:
+            await self.step(Step(name="before"))
+            await asyncio.gather(*(self.step(Step(name=f"long-{n}", seconds=500)) for n in range(input.width)))
+        except asyncio.CancelledError:
+            await self.step(Step(name="undo"))
+            raise
+        return Names(names=["whole"])
+
+    async def on_complete(self) -> None:
+        await self.blocking(Step(name="last"))
+
+
+class Link(Steps):
+    """Goes on as a new run until `rounds` is 0."""
+
+    async def run(self, input: MixedInput) -> Names:
+        await self.step(Step(name=f"link-{input.rounds}"))
+        if input.rounds:
+            self.continue_with(MixedInput(rounds=input.rounds - 1))
+        return Names(names=["end"])
+
+
+class Counting(Steps):
+    """A task with heartbeat details, which a later attempt goes on from."""
+
+    async def run(self, input: MixedInput) -> Names:
+        return Names(names=[(await self.counting(Step(name="counting", seconds=input.seconds))).name])

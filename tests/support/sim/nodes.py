@@ -1,0 +1,397 @@
+"""What runs beside the API server: scheduler, kubelets with their containers, the controllers that clean up.
+
+Each can fail as the real ones do: nodes die, are cut off, come back, are deleted; pods are evicted, preempted, killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support.fake_api import FakeServer, Object, Place, User
+from tests.support.sim import strands
+from tests.support.sim.access import GARBAGE_COLLECTOR
+from tests.support.sim.connections import PodConnection
+from tests.support.virtual_time import wall
+
+from application_sdk.engines.kubernetes.api import Api
+from application_sdk.engines.kubernetes.connection import Address
+from application_sdk.engines.kubernetes.driverpod import run_driver
+from application_sdk.engines.kubernetes.taskpod import run_task
+from application_sdk.wire import names
+from application_sdk.wire.pod import EXIT_TERMINATED
+from apprun_operator.kube.errors import ApiError, UnavailableError
+from apprun_operator.observe.times import rfc3339
+
+if TYPE_CHECKING:
+    from tests.support.sim.cluster import Cluster
+
+CONTROLLER = User("system:kube-controller-manager")
+NODE_MONITOR_GRACE = 4.0
+KUBELET_LAG = 1.5
+"""Seconds until kubelet tells that a container has ended."""
+POD_GC_SECONDS = 20.0
+
+
+@dataclass
+class Container:
+    """A container of a pod, as its kubelet knows it."""
+
+    place: Place
+    uid: str
+    process: strands.Process
+    reason: str = ""
+    """Why it ended, when its exit code doesn't say."""
+    stopping: bool = False
+
+
+@dataclass
+class Node:
+    name: str
+    alive: bool = True
+    """The machine runs."""
+    reachable: bool = True
+    """It and the API server hear of one another."""
+    registered: bool = True
+    """There is a Node object."""
+    containers: dict[str, Container] = field(default_factory=dict)
+    """By the pod's uid."""
+    lost_since: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.alive and self.reachable and self.registered
+
+
+class Nodes:
+    """Scheduler, kubelets and controllers of one cluster."""
+
+    def __init__(self, cluster: Cluster, count: int) -> None:
+        self._cluster = cluster
+        self._server: FakeServer = cluster.server
+        self.nodes = {f"node{n + 1}": Node(f"node{n + 1}") for n in range(count)}
+        self.unschedulable = False
+        self.no_image = False
+        self._turn = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server.observers.append(self._observe)
+
+    def stop(self) -> None:
+        for node in self.nodes.values():
+            for container in node.containers.values():
+                container.process.kill()
+            node.containers.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something soon: every part of a cluster has its own pace."""
+
+        async def wait() -> None:
+            await asyncio.sleep(self._cluster.pace(seconds))
+            action()
+
+        task = strands._hub().create_task(wait())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Who reacts to what
+
+    def _observe(self, event: str, place: Place, item: Object, before: Object | None) -> None:
+        uid = item["metadata"]["uid"]
+        if place.plural != "pods":
+            if event == "DELETED":
+                self.later(0.3, lambda: self.collect(uid))
+            elif "deletionTimestamp" in item["metadata"]:
+                self.later(0.2, lambda: self._finalize(place, uid))
+            return
+        if event == "ADDED":
+            self.later(0.2, lambda: self._schedule(place, uid))
+            self.later(0.5, lambda: self._collect_if_orphaned(place, uid))
+            return
+        node = self.nodes.get(item["spec"].get("nodeName", ""))
+        if node is not None and node.reachable and node.alive:
+            self.later(0.1, lambda: self._sync(node, place, uid))
+
+    # The scheduler
+
+    def _pod(self, place: Place, uid: str) -> Object | None:
+        item = self._server.objects.get(place)
+        return item if item is not None and item["metadata"]["uid"] == uid else None
+
+    def _schedule(self, place: Place, uid: str) -> None:
+        item = self._pod(place, uid)
+        if item is None or item["spec"].get("nodeName") or "deletionTimestamp" in item["metadata"]:
+            return
+        ready = [node for node in self.nodes.values() if node.ready]
+        if self.unschedulable or not ready:
+            condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                         "message": "0/2 nodes are available"}  # fmt: skip
+            if item["status"].get("conditions") != [condition]:
+                self.edit(place, status={"conditions": [condition]})
+            self.later(2.0, lambda: self._schedule(place, uid))
+            return
+        self._turn += 1
+        node = ready[self._turn % len(ready)]
+        self.edit(place, spec={"nodeName": node.name}, status={"conditions": []})
+
+    def edit(self, place: Place, spec: Object | None = None, status: Object | None = None) -> None:
+        item = self._server.read(place)
+        changed = {"spec": {**item["spec"], **(spec or {})}, "status": {**item["status"], **(status or {})}}
+        if {**item, **changed} != item:
+            self._server.put("MODIFIED", place, {**item, **changed})
+
+    # Kubelets
+
+    def _sync(self, node: Node, place: Place, uid: str) -> None:
+        """What a kubelet does when it looks at a pod."""
+        if not (node.alive and node.reachable):
+            return
+        item, container = self._pod(place, uid), node.containers.get(uid)
+        if item is None:
+            if container is not None:
+                self._stop(node, container, grace=0)
+            return
+        if "deletionTimestamp" in item["metadata"]:
+            if container is None:
+                self._vanish(place, uid)
+            else:
+                left = item["metadata"].get("deletionGracePeriodSeconds", 30)
+                self._stop(node, container, left)
+            return
+        if container is None and item["status"].get("phase", "Pending") == "Pending":
+            self._start(node, place, item)
+
+    def _start(self, node: Node, place: Place, item: Object) -> None:
+        if self.no_image:
+            waiting = {"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}
+            self.edit(place, status={"containerStatuses": [{"state": waiting}]})
+            uid = item["metadata"]["uid"]
+            self.later(3.0, lambda: self._sync(node, place, uid))
+            return
+        uid = item["metadata"]["uid"]
+        process = strands.Process(place.name)
+        container = node.containers[uid] = Container(place, uid, process)
+        self._spawn(self._watch(node, container))
+        account = item["spec"]["serviceAccountName"]
+        user = User(f"system:serviceaccount:{place.namespace}:{account}", place.name, uid)
+        call = json.loads(item["metadata"]["annotations"][names.CALL_ANNOTATION])
+        party = "driver" if call["role"] == "driver" else f"task {call['key']}"
+
+        async def reach(moment: str, request: str) -> None:
+            if not node.reachable:
+                await asyncio.sleep(5)
+                raise UnavailableError("the node is cut off")
+            await self._cluster.reach(party, moment, request, process)
+
+        def main() -> int:
+            api = Api(
+                Address("api", 443, None), lambda: "token", place.namespace,
+                connect=lambda address, timeout: PodConnection(self._server, user, reach, timeout),
+            )  # fmt: skip
+            run = run_driver if call["role"] == "driver" else run_task
+            return run(call, api, node.name, wall())
+
+        self.later(0.3, lambda: self._run(node, place, uid, process, main))
+
+    def _run(self, node: Node, place: Place, uid: str, process: strands.Process, main: Callable[[], int]) -> None:
+        if process.dead or not node.alive:
+            return
+        process.start(main)
+        if node.reachable and self._pod(place, uid) is not None:
+            running = {"state": {"running": {"startedAt": rfc3339(wall())}}}
+            self.edit(place, status={"phase": "Running", "containerStatuses": [running]})
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = strands._hub().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self, node: Node, container: Container) -> None:
+        """Tell how it ended, as soon as the API server can be told."""
+        await container.process.ended.wait()
+        self._cluster.process_ended(container.process)
+        await asyncio.sleep(self._cluster.pace(KUBELET_LAG))
+        while not node.reachable:  # noqa: ASYNC110 (in virtual time)
+            await asyncio.sleep(1)
+        if not node.alive or container.uid not in node.containers:
+            return
+        del node.containers[container.uid]
+        item = self._pod(container.place, container.uid)
+        if item is None:
+            return
+        code = container.process.exit_code
+        code = 137 if code is None else code
+        reason = container.reason or ("Error" if code else "Completed")
+        terminated = {"state": {"terminated": {"exitCode": code, "reason": reason}}}
+        phase = "Failed" if code else "Succeeded"
+        if item["status"].get("phase") not in ("Failed", "Succeeded"):
+            self.edit(container.place, status={"phase": phase, "containerStatuses": [terminated]})
+        if "deletionTimestamp" in item["metadata"]:
+            self.later(0.1, lambda: self._vanish(container.place, container.uid))
+
+    def _stop(self, node: Node, container: Container, grace: float) -> None:
+        if container.stopping and grace:
+            return
+        container.stopping = True
+        process = container.process
+        if process.dead:
+            return
+        if not grace:
+            process.kill()
+        elif process.on_sigterm is not None:
+            process.on_sigterm()
+            self.later(grace, process.kill)
+        else:
+            process.exit(EXIT_TERMINATED)
+
+    def _vanish(self, place: Place, uid: str) -> None:
+        if self._pod(place, uid) is not None:
+            self._server.remove(place)
+
+    # Controllers
+
+    def collect(self, uid: str) -> None:
+        """The garbage collector: what is left of an owner that is gone, goes."""
+        for place, item in list(self._server.objects.items()):
+            owners = item["metadata"].get("ownerReferences") or []
+            if any(owner["uid"] == uid for owner in owners):
+                self._delete(place, item["metadata"]["uid"])
+
+    def _collect_if_orphaned(self, place: Place, uid: str) -> None:
+        """Made after its owner had gone."""
+        item = self._pod(place, uid)
+        owners = [] if item is None else item["metadata"].get("ownerReferences") or []
+        alive = {other["metadata"]["uid"] for other in self._server.objects.values()}
+        if owners and not any(owner["uid"] in alive for owner in owners):
+            self._delete(place, uid)
+
+    def _delete(self, place: Place, uid: str) -> None:
+        try:
+            self._server.delete(GARBAGE_COLLECTOR, place, uid)
+        except ApiError:
+            pass
+
+    def _finalize(self, place: Place, uid: str) -> None:
+        """Foreground deletion waits for what blocks it, which ours never do; orphaning cuts the ties."""
+        item = self._pod(place, uid)
+        if item is None:
+            return
+        finalizers = item["metadata"].get("finalizers") or []
+        for other, dependent in list(self._server.objects.items()):
+            owners = dependent["metadata"].get("ownerReferences") or []
+            if not any(owner["uid"] == uid for owner in owners):
+                continue
+            if "orphan" in finalizers:
+                kept = [owner for owner in owners if owner["uid"] != uid]
+                metadata = {**dependent["metadata"], "ownerReferences": kept}
+                self._server.put("MODIFIED", other, {**dependent, "metadata": metadata})
+            elif "foregroundDeletion" in finalizers:
+                self._delete(other, dependent["metadata"]["uid"])
+        if set(finalizers) <= {"orphan", "foregroundDeletion"} and place in self._server.objects:
+            self._server.remove(place)
+
+    # Faults
+
+    def _lose(self, node: Node) -> None:
+        """The node controller marks the pods of a node that stays silent for too long."""
+        since = node.lost_since = wall()
+
+        def look() -> None:
+            if node.lost_since == since:
+                for place, item in list(self._server.objects.items()):
+                    if place.plural == "pods" and item["spec"].get("nodeName") == node.name:
+                        self.disrupt(place, "DeletionByTaintManager")
+
+        self.later(NODE_MONITOR_GRACE + self._cluster.limits.node_lost_grace, look)
+
+    def disrupt(self, place: Place, reason: str) -> None:
+        """Mark a pod as the cluster's own doing, and delete it: as taints, evictions and preemptions do."""
+        item = self._server.objects.get(place)
+        if item is None or "deletionTimestamp" in item["metadata"]:
+            return
+        if item["status"].get("phase") not in ("Succeeded", "Failed"):
+            mark = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "by the cluster"}
+            self.edit(place, status={"conditions": [mark]})
+        self._server.delete(CONTROLLER, place)
+
+    def kill(self, node: Node) -> None:
+        """The machine is off, from one moment to the next."""
+        node.alive = False
+        for container in node.containers.values():
+            container.process.kill()
+        node.containers.clear()
+        if node.reachable:
+            self._lose(node)
+
+    def cut(self, node: Node) -> None:
+        """Nobody hears of it; what runs there runs on."""
+        if node.reachable:
+            node.reachable = False
+            if node.alive:
+                self._lose(node)
+
+    def heal(self, node: Node) -> None:
+        """Back, with what still runs there; a machine that was off has forgotten its containers."""
+        rebooted = not node.alive
+        node.alive = node.reachable = node.registered = True
+        node.lost_since = None
+        for place, item in list(self._server.objects.items()):
+            if place.plural != "pods" or item["spec"].get("nodeName") != node.name:
+                continue
+            uid = item["metadata"]["uid"]
+            if rebooted and item["status"].get("phase") == "Running" and "deletionTimestamp" not in item["metadata"]:
+                gone = {"state": {"terminated": {"exitCode": 255, "reason": "Unknown"}}}
+                self.edit(place, status={"phase": "Failed", "containerStatuses": [gone]})
+            self.later(0.1, lambda place=place, uid=uid: self._sync(node, place, uid))  # type: ignore[misc]
+        for container in list(node.containers.values()):
+            self.later(0.1, lambda c=container: self._sync(node, c.place, c.uid))  # type: ignore[misc]
+
+    def delete_node(self, node: Node) -> None:
+        """An autoscaler takes the machine away, Node object and all."""
+        self.kill(node)
+        node.registered = False
+
+        def collect_pods() -> None:
+            if node.registered:
+                return
+            for place, item in list(self._server.objects.items()):
+                if place.plural == "pods" and item["spec"].get("nodeName") == node.name:
+                    if item["status"].get("phase") not in ("Succeeded", "Failed"):
+                        mark = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+                        self.edit(place, status={"phase": "Failed", "conditions": [mark]})
+                    self._server.delete(CONTROLLER, place, grace=0)
+
+        self.later(POD_GC_SECONDS, collect_pods)
+
+    def end_container(self, place: Place, reason: str) -> None:
+        """A container is killed from outside: by the kernel (OOMKilled), or by somebody on the node."""
+        container = self.container(place)
+        if container is not None and not container.process.dead:
+            container.reason = reason
+            container.process.kill()
+
+    def evict_by_kubelet(self, place: Place) -> None:
+        """The node is short of something: the pod fails, and stays as it is."""
+        container = self.container(place)
+        if container is None or place not in self._server.objects:
+            return
+        node = next(node for node in self.nodes.values() if container.uid in node.containers)
+        if not node.ready:
+            return
+        if self._server.objects[place]["status"].get("phase") in ("Succeeded", "Failed"):
+            return
+        del node.containers[container.uid]
+        container.process.kill()
+        self.edit(place, status={"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory",
+                                 "containerStatuses": []})  # fmt: skip
+
+    def container(self, place: Place) -> Container | None:
+        for node in self.nodes.values():
+            for container in node.containers.values():
+                if container.place == place:
+                    return container
+        return None

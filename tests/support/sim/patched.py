@@ -1,0 +1,97 @@
+"""Puts the strands under the SDK's pods: their threads, clocks, signals and event loops become simulated ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+import types
+from collections.abc import Iterator
+from unittest import mock
+
+from tests.support.sim import apps, strands
+
+from application_sdk.engines.kubernetes import api, backoff, driver, driverpod, report, signs, taskpod
+from application_sdk.execution import threads
+from application_sdk.execution.guard import guarding
+
+_threading = types.SimpleNamespace(
+    Thread=strands.Thread, Condition=strands.Condition, Event=strands.Event, Lock=strands.Lock
+)
+
+
+def _monotonic() -> float:
+    return strands._hub().time()
+
+
+_time = types.SimpleNamespace(
+    time=strands.now, sleep=strands.sleep, monotonic=_monotonic, gmtime=time.gmtime, strftime=time.strftime
+)
+
+
+def _signal(number: int, action: object) -> None:
+    process = strands.current().process
+    process.on_sigterm = (lambda: None) if action is signal.SIG_IGN else None
+
+
+class Watchdog:
+    """Ends the process when nobody beats it, with what faulthandler writes as its last words."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._process = strands.current().process
+        self._timer: asyncio.TimerHandle | None = None
+        self.beat()
+
+    def beat(self) -> None:
+        self.stop()
+        self._timer = strands._hub().call_later(self._seconds, self._process.exit, 1)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=strands.StrandLoop)
+
+
+@contextlib.contextmanager
+def patched(chance: random.Random) -> Iterator[None]:
+    """While this holds, drivers and tasks run in strands only."""
+    simulated = {
+        driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
+        signs: {"threading": _threading},
+        threads: {"threading": _threading},
+        driverpod: {"time": _time, "settle": lambda: None},
+        taskpod: {
+            "time": _time,
+            "settle": lambda: None,
+            "ProcessWatchdog": Watchdog,
+            "signal": types.SimpleNamespace(signal=_signal, SIGTERM=signal.SIGTERM, SIG_IGN=signal.SIG_IGN),
+            "asyncio": _Namespace(asyncio, Runner=_runner),
+        },
+        report: {"time": _time},
+        api: {"time": _time},
+        backoff: {"_chance": chance.random},
+    }
+    with contextlib.ExitStack() as stack:
+        for module, names in simulated.items():
+            for name, stand_in in names.items():
+                stack.enter_context(mock.patch.object(module, name, stand_in))
+        # For the whole simulation: it looks through every module whenever it is put in place.
+        stack.enter_context(guarding(apps.Mixed))
+        yield
+
+
+class _Namespace:
+    """A module, but for some names."""
+
+    def __init__(self, module: types.ModuleType, **names: object) -> None:
+        self._module = module
+        vars(self).update(names)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._module, name)
