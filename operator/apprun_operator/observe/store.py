@@ -396,7 +396,10 @@ class Store:
             state.altered_tasks.clear()
             state.counted = 0
         elif kind == "apptasks":
-            state.tasks.pop(key.name, None)
+            task = state.tasks.pop(key.name, None)
+            if task is not None:
+                # A namesake's pod will have the same name: no trace of this one's may stand in its way.
+                self._forget_pod(state, task.pod_name)
             state.settled.discard(key.name)
             state.altered_tasks.discard(key.name)
         elif kind == "appledgers":

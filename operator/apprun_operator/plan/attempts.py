@@ -106,6 +106,11 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
         if isinstance(reading, Held) and _corrected(seen, task, pod):
             return Ended(CORRECTED, "the app was corrected", "None")
         return _mounting(seen, pod, now, limits) or reading
+    if pod is not None and not pod.gone:
+        # Of a run of the same name that was deleted. It goes by itself, but on a lost node it may take for ever.
+        where = f" on node {pod.node}" if pod.node else ""
+        message = f"pod {pod.meta.key.name!r} of an earlier run of this name is still there{where}"
+        return Held("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
     undeclared = secrets.undeclared(seen.run.app or {}, task.pod.get("secrets"))
     if undeclared:
         return Ended("SecretNotDeclared", undeclared, "App", retryable=False)

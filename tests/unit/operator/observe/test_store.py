@@ -209,6 +209,13 @@ def test_trace_goes_when_the_attempt_is_answered(known: Known) -> None:
     assert not observe(known).pods
 
 
+def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Known) -> None:
+    """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't wait for that pod."""
+    test_pod_that_vanished_unanswered_leaves_a_trace(known)
+    known.store.remove("apptasks", Key("default", task("a", 2)["metadata"]["name"]))
+    assert not observe(known).pods
+
+
 def test_pod_of_a_reported_attempt_leaves_no_trace(known: Known) -> None:
     known.store.apply("appruns", run(1))
     known.store.apply("apptasks", task("a", 2, phase="Succeeded"))

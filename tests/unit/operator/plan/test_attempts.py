@@ -264,12 +264,16 @@ def test_correction_ends_the_backoff_of_a_stall() -> None:
     assert judge(seen(driver, run=a_run()), driver, NOW, LIMITS).wants_pod
 
 
-def test_pod_with_another_owner_is_waited_for() -> None:
-    task = a_task()
+def test_pod_with_another_owner_is_waited_for_and_in_time_told_of() -> None:
+    task = a_task(seen_at=NOW - 1)
     pod = a_pod(task, meta=meta(f"{task.meta.key.name}-1", owner_uid="older"), gone=False, phase="Failed")
     verdict = judge(seen(task, pod), task, NOW, LIMITS)
     assert not verdict.wants_pod
     assert not verdict.actions
+    assert verdict.wake_at == NOW + 4
+    status = status_of(judge(seen(task, pod), task, NOW + 4, LIMITS))
+    assert (status["phase"], status["message"].split(":")[0]) == ("Waiting", "PodTerminating")
+    assert "on node node1" in status["message"]
 
 
 def test_timer_fires_when_it_is_due() -> None:
