@@ -50,7 +50,7 @@ class AuthInput(_Request):
     """Are these credentials good?"""
 
     connection_id: str = ""
-    timeout_seconds: int = 30
+    timeout_seconds: int = Field(default=30, ge=1)
 
 
 class AuthOutput(BaseModel):
@@ -96,7 +96,7 @@ class PreflightInput(_Request):
     """What was filled into the app's form."""
     checks_to_run: list[str] = []
     """Names of the checks that are wanted; empty for all."""
-    timeout_seconds: int = 60
+    timeout_seconds: int = Field(default=60, ge=1)
 
 
 class PreflightOutput(BaseModel):
@@ -135,8 +135,8 @@ class MetadataInput(_Request):
     """Such as `public.*`; empty for all."""
     include_fields: bool = True
     """Whether columns and fields are wanted too."""
-    max_objects: int = 1000
-    timeout_seconds: int = 120
+    max_objects: int = Field(default=1000, ge=1)
+    timeout_seconds: int = Field(default=120, ge=1)
 
 
 class MetadataOutput(BaseModel):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from application_sdk.errors import AppDefinitionError
 from application_sdk.handler.base import DefaultHandler, Handler
 
-if TYPE_CHECKING:
-    from application_sdk.app.base import App
 
-
-def find_handler(app_class: type[App]) -> type[Handler]:
+def find_handler(app_class: type) -> type[Handler]:
     """The handler of an app: the one named after it, else the only one that its module defines, else DefaultHandler.
 
     Raises AppDefinitionError when it can't be told which is meant, or when the one that is meant isn't complete.

@@ -26,3 +26,12 @@ REFUSED_FINISHED: Final = "apprun: already finished"
 
 NODE_NAME_VARIABLE: Final = "APPRUN_NODE_NAME"
 """Environment variable with the node's name, from the downward API."""
+
+HANDLER_PORT: Final = 8000
+"""Where a handler pod listens."""
+HANDLER_APP_VARIABLE: Final = "APPRUN_APP"
+"""Environment variable of a handler pod: name of the App object."""
+HANDLER_ENTRY_VARIABLE: Final = "APPRUN_ENTRY"
+"""The app's class as `module:Class`."""
+HANDLER_NAMESPACE_VARIABLE: Final = "APPRUN_NAMESPACE"
+"""Namespace of the App, and of the runs that the handler starts."""

@@ -29,6 +29,7 @@ IDLE_SECONDS: Final = 20.0
 
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """Writers know what they wrote: the answer needn't carry inputs and outputs back."""
 
@@ -115,6 +116,19 @@ class Api:
     def create(self, plural: str, body: JSONObject) -> None:
         """Create an object. Raises AlreadyExists."""
         self._send("POST", f"{self._base}/{plural}", body, _JSON, _METADATA_ONLY)
+
+    def add(self, plural: str, body: JSONObject) -> JSONObject:
+        """Create an object, and return it as it is now. Raises AlreadyExists."""
+        return self._send("POST", f"{self._base}/{plural}", body, _JSON)
+
+    def ask(self, path: str, body: JSONObject) -> JSONObject:
+        """Post a review, which is answered and not kept, to a path of another API group."""
+        return self._send("POST", path, body, _JSON)
+
+    def set_spec(self, plural: str, name: str, fields: Mapping[str, JSON]) -> None:
+        """Set fields of an object's spec."""
+        body: JSONObject = {"spec": dict(fields)}
+        self._send("PATCH", f"{self._base}/{plural}/{name}", body, _MERGE_PATCH, _METADATA_ONLY)
 
     def set_status(self, plural: str, name: str, fields: Mapping[str, JSON]) -> None:
         """Set fields of an object's status, through the subresource, and remove those whose value is None."""

@@ -1,0 +1,371 @@
+"""The web application: paths, bodies, statuses. `create_application` puts it together; everything it asks is a port.
+
+Paths and shapes are those of the App Framework's handler service. Its OpenAPI document is at `/openapi.json`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+from fastapi import Body, Depends, FastAPI, Header, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import JsonValue
+from starlette.exceptions import HTTPException
+
+from application_sdk.contracts.codec import decode
+from application_sdk.contracts.errors import ContractValidationError
+from application_sdk.contracts.size import check_size
+from application_sdk.errors import AppNotFoundError
+from application_sdk.handler.base import Handler
+from application_sdk.handler.context import HandlerContext
+from application_sdk.handler.contracts import (
+    AuthInput,
+    AuthOutput,
+    MetadataInput,
+    MetadataOutput,
+    PreflightInput,
+    PreflightOutput,
+    PreflightStatus,
+)
+from application_sdk.server.access import Access, Action, OpenAccess
+from application_sdk.server.answers import (
+    Answer,
+    Code,
+    Fault,
+    Health,
+    Refusal,
+    RefusalBody,
+    RunResult,
+    RunState,
+    Started,
+)
+from application_sdk.server.document import describe
+from application_sdk.server.handling import HandlerThread
+from application_sdk.server.limits import BodyLimit, BodyTooLargeError, Limits
+from application_sdk.server.problems import Problem, invalid_input
+from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+
+if TYPE_CHECKING:
+    from application_sdk.app.base import App
+    from application_sdk.execution.definition import EntrypointDefinition
+    from application_sdk.wire.digest import JSONObject
+
+_log = logging.getLogger("apprun.server")
+
+RUN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+LOOK_SECONDS: Final = 0.5
+_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": RefusalBody} for status in (400, 401, 403, 404, 409, 413, 422, 500, 503)
+}
+_TIMED: Final = {**_REFUSALS, 504: {"model": RefusalBody}}
+
+RunPath = Annotated[
+    str, Path(max_length=RUN_NAME_MAX_LENGTH, pattern=RUN_PATTERN, description="Name of the run, as `start` gave it")
+]
+EntrypointQuery = Annotated[
+    str, Query(max_length=128, description="Of several entry points the one that is meant; the default one if empty")
+]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one server serves."""
+
+    app_class: type[App]
+    handler: Handler
+    runs: Runs
+    manifest: JSONObject
+    access: Access = field(default_factory=OpenAccess)
+    limits: Limits = field(default_factory=Limits)
+
+
+def create_application(service: Service) -> FastAPI:
+    """The ASGI application of a service."""
+    definition = service.app_class.definition
+
+    @asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        yield
+        server.close()
+
+    server = _Server(service)
+    application = FastAPI(
+        title=definition.name,
+        version=definition.version,
+        description=(service.app_class.__doc__ or "").strip(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    application.add_middleware(BodyLimit, limit=service.limits.body_bytes)
+    _refuse_in_one_form(application, service.limits)
+    _serve_health(application, server)
+    _serve_questions(application, server)
+    _serve_runs(application, server)
+    describe(application, definition, service.app_class.__name__)
+    return application
+
+
+class _Server:
+    """What the paths have in common."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.definition = service.app_class.definition
+        self.handler = HandlerThread(service.handler)
+
+    def close(self) -> None:
+        self.handler.close()
+
+    def allowed(self, action: Action) -> Callable[..., Awaitable[None]]:
+        """A dependency that lets a request pass, or not."""
+
+        async def check(request: Request) -> None:
+            authorization = request.headers.get("authorization", "")
+            run = request.path_params.get("workflow_id", "")
+            caller = await asyncio.to_thread(self.service.access.check, authorization, action, run)
+            request.state.caller = caller.name
+
+        return check
+
+    def context(self, asked: AuthInput | PreflightInput | MetadataInput) -> HandlerContext:
+        return HandlerContext(self.definition.name, tuple(asked.credentials))
+
+    def seconds(self, wanted: float) -> float:
+        return max(0.001, min(wanted, self.service.limits.call_seconds))
+
+    def entrypoint(self, name: str) -> EntrypointDefinition:
+        try:
+            return self.definition.entrypoint(name or None)
+        except AppNotFoundError as error:
+            raise Problem("UnknownEntrypoint", str(error)) from error
+
+    async def preflight(self, asked: PreflightInput) -> PreflightOutput:
+        return await self.handler.ask(
+            self.service.handler.preflight_check, asked, self.context(asked), self.seconds(asked.timeout_seconds)
+        )
+
+    def check_entrypoint(self, name: str) -> None:
+        if name:
+            self.entrypoint(name)
+
+
+def _serve_questions(application: FastAPI, server: _Server) -> None:
+    asking = [Depends(server.allowed("ask"))]
+    handler = server.service.handler
+
+    @application.post("/workflows/v1/auth", dependencies=asking, responses=_TIMED, operation_id="test_auth")
+    async def test_auth(asked: AuthInput) -> Answer[AuthOutput]:
+        """Whether the credentials are good. `success` says so too."""
+        server.check_entrypoint(asked.entrypoint)
+        said = await server.handler.ask(
+            handler.test_auth, asked, server.context(asked), server.seconds(asked.timeout_seconds)
+        )
+        return Answer(success=said.status.is_success, message=said.message or f"auth: {said.status}", data=said)
+
+    @application.post("/workflows/v1/check", dependencies=asking, responses=_TIMED, operation_id="preflight_check")
+    async def preflight_check(asked: PreflightInput) -> Answer[PreflightOutput]:
+        """Whether a run would find what it needs. `success` is False when it would not."""
+        server.check_entrypoint(asked.entrypoint)
+        said = await server.preflight(asked)
+        good = said.status is not PreflightStatus.NOT_READY
+        return Answer(success=good, message=said.message or f"check: {said.status}", data=said)
+
+    @application.post("/workflows/v1/metadata", dependencies=asking, responses=_TIMED, operation_id="fetch_metadata")
+    async def fetch_metadata(asked: MetadataInput) -> Answer[JsonValue]:
+        """What there is to choose from: `data` is the list of objects."""
+        server.check_entrypoint(asked.entrypoint)
+        said: MetadataOutput = await server.handler.ask(
+            handler.fetch_metadata, asked, server.context(asked), server.seconds(asked.timeout_seconds)
+        )
+        return Answer(message=f"{len(said.objects)} objects", data=said.model_dump(mode="json")["objects"])
+
+
+def _serve_runs(application: FastAPI, server: _Server) -> None:
+    service = server.service
+    looking = [Depends(server.allowed("look"))]
+
+    @application.post(
+        "/workflows/v1/start",
+        dependencies=[Depends(server.allowed("start"))],
+        responses={**_TIMED, 412: {"model": RefusalBody}},
+        operation_id="start",
+    )
+    async def start(
+        payload: Annotated[dict[str, JsonValue], Body(description="The entry point's input")],
+        entrypoint: EntrypointQuery = "",
+        idempotency_key: Annotated[
+            str, Header(max_length=512, description="Requests with the same key start one run")
+        ] = "",
+    ) -> Answer[Started]:
+        """Start a run. The body is the entry point's input; a `workflow_id` beside it names the run, and `credentials`
+        beside it are left out, since inputs are stored: give references."""
+        chosen = server.entrypoint(entrypoint)
+        order = _order(server, chosen, dict(payload), idempotency_key)
+        started = await asyncio.to_thread(service.runs.start, order)
+        return Answer(message="started" if started.created else "was started before", data=started)
+
+    @application.get(
+        "/workflows/v1/status/{workflow_id}", dependencies=looking, responses=_REFUSALS, operation_id="status"
+    )
+    async def status(workflow_id: RunPath) -> Answer[RunState]:
+        """Where a run stands."""
+        state = (await asyncio.to_thread(service.runs.look, workflow_id)).state
+        return Answer(message=state.message or state.phase, data=state)
+
+    @application.get(
+        "/workflows/v1/status/{workflow_id}/{run_id}",
+        dependencies=looking,
+        responses=_REFUSALS,
+        operation_id="status_of_run",
+    )
+    async def status_of_run(workflow_id: RunPath, run_id: Annotated[str, Path(max_length=64)]) -> Answer[RunState]:
+        """Where the run with this name and this unique id stands."""
+        answer = await status(workflow_id)
+        if answer.data.run_id != run_id:
+            raise Problem("NotFound", f"run {workflow_id!r} has the id {answer.data.run_id}: the one before it is gone")
+        return answer
+
+    @application.get(
+        "/workflows/v1/result/{workflow_id}", dependencies=looking, responses=_REFUSALS, operation_id="result"
+    )
+    async def result(
+        workflow_id: RunPath,
+        wait: Annotated[bool, Query(description="Wait for the end, for half a minute at most")] = False,
+    ) -> Answer[RunResult]:
+        """What a run has returned. `success` is False if it failed or was cancelled."""
+        return _result(workflow_id, await _look(service, workflow_id, wait=wait))
+
+    @application.post(
+        "/workflows/v1/stop/{workflow_id}",
+        dependencies=[Depends(server.allowed("stop"))],
+        responses=_REFUSALS,
+        operation_id="stop",
+    )
+    async def stop(workflow_id: RunPath) -> Answer[RunState]:
+        """Cancel a run. Its route and its tasks may clean up; `status` tells when it has ended."""
+        await asyncio.to_thread(service.runs.stop, workflow_id)
+        return await status(workflow_id)
+
+    @application.get(
+        "/workflows/v1/manifest",
+        dependencies=[Depends(server.allowed("describe"))],
+        responses=_REFUSALS,
+        operation_id="manifest",
+    )
+    async def manifest() -> Answer[dict[str, JsonValue]]:
+        """What the app consists of: entry points and tasks, with the JSON Schemas of what they take and return."""
+        return Answer(message=server.definition.name, data=service.manifest)
+
+
+def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> Order:
+    name = payload.pop("workflow_id", "")
+    if not isinstance(name, str) or len(name) > RUN_NAME_MAX_LENGTH or not re.fullmatch(NEW_NAME_PATTERN, name):
+        problem = f"a run's name has a letter, then letters, digits and dashes, {RUN_NAME_MAX_LENGTH} at most"
+        raise Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
+    if "credentials" not in chosen.input_type.model_fields:
+        payload.pop("credentials", None)
+    given: JSONObject = payload
+    try:
+        decode(chosen.input_type, given)
+        check_size(given, server.definition.max_payload_bytes, contract=chosen.input_type.__name__)
+    except ContractValidationError as error:
+        raise invalid_input(error) from error
+    app = server.definition.name
+    return Order(chosen.name, given, name or (name_for(app, key) if key else ""))
+
+
+async def _look(service: Service, run: str, *, wait: bool) -> Ended:
+    """The run as it stands; with `wait` at its end, if that comes soon."""
+    until = time.monotonic() + (service.limits.wait_seconds if wait else 0)
+    while True:
+        found = await asyncio.to_thread(service.runs.look, run)
+        if found.state.status != "RUNNING" or time.monotonic() + LOOK_SECONDS > until:
+            return found
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _result(run: str, ended: Ended) -> Answer[RunResult]:
+    state = ended.state
+    if state.status == "RUNNING":
+        message = f"the run is {state.phase}: {state.message}" if state.message else f"the run is {state.phase}"
+        return Answer(message=message, data=RunResult(workflow_id=run, status="running", error=state.error))
+    if state.status == "COMPLETED":
+        done = RunResult(workflow_id=run, status="completed", result=ended.output)
+        return Answer(message="the run succeeded", data=done)
+    word = "canceled" if state.status == "CANCELED" else "failed"
+    why = f": {state.error.type}: {state.error.message}" if state.error else ""
+    return Answer(
+        success=False,
+        message=f"the run is {state.phase}{why}",
+        data=RunResult(workflow_id=run, status="canceled" if word == "canceled" else "failed", error=state.error),
+    )
+
+
+def _serve_health(application: FastAPI, server: _Server) -> None:
+    name = server.definition.name
+
+    @application.get("/server/health", include_in_schema=False)
+    @application.get("/health", operation_id="health")
+    async def health() -> Health:
+        """Whether the server lives."""
+        return Health(status="healthy", app=name)
+
+    @application.get("/server/ready", include_in_schema=False)
+    @application.get("/ready", operation_id="ready", responses={503: {"model": RefusalBody}})
+    async def ready() -> Health:
+        """Whether runs could be started now."""
+        await asyncio.to_thread(server.service.runs.check)
+        return Health(status="ready", app=name)
+
+
+def _refuse_in_one_form(application: FastAPI, limits: Limits) -> None:
+    async def problem(request: Request, error: Exception) -> JSONResponse:
+        return _refusal(cast("Problem", error))
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        return _refusal(_not_valid(cast("RequestValidationError", error)))
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        known = cast("HTTPException", error)
+        # FastAPI takes whatever is raised while a body is read for a body that can't be parsed.
+        if isinstance(known.__cause__, BodyTooLargeError):
+            return _refusal(Problem("RequestTooLarge", f"a request may have {limits.body_bytes} bytes at most"))
+        code: Code = {404: "NotFound", 405: "MethodNotAllowed"}.get(known.status_code, "InvalidRequest")  # type: ignore[assignment]
+        message = f"there is no {request.method} {request.url.path}" if known.status_code == 404 else known.detail
+        return _refusal(Problem(code, message, status=known.status_code, headers=known.headers))
+
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _refusal(Problem("InternalError", f"the server failed with {type(error).__name__}; its log has more"))
+
+    application.add_exception_handler(Problem, problem)
+    application.add_exception_handler(RequestValidationError, invalid)
+    application.add_exception_handler(HTTPException, http)
+    application.add_exception_handler(Exception, unknown)
+
+
+def _refusal(problem: Problem) -> JSONResponse:
+    body = RefusalBody(error=Refusal(code=problem.code, message=problem.message, faults=problem.faults))
+    return JSONResponse(body.model_dump(mode="json"), problem.status, headers=problem.headers)
+
+
+def _not_valid(error: RequestValidationError) -> Problem:
+    """What FastAPI found, without the values: they may be secrets."""
+    faults = []
+    for found in error.errors():
+        place = [str(part) for part in found["loc"]]
+        if found["type"] == "json_invalid":
+            why = str((found.get("ctx") or {}).get("error", ""))
+            return Problem("MalformedJSON", f"the body isn't JSON, at character {place[-1]}: {why}")
+        faults.append(Fault(field=".".join(place[1:]) or place[0], problem=str(found["msg"])))
+    return Problem("InvalidRequest", "the request isn't as it should be: see `faults`", faults=faults)

@@ -1,0 +1,67 @@
+"""The OpenAPI document: FastAPI's, with the app's own inputs as what `start` takes, so that clients made from it are
+typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI
+
+from application_sdk.contracts.schema import schema_of
+from application_sdk.server.runs import NEW_NAME_PATTERN
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+
+if TYPE_CHECKING:
+    from application_sdk.execution.definition import AppDefinition
+
+# A JSON Schema, which has too many forms for a type.
+Schema = dict[str, Any]
+
+NAME_FIELD: Final[Schema] = {
+    "type": "string",
+    "maxLength": RUN_NAME_MAX_LENGTH,
+    "pattern": NEW_NAME_PATTERN,
+    "default": "",
+    "title": "Workflow Id",
+    "description": "What the run is to be called. A name is made up if it is empty",
+}
+
+
+def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
+    """Have the application give that document. `class_name` stands before the names of the app's models in it."""
+    made = application.openapi
+
+    def openapi() -> Schema:
+        document = made()
+        schemas = document["components"]["schemas"]
+        inputs = [_filed(schema_of(one.input_type), schemas, class_name) for one in app.entrypoints.values()]
+        body = document["paths"]["/workflows/v1/start"]["post"]["requestBody"]
+        distinct = list({each["$ref"]: each for each in inputs}.values())
+        body["content"]["application/json"]["schema"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        return document
+
+    application.openapi = openapi  # type: ignore[method-assign]
+
+
+def _filed(schema: Mapping[str, Any], schemas: Schema, prefix: str) -> Schema:
+    """Put an input's schema and what it refers to among the document's; the reference to it."""
+    for name, part in schema.get("$defs", {}).items():
+        schemas[f"{prefix}.{name}"] = _pointing(part, prefix)
+    own: Schema = _pointing({key: value for key, value in schema.items() if key != "$defs"}, prefix)
+    own["properties"] = {"workflow_id": NAME_FIELD, **own.get("properties", {})}
+    name = f"{prefix}.{schema.get('title', 'Input')}"
+    schemas[name] = own
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _pointing(part: Any, prefix: str) -> Any:
+    """The same schema, its references to where `_filed` puts their targets."""
+    if isinstance(part, dict):
+        return {
+            key: f"#/components/schemas/{prefix}.{value.removeprefix('#/$defs/')}"
+            if key == "$ref" and isinstance(value, str)
+            else _pointing(value, prefix)
+            for key, value in part.items()
+        }
+    return [_pointing(each, prefix) for each in part] if isinstance(part, list) else part

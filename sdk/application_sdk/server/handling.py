@@ -1,0 +1,114 @@
+"""Calls of a handler: each with the context of its request and a time limit, in a thread away from the server's.
+
+Handlers are users' code. One that blocks holds up other questions to it, but neither the probes of the kubelet nor what
+is asked about runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from application_sdk.errors import AppError
+from application_sdk.execution.redaction import Redactor, redacted
+from application_sdk.handler.base import Handler, HandlerError
+from application_sdk.handler.context import HandlerContext, bind_handler_context
+from application_sdk.server.problems import Problem
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_log = logging.getLogger("apprun.server")
+
+_PUBLIC: Final = frozenset(
+    {
+        "account", "authtype", "auth_type", "catalog", "database", "dbname", "driver", "host", "hostname", "port",
+        "region", "role", "schema", "type", "url", "user", "username", "warehouse",
+    }
+)  # fmt: skip
+"""Parts of credentials that may be told. All others are masked in what the server and its log say."""
+
+Asked = TypeVar("Asked", bound="BaseModel")
+Said = TypeVar("Said", bound="BaseModel")
+
+
+class HandlerThread:
+    """The thread of a handler, with an event loop of its own. `close` ends it."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="handler", daemon=True)
+        self._thread.start()
+
+    @property
+    def handler(self) -> Handler:
+        """What is called."""
+        return self._handler
+
+    def close(self) -> None:
+        """End the thread; calls under way are dropped."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def ask(
+        self,
+        method: Callable[[Asked], Coroutine[Any, Any, Said]],
+        asked: Asked,
+        context: HandlerContext,
+        seconds: float,
+    ) -> Said:
+        """What the handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`."""
+
+        async def call() -> Said:
+            with bind_handler_context(context):
+                return await method(asked)
+
+        answer = asyncio.run_coroutine_threadsafe(call(), self._loop)
+        question = _Question(f"{type(self._handler).__name__}.{method.__name__}", context)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await asyncio.wrap_future(answer)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise question.failed(error) from error
+            raise Problem(
+                "TimedOut",
+                f"{question.name}() hasn't answered in {seconds:g} s. Ask with a larger `timeout_seconds`, or look at "
+                "what it waits for",
+            ) from error
+        except HandlerError as error:
+            raise question.refused(error) from error
+        except Exception as error:
+            raise question.failed(error) from error
+
+
+class _Question:
+    """A call of a handler, for what is told of its failure."""
+
+    def __init__(self, name: str, context: HandlerContext) -> None:
+        self.name = name
+        self._request = context.request_id_str
+        self._secrets = Redactor()
+        self._secrets.hide(*(part.value for part in context.credentials if part.key.lower() not in _PUBLIC))
+
+    def refused(self, error: HandlerError) -> Problem:
+        _log.warning("%s refused request %s: %s", self.name, self._request, self._told(str(error)))
+        return Problem("HandlerError", self._told(error.message), status=error.http_status)
+
+    def failed(self, error: Exception) -> Problem:
+        """What the handler didn't mean to say may hold anything, so callers get its type, and the log the rest."""
+        trace = "".join(traceback.format_exception(error))
+        _log.error("%s failed on request %s\n%s", self.name, self._request, self._told(trace).rstrip())
+        told = f": {self._told(str(error))}" if isinstance(error, AppError) else ""
+        return Problem(
+            "HandlerFailed",
+            f"{self.name}() raised {type(error).__name__}{told}. The server's log has more, under request "
+            f"{self._request}",
+        )
+
+    def _told(self, text: str) -> str:
+        return redacted(self._secrets.redacted(text))

@@ -1,0 +1,77 @@
+"""From an app to a server that listens: on this machine (`serve_here`), or what a pod serves (`server.pod`)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, cast
+
+from application_sdk.app.manifest import manifest_of
+from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.source import AppSource
+from application_sdk.errors import NotAvailableError
+from application_sdk.handler.finding import find_handler
+from application_sdk.server.localruns import LocalRuns
+
+if TYPE_CHECKING:
+    from application_sdk.app.base import App
+    from application_sdk.server.application import Service
+    from application_sdk.wire.digest import JSONObject
+
+_log = logging.getLogger("apprun.server")
+
+DEFAULT_PORT: Final = 8000
+_GRACE_SECONDS: Final = 10
+_MISSING: Final = "serving an app over HTTP needs FastAPI and uvicorn: pip install 'apprun[handler]'"
+
+
+def manifest_as_json(app_class: type[App]) -> JSONObject:
+    """The app's manifest, as the server gives it."""
+    return cast("JSONObject", manifest_of(app_class.definition))
+
+
+@contextlib.contextmanager
+def local_service(app_class: type[App], source: AppSource, home: Home, limits: Limits) -> Iterator[Service]:
+    """What is served of an app on this machine: runs of the local engine, open to whoever reaches the server."""
+    with _extra():
+        from application_sdk.server.application import Service
+
+    runs = LocalRuns(home, app_class, source, limits)
+    with contextlib.closing(runs):
+        runs.go_on()
+        yield Service(app_class, find_handler(app_class)(), runs, manifest_as_json(app_class))
+
+
+async def serve(service: Service, host: str, port: int, told: Callable[[str], None] = _log.info) -> None:
+    """Listen until SIGINT or SIGTERM. Requests under way have ten seconds to end. Raises OSError when the port is
+    taken, NotAvailableError without the extra."""
+    with _extra():
+        import uvicorn
+
+        from application_sdk.server.application import create_application
+
+    application = create_application(service)
+    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
+        at = f"[{host}]" if ":" in host else host
+        told(f"{service.app_class.definition.name} is served at http://{at}:{listening.getsockname()[1]}")
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            server_header=False,
+        )
+        await uvicorn.Server(config).serve([listening])
+
+
+@contextlib.contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name in ("fastapi", "starlette", "uvicorn"):
+            raise NotAvailableError(_MISSING) from error
+        raise
