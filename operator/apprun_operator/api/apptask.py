@@ -182,6 +182,15 @@ class Attempt(Shape):
     """When it ended, or was given up."""
 
 
+class Log(Shape):
+    """The end of the log of an attempt that failed."""
+
+    attempt: int
+    """The attempt."""
+    tail: str
+    """Its last lines: 8 KiB where the attempt reported its failure itself, 2 KiB where its process died."""
+
+
 class Progress(Shape):
     """How far the task says that it is."""
 
@@ -220,6 +229,8 @@ class AppTaskStatus(Shape):
     """What the task returned."""
     error: Failure | None = None
     """How the latest attempt failed; how the call failed once the phase is Failed."""
+    log: Log | None = None
+    """What the latest attempt that failed had logged and printed last."""
     progress: Progress | None = None
     """How far the task says that it is."""
     heartbeat: FreeObject | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from application_sdk.wire import names
+from application_sdk.wire import logs, names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import (
     PAGE_SIZE,
@@ -225,7 +225,7 @@ def pod(raw: Raw) -> PodRecord:
         waiting_message=waiting.get("message", ""),
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason", ""),
-        exit_message=ended.get("message", ""),
+        exit_message=logs.plain(ended.get("message", "")),
         running_since=_time(running, "startedAt"),
         mounts=any(_may_be_missing(volume) for volume in spec.get("volumes") or []),
     )

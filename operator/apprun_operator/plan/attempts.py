@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, cast
 
-from application_sdk.wire import names
+from application_sdk.wire import logs, names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
@@ -153,6 +153,7 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
         ended.budget
     ]
     attempts = cast("JSON", history)
+    log = _log(task, ended, pod)
     message = _told(task, history, limits)
     pause = _pause(ended, history, charged, retry)
     deadline = _deadline(task)
@@ -163,6 +164,7 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
             {
                 "phase": "Failed",
                 "attempts": attempts,
+                **log,
                 "error": cast("JSON", _error(task, ended, charged if charged >= budget else 0)),
                 "finishedAt": rfc3339(now),
                 "message": message,
@@ -174,6 +176,7 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
             "phase": "Active",
             "attempt": task.attempt + 1,
             "attempts": attempts,
+            **log,
             "notBefore": rfc3339(now + pause) if pause else None,
             "message": message,
         },
@@ -274,6 +277,12 @@ def _history_entry(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: f
         entry["startedAt"] = rfc3339(pod.running_since or pod.meta.created)
     entry["finishedAt"] = rfc3339(now)
     return entry
+
+
+def _log(task: TaskRecord, ended: Ended, pod: PodRecord | None) -> JSONObject:
+    """What kubelet kept of the output of an attempt that couldn't report. One that could sent its log along."""
+    text = pod.exit_message.strip() if pod is not None and ended.error is None else ""
+    return {"log": {"attempt": task.attempt, "tail": logs.tail(text)}} if text else {}
 
 
 def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:

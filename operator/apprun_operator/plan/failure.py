@@ -206,10 +206,10 @@ def _exited(pod: PodRecord) -> Ended:
         message = "the process was asked to stop, and nobody says by whom"
         return Ended("Terminated", message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_REPORT_REFUSED:
-        message = _sentence("the API server takes no report of this attempt", pod.exit_message)
+        message = _sentence("the API server takes no report of this attempt", _last_line(pod.exit_message))
         return Ended("ReportRefused", message, "App", retryable=False, exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_FENCED:
-        message = _sentence("the API server refused what the pod wrote", pod.exit_message)
+        message = _sentence("the API server refused what the pod wrote", _last_line(pod.exit_message))
         return Ended("Refused", message, "App", exit_code=pod.exit_code)
     if pod.exit_code == 1 and SDK_MISSING.search(pod.exit_message):
         message = f"image {pod.image!r} has no AppRun SDK: install it there, or name no image and use spec.source"
@@ -221,7 +221,7 @@ def _exited(pod: PodRecord) -> Ended:
         what = f"the process ended with exit code {pod.exit_code} and reported nothing"
         if pod.exit_code > 128:
             what = f"the process was killed by signal {pod.exit_code - 128} and reported nothing"
-        return Ended("ProcessDied", _sentence(what, pod.exit_message), "App", exit_code=pod.exit_code)
+        return Ended("ProcessDied", _sentence(what, _last_line(pod.exit_message)), "App", exit_code=pod.exit_code)
     return Ended(pod.reason or "PodFailed", pod.message or "the pod failed before its container started", "Disruption")
 
 
@@ -257,3 +257,8 @@ def _image_is_missing(pod: PodRecord, now: float, since: float) -> tuple[bool, f
 
 def _sentence(what: str, details: str) -> str:
     return f"{what}: {details}" if details else what
+
+
+def _last_line(text: str) -> str:
+    """The rest is in the AppTask's `status.log`."""
+    return text.strip().rpartition("\n")[2].strip()

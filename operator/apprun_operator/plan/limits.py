@@ -13,6 +13,8 @@ class Limits:
     runtime_image: str
     image_pull_policy: str = ""
     """For the runtime image and apps that don't say; Kubernetes' default when empty."""
+    log_format: str = ""
+    """How pods log, `text` or `json`; the SDK's default, JSON, when empty."""
     node_lost_grace: int = 60
     """How long pods stay on a node that stopped answering before they count as lost."""
     parallelism: int = 50

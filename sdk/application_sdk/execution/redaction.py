@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from binascii import b2a_base64
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ def _in_address(value: str) -> str:
 def _in_base64(value: bytes) -> Iterator[str]:
     """As part of something that is encoded whole, such as `user:password` in a header: three ways for it to be placed,
     without the digits at both ends that depend on its neighbours."""
+    from binascii import b2a_base64
+
     for before in range(3):
         encoded = b2a_base64(bytes(before) + value, newline=False).decode().rstrip("=")
         first, spare = (0, 2, 3)[before], (before + len(value)) % 3

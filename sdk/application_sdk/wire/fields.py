@@ -150,6 +150,14 @@ class AttemptFields(TypedDict):
     finishedAt: NotRequired[str]
 
 
+class LogFields(TypedDict):
+    """What is kept of the log of an attempt that failed."""
+
+    attempt: int
+    tail: str
+    """The last lines, at most `wire.logs.LOG_TAIL_BYTES`."""
+
+
 class ProgressFields(TypedDict, total=False):
     done: int
     total: int
@@ -157,13 +165,16 @@ class ProgressFields(TypedDict, total=False):
 
 
 class TaskStatus(TypedDict, total=False):
-    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, continueWith, progress,
-    heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
+    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, log, continueWith,
+    progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both
+    to it."""
 
     phase: TaskPhase
     attempt: int
     output: JSON
     error: ErrorFields
+    log: LogFields
+    """Of the latest attempt that failed: reported by it, or else what kubelet kept of its output."""
     progress: ProgressFields
     heartbeat: JSONObject
     """Latest heartbeat details; handed to the next attempt."""
@@ -227,6 +238,7 @@ class Report(TypedDict, total=False):
     output: JSON
     continueWith: ContinuationFields
     error: ErrorFields | None
+    log: LogFields
     progress: ProgressFields
     heartbeat: JSONObject
     node: str

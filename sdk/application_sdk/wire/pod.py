@@ -26,6 +26,10 @@ REFUSED_FINISHED: Final = "apprun: already finished"
 
 NODE_NAME_VARIABLE: Final = "APPRUN_NODE_NAME"
 """Environment variable with the node's name, from the downward API."""
+LOG_FORMAT_VARIABLE: Final = "APPRUN_LOG_FORMAT"
+"""`text` has a pod log for people; anything else, or nothing, in JSON."""
+LOG_LEVEL_VARIABLE: Final = "APPRUN_LOG_LEVEL"
+"""From which level on a pod logs; INFO when absent."""
 
 HANDLER_PORT: Final = 8000
 """Where a handler pod listens."""

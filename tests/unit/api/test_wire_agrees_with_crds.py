@@ -22,6 +22,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "ContinuationFields": ("AppTask.status.continueWith",),
     "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]",),
+    "LogFields": ("AppTask.status.log",),
     "ProgressFields": ("AppTask.status.progress",),
     "Checkpoint": ("AppRun.status.checkpoints[]", "AppLedger.spec.checkpoints[]"),
 }

@@ -25,6 +25,7 @@ from application_sdk.engines.kubernetes.report import (
 from application_sdk.engines.kubernetes.startup import settle
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult, stalled
+from application_sdk.execution.logs import kept_log
 from application_sdk.execution.run import run_route
 from application_sdk.wire.fields import CANCELLED, MAX_POD_PAYLOAD_BYTES, ContinuationFields, ErrorFields
 from application_sdk.wire.pod import EXIT_FENCED
@@ -50,9 +51,10 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
                                      started_at, node)  # fmt: skip
     else:
         error_found = _error(result)
+        log = kept_log(call["attempt"])
         _log.error("the route ended: %s: %s\n%s", error_found["type"], error_found["message"],
                    error_found.get("traceback", ""))  # fmt: skip
-        report = failure_report(error_found, call["attempt"], started_at, node)
+        report = {**failure_report(error_found, call["attempt"], started_at, node), "log": log}
     return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 
 

@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, NoReturn
 
 from application_sdk.engines.kubernetes.startup import before_user_code
 from application_sdk.wire import names
-from application_sdk.wire.pod import EXIT_NO_CALL, EXIT_TERMINATED, NODE_NAME_VARIABLE
+from application_sdk.wire.pod import (
+    EXIT_NO_CALL,
+    EXIT_TERMINATED,
+    LOG_FORMAT_VARIABLE,
+    LOG_LEVEL_VARIABLE,
+    NODE_NAME_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.wire.digest import JSONObject
     from application_sdk.wire.fields import Call
 
 
@@ -50,7 +57,7 @@ def run(directory: Path, source: Path, started_at: float) -> int:
 
     from application_sdk.engines.kubernetes.api import in_cluster
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _set_up_log(call)
     logging.getLogger("apprun").info("%s %s, attempt %d", role, app_task, call["attempt"])
     api = in_cluster(os.environ, directory, namespace)
     # Shaking hands takes the API server a few milliseconds: enough time while modules load.
@@ -59,6 +66,23 @@ def run(directory: Path, source: Path, started_at: float) -> int:
     before_user_code()
     _make_importable(source)
     return run_role(call, api, os.environ.get(NODE_NAME_VARIABLE, call.get("node", "")), started_at)
+
+
+def _set_up_log(call: Call) -> None:
+    """Have everything that this process logs and prints say which attempt it is of."""
+    from application_sdk.execution import logs
+    from application_sdk.wire import logs as words
+
+    context: JSONObject = {
+        words.NAMESPACE: call["namespace"],
+        words.RUN: call["run"],
+        words.ROLE: call["role"],
+        words.TASK: call["task"],
+        words.APP_TASK: call["appTask"],
+        words.ATTEMPT: call["attempt"],
+    }
+    as_json = os.environ.get(LOG_FORMAT_VARIABLE, "").lower() != "text"
+    logs.set_up(context, as_json=as_json, level=os.environ.get(LOG_LEVEL_VARIABLE, "").upper())
 
 
 def _load_role(call: Call) -> Callable[[Call, Api, str, float], int]:
@@ -95,9 +119,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _leave(code: int) -> NoReturn:
     """End at once: stray threads of a task mustn't hold up a pod whose outcome is known."""
-    import logging
+    from application_sdk.execution import logs
 
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    logs.finish()
     os._exit(code)

@@ -24,6 +24,7 @@ from application_sdk.engines.kubernetes.errors import (
     Unauthorized,
     Unreachable,
 )
+from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import names
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_REPORT_REFUSED, EXIT_REPORTED, REFUSED_FINISHED
@@ -95,12 +96,6 @@ def failure_report(
         if field in like:
             report[field] = like[field]
     return report
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC with microseconds: completions are put in order by it."""
-    whole, fraction = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:06d}Z"
 
 
 def _stamped(report: Report, started_at: float, node: str) -> Report:

@@ -19,6 +19,7 @@ from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
+from application_sdk.execution.logs import kept_log
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, ErrorFields
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_TERMINATED
@@ -51,9 +52,10 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
         report = success_report(result.output, started_at, node)
     else:
         error = result.error or ErrorFields(type="Unknown", message="")
+        log = kept_log(call["attempt"])  # before the error itself, which is reported apart
         _log.error("attempt %d failed: %s: %s\n%s", call["attempt"], error["type"], error["message"],
                    error.get("traceback", ""))  # fmt: skip
-        report = failure_report(error, call["attempt"], started_at, node)
+        report = {**failure_report(error, call["attempt"], started_at, node), "log": log}
     unwritten = signs.stop()
     if "heartbeat" in unwritten:
         report["heartbeat"] = unwritten["heartbeat"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.local.channel import Inbox, receive, send
 from application_sdk.engines.local.state import provide_state
 from application_sdk.errors import AppNotFoundError
+from application_sdk.execution import logs
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
@@ -147,7 +147,7 @@ def _redirect_output(path: str) -> None:
     # By line, so that a process that is killed leaves what it had printed.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up({}, as_json=False)
 
 
 def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
@@ -156,10 +156,8 @@ def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
 
 
 def _leave(channel: socket.socket, result: AttemptResult, signs: _Signs) -> NoReturn:
-    logging.shutdown()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        logs.finish()
     except OSError:
         pass  # The log's disk is full: the outcome matters more.
     outcome: JSONObject = {**signs.unsent, "output": result.output, "error": cast("JSONObject | None", result.error)}

@@ -7,7 +7,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -45,11 +45,14 @@ def clock_patches() -> list[Patch]:
     ]
 
 
+_LOGS: Final = ("logging", "application_sdk.execution.logs")
+
+
 def _wall(real: Callable[[], float], virtual: Callable[[Guarded], float]) -> Callable[[], float]:
     def clock() -> float:
         route = guarded_route()
-        # A log record tells people when it was written.
-        if route is None or sys._getframe(1).f_globals.get("__name__", "").startswith("logging"):  # noqa: SLF001
+        # A log line tells people when it was written.
+        if route is None or sys._getframe(1).f_globals.get("__name__", "").startswith(_LOGS):  # noqa: SLF001
             return real()
         return virtual(route)
 

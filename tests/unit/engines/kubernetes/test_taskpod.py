@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tests.support.pods import PodProcess, call
 from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse
 
+from application_sdk.wire.logs import LOG_TAIL_BYTES, plain
 from application_sdk.wire.pod import (
     EXIT_FENCED,
     EXIT_NO_CALL,
@@ -141,11 +143,11 @@ def test_sigterm_lets_the_body_clean_up_and_reports_nothing(pod: PodProcess, ser
     pod.write(call(), app=WAIT)
     with pod.start() as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "working\n"
+        assert plain(process.stdout.readline()) == "working\n"
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert process.returncode == EXIT_TERMINATED, err
-    assert out == "cleaned up\n"
+    assert plain(out) == "cleaned up\n"
     assert [reported(request) for request in server.requests] == [{"heartbeat": {"row": 7, "note": None}}]
 
 
@@ -153,7 +155,7 @@ def test_sigterm_while_the_module_is_imported_ends_the_pod(pod: PodProcess, serv
     pod.write(call(), app="import time\nprint('importing', flush=True)\ntime.sleep(600)")
     with pod.start() as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "importing\n"
+        assert plain(process.stdout.readline()) == "importing\n"
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == EXIT_TERMINATED
@@ -231,3 +233,83 @@ def test_an_api_server_that_is_away_is_waited_for(pod: PodProcess, server: WireS
     pod.write(call(), app=GREET)
     assert pod.run().returncode == EXIT_REPORTED
     assert len(server.requests) == 3
+
+
+NOISY = f"""{HEADER}
+    async def work(self, input: Given) -> Made:
+        self.logger.info("order %d", 42, extra={{"customer": "ada"}})
+        print("half a ", end="")
+        print("line")
+        sys.stderr.write("to stderr\\n")
+        raise OSError("disk")
+"""
+
+
+def test_lines_say_which_attempt_they_are_of_and_who_wrote_them(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(attempt=3), app=NOISY)
+    ended = pod.run()
+    lines = [json.loads(line) for line in (ended.stdout + ended.stderr).splitlines()]
+    about = {"namespace": "ns", "run": "daily", "role": "task", "task": "work", "attempt": 3}
+    assert all(about.items() <= line.items() for line in lines)
+    said = {(line["source"], line["message"]) for line in lines}
+    assert {("app", "order 42"), ("stdout", "half a line"), ("stderr", "to stderr")} <= said
+    assert ("apprun", "task daily-0123456789abcdef, attempt 3") in said
+    assert next(line for line in lines if line["source"] == "app")["customer"] == "ada"
+
+
+def test_as_text_the_log_is_for_people(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(), app=NOISY)
+    pod.environ["APPRUN_LOG_FORMAT"] = "text"
+    ended = pod.run()
+    assert ended.stdout == "half a line\n"
+    assert "INFO subject: order 42" in ended.stderr
+
+
+def test_a_failed_attempt_reports_the_end_of_its_log(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(attempt=2), app=NOISY)
+    pod.run()
+    (request,) = server.requests
+    log = reported(request)["log"]
+    assert log["attempt"] == 2
+    assert "half a line\nto stderr" in log["tail"]
+    assert "INFO subject: order 42" in log["tail"]
+    assert "Traceback" not in log["tail"], "the error has it already"
+
+
+def test_the_log_of_a_noisy_failure_is_cut_at_its_beginning(pod: PodProcess, server: WireServer) -> None:
+    body = "        for i in range(5000): print('line', i)\n        raise OSError('x')"
+    pod.write(call(), app=f"{HEADER}\n    async def work(self, input: Given) -> Made:\n{body}")
+    pod.run()
+    tail = reported(server.requests[0])["log"]["tail"]
+    assert tail.endswith("line 4998\nline 4999")
+    assert tail.startswith("line 4")
+    assert LOG_TAIL_BYTES * 0.9 < len(tail) <= LOG_TAIL_BYTES
+
+
+def test_an_attempt_that_succeeds_reports_no_log(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(), app=GREET)
+    pod.run()
+    assert "log" not in reported(server.requests[0])
+
+
+SECRETIVE = f"""{HEADER}
+    async def work(self, input: Given) -> Made:
+        token = await self.context.get_secret("token")
+        self.logger.warning("using %s", token)
+        print("printed", token)
+        self.task_context.progress(message=f"with {{token}}")
+        raise OSError(f"refused {{token}}")
+"""
+
+
+def test_no_secret_is_in_the_log_nor_in_the_report(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(), app=SECRETIVE)
+    secrets = pod.directory / "secrets"
+    (secrets / "token").mkdir(parents=True)
+    (secrets / "token" / "value").write_text("correct-horse-battery")
+    pod.environ["APPRUN_SECRETS_DIR"] = str(secrets)
+    ended = pod.run()
+    everything = ended.stdout + ended.stderr + "".join(json.dumps(request.json) for request in server.requests)
+    assert "printed [redacted]" in ended.stdout
+    assert "refused [redacted]" in everything
+    assert "correct-horse" not in everything

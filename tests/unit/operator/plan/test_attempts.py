@@ -287,3 +287,19 @@ def test_timer_never_fires_early_though_creation_times_are_cut_to_seconds() -> N
     made = meta("timer", created=NOW - 10)
     assert fire_timer(a_task(meta=made, role="timer", seconds=10, seen_at=NOW - 9.5), NOW) == (None, NOW + 0.5)
     assert fire_timer(a_task(meta=made, role="timer", seconds=10, seen_at=NOW - 1), NOW) == (None, NOW + 1)
+
+
+def test_the_output_of_an_attempt_that_could_not_report_is_kept() -> None:
+    task = a_task()
+    pod = a_pod(task, phase="Failed", exit_code=137, exit_reason="OOMKilled", exit_message="loading\nrow 7\n")
+    (patch,) = judge(seen(a_driver(), task, pod), task, NOW, LIMITS).actions
+    assert isinstance(patch, PatchTask)
+    assert patch.status["log"] == {"attempt": 1, "tail": "loading\nrow 7"}
+
+
+def test_an_attempt_that_reported_has_sent_its_log_along() -> None:
+    task = a_task(error={"type": "OSError", "message": "x", "attempt": 1})
+    pod = a_pod(task, phase="Succeeded", exit_code=0, exit_message="what kubelet has is older")
+    (patch,) = judge(seen(a_driver(), task, pod), task, NOW, LIMITS).actions
+    assert isinstance(patch, PatchTask)
+    assert "log" not in patch.status

@@ -1,0 +1,88 @@
+"""Log lines: one JSON object each, with the same words from operator, driver and task.
+
+Pods and operator write them, the operator and the command line read what was kept of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from application_sdk.wire.digest import JSON
+
+NAMESPACE: Final = "namespace"
+RUN: Final = "run"
+ROLE: Final = "role"
+TASK: Final = "task"
+APP_TASK: Final = "appTask"
+ATTEMPT: Final = "attempt"
+CONTEXT: Final = (NAMESPACE, RUN, ROLE, TASK, APP_TASK, ATTEMPT)
+"""What a line is about, as far as it is about a run: the AppRun; driver or task; the task's name in the code; its
+AppTask; the attempt's number."""
+
+SOURCE_APPRUN: Final = "apprun"
+SOURCE_APP: Final = "app"
+SOURCE_STDOUT: Final = "stdout"
+SOURCE_STDERR: Final = "stderr"
+"""Who wrote a line: AppRun itself, a logger of the app (or of a library that it uses), or a `print` of the app's."""
+
+LOG_TAIL_BYTES: Final = 8 * 1024
+"""How much of a failed attempt's log is kept on its AppTask."""
+
+
+def line(
+    time: str,
+    level: str,
+    logger: str,
+    source: str,
+    message: str,
+    context: Mapping[str, JSON],
+    extra: Mapping[str, JSON] | None = None,
+    traceback: str = "",
+) -> str:
+    """One line, without its end. `extra` is what the app adds: its names never take the place of ours."""
+    entry: dict[str, JSON] = {
+        "time": time,
+        "level": level,
+        "logger": logger,
+        "source": source,
+        "message": message,
+        **context,
+    }
+    if traceback:
+        entry["traceback"] = traceback
+    if extra:
+        entry = {**extra, **entry}
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def plain(text: str) -> str:
+    """Lines as people read them: what is one of ours as time, level, logger and message, anything else as it is."""
+    return "\n".join(map(_plain_line, text.split("\n")))
+
+
+def tail(text: str, limit: int = LOG_TAIL_BYTES) -> str:
+    """The end of a text, in whole lines if it has any there, in at most `limit` bytes."""
+    content = text.encode("utf-8", "replace")
+    if len(content) <= limit:
+        return content.decode("utf-8")
+    kept = content[len(content) - limit :]
+    cut = kept.find(b"\n")
+    return kept[cut + 1 if 0 <= cut < limit // 2 else 0 :].decode("utf-8", "ignore")
+
+
+def _plain_line(text: str) -> str:
+    if not text.startswith("{"):
+        return text
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(entry, dict) or not {"time", "level", "logger", "message"} <= entry.keys():
+        return text
+    said = str(entry["message"])
+    if entry.get("source") not in (SOURCE_STDOUT, SOURCE_STDERR):
+        said = f"{str(entry['time'])[11:19]} {entry['level']} {entry['logger']}: {said}"
+    trace = entry.get("traceback")
+    return f"{said}\n{trace.rstrip()}" if isinstance(trace, str) and trace else said
