@@ -53,6 +53,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     limits = Limits(
         runtime_image=image,
         image_pull_policy=_one_of(environment, "IMAGE_PULL_POLICY", PULL_POLICIES),
+        log_format=_one_of(environment, "POD_LOG_FORMAT", ("", "json", "text")),
         node_lost_grace=_whole(environment, "NODE_LOST_GRACE_SECONDS", 60),
         parallelism=_whole(environment, "DEFAULT_PARALLELISM", 50, least=1),
         disruption_budget=_whole(environment, "DISRUPTION_BUDGET", 20),

@@ -16,6 +16,7 @@ from application_sdk.wire import names
 from apprun_operator import figures
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
+from apprun_operator.logs import about
 from apprun_operator.metrics import Metrics
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.records import Key
@@ -143,11 +144,11 @@ class Worker:
         return (asked or 0.0) + bound * (0.5 + self._chance() / 2)
 
     def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
-        where = f"{key.path} {name}".strip()
+        where, extra = f"{key.path} {name}".strip(), about(key, name)
         self._metrics.failed(type(error).__name__)
         if isinstance(error, TransientError):
-            logger.warning("%s: %s; again in %.1f s", where, error, delay)
+            logger.warning("%s: %s; again in %.1f s", where, error, delay, extra=extra)
         elif isinstance(error, ApiError):
-            logger.error("%s: %s; again in %.1f s", where, error, delay)
+            logger.error("%s: %s; again in %.1f s", where, error, delay, extra=extra)
         else:
-            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error)
+            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error, extra=extra)

@@ -13,7 +13,7 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES, Call, RetryFields, TaskSpec
-from application_sdk.wire.pod import NODE_NAME_VARIABLE
+from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
 from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
@@ -147,7 +147,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE,
         "securityContext": security,
-        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], store)],
+        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], store, limits)],
         "volumes": [*_volumes(config_map), *store.volumes, *secrets],
         "tolerations": _tolerations(asked, limits),
     }
@@ -161,7 +161,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
 
 
 def _container(
-    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], store: StoreParts
+    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], store: StoreParts, limits: Limits
 ) -> JSONObject:
     mounts: list[JSON] = [
         {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
@@ -189,6 +189,8 @@ def _container(
     if task.role == "driver":
         # Sets of strings must iterate alike in each replay.
         env.append({"name": "PYTHONHASHSEED", "value": "0"})
+    if limits.log_format:
+        env.append({"name": LOG_FORMAT_VARIABLE, "value": limits.log_format})
     container["env"] = [*env, *store.env]
     if store.env_from:
         container["envFrom"] = list(store.env_from)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.records import APP, LIMITS, RUN, a_driver, a_run, a_task
 
 from application_sdk.wire import names
 from apprun_operator.plan import pods
+from apprun_operator.plan.limits import Limits
 
 
 def body(task: Any = None, run: Any = None) -> dict[str, Any]:
@@ -145,3 +147,12 @@ def test_priority_class_of_the_app_is_that_of_its_pods() -> None:
 def test_correlation_id_of_the_run_is_that_of_its_tasks() -> None:
     assert call(body(run=a_run(correlation_id="order-7")))["correlationId"] == "order-7"
     assert call(body())["correlationId"] == f"uid-{RUN}"
+
+
+def test_pods_log_as_the_operator_is_told_to() -> None:
+    def format_of(limits: Limits) -> list[object]:
+        spec: Any = pods.pod(a_run(), a_task(), limits).body["spec"]
+        return [env.get("value") for env in spec["containers"][0]["env"] if env["name"] == "APPRUN_LOG_FORMAT"]
+
+    assert format_of(LIMITS) == []
+    assert format_of(replace(LIMITS, log_format="text")) == ["text"]
