@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit lint bench soak down clean lock generate
+.PHONY: help demo test unit lint bench bench-sdk soak down clean lock generate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmark
 soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict; about half an hour
 	@hack/deps
 	@$(PYTHON) -m tests.soak
+
+bench-sdk: .venv/ready ## Measure what needs no cluster: replay, the local engine, imports
+	@$(PYTHON) -m tests.bench.sdk
 
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
