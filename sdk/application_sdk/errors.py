@@ -25,6 +25,10 @@ class AppDefinitionError(AppError, TypeError):
     """An `App` class is wrong. Raised where the class is defined, with all faults of the class and their lines."""
 
 
+class IncompleteAppError(AppDefinitionError, AttributeError):
+    """A class without a route is used as an app. Others may derive from it, and its tasks can be called."""
+
+
 class AppNotFoundError(AppError, LookupError):
     """No app, entry point or task has that name. The message lists those there are."""
 

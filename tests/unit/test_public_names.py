@@ -60,6 +60,7 @@ NAMES = {
         "EnvironmentSecretStore InfrastructureContext SecretStore StateStore clear_infrastructure set_infrastructure"
     ),
     "application_sdk.main": "run_dev_combined",
+    "application_sdk.observability": "get_logger",
     "application_sdk.testing": (
         "MockCredentialStore MockHeartbeatController MockSecretStore MockStateStore app_context clean_app_registry "
         "mock_credential_store mock_heartbeat mock_secret_store mock_state_store"
@@ -142,6 +143,10 @@ def test_a_run_on_this_machine_takes_its_keywords() -> None:
         ("from application_sdk.credentials.atlan_client import create_async_atlan_client", "client of your own"),
         ("from application_sdk.templates import SqlMetadataExtractor", "Derive from application_sdk.app.App"),
         ("from application_sdk.templates.contracts import ExtractionInput", "Derive from application_sdk.app.App"),
+        ("from application_sdk.clients import BaseSQLClient", "a client library of your choice in a @task"),
+        ("from application_sdk.common.sql_filters import read_sql_files", "into your app"),
+        ("from application_sdk.transformers.query import QueryBasedTransformer", "Transform in a @task"),
+        ("from application_sdk.dev import embedded_runtime", "need no service"),
     ],
 )
 def test_what_belongs_to_atlans_platform_says_so_when_it_is_imported(statement: str, instead: str) -> None:

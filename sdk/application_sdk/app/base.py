@@ -9,16 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, cast
 
 from typing_extensions import override
 
 from application_sdk.app import durable
 from application_sdk.app.context import AppContext
-from application_sdk.app.definition import define
+from application_sdk.app.definition import NO_ROUTE, define
 from application_sdk.app.entrypoint import kebab_case
 from application_sdk.app.registry import AppRegistry
-from application_sdk.errors import MisuseError, NotAvailableError
+from application_sdk.errors import IncompleteAppError, MisuseError, NotAvailableError
 from application_sdk.execution import current
 from application_sdk.execution.trace import user_line
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
@@ -39,6 +39,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _NoDefinition:
+    """Stands where a class has no definition of its own, and says why."""
+
+    def __get__(self, instance: object, owner: type[App]) -> NoReturn:
+        where = f" ({owner._line})" if owner._line else ""  # noqa: SLF001
+        raise IncompleteAppError(f"{owner.__qualname__}{where} is no complete app: {owner._why}")  # noqa: SLF001
+
+
 class App:
     """A durable app: `run()`, or several `@entrypoint` methods, is its plan; `@task` methods do the work.
 
@@ -52,8 +60,11 @@ class App:
     version: ClassVar[str] = "1.0.0"
     max_payload_bytes: ClassVar[int] = MAX_PAYLOAD_BYTES
     """Limit of each input and output, in bytes of its JSON. May be set lower. In pods it is 240 KiB at most."""
-    definition: ClassVar[AppDefinition]
-    """What the class consists of. Absent on abstract classes."""
+    definition: ClassVar[AppDefinition] = cast("AppDefinition", _NoDefinition())
+    """What the class consists of. Raises IncompleteAppError, an AttributeError, on a class that nothing can be run of:
+    without a run() and entry points, or abstract."""
+    _line: ClassVar[str] = ""
+    _why: ClassVar[str] = "it is what apps derive from"
 
     if TYPE_CHECKING:
 
@@ -62,19 +73,24 @@ class App:
 
     @override
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: object) -> None:
-        """`abstract=True` marks a class that only others derive from: it needs no run() and is not registered."""
+        """`abstract=True` marks a class that only others derive from: it isn't checked as a whole and not registered.
+        Nor is one without a run() and entry points registered."""
         super().__init_subclass__(**kwargs)
         frame = sys._getframe(1)  # noqa: SLF001
         while frame.f_code.co_name == "__init_subclass__" and frame.f_back is not None:
             frame = frame.f_back
         if not cls.__dict__.get("name"):
             cls.name = kebab_case(cls.__name__)
+        cls._line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        cls._why = "it says abstract=True, so only others derive from it"
         if abstract:
             return
+        cls._why = NO_ROUTE
         names: Mapping[str, object] = frame.f_locals if frame.f_code.co_name != "<module>" else {}
-        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        cls.definition = define(cls, App, cls.name, cls.version, line, names)
-        AppRegistry.get_instance().register(cls)
+        definition = define(cls, App, cls.name, cls.version, cls._line, names)
+        if definition is not None:
+            cls.definition = definition
+            AppRegistry.get_instance().register(cls)
 
     async def on_complete(self) -> None:
         """Called once when the route has ended: with success, failure or cancellation. May call tasks. Override it to
@@ -174,11 +190,24 @@ class App:
         async with self._in_task("holding_progress").holding_progress(label, timeout=timeout):
             yield
 
+    @property
+    def app_state(self) -> NoReturn:
+        """What programs for the App Framework share between tasks in memory. Raises NotAvailableError."""
+        raise NoSharedStateError(
+            f"{user_line()}: self.app_state is memory that tasks share, and here each task has a process of its own. "
+            "Return it from the one task and give it to the other in its input, or keep it with "
+            "self.context.save_state()"
+        )
+
     def _in_task(self, action: str) -> TaskContext:
         runtime = current.get()
         if runtime is not None and runtime.in_route:
             raise MisuseError(f"{user_line()}: self.{action}() in the route, which only plans: use it in a @task")
         return self.task_context
+
+
+class NoSharedStateError(NotAvailableError, AttributeError):
+    """Memory was asked for that tasks would share."""
 
 
 def _no_storage(name: str) -> NotAvailableError:

@@ -22,10 +22,15 @@ RUN: Final = "run"
 _FREE_NAMES: Final = frozenset({"on_complete", "upload", "download"})
 """Attributes of `App` that an app may have as tasks of its own, or that are checked apart."""
 _EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
+NO_ROUTE: Final = f"it has no run() and no @entrypoint, so there is nothing to run. Add `{_EXAMPLE}`"
 
 
-def define(cls: type, base: type, name: str, version: str, line: str, names: Mapping[str, object]) -> AppDefinition:
-    """The definition of `cls`, a subclass of `base`. `names` are the local names where the class is defined.
+def define(
+    cls: type, base: type, name: str, version: str, line: str, names: Mapping[str, object]
+) -> AppDefinition | None:
+    """The definition of `cls`, a subclass of `base`; None when it has no route, so that others have to derive from it.
+
+    `names` are the local names where the class is defined.
 
     Raises AppDefinitionError with all faults of the class.
     """
@@ -33,7 +38,7 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
     members = _members(cls, base)
     tasks = _tasks(cls, base, members, names, faults)
     entrypoints = _entrypoints(cls, members, names, faults)
-    default = _default(cls, members, entrypoints, faults)
+    default = _default(members, entrypoints, faults)
     _check_on_complete(members, faults)
     _check_constructor(cls, faults)
     _check_names(base, members, tasks, faults)
@@ -41,6 +46,8 @@ def define(cls: type, base: type, name: str, version: str, line: str, names: Map
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise AppDefinitionError(f"{cls.__qualname__} ({line}) is no complete app:\n{listed}")
+    if not entrypoints:
+        return None
     return AppDefinition(
         name=name,
         version=version,
@@ -214,17 +221,10 @@ def _entrypoint_name(attribute: str, mark: Mark | None) -> str:
     return mark.name if mark is not None and mark.name is not None else kebab_case(attribute)
 
 
-def _default(
-    cls: type, members: Mapping[str, object], entrypoints: Mapping[str, EntrypointDefinition], faults: list[str]
-) -> str:
+def _default(members: Mapping[str, object], entrypoints: Mapping[str, EntrypointDefinition], faults: list[str]) -> str:
     marked = [(name, mark) for name, member in members.items() if (mark := mark_of(member)) is not None]
     defaults = [(name, mark) for name, mark in marked if mark.default]
     has_run = RUN in members
-    if not has_run and not marked:
-        faults.append(
-            f"it has no run() and no @entrypoint, so there is nothing to run: add `{_EXAMPLE}`. A class that only "
-            f"others derive from says so: `class {cls.__name__}(App, abstract=True)`"
-        )
     if len(defaults) > 1:
         listed = ", ".join(name for name, _ in defaults)
         faults.append(f"{len(defaults)} entry points say default=True: {listed}. One can be the default")

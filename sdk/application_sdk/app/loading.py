@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import TypeGuard
 
 from application_sdk.app.base import App
-from application_sdk.errors import AppNotFoundError
+from application_sdk.errors import AppNotFoundError, IncompleteAppError
+from application_sdk.execution.definition import AppDefinition
 from application_sdk.execution.failure import traceback_text
 from application_sdk.execution.trace import error_line
 
@@ -36,6 +37,8 @@ def load_app(entry: str) -> type[App]:
         return found
     if found is None:
         raise AppLoadError(f"module {module_name!r} has no class {class_name!r}{_suggestion(class_name, module)}")
+    if isinstance(found, type) and issubclass(found, App):
+        raise AppLoadError(f"{_incomplete(found)}{_suggestion(class_name, module)}")
     raise AppLoadError(
         f"{entry!r} is {_kind(found)}; an entry names a subclass of application_sdk.app.App"
         + _suggestion(class_name, module)
@@ -64,7 +67,9 @@ def _import(name: str) -> ModuleType:
 
 def _is_complete(thing: object) -> TypeGuard[type[App]]:
     # An abstract class has no definition of its own, though it may inherit one.
-    return isinstance(thing, type) and issubclass(thing, App) and "definition" in vars(thing)
+    return (
+        isinstance(thing, type) and issubclass(thing, App) and isinstance(vars(thing).get("definition"), AppDefinition)
+    )
 
 
 def _where(error: BaseException) -> str:
@@ -73,9 +78,15 @@ def _where(error: BaseException) -> str:
 
 
 def _kind(found: object) -> str:
-    if not isinstance(found, type):
-        return f"a {type(found).__name__}"
-    return "an abstract App" if issubclass(found, App) else "a class that isn't derived from App"
+    return f"a {type(found).__name__}" if not isinstance(found, type) else "a class that isn't derived from App"
+
+
+def _incomplete(app_class: type[App]) -> str:
+    """Why it can't be run. An abstract class may inherit the definition of another."""
+    try:
+        return f"{app_class.__qualname__} says abstract=True; {app_class.definition.entry!r} can be run"
+    except IncompleteAppError as error:
+        return str(error)
 
 
 def _suggestion(name: str, module: ModuleType) -> str:

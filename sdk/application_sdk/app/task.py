@@ -290,6 +290,8 @@ _POD: Final[
     "secrets": "secrets",
 }
 
+_POOLS: Final = " Each task has a pod of its own, whose place cpu, memory, node_selector and tolerations say."
+
 
 def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> TaskSettings:
     """`settings` with `options` over them. `title` says in errors whose options they are."""
@@ -297,7 +299,8 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     unknown = sorted(given.keys() - TaskOptions.__annotations__.keys())
     if unknown:
         known = ", ".join(sorted(TaskOptions.__annotations__))
-        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}. There are: {known}")
+        hint = _POOLS if "pool" in unknown else ""
+        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}.{hint} There are: {known}")
     changes: dict[str, Any] = {name: given[name] for name in _LIMITS if name in given}
     for name, value in changes.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):

@@ -109,16 +109,37 @@ def test_an_unknown_annotation_is_refused_with_a_hint() -> None:
     assert "name 'Missing' is not defined. Define or import the class at the module's top level" in refusal(define)
 
 
-def test_a_class_without_run_is_refused() -> None:
-    def define() -> None:
-        class Empty(App):
-            @task
-            async def fetch(self, input: In) -> Out: ...  # type: ignore[empty-body]
+def test_a_class_without_run_is_one_to_derive_from() -> None:
+    class Part(App):
+        @task
+        async def fetch(self, input: In) -> Out:
+            return Out()
 
-    text = refusal(define)
-    assert "Empty" in text
-    assert "no run() and no @entrypoint" in text
-    assert "class Empty(App, abstract=True)" in text
+    class Whole(Part):
+        async def run(self, input: In) -> Out:
+            return await self.fetch(input)
+
+    assert list(Whole.definition.tasks) == ["fetch"]
+    assert Part not in AppRegistry.get_instance().list_all()
+    assert not hasattr(Part, "definition")
+
+
+async def test_a_task_of_a_class_without_run_can_be_called() -> None:
+    class Part(App):
+        @task
+        async def fetch(self, input: In) -> Out:
+            return Out()
+
+    assert await Part().fetch(In()) == Out()
+
+
+def test_the_rest_of_a_class_without_run_is_checked() -> None:
+    def define() -> None:
+        class Part(App):
+            @task
+            async def fetch(self, input: In) -> int: ...  # type: ignore[empty-body,type-var]
+
+    assert "task 'fetch'" in refusal(define)
 
 
 def test_the_same_task_name_twice_is_refused() -> None:
@@ -211,6 +232,7 @@ def test_senseless_values_are_refused_with_their_line() -> None:
         lambda: task(auto_heartbeat_seconds=60, heartbeat_timeout_seconds=60)
     )
     assert '"off", "warn" or "enforce"' in refusal(lambda: task(progress_watchdog="loud"))  # type: ignore[arg-type]
+    assert "there is no keyword pool. Each task has a pod of its own" in refusal(lambda: task(pool="heavy"))  # type: ignore[call-overload]
     assert "there is no keyword timeout. There are: auto_heartbeat_seconds" in refusal(lambda: task(timeout=3))  # type: ignore[call-overload]
 
 

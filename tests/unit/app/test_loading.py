@@ -28,6 +28,9 @@ class HelloWorldApp(App):
 class Unfinished(App, abstract=True):
     pass
 
+class Routeless(App):
+    pass
+
 class Plain:
     pass
 
@@ -123,11 +126,31 @@ def test_a_module_without_apps_says_so(source: Path) -> None:
     ("name", "kind"),
     [
         ("Plain", "a class that isn't derived from App"),
-        ("Unfinished", "an abstract App"),
         ("number", "a int"),
-        ("App", "an abstract App"),
     ],
 )
 def test_what_is_no_app_is_called_by_its_kind(source: Path, name: str, kind: str) -> None:
     (source / "loading_kinds.py").write_text(APP)
     assert f"is {kind}; an entry names a subclass of application_sdk.app.App" in str(refusal(f"loading_kinds:{name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (
+            "Unfinished",
+            "Unfinished ({file}:15) is no complete app: it says abstract=True, so only others derive from it",
+        ),
+        (
+            "Routeless",
+            "Routeless ({file}:18) is no complete app: it has no run() and no @entrypoint, so there is nothing",
+        ),
+        ("App", "App is no complete app: it is what apps derive from"),
+    ],
+)
+def test_what_is_no_complete_app_is_told_why(source: Path, name: str, why: str) -> None:
+    file = source / "loading_parts.py"
+    file.write_text(APP)
+    message = str(refusal(f"loading_parts:{name}"))
+    assert message.startswith(why.format(file=file))
+    assert message.endswith("Apps in it: HelloWorldApp")

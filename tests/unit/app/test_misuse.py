@@ -14,9 +14,9 @@ import pytest
 from application_sdk.app.registry import AppRegistry
 from application_sdk.contracts import ContractValidationError
 from application_sdk.contracts.codec import decode
-from application_sdk.errors import AppDefinitionError
+from application_sdk.errors import AppDefinitionError, IncompleteAppError
 from application_sdk.execution.export import LedgerFormatError
-from application_sdk.testing import replay, run_app
+from application_sdk.testing import check_durability, replay, run_app
 from application_sdk.testing.runs import FinishedRun
 
 PRELUDE = """
@@ -161,18 +161,19 @@ class Shop(App):
     ) in str(caught.value)
 
 
-def test_a_class_without_a_route_is_refused() -> None:
-    with pytest.raises(AppDefinitionError) as caught:
-        load("""
-            class Shop(App):
-                @task
-                async def charge(self, order: Order) -> Receipt: ...
-            """)
-    assert str(caught.value) == (
-        "Shop (app.py:1) is no complete app:\n"
-        "  - it has no run() and no @entrypoint, so there is nothing to run: add `async def run(self, input: MyInput) "
-        "-> MyOutput`. A class that only others derive from says so: `class Shop(App, abstract=True)`"
-    )
+def test_running_a_class_without_a_route_is_refused() -> None:
+    app = load("""
+        class Shop(App):
+            @task
+            async def charge(self, order: Order) -> Receipt: ...
+        """)
+    for use in (run_app, check_durability):
+        with pytest.raises(IncompleteAppError) as caught:
+            use(app.Shop, app.Order())
+        assert str(caught.value) == (
+            "Shop (app.py:1) is no complete app: it has no run() and no @entrypoint, so there is nothing to run. Add "
+            "`async def run(self, input: MyInput) -> MyOutput`"
+        )
 
 
 def test_a_constructor_that_wants_arguments_is_refused() -> None:
@@ -312,6 +313,14 @@ def test_a_call_with_something_else_than_its_input_is_told(arguments: str, messa
 @pytest.mark.parametrize("name", ["order", "input"])
 def test_the_input_may_be_given_by_name(name: str) -> None:
     assert run(f"return await self.charge({name}=input)").output.text == "charged"
+
+
+def test_memory_shared_by_tasks_is_told_to_be_none() -> None:
+    message = told("self.app_state.set('rows', 3)")
+    assert message == (
+        "app.py:7: self.app_state is memory that tasks share, and here each task has a process of its own. Return it "
+        "from the one task and give it to the other in its input, or keep it with self.context.save_state()"
+    )
 
 
 def test_a_key_used_twice_stops_the_run_until_it_is_corrected() -> None:

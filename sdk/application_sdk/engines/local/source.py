@@ -71,18 +71,18 @@ def _only_app(source: AppSource, target: str) -> str:
     except AppLoadError:
         if module not in sys.modules:
             raise
-    found = [
-        name
+    apps = [
+        (name, thing)
         for name, thing in vars(sys.modules[module]).items()
-        if isinstance(thing, type)
-        and issubclass(thing, App)
-        and thing.__module__ == module
-        and hasattr(thing, "definition")
+        if isinstance(thing, type) and issubclass(thing, App) and thing.__module__ == module
     ]
+    found = [name for name, thing in apps if hasattr(thing, "definition")]
     if len(found) == 1:
         return found[0]
+    if len(apps) == 1:
+        return apps[0][0]  # Not complete; whoever loads it says what is missing.
     if not found:
-        raise AppLoadError(f"{target} defines no App")
+        raise AppLoadError(f"{target} defines no App with a run()")
     raise AppLoadError(
         f"{target} defines {len(found)} apps; say which: {', '.join(f'{target}:{name}' for name in found)}"
     )
