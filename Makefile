@@ -27,6 +27,7 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m apprun_operator.api.generate --check
+	@$(PYTHON) -m hack.chart_readme --check
 
 bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
 	@hack/deps
@@ -43,8 +44,9 @@ bench-sdk: .venv/ready ## Measure what needs no cluster: replay, the local engin
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
 
-generate: .venv/ready ## Write crds/ and the chart's copy anew from the API models
+generate: .venv/ready ## Write what is made from other files anew: crds/, the chart's copy and README
 	@$(PYTHON) -m apprun_operator.api.generate
+	@$(PYTHON) -m hack.chart_readme
 
 lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
 	@hack/lock

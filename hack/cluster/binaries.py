@@ -88,6 +88,11 @@ KWOK_PROGRAM = Program(
     expectation=f"build kwok {KWOK} (once; 2 min on two cores)",
     package=f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}",
 )
+KSTATUS_PROGRAM = Program(
+    name="kstatus",
+    expectation="build kstatus, which judges objects as GitOps tools do (once; 1 min on two cores)",
+    source=_HERE.parent / "kstatus",
+)
 PAUSE_PROGRAM = Program(name="pause", expectation="build pause (once)", source=_HERE.parent / "images" / "pause")
 
 

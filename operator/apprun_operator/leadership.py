@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator import lease
 from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
@@ -57,16 +57,23 @@ class Alone:
 
 
 class Campaign:
-    """One candidate for the Lease `where`: namespace and name. Any thread may call `attend` and `term`."""
+    """One candidate for the Lease `where`: namespace and name. Any thread may call `attend` and `term`. A Lease that it
+    creates belongs to `owner`, if there is one, and goes with it."""
 
     def __init__(
-        self, where: tuple[str, str], election: Election, clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        where: tuple[str, str],
+        election: Election,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        owner: JSONObject | None = None,
     ) -> None:
         self._namespace, self._name = where
         self._path = LEASES.path(*where)
         self._election = election
         self._clock = clock
         self._wall = wall
+        self._owners: list[JSON] = [owner] if owner else []
         self._beaten_at = NEVER
         self._told = ""
         self.worked_at = clock()
@@ -138,7 +145,7 @@ class Campaign:
             return await api.get(self._path)
         written = lease.spec(self._election, action, rfc3339(self._wall()))
         if isinstance(action, Create):
-            metadata: JSONObject = {"name": self._name, "namespace": self._namespace}
+            metadata: JSONObject = {"name": self._name, "namespace": self._namespace, "ownerReferences": self._owners}
             body: JSONObject = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
             return await api.create(LEASES.path(self._namespace), {**body, "spec": written})
         metadata = {"uid": action.lease.uid, "resourceVersion": action.lease.version}

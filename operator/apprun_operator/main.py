@@ -19,6 +19,7 @@ from aiohttp import web
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
 from apprun_operator import health, logs
+from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
 from apprun_operator.handlers import Feed, KopfThread
@@ -151,7 +152,7 @@ async def _work(settings: Settings, parts: _Parts) -> None:
 def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> LeadershipThread | None:
     if settings.lease is None:
         return None
-    campaign = Campaign(settings.lease, Election(settings.identity), local_clock, time.time)
+    campaign = Campaign(settings.lease, Election(settings.identity), local_clock, time.time, cluster.account)
     return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
 
 
@@ -161,13 +162,9 @@ def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -
     metrics.watch_sizes(store.sizes, queue.__len__)
     metrics.watch_leadership(lambda: terms.acting)
     metrics.watch_runs(store.survey, lambda: terms.acting)
-    executor = Executor(
-        Fenced(client, terms.may_write),
-        store,
-        settings.driver_role,
-        settings.task_role,
-        settings.identity or "apprun-operator",
-    )
+    api = Fenced(client, terms.may_write)
+    accounts = Accounts(api, settings.driver_role, settings.task_role, given=settings.accounts_given)
+    executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
     worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:

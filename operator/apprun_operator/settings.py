@@ -25,6 +25,8 @@ class Settings:
     limits: Limits
     namespaces: tuple[str, ...] = ()
     """Namespaces to serve; all when empty."""
+    accounts_given: bool = False
+    """Whether somebody else makes the service accounts and bindings of each namespace."""
     driver_role: str = names.DRIVER_SERVICE_ACCOUNT
     """ClusterRole that drivers are bound to."""
     task_role: str = names.TASK_SERVICE_ACCOUNT
@@ -69,6 +71,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
         limits=limits,
         namespaces=tuple(sorted(filter(None, environment.get(f"{PREFIX}NAMESPACES", "").replace(",", " ").split()))),
+        accounts_given=_one_of(environment, "ACCOUNTS", ("ensure", "given")) == "given",
         driver_role=environment.get(f"{PREFIX}DRIVER_ROLE") or names.DRIVER_SERVICE_ACCOUNT,
         task_role=environment.get(f"{PREFIX}TASK_ROLE") or names.TASK_SERVICE_ACCOUNT,
         port=_whole(environment, "PORT", 8080),

@@ -20,6 +20,7 @@ from tests.support.virtual_time import wall
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import CANCELLED
+from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
 from apprun_operator.metrics import Metrics
@@ -84,7 +85,7 @@ class World:
         api = FakeApi(self.server, "operator", fault)
         queue = KeyQueue()
         store = Store(queue.put, wall)
-        executor = Executor(api, store, "apprun-driver", "apprun-task")
+        executor = Executor(api, store, Accounts(api, "apprun-driver", "apprun-task"))
         worker = Worker(queue, store, executor, self.limits, self.metrics, wall, lambda: 0.5)
         informers = [
             Informer(

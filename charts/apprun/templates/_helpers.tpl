@@ -71,15 +71,109 @@ object.spec == oldObject.spec
 {{- end }}
 {{- end }}
 
-{{/* A binding without parameters: the policy holds everywhere. Call with (dict "name" … "root" $) */}}
+{{/* What cluster-scoped objects are called whose names are fixed: those of an operator that serves a list of namespaces
+carry its own, since there may be others. Call with (dict "name" … "root" $) */}}
+{{- define "apprun.clusterScoped" -}}
+{{- if .root.Values.namespaces -}}
+{{ printf "%s-%s-%s" .root.Release.Namespace (include "apprun.fullname" .root) .name }}
+{{- else -}}
+{{ printf "apprun-%s" .name }}
+{{- end -}}
+{{- end }}
+
+{{/* A binding without parameters: the policy holds wherever the operator serves. Call with (dict "name" … "root" $) */}}
 {{- define "apprun.policyBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
 metadata:
-  name: {{ .name }}
+  name: {{ include "apprun.clusterScoped" . }}
   labels:
     {{- include "apprun.labels" .root | nindent 4 }}
 spec:
-  policyName: {{ .name }}
+  policyName: {{ include "apprun.clusterScoped" . }}
   validationActions: [Deny]
+  {{- with .root.Values.namespaces }}
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+        - key: kubernetes.io/metadata.name
+          operator: In
+          values:
+            {{- toYaml . | nindent 12 }}
+  {{- end }}
+{{- end }}
+
+{{/* What a driver and what a task pod may: the same in a ClusterRole and in a Role. */}}
+{{- define "apprun.driverRules" -}}
+- apiGroups: [apprun.dev]
+  resources: [apptasks]
+  verbs: [get, list, create]
+- apiGroups: [apprun.dev]
+  resources: [appruns]
+  verbs: [get, watch]
+- apiGroups: [apprun.dev]
+  resources: [appledgers]
+  verbs: [get]
+- apiGroups: [apprun.dev]
+  resources: [apptasks/status]
+  verbs: [patch]
+{{- end }}
+
+{{- define "apprun.taskRules" -}}
+- apiGroups: [apprun.dev]
+  resources: [apptasks/status]
+  verbs: [patch]
+{{- end }}
+
+{{/* What the operator may do in each namespace that it serves. It reads no Secrets and no ConfigMaps. */}}
+{{- define "apprun.operatorRules" -}}
+- apiGroups: [apprun.dev]
+  resources: [apps]
+  verbs: [list, watch]
+# create: a run that continues as a new one. delete: a finished run goes when its retention is over.
+- apiGroups: [apprun.dev]
+  resources: [appruns]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apprun.dev]
+  resources: [appruns/status, apptasks/status]
+  verbs: [patch]
+- apiGroups: [apprun.dev]
+  resources: [apptasks, appledgers]
+  verbs: [get, list, watch, create]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+# One Event per run and reason when it stalls or fails; get: to count a repeated one. list: what kubelet says of a pod
+# whose Secret is missing stands nowhere else.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [get, list, create, patch]
+{{- end }}
+
+{{/* The operator as the subject of a binding. */}}
+{{- define "apprun.operatorSubject" -}}
+- kind: ServiceAccount
+  name: {{ include "apprun.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* Whether objects of monitoring.coreos.com can be had: "true" or nothing. */}}
+{{- define "apprun.canMonitor" -}}
+{{- if or (eq .Values.metrics.renderMode "alwaysRender") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}
+true
+{{- end -}}
+{{- end }}
+
+{{- define "apprun.testLabels" -}}
+app.kubernetes.io/name: {{ include "apprun.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: apprun
+{{- end }}
+
+{{/* Call with the hook's weight: what the pod needs is there before it. */}}
+{{- define "apprun.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.refusals import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import JSON_PATCH, Api
@@ -65,15 +66,12 @@ class UnownedError(ApiError):
 
 
 class Executor:
-    """Carries out actions. `driver_role` and `task_role` name the ClusterRoles that the chart installed; `instance` is
-    this replica's name in Events."""
+    """Carries out actions. `instance` is this replica's name in Events."""
 
-    def __init__(
-        self, api: Api, store: Store, driver_role: str, task_role: str, instance: str = "apprun-operator"
-    ) -> None:
+    def __init__(self, api: Api, store: Store, accounts: Accounts, instance: str = "apprun-operator") -> None:
         self._api = api
         self._store = store
-        self._roles = {"driver": driver_role, "task": task_role}
+        self._accounts = accounts
         self._instance = instance
 
     async def first(self, action: RunAction) -> None:
@@ -185,6 +183,8 @@ class Executor:
             kind, message = read_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
                 self._store.namespace_is_ready(key.namespace, False)
+                if self._accounts.given:
+                    message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
             self._store.refuse(run, key.name, kind, message)
             return
         self._store.apply("pods", answer)
@@ -242,39 +242,8 @@ class Executor:
             logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
     async def _ensure_namespace(self, namespace: str) -> None:
-        """Two service accounts and two bindings, each created if it is missing. Never altered: a cluster's own win."""
-        labels: JSONObject = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
-        accounts, bindings = resources.SERVICE_ACCOUNTS, resources.ROLE_BINDINGS
-        for account in (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT):
-            body: JSONObject = {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": account, "namespace": namespace, "labels": labels},
-                "automountServiceAccountToken": False,
-            }
-            await self._create_if_missing(accounts.path(namespace), body)
-        driver: JSONObject = {"kind": "ServiceAccount", "name": names.DRIVER_SERVICE_ACCOUNT, "namespace": namespace}
-        group = f"system:serviceaccounts:{namespace}"
-        anyone: JSONObject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group}
-        for account, role, subject in (
-            (names.DRIVER_SERVICE_ACCOUNT, self._roles["driver"], driver),
-            (names.TASK_SERVICE_ACCOUNT, self._roles["task"], anyone),
-        ):
-            body = {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": account, "namespace": namespace, "labels": labels},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": [subject],
-            }
-            await self._create_if_missing(bindings.path(namespace), body)
+        await self._accounts.ensure(namespace)
         self._store.namespace_is_ready(namespace)
-
-    async def _create_if_missing(self, path: str, body: JSONObject) -> None:
-        try:
-            await self._api.create(path, body)
-        except AlreadyExistsError:
-            pass
 
     async def _refresh(self, kind: Kind, key: Key) -> None:
         """Have the store know the object as it is now, or know that it is gone."""

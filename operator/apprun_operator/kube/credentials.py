@@ -5,12 +5,16 @@ Read once at the start, by `main`; only a service account's token is read again,
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
+
+from application_sdk.wire.digest import JSONObject
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_MAX_AGE: Final = 60.0
@@ -26,6 +30,8 @@ class Cluster:
     """Called for each request: the token may have changed."""
     renew: Callable[[], None] = lambda: None
     """Called when the API server refused the headers: the next ones should be fresh."""
+    account: JSONObject | None = None
+    """Our service account, as an owner of what we create in its namespace; None outside of a cluster."""
 
 
 class NoClusterError(Exception):
@@ -53,6 +59,18 @@ class RotatingToken:
         return {"Authorization": f"Bearer {token}"}
 
 
+def account_of(token: str) -> JSONObject | None:
+    """The service account that a token was issued to, as an ownerReference. The API server vouches for the token; we
+    only read what it says, and None where it says nothing of the kind."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        account = claims["kubernetes.io"]["serviceaccount"]
+        return {"apiVersion": "v1", "kind": "ServiceAccount", "name": str(account["name"]), "uid": str(account["uid"])}
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
 def load(environment: Mapping[str, str]) -> Cluster:
     """The cluster that this process runs in, or the one that its kubeconfig names. Raises NoClusterError."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
@@ -61,7 +79,8 @@ def load(environment: Mapping[str, str]) -> Cluster:
         where = f"[{host}]" if ":" in host else host
         token = RotatingToken(SERVICE_ACCOUNT / "token")
         context = ssl.create_default_context(cafile=ca)
-        return Cluster(f"https://{where}:{port}", context, token.headers, token.renew)
+        account = account_of((SERVICE_ACCOUNT / "token").read_text())
+        return Cluster(f"https://{where}:{port}", context, token.headers, token.renew, account)
     return _from_kubeconfig()
 
 

@@ -41,7 +41,8 @@ def test_pods_recognise_the_refusals(words: str) -> None:
 def test_each_policy_fails_closed_and_is_bound(path: Path) -> None:
     text = path.read_text("utf-8")
     assert "failurePolicy: Fail" in text
-    assert f'include "apprun.policyBinding" (dict "name" "{re.findall(r"^  name: (.+)$", text, re.M)[0]}"' in text
+    (name,) = re.findall(r"^  name: {{ include \"apprun.clusterScoped\" (.+) }}$", text, re.M)
+    assert f'include "apprun.policyBinding" {name} }}}}' in text
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
@@ -64,4 +65,5 @@ def test_the_policies_know_names_as_the_wire_builds_them() -> None:
 
 def test_the_bound_roles_have_the_names_of_their_service_accounts() -> None:
     roles = (TEMPLATES / "rbac-pods.yaml").read_text("utf-8")
-    assert re.findall(r"^  name: (.+)$", roles, re.M) == [names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT]
+    found = re.findall(r"^kind: ClusterRole\nmetadata:\n  name: (.+)$", roles, re.M)
+    assert found == [names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT]

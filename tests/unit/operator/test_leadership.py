@@ -11,6 +11,7 @@ from tests.support import virtual_time
 from tests.support.fake_api import FakeApi, FakeServer, Place, no_fault
 from tests.support.virtual_time import wall
 
+from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.errors import ForbiddenError, UnavailableError
 from apprun_operator.leadership import Campaign
 from apprun_operator.lease import Election
@@ -18,6 +19,7 @@ from apprun_operator.observe.times import parse
 
 WHERE = ("apprun-system", "apprun")
 PLACE = Place("leases", *WHERE)
+OWNER: JSONObject = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "apprun", "uid": "u-1"}
 
 
 class Replica:
@@ -31,7 +33,7 @@ class Replica:
         self.going.set()
         self.down: Exception | None = None
         self.api = FakeApi(server, name, self.fault)
-        self.campaign = Campaign(WHERE, Election(name), asyncio.get_running_loop().time, wall)
+        self.campaign = Campaign(WHERE, Election(name), asyncio.get_running_loop().time, wall, OWNER)
         self.tasks = [asyncio.create_task(self.campaign.run(self.api, self.sleep)), asyncio.create_task(self.attend())]
 
     async def fault(self, moment: str, call: str) -> None:
@@ -95,6 +97,14 @@ async def pair() -> tuple[FakeServer, Replica, Replica]:
     second = Replica(server, "b")
     await asyncio.sleep(7)
     return server, first, second
+
+
+def test_the_lease_goes_with_the_operators_service_account() -> None:
+    async def main() -> None:
+        server, _, _ = await pair()
+        assert server.objects[PLACE]["metadata"]["ownerReferences"] == [OWNER]
+
+    virtual_time.run(main())
 
 
 def test_one_leads_and_goes_on_leading() -> None:

@@ -11,6 +11,7 @@ from tests.support.fake_api import FakeApi, FakeServer, Object, Place, raised
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
+from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.act.refusals import read_refusal
 from apprun_operator.kube.errors import (
@@ -51,8 +52,9 @@ class Bench:
         self.store.apply("appruns", made)
         self.run_uid, self.version = made["metadata"]["uid"], int(made["metadata"]["resourceVersion"])
 
-    def on(self, api: Any) -> Executor:
-        return Executor(api, self.store, "driver-role", "task-role")
+    def on(self, api: Any, store: Store | None = None, *, accounts_given: bool = False) -> Executor:
+        accounts = Accounts(api, "driver-role", "task-role", given=accounts_given)
+        return Executor(api, store or self.store, accounts)
 
     def driver(self) -> CreateTask:
         owner = {"kind": "AppRun", "name": "r", "uid": self.run_uid}
@@ -145,7 +147,7 @@ async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> Non
     await bench.executor.then(RUN, bench.driver())
     bench.store.remove("apptasks", Key("default", "r-driver"))
     store = Store(lambda key: None, wall)
-    await Executor(FakeApi(bench.server, "operator"), store, "", "").then(RUN, bench.driver())
+    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.driver())
     assert store.sizes()["apptasks"] == 1
 
 
@@ -233,7 +235,7 @@ async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -
     await bench.executor.first(going_on(bench))
     bench.store.remove("appruns", Key("default", "r-2"))
     store = Store(lambda key: None, wall)
-    await Executor(FakeApi(bench.server, "operator"), store, "", "").first(going_on(bench))
+    await bench.on(FakeApi(bench.server, "operator"), store).first(going_on(bench))
     assert store.keys() == [Key("default", "r-2")]
     assert [place.name for _, verb, place in bench.server.writes if verb == "create"].count("r-2") == 1
 
@@ -252,7 +254,7 @@ async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None
     await bench.executor.then(RUN, bench.pod(uid))
     bench.store.remove("pods", POD)
     store = Store(lambda key: None, wall)
-    await Executor(FakeApi(bench.server, "operator"), store, "", "").then(RUN, bench.pod(uid))
+    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.pod(uid))
     assert store.sizes()["pods"] == 1
 
 
@@ -282,6 +284,17 @@ async def test_missing_own_service_account_makes_the_namespace_unready(bench: Be
     await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).then(RUN, bench.pod(uid))
     assert not bench.seen.namespace_ready
     assert bench.seen.refusals[POD.name].kind == "NoAccount"
+
+
+@story
+async def test_account_that_the_chart_should_have_made_is_told_as_such(bench: Bench) -> None:
+    uid = await bench.with_driver()
+    words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
+    api = FakeApi(bench.server, "o", raised(ForbiddenError(words)))
+    await bench.on(api, accounts_given=True).then(RUN, bench.pod(uid))
+    assert bench.seen.refusals[POD.name].message.endswith(
+        "the chart makes it in the namespaces that it is given: helm upgrade"
+    )
 
 
 @story
@@ -362,6 +375,30 @@ async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -
     assert sorted(place.name for place in made) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
     anyone = bench.server.objects[Place("rolebindings", "default", "apprun-task")]
     assert anyone["subjects"][0]["name"] == "system:serviceaccounts:default"
+    assert bench.seen.namespace_ready
+
+
+@story
+async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench) -> None:
+    name = "appruns.apprun.dev"
+    crd = bench.server.create("helm", Place("customresourcedefinitions", "", name), {"metadata": {"name": name}})
+    await bench.executor.first(EnsureNamespace("default"))
+    made = [item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")]
+    assert len(made) == 4
+    for item in made:
+        (owner,) = item["metadata"]["ownerReferences"]
+        assert owner == {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "name": name,
+            "uid": crd["metadata"]["uid"],
+        }
+
+
+@story
+async def test_accounts_that_the_chart_makes_are_not_touched(bench: Bench) -> None:
+    untouchable = FakeApi(bench.server, "o", raised(ForbiddenError("no right to")))
+    await bench.on(untouchable, accounts_given=True).first(EnsureNamespace("default"))
     assert bench.seen.namespace_ready
 
 

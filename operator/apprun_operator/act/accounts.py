@@ -1,0 +1,80 @@
+"""The two service accounts, and their bindings, of each namespace with a run: made when the first run needs them.
+
+They are owned by the CustomResourceDefinition of runs: as long as there can be runs, pods may need them, and when it is
+deleted the garbage collector takes them too. An operator that serves a list of namespaces makes none: there the chart
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, cast
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.kube import resources
+from apprun_operator.kube.client import Api
+from apprun_operator.kube.errors import AlreadyExistsError, NotFoundError
+from apprun_operator.kube.resources import Resource
+
+RBAC: Final = "rbac.authorization.k8s.io"
+RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
+
+
+class Accounts:
+    """Makes them. `driver_role` and `task_role` name the ClusterRoles that the chart installed."""
+
+    def __init__(self, api: Api, driver_role: str, task_role: str, *, given: bool = False) -> None:
+        self.given = given
+        """Whether they are made by somebody else."""
+        self._api = api
+        self._roles = {names.DRIVER_SERVICE_ACCOUNT: driver_role, names.TASK_SERVICE_ACCOUNT: task_role}
+
+    async def ensure(self, namespace: str) -> None:
+        """Create what is missing. Never alters what is there: a cluster's own accounts and bindings win."""
+        if self.given:
+            return
+        owners = await self._owners()
+        for account, role in self._roles.items():
+            for resource, body in objects(namespace, account, role, owners):
+                try:
+                    await self._api.create(resource.path(namespace), body)
+                except AlreadyExistsError:
+                    pass
+
+    async def _owners(self) -> list[JSON]:
+        try:
+            found = await self._api.get(resources.CRDS.path(name=RUNS_CRD))
+        except NotFoundError:
+            return []  # nobody can have a run then: this one was seen a moment ago
+        uid = cast("JSONObject", found["metadata"])["uid"]
+        kind = "CustomResourceDefinition"
+        return [{"apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "name": RUNS_CRD, "uid": uid}]
+
+
+def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iterable[tuple[Resource, JSONObject]]:
+    """The account and its binding."""
+    metadata: JSONObject = {
+        "name": account,
+        "namespace": namespace,
+        "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY},
+        **({"ownerReferences": owners} if owners else {}),
+    }
+    yield (
+        resources.SERVICE_ACCOUNTS,
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False},
+    )
+    subject: JSONObject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    if account == names.TASK_SERVICE_ACCOUNT:
+        # Tasks may choose their account: any of the namespace.
+        subject = {"kind": "Group", "apiGroup": RBAC, "name": f"system:serviceaccounts:{namespace}"}
+    yield (
+        resources.ROLE_BINDINGS,
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        },
+    )
