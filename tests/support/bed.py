@@ -48,7 +48,7 @@ class Bed:
             input=stdin,
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         if check and done.returncode:
@@ -67,11 +67,20 @@ class Bed:
             "nodeLostGraceSeconds=3",
             *values,
         ]
-        self.run(
+        command = (
             *(self.helm, "upgrade", "--install", "apprun", str(ROOT / "charts" / "apprun")),
-            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"),
+            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "6m"),
             *(part for setting in settings for part in ("--set", setting)),
         )
+        try:
+            self.run(*command)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._why_not_ready()}") from error
+
+    def _why_not_ready(self) -> str:
+        """What the operator's pods, their events and their logs say."""
+        asked = (("describe", "pods"), ("logs", "--selector=app.kubernetes.io/part-of=apprun", "--tail=20"))
+        return "\n".join(self.run(self.kubectl, "-n", SYSTEM_NAMESPACE, *what, check=False).stdout for what in asked)
 
 
 def bring_up(name: str, *options: str) -> Bed:
