@@ -87,8 +87,6 @@ def confined(spec: Object) -> Object:
 
 def page_and_lose_the_driver(runs: Runs) -> None:
     """A ledger of more than a status holds; a second driver, that reads its page; then the page is lost."""
-    runs.upload("timers")
-    runs.app("timers", "app:Timers", source=source("timers"))
     with meddling(runs, "long"):
         runs.start("long", "timers")
         eventually("a page is full", lambda: runs.status("long").get("ledgerPages"), 180)
@@ -119,6 +117,11 @@ def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
     bed: Bed, runs: Runs, as_operator: Client
 ) -> None:
     runs.app("chain", "app:Chain", source=source("probe"), serviceAccountName="probe")
+    runs.upload("timers")
+    runs.app("timers", "app:Timers", source=source("timers"))
+    absent = [{"name": "absent", "secret": {"name": "absent"}}]
+    runs.app("wanting", "app:Wanting", source=source("timers"), secrets=absent)
+    runs.start("wanting", "wanting")
     runs.kube.delete(LEASE)
     put_in_the_way(runs, as_operator)
     stall_twice_for_the_same_reason(runs)

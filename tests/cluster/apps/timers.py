@@ -1,4 +1,5 @@
-"""More calls than a status holds, without a pod for each; then time for a driver to be lost, and one task."""
+"""More calls than a status holds, without a pod for each; then time for a driver to be lost, and one task. And an app
+whose task wants what there isn't."""
 
 import asyncio
 
@@ -15,3 +16,12 @@ class Timers(App):
         await asyncio.gather(*(self.sleep(0) for _ in range(260)))
         await self.sleep(20)
         return await self.last(Input())
+
+
+class Wanting(App):
+    @task(secrets=["absent"])
+    async def wants(self, input: Input) -> Output:
+        return Output()
+
+    async def run(self, input: Input) -> Output:
+        return await self.wants(Input())
