@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -42,7 +42,7 @@ class Metrics:
         self._labels = AppLabels(max_apps)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        Info("apprun_build", "Version of this operator.", registry=registry).info({"version": version("apprun")})
+        Info("apprun_build", "Version of this operator.", registry=registry).info({"version": _version()})
         app = ["namespace", "app"]
         self._began = Counter("apprun_runs_started", "Runs that began.", app, registry=registry)
         self._run = Histogram(
@@ -165,3 +165,11 @@ class Metrics:
 
 def _value(values: Callable[[], Mapping[str, float]], name: str) -> float:
     return values()[name]
+
+
+def _version() -> str:
+    """The image has our files as they are, without a package's description: its tag says the version there."""
+    try:
+        return version("apprun")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Thousands of odd objects at a live operator: whatever the schemas admit, it doesn't fall over, and others don't notice.
+"""Thousands of odd objects at a live operator: whatever the schemas admit, it stands, and others don't notice.
 
 What nobody but the operator may write, a person with every right writes in its name: that stands for objects of other
 versions and for repairs by hand.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from prometheus_client import Metric
@@ -13,6 +14,7 @@ from tests.support.fake_api import Object
 from tests.support.records import RUN, a_driver, a_pod, a_run, a_task, meta
 from tests.support.world import Outcome, World, living
 
+from apprun_operator import metrics as metrics_module
 from apprun_operator.figures import AttemptFailed, RunBegan, Told
 from apprun_operator.labels import OTHERS, AppLabels
 from apprun_operator.lag import measure_lag
@@ -172,3 +174,13 @@ def test_a_loop_that_is_held_up_is_told_so() -> None:
         assert isinstance(loop, virtual_time.VirtualLoop)
 
     virtual_time.run(story())
+
+
+def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in its image, which holds nothing but the files."""
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(metrics_module, "version", absent)
+    assert values(Metrics(), "apprun_build_info") == {(): 1.0}
