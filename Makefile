@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit lint bench bench-sdk soak down clean lock generate
+.PHONY: help demo test unit simulate lint bench bench-sdk soak down clean lock generate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: .venv/ready ## Lint, unit and simulation tests, then the cluster tests on 
 
 unit: .venv/ready ## Only what needs no cluster: unit and simulation tests
 	@$(PYTHON) -m pytest tests/unit tests/simulation
+
+simulate: .venv/ready ## Random faults on a simulated cluster: SEEDS=n courses of events, from FIRST on
+	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)
 
 lint: .venv/ready ## Formatting, lint, types, layers, and that generated files are fresh
 	@.venv/bin/ruff format --check .

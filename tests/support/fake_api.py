@@ -317,7 +317,8 @@ def _replaced(old: Object, new: Object, subresource: str) -> Object:
 
 
 Fault = Callable[[str, str], Awaitable[None]]
-"""Called as (moment, call) with the moments `before` and `after`; may raise an ApiError, or never return."""
+"""Called as (moment, call) with the moments `before` and `after`, in a watch `event` and `watching` around each batch;
+may raise an ApiError, or never return."""
 
 
 async def no_fault(moment: str, call: str) -> None:
@@ -388,6 +389,7 @@ class FakeApi:
             batch = server.events_since(version, place.plural, place.namespace, labels, name)
             version = server.version
             if batch:
+                await self._fault("event", f"WATCH {path}")
                 yield batch
                 await self._fault("watching", f"WATCH {path}")
             if server.version > version:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -66,7 +66,7 @@ class Replica:
         self._tasks: list[asyncio.Task[Any]] = []
         self.queue = KeyQueue()
         self.store = Store(self.queue.put, wall)
-        api = FakeApi(cluster.server, OPERATOR, self._reach)
+        api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
         executor = Executor(Fenced(api, self._may_write), self.store, "apprun-driver", "apprun-task", name)
         chance = cluster.chance.random
         self.worker = Worker(self.queue, self.store, executor, cluster.limits, Metrics(), wall, chance)
@@ -114,6 +114,23 @@ class Replica:
         await self.frozen.wait()
 
 
+class RepeatingApi(FakeApi):
+    """Whose watches tell old news again, now and then."""
+
+    def __init__(self, cluster: Cluster, api: FakeApi) -> None:
+        super().__init__(api._server, api._caller, api._fault)
+        self._cluster = cluster
+
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[Object]]:
+        past: deque[Object] = deque(maxlen=20)
+        async for batch in super().watch(path, query):
+            yield batch
+            past.extend(event for event in batch if event["type"] not in ("BOOKMARK", "ERROR"))
+            if past and self._cluster.chance.random() < self._cluster.repeats:
+                count = self._cluster.chance.randint(1, len(past))
+                yield self._cluster.chance.sample(list(past), count)
+
+
 @dataclass
 class Cluster:
     """A namespace with runs, and all that makes them go."""
@@ -122,6 +139,8 @@ class Cluster:
     limits: Limits = field(default_factory=lambda: Limits(runtime_image="runtime", node_lost_grace=3))
     node_count: int = 3
     hook: Hook = undisturbed
+    repeats: float = 0.0
+    """How likely it is that a watch repeats old events after new ones."""
     jitter: float = 0.0
     """By how much everything's pace varies: 1 means between none and twice the usual time."""
     server: FakeServer = field(init=False)

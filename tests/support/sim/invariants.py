@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 from tests.support.fake_api import TERMINAL, FakeServer, Object, Place
@@ -23,8 +22,6 @@ class Invariants:
         self._results: dict[str, tuple[Any, ...]] = {}
         """The end of each task call, by the uid of its AppTask."""
         self._attempts: dict[str, int] = {}
-        self._pods: Counter[tuple[str, str]] = Counter()
-        """Pods made per task call and attempt."""
         self.expected: set[str] = set()
         self.tampered: set[str] = set()
         """Names of runs whose past somebody altered by force: they may stall."""
@@ -94,18 +91,15 @@ class Invariants:
                 self._break(2, f"{name} ended as {self._results[uid]}, then as {result}")
 
     def _pod(self, pod: Object) -> None:
-        """1: a committed call is never started again. 2: nor is an attempt. 8: pods are restricted."""
+        """1: what is committed, or has reported its result, is never started again. 8: pods are restricted."""
         call = json.loads(pod["metadata"]["annotations"][names.CALL_ANNOTATION])
         if call["key"] in [entry["key"] for entry in self._ledgers.get(call["runUid"], [])]:
             self._break(1, f"pod {pod['metadata']['name']} of a committed call was made")
         task = self._server.objects.get(Place("apptasks", pod["metadata"]["namespace"], call["appTask"]))
         owner = pod["metadata"]["ownerReferences"][0]["uid"]
-        self._pods[owner, str(call["attempt"])] += 1
         if task is not None and task["metadata"]["uid"] == owner and task["status"]["phase"] in TERMINAL:
             self._break(1, f"pod {pod['metadata']['name']} of a finished call was made")
         if pod["spec"].get("automountServiceAccountToken") is not False or not pod["spec"]["securityContext"].get(
             "runAsNonRoot"
         ):
             self._break(8, f"pod {pod['metadata']['name']} isn't restricted")
-        if self._pods[owner, str(call["attempt"])] > 1:
-            self._break(2, f"attempt {call['attempt']} of {call['appTask']} was started a second time")

@@ -102,6 +102,8 @@ class Nodes:
 
     def _observe(self, event: str, place: Place, item: Object, before: Object | None) -> None:
         uid = item["metadata"]["uid"]
+        if event == "ADDED" and item["metadata"].get("ownerReferences"):
+            self.later(0.5, lambda: self._collect_if_orphaned(place, uid))
         if place.plural != "pods":
             if event == "DELETED":
                 self.later(0.3, lambda: self.collect(uid))
@@ -110,7 +112,6 @@ class Nodes:
             return
         if event == "ADDED":
             self.later(0.2, lambda: self._schedule(place, uid))
-            self.later(0.5, lambda: self._collect_if_orphaned(place, uid))
             return
         node = self.nodes.get(item["spec"].get("nodeName", ""))
         if node is not None and node.reachable and node.alive:

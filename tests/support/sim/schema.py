@@ -21,7 +21,7 @@ TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array"
 @functools.cache
 def schemas() -> dict[str, dict[str, Any]]:
     """The stored version's schema of each of our resources, by plural."""
-    found = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
+    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(CRDS.glob("*.yaml"))]
     return {crd["spec"]["names"]["plural"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in found}
 
 

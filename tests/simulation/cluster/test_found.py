@@ -1,0 +1,35 @@
+"""Bugs that the simulation has found, each with the course of events that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.fake_api import Place
+from tests.support.sim.access import PERSON
+from tests.support.sim.cluster import NAMESPACE, Cluster, simulate
+from tests.support.sim.strands import Process
+
+
+def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_old_pod() -> None:
+    """An open AppTask is deleted with its pod in the foreground, so its pod goes first; the driver makes it again."""
+
+    async def late(party: str, moment: str, request: str, process: Process | None) -> None:
+        if moment == "event" and request.endswith("apptasks"):
+            await asyncio.sleep(0.5)
+
+    async def story() -> None:
+        cluster = Cluster(hook=late)
+        async with cluster.living():
+            run = cluster.apply_run("r", "Chain", {"width": 2})
+            await cluster.until(lambda: len(cluster.of("apptasks")) == 2)
+            (task,) = (p for p in cluster.places("apptasks") if "driver" not in p.name)
+            cluster.nodes.unschedulable = True
+            await cluster.until(lambda: any(p.name == f"{task.name}-1" for p in cluster.places("pods")))
+            cluster.server.delete(PERSON, Place("apptasks", NAMESPACE, task.name), propagation="Foreground")
+            await asyncio.sleep(1)
+            assert task not in cluster.server.objects
+            cluster.nodes.unschedulable = False
+            await cluster.until_ended(run, seconds=1200)
+            assert cluster.status(run)["phase"] == "Succeeded"
+
+    simulate(story())

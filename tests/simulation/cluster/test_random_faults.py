@@ -1,0 +1,21 @@
+"""Everything at once, at random: the invariants hold at every change, every run ends, nothing is left over.
+
+Each seed is one course of events. `make simulate SEEDS=n` tries n of them; a bug that one finds becomes a test of its
+own in test_found.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.sim.cluster import simulate
+from tests.support.sim.storm import Storm
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_storm_breaks_nothing(seed: int) -> None:
+    storm = Storm(seed)
+    try:
+        simulate(storm.run(), seed)
+    except BaseException as error:
+        error.add_note(f"seed {seed}:\n" + "\n".join(storm.events))
+        raise
