@@ -37,7 +37,7 @@ class FileReference(Contract):
     local_path: str | None = None
     """Where it lies on the disk of the pod that has it. Means nothing in another pod."""
     storage_path: str | None = None
-    """Its key in the object store; for a directory the prefix of its keys."""
+    """Its key in the object store; for a directory that of its list of files, or the prefix of its keys."""
     is_durable: bool = False
     """Whether it is in the object store."""
     file_count: int = 1
@@ -49,6 +49,10 @@ class FileReference(Contract):
     """Digest of the content, 64 hexadecimal digits, once it is known."""
     size_bytes: int | None = None
     """Size of the content in bytes, once it is known."""
+    name: str | None = None
+    """The file's own name: under it another pod finds it. None leaves it to `local_path`."""
+    content_type: str | None = None
+    """Media type of the content, once it is known; guessed from the name unless it is given."""
 
     @staticmethod
     def from_local(path: str | Path, *, tier: StorageTier = StorageTier.TRANSIENT) -> FileReference:
