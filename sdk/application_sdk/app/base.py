@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 from typing_extensions import override
 
@@ -153,12 +153,16 @@ class App:
         raise ContinueWith(input, entrypoint or "")
 
     async def upload(self, input: UploadInput) -> UploadOutput:
-        """Not there yet. Raises NotAvailableError."""
-        raise _no_storage("upload")
+        """Store a file or directory, or copy a stored one to another place or tier. In a route it is a task call, which
+        sees no disk but its own. Raises StorageError."""
+        output: UploadOutput = await self._move("upload", input)
+        return output
 
     async def download(self, input: DownloadInput) -> DownloadOutput:
-        """Not there yet. Raises NotAvailableError."""
-        raise _no_storage("download")
+        """Put a stored file or directory on this task's disk. In a route it is a task call, whose output the next task
+        has on its disk. Raises StorageError."""
+        output: DownloadOutput = await self._move("download", input)
+        return output
 
     def unguarded(self) -> AbstractContextManager[None]:
         """`with self.unguarded():` lifts the guard over clocks, chance, environment and I/O in the route.
@@ -199,6 +203,14 @@ class App:
             "self.context.save_state()"
         )
 
+    async def _move(self, action: Literal["upload", "download"], given: UploadInput | DownloadInput) -> Any:
+        runtime = current.get()
+        if runtime is not None and runtime.in_route:
+            from application_sdk.execution.filetasks import DOWNLOAD, UPLOAD, request
+
+            return await runtime.call_task(request(UPLOAD if action == "upload" else DOWNLOAD, given, user_line()))
+        return await getattr(self.context.storage, action)(given)
+
     def _in_task(self, action: str) -> TaskContext:
         runtime = current.get()
         if runtime is not None and runtime.in_route:
@@ -208,10 +220,3 @@ class App:
 
 class NoSharedStateError(NotAvailableError, AttributeError):
     """Memory was asked for that tasks would share."""
-
-
-def _no_storage(name: str) -> NotAvailableError:
-    return NotAvailableError(
-        f"{user_line()}: self.{name}() isn't available yet, since this version stores no files. Write to a volume or "
-        f"to your object store in a @task, and pass the file's place on as text"
-    )

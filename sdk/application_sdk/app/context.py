@@ -15,6 +15,7 @@ from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
     from application_sdk.infrastructure import InfrastructureContext
+    from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
 
 
@@ -73,6 +74,17 @@ class AppContext:
     async def load_state(self, key: str) -> JSONObject | None:
         """What was last saved under a key of this app, or None. In tasks."""
         return await self._infrastructure("load_state").require_state_store().load(f"{self.app_name}/{key}")
+
+    @property
+    def storage(self) -> FileStorage:
+        """The file store, to read, write and list by hand. In tasks; MisuseError in a route."""
+        runtime = current.get()
+        if runtime is None:
+            from application_sdk.app.detached import detached_storage
+
+            return detached_storage(self.app_name)
+        found: FileStorage = runtime.storage  # type: ignore[assignment] # the slot doesn't import what fills it
+        return found
 
     def _infrastructure(self, action: str) -> InfrastructureContext:
         runtime = current.get()

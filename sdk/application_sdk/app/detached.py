@@ -6,6 +6,7 @@ A test that wants to see or give heartbeats puts its own context in place with `
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING
 
 from application_sdk.execution.definition import TASK_RETRY
 from application_sdk.execution.heartbeat import NoWatchdog
@@ -13,12 +14,40 @@ from application_sdk.execution.task_context import AttemptInfo, NoSigns, TaskCon
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy
 
+if TYPE_CHECKING:
+    from application_sdk.storage.files import FileStorage, Place
+
+_storage: Place | None = None
 _replacement: ContextVar[TaskContext | None] = ContextVar("application_sdk.detached_task_context", default=None)
 
 
 def detached_task_context(app: object) -> TaskContext:
     """The context that `app.task_context` gives where nothing runs the app."""
     return _replacement.get() or TaskContext(detached_info(type(app).__name__), NoSigns(), NoWatchdog())
+
+
+def detached_storage(app_name: str) -> FileStorage:
+    """The file store that a bare instance uses: the environment's, or a folder that goes with this process."""
+    global _storage
+    import os
+
+    from application_sdk.storage.files import FileStorage, Place
+    from application_sdk.storage.keys import Scope
+    from application_sdk.wire.names import STORE_URL_VARIABLE
+
+    scope = Scope("", app_name, "", "")
+    if os.environ.get(STORE_URL_VARIABLE):
+        return FileStorage(scope)
+    if _storage is None:
+        import atexit
+        import shutil
+        import tempfile
+        from pathlib import Path
+
+        folder = Path(tempfile.mkdtemp(prefix="apprun-detached-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _storage = Place((folder / "store").as_uri(), str(folder / "scratch"))
+    return FileStorage(scope, _storage)
 
 
 def replace_task_context(context: TaskContext) -> Token[TaskContext | None]:

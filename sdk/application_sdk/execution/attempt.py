@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
     from application_sdk.contracts.base import Input, Output
     from application_sdk.execution.current import TaskRequest
     from application_sdk.execution.definition import AppDefinition, TaskDefinition
+    from application_sdk.execution.files import AttemptFiles
+    from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
 
 TIMED_OUT = "TimedOut"
 INVALID_INPUT = "InvalidInput"
+_REFERENCES = "application_sdk.contracts.types"
+"""Module of FileReference: where it isn't loaded, nothing can refer to a file."""
 
 
 class AttemptResult(NamedTuple):
@@ -64,6 +69,7 @@ class Attempt:
         self._info = info
         self._watchdog = watchdog or NoWatchdog()
         self.context = TaskContext(info, signs or NoSigns(), self._watchdog)
+        self._files: AttemptFiles | None = None
         self._task: asyncio.Task[object] | None = None
 
     def cancel(self) -> None:
@@ -102,6 +108,8 @@ class Attempt:
             return AttemptResult(error=error_fields(error, permanent))
         finally:
             self._watchdog.stop()
+            if self._files is not None:
+                self._files.close()
         return AttemptResult(output=output)
 
     def _max_output_bytes(self) -> int:
@@ -112,14 +120,15 @@ class Attempt:
     async def _within_limits(self, given: Input) -> Output:
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
         stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
-        token = current.enter(_TaskRuntime(self._info, self.context, self._definition.settings.pod.get("secrets")))
+        secrets = self._definition.settings.pod.get("secrets")
+        token = current.enter(_TaskRuntime(self._info, self.context, self.files, secrets))
         try:
             async with self._beating(), stall.limit, limit:
                 stall.begin()
-                if self._definition.is_async:
-                    body = cast("Awaitable[Output]", self._definition.function(self._app, given))
-                    return await body
-                return cast("Output", await call_in_thread(self._definition.function, self._app, given))
+                if _REFERENCES not in sys.modules:
+                    return await self._body(given)
+                # Moving files is part of the work: its limits hold, and a failure is one of the attempt's.
+                return await self.files().store(await self._body(await self.files().fetch(given)))
         except TimeoutError as error:
             if limit.expired():
                 ended = _Ended(self._timed_out())
@@ -132,6 +141,19 @@ class Attempt:
         finally:
             stall.stop()
             current.leave(token)
+
+    def files(self) -> AttemptFiles:
+        """The files of this attempt. Nothing of the storage layer is loaded before that."""
+        if self._files is None:
+            from application_sdk.execution.files import AttemptFiles
+
+            self._files = AttemptFiles(self._app, self._info, self.context)
+        return self._files
+
+    async def _body(self, given: Input) -> Output:
+        if self._definition.is_async:
+            return await cast("Awaitable[Output]", self._definition.function(self._app, given))
+        return cast("Output", await call_in_thread(self._definition.function, self._app, given))
 
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncIterator[None]:
@@ -177,13 +199,24 @@ class _TaskRuntime:
     in_route = False
     replaying = False
 
-    def __init__(self, info: AttemptInfo, context: TaskContext, secrets: list[str] | None) -> None:
+    def __init__(
+        self,
+        info: AttemptInfo,
+        context: TaskContext,
+        files: Callable[[], AttemptFiles],
+        secrets: list[str] | None,
+    ) -> None:
         self.secrets = secrets
         """Those that the task asks for; None for all that there are."""
         self.run_id = info.run_id
         self.correlation_id = info.correlation_id
         self.task_context = context
         self._task = info.task
+        self._files = files
+
+    @property
+    def storage(self) -> FileStorage:
+        return self._files().storage()
 
     def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
         raise MisuseError(

@@ -59,6 +59,11 @@ class Runtime(Protocol):
         """The `TaskContext` of the attempt. Raises MisuseError in a route."""
         ...
 
+    @property
+    def storage(self) -> object:
+        """The `FileStorage` of the attempt. Raises MisuseError in a route."""
+        ...
+
     def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
         """Have a task executed. Raises MisuseError in a task: a task can't call a task."""
         ...

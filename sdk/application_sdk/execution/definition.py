@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Watchdog: TypeAlias = Literal["off", "warn", "enforce"]
 
+OUR_TASKS: Final = "apprun."
+"""How the names of tasks begin that apps have without declaring them."""
 DAY_SECONDS: Final = 24 * 60 * 60
 TASK_RETRY: Final = RetryPolicy(max_interval=timedelta(seconds=30))
 """What a task gets that declares nothing."""
@@ -113,6 +115,10 @@ class AppDefinition:
 
     def task(self, name: str) -> TaskDefinition:
         """The task of that name. Raises AppNotFoundError, which lists the names there are."""
+        if name.startswith(OUR_TASKS):
+            from application_sdk.execution.filetasks import file_task
+
+            return file_task(name)
         found = self.tasks.get(name)
         if found is None:
             raise AppNotFoundError(

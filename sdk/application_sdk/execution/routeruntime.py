@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime
 from random import Random
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 from typing_extensions import override
@@ -21,17 +21,21 @@ from application_sdk.contracts.size import check_size
 from application_sdk.errors import MisuseError, RouteViolation, TaskFailedError
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
+from application_sdk.execution.files import references_possible
 from application_sdk.execution.identity import consumed, lineage
 from application_sdk.execution.loop import RouteLoop
 from application_sdk.execution.route import NO_POLICY, CallRequest, Route
 from application_sdk.execution.trace import user_line
-from application_sdk.wire.digest import JSONObject, digest, digest_and_size
+from application_sdk.wire.digest import JSON, JSONObject, digest, digest_and_size
 from application_sdk.wire.fields import PodFields
 from application_sdk.wire.names import TIMER_TASK
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Output
     from application_sdk.execution.current import TaskRequest
+
+Model = TypeVar("Model")
+
 
 MOVE_IT: Final = "Move this into a @task"
 TIMER_DIGITS: Final = 3
@@ -56,6 +60,14 @@ class RouteRuntime:
         self._uuids = Random(f"{info.uid}/uuid")
         self._timers: dict[int, str] = {}  # By id: timer handles that look alike are equal.
         self._unawaited: dict[int, TaskCall] = {}
+        # Loaded now, and not from within the route: its code must not be what loads modules.
+        self._references: ModuleType | None = None
+        if references_possible():
+            from application_sdk.contracts import references
+
+            self._references = references
+        self.files_made = False
+        """Whether a task has stored a file that goes with the run."""
 
     @property
     def replaying(self) -> bool:
@@ -69,8 +81,12 @@ class RouteRuntime:
 
     # Tasks
 
+    @property
+    def storage(self) -> object:
+        raise MisuseError(f"{user_line()}: context.storage in the route, which only plans: move files in a @task")
+
     def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
-        payload = encode(request.input, request.definition.input_type)
+        payload = encode(self.portable(request.input), request.definition.input_type)
         input_digest, size = digest_and_size(payload)
         if size > self.info.max_payload_bytes:
             check_size(payload, self.info.max_payload_bytes, contract=request.definition.input_type.__name__)
@@ -109,10 +125,21 @@ class RouteRuntime:
             raise
         lineage.set(consumed(call.task, input_digest))
         if completion.outcome == "Succeeded":
+            self.files_made = self.files_made or self._stored_files(completion.output)
             return decode(definition.output_type, completion.output)
         if completion.outcome == "Cancelled":
             raise asyncio.CancelledError(f"task {definition.name!r} was cancelled")
         raise _failure(definition.name, completion)
+
+    def portable(self, value: Model) -> Model:
+        """`value` without what means something on this disk only: a call's identity rests on it."""
+        if self._references is None:
+            return value
+        found: Model = self._references.portable(value)
+        return found
+
+    def _stored_files(self, output: JSON) -> bool:
+        return self._references is not None and bool(self._references.has_transient(output))
 
     def begun(self, call: TaskCall) -> None:
         """A call is awaited."""

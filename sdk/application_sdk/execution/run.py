@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         async def on_complete(self) -> None: ...
 
 
+_FILES_GO = frozenset({"Succeeded", "Cancelled", "Continued"})
+"""Ends with which transient files go. Those of a failed run stay: to be looked into, and to go on with."""
 _CLEANUP_ROUNDS = 100
 """How often what is left of an ended route is cancelled again: code that won't end is dropped after that."""
 
@@ -202,9 +204,11 @@ class _Life:
         self._plan = self._loop.create_task(plan, name=self._entrypoint.name)
         await asyncio.wait([self._plan])
         result = self._result_of(self._plan)
-        if result.outcome == "Continued":
-            return result
-        return await self._complete(app, result)
+        if result.outcome != "Continued":
+            result = await self._complete(app, result)
+        if self._runtime.files_made and result.outcome in _FILES_GO:
+            await self._clean_up_files(result)
+        return result
 
     def _result_of(self, plan: asyncio.Task[Output]) -> RouteResult:
         if plan.cancelled():
@@ -225,7 +229,7 @@ class _Life:
         self._runtime.refuse_unawaited()
         contract = self._entrypoint.output_type
         try:
-            output = encode(returned, contract)
+            output = encode(self._runtime.portable(returned), contract)
             check_size(output, self._info.max_payload_bytes, contract=contract.__name__)
         except ContractValidationError as error:
             return RouteResult("Failed", error=error_fields(error))
@@ -235,7 +239,7 @@ class _Life:
         definition: AppDefinition = self._app_class.definition  # type: ignore[attr-defined]
         try:
             target = definition.entrypoint(wish.entrypoint or self._entrypoint.name)
-            payload = encode(wish.input, target.input_type)
+            payload = encode(self._runtime.portable(wish.input), target.input_type)
             check_size(payload, self._info.max_payload_bytes, contract=target.input_type.__name__)
         except (AppNotFoundError, ContractValidationError) as error:
             return RouteResult("Failed", error=error_fields(error))
@@ -250,6 +254,18 @@ class _Life:
         if error is None or result.error is not None:
             return result
         return RouteResult("Failed", error=error_fields(error))
+
+    async def _clean_up_files(self, result: RouteResult) -> None:
+        """Have the transient files of this run deleted, but for those that are handed on. Whatever comes of that, the
+        run has ended as it did."""
+        from application_sdk.contracts.references import stored_keys
+        from application_sdk.execution.filetasks import cleanup
+
+        handed_on = result.output if result.input is None else result.input
+        cleaning = self._loop.create_task(self._runtime.call_task(cleanup(stored_keys(handed_on))), name="clean-up")
+        await asyncio.wait([cleaning])
+        if not cleaning.cancelled() and isinstance(error := cleaning.exception(), RouteInterrupt):
+            raise error
 
     # The end of this life
 

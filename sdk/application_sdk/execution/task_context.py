@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Final, NamedTuple, ParamSpec, Protocol, TypedDict, TypeVar
 
 from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
@@ -34,6 +34,15 @@ _MAX_MESSAGE_LENGTH: Final = 1000
 """Of a progress message, in characters."""
 
 
+class FilesPlace(TypedDict):
+    """Where an engine on this machine keeps the files of its runs."""
+
+    url: str
+    """Of the store."""
+    scratch: str
+    """Folder for copies, removed after the attempt."""
+
+
 class AttemptInfo(NamedTuple):
     """What an attempt is told of itself by its engine."""
 
@@ -48,6 +57,10 @@ class AttemptInfo(NamedTuple):
     max_output_bytes: int
     heartbeat: JSONObject | None = None
     """Details that an earlier attempt left."""
+    namespace: str = ""
+    run_uid: str = ""
+    files: FilesPlace | None = None
+    """Where files are kept, when the engine says so. None leaves it to the environment, as in pods."""
 
 
 class Signs(Protocol):
@@ -139,6 +152,11 @@ class TaskContext:
             self._progress["message"] = redacted(message)[:_MAX_MESSAGE_LENGTH]
         self.progress_watch.mark("progress" if message is None else repr(message))
         self._signs.progress(ProgressFields(**self._progress))
+
+    def transferred(self, sign: str) -> None:
+        """A piece of a file got through: progress, and a sign of life. For the file storage."""
+        self._watchdog.beat()
+        self.progress_watch.mark(sign)
 
     async def run_in_thread(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking function without holding up the event loop. Cancelling doesn't stop it: see `is_cancelled`.

@@ -10,7 +10,8 @@ obstore reads the usual variables of each cloud as well (AWS_…, GOOGLE_…, AZ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,8 @@ from application_sdk.storage.errors import StoreNotConfiguredError
 from application_sdk.storage.store import Store
 from application_sdk.wire.names import STORE_DIRECTORY, STORE_OPTIONS_VARIABLE, STORE_URL_VARIABLE
 
+_SECRET: Final = re.compile(r"key|secret|token|password|sas|credential", re.IGNORECASE)
+_CLOUDS: Final = ("AWS_", "AZURE_", "GOOGLE_")
 SCHEMES: Final = ("s3", "gs", "az", "abfss", "file")
 _NOT_CONFIGURED: Final = (
     "there is no store for files here. On a cluster set spec.storage of the App, or a ConfigMap 'apprun-store' with "
@@ -32,6 +35,17 @@ class StoreConfig(NamedTuple):
 
     url: str
     options: Mapping[str, str]
+    environment: Mapping[str, str] = {}
+    """Where obstore finds further options."""
+
+    def secrets(self) -> Iterator[str]:
+        """Values that nobody else may see."""
+        for name, value in self.options.items():
+            if _SECRET.search(name):
+                yield value
+        for name, value in self.environment.items():
+            if name.startswith(_CLOUDS) and _SECRET.search(name):
+                yield value
 
     def open(self) -> Store:
         """The store. Makes no request yet. Raises StoreNotConfiguredError."""
@@ -56,7 +70,8 @@ def from_environment(environment: Mapping[str, str], secrets: Path = Path(STORE_
     url = environment.get(STORE_URL_VARIABLE, "").strip()
     if not url:
         raise StoreNotConfiguredError(_NOT_CONFIGURED)
-    return StoreConfig(url, {**_options(environment.get(STORE_OPTIONS_VARIABLE, "")), **_secret_options(secrets)})
+    options = {**_options(environment.get(STORE_OPTIONS_VARIABLE, "")), **_secret_options(secrets)}
+    return StoreConfig(url, options, environment)
 
 
 def _options(text: str) -> dict[str, str]:

@@ -10,11 +10,12 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from application_sdk.contracts.references import references, replaced
 from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
 from application_sdk.contracts.types import FileReference, StorageTier
 from application_sdk.errors import MisuseError
@@ -24,7 +25,6 @@ from application_sdk.storage.errors import ObjectChangedError, UnsafeFileError, 
 from application_sdk.storage.fetching import Fetcher, missing
 from application_sdk.storage.keys import Scope
 from application_sdk.storage.parallel import LARGE_AT_ONCE, SMALL_AT_ONCE, side_by_side
-from application_sdk.storage.references import references, replaced
 from application_sdk.storage.saving import Saver, sha256_of, type_of
 from application_sdk.storage.store import Cleared, ObjectInfo, Store
 from application_sdk.storage.transfer import Tick, digest_file, patiently, read_ahead
@@ -44,12 +44,19 @@ class FileStorage:
     """Files of a run, in its store and on this disk. Use it in tasks, from the event loop."""
 
     def __init__(
-        self, scope: Scope, place: Place | None = None, tick: Tick = lambda sign: None, store: Store | None = None
+        self,
+        scope: Scope,
+        place: Place | None = None,
+        tick: Tick = lambda sign: None,
+        store: Store | None = None,
+        hide: Callable[[str], None] = lambda value: None,
     ) -> None:
+        """`tick` is told of progress, `hide` of values that must not be told to anybody."""
         self.scope = scope
         self._place = place
         self._tick = tick
         self._opened = store
+        self._hide = hide
         self._scratch: Path | None = None
 
     @property
@@ -57,6 +64,8 @@ class FileStorage:
         """The store behind it. Raises StoreNotConfiguredError."""
         if self._opened is None:
             config = from_environment(os.environ) if self._place is None else StoreConfig(self._place.url, {})
+            for value in config.secrets():
+                self._hide(value)
             self._opened = config.open()
         return self._opened
 

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,6 +104,8 @@ class FolderStore:
         try:
             found = self._place(key).stat()
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return ObjectInfo(key, found.st_size, None, found.st_mtime)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from application_sdk.app import App
 from application_sdk.contracts.base import Input
@@ -14,13 +15,18 @@ from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
 from application_sdk.engines.memory.engine import CrashAt, MemoryEngine
 from application_sdk.engines.memory.world import START, Execution, World
 from application_sdk.errors import AppError
-from application_sdk.execution.definition import AppDefinition, RunInfo
+from application_sdk.execution.definition import OUR_TASKS, AppDefinition, RunInfo
 from application_sdk.execution.ending import RouteOutcome, RouteResult
 from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
 from application_sdk.execution.export import ExportedRun
 from application_sdk.execution.run import run_route
+from application_sdk.execution.task_context import FilesPlace
+from application_sdk.testing.files import fetched, new_place
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, Outcome
+
+if TYPE_CHECKING:
+    from application_sdk.contracts.types import FileReference
 
 Failure: TypeAlias = "BaseException | Sequence[BaseException | None] | Callable[[Any, int], BaseException | None]"
 """An exception for every attempt; one for each attempt in turn, None for one that may run; or a function of the input
@@ -50,6 +56,8 @@ class FinishedRun:
     """The run's past as `apprun export` would give it."""
     continued_from: FinishedRun | None = None
     """The run that continued as this one."""
+    files: FilesPlace = field(default_factory=new_place, repr=False, compare=False)
+    """Where its files are kept, until this process ends."""
 
     @property
     def outcome(self) -> RouteOutcome:
@@ -71,6 +79,10 @@ class FinishedRun:
         if self.result.outcome != "Succeeded" or self.result.output is None:
             raise RunFailedError(describe_end(self.result))
         return decode(self.app.definition.entrypoint(self.entrypoint).output_type, self.result.output)
+
+    def file(self, ref: FileReference) -> Path:
+        """A file or directory that the run has stored, read-only on this disk. Raises StorageError when it is gone."""
+        return fetched(ref, self.files, self.exported.info.correlation_id)
 
     @property
     def executed(self) -> list[str]:
@@ -129,12 +141,13 @@ class TestBench:
     failures: Mapping[str, Failure] | None = None
     durations: Mapping[str, Duration] | None = None
     stand_ins: Mapping[str, StandIn] | None = None
+    files: FilesPlace = field(default_factory=new_place)
 
     def __post_init__(self) -> None:
         names = set(self.app.definition.tasks)
         for title, given in (("failures", self.failures), ("durations", self.durations), ("stand_ins", self.stand_ins)):
             for name in given or {}:
-                if name not in names:
+                if name not in names and not name.startswith(OUR_TASKS):
                     listed = ", ".join(sorted(names)) or "no tasks"
                     raise ValueError(f"{title} names a task {name!r}, but {self.app.__name__} has {listed}")
 
@@ -156,7 +169,7 @@ class TestBench:
                 return duration_of(call, attempt) if duration_of is not None else 0.0
             return given(_input(definition, call)) if callable(given) else given
 
-        runner = AttemptRunner(self.app, info, self.stand_ins)
+        runner = AttemptRunner(self.app, info, self.stand_ins, self.files)
         return World(runner, started_at=info.started_at, failure_of=failure, duration_of=duration)
 
     def live(
@@ -195,6 +208,7 @@ class TestBench:
             elapsed_seconds=(world.ledger[-1].at - info.started_at) if world.ledger else 0.0,
             exported=exported,
             continued_from=before,
+            files=self.files,
         )
 
 

@@ -663,18 +663,6 @@ def test_a_task_that_calls_a_task_is_refused() -> None:
     assert bench.executed() == ["outer"]
 
 
-@pytest.mark.parametrize("name", ["upload", "download"])
-def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
-    async def body(self: Base, input: N) -> Text:
-        await getattr(self, name)(None)
-        return Text()
-
-    result = run(route(body), N())
-    assert result.outcome == "Failed"
-    assert f"{__file__}:{body.__code__.co_firstlineno + 1}: self.{name}() isn't available yet" in message(result)
-    assert "Write to a volume or to your object store in a @task" in message(result)
-
-
 def test_state_on_self_reaches_no_task() -> None:
     class Stateful(App):
         def __init__(self) -> None:

@@ -113,6 +113,8 @@ async def _run_body(
             policy=policy,
             max_output_bytes=MAX_PAYLOAD_BYTES,
             heartbeat=call.get("heartbeat"),
+            namespace=call["namespace"],
+            run_uid=call["runUid"],
         ),
         signs,
         ProcessWatchdog(silence) if silence else NoWatchdog(),

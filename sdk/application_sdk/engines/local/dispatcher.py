@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from application_sdk.engines.local.calls import CallState
-from application_sdk.engines.local.home import RunFolder
+from application_sdk.engines.local.home import NAMESPACE, RunFolder
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, Observer, Progressed
@@ -190,6 +190,9 @@ class Dispatcher:
             policy=call.policy,
             max_output_bytes=self._info.max_payload_bytes,
             heartbeat=state.heartbeat,
+            namespace=NAMESPACE,
+            run_uid=self._info.uid,
+            files=self._folder.files_place(call.key, state.attempt),
         )
         return Work(
             call.key, call.input, info, self._folder.log(call.task, call.key, state.attempt), self._folder.state

@@ -7,6 +7,7 @@ all of its work is done in `receive`.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from random import random
@@ -43,6 +44,7 @@ class LocalEngine:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random,
     ) -> None:
+        self._folder = folder
         self._ledger = ledger
         self._info = info
         self._requests = requests or Requests()
@@ -115,6 +117,8 @@ class LocalEngine:
         """End what still runs: this life of the route is over, and nobody waits for it."""
         self._dispatcher.wind_down("Abandoned")
         self._note_ended()
+        # Of attempts that were killed: the others have removed theirs.
+        shutil.rmtree(self._folder.scratch, ignore_errors=True)
         # Done all the same: when the route has failed, a retry needn't do it again.
         late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
         if late:

@@ -7,6 +7,7 @@ commits, and deleting or sending a run away is deleting or sending a folder.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,8 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.execution.task_context import FilesPlace
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, STORE_URL_VARIABLE
 
+NAMESPACE: Final = "local"
+"""What stands for the namespace where there is none."""
 HOME_VARIABLE: Final = "APPRUN_HOME"
 
 _NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
@@ -53,6 +57,22 @@ class RunFolder:
     def state(self) -> Path:
         """What tasks of all runs keep with `save_state`."""
         return self.path.parent.parent / "state.db"
+
+    @property
+    def scratch(self) -> Path:
+        """Copies of files that attempts under way have asked for."""
+        return self.path / "scratch"
+
+    @property
+    def files(self) -> Path:
+        """The store of all runs' files."""
+        return self.path.parent.parent / "files"
+
+    def files_place(self, key: str, attempt: int) -> FilesPlace | None:
+        """Where an attempt finds its files: in the home's own store, unless the environment names another."""
+        if os.environ.get(STORE_URL_VARIABLE):
+            return None
+        return FilesPlace(url=self.files.as_uri(), scratch=str(self.scratch / f"{key[:16]}-{attempt}"))
 
     def log(self, task: str, key: str, attempt: int) -> Path:
         """What the code of one attempt printed and logged."""

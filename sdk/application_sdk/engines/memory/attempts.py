@@ -7,11 +7,11 @@ import contextvars
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.task_context import AttemptInfo
+from application_sdk.execution.task_context import AttemptInfo, FilesPlace
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from application_sdk.execution.definition import AppDefinition, RunInfo
 
 
+NAMESPACE: Final = "test"
+
 StandIn: TypeAlias = "Callable[[Any], Output | Awaitable[Output]]"
 """Takes a task's input in place of its body."""
 
@@ -27,11 +29,18 @@ StandIn: TypeAlias = "Callable[[Any], Output | Awaitable[Output]]"
 class AttemptRunner:
     """Runs attempts of one app's tasks, one at a time."""
 
-    def __init__(self, app_class: type, info: RunInfo, stand_ins: Mapping[str, StandIn] | None = None) -> None:
+    def __init__(
+        self,
+        app_class: type,
+        info: RunInfo,
+        stand_ins: Mapping[str, StandIn] | None = None,
+        files: FilesPlace | None = None,
+    ) -> None:
         self._app_class = app_class
         self._definition: AppDefinition = app_class.definition  # type: ignore[attr-defined] # typed as `type` below `app`
         self._stand_ins = stand_ins or {}
         self._info = info
+        self._files = files
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, call: ScheduledCall, attempt: int, heartbeats: dict[str, JSONObject]) -> AttemptResult:
@@ -45,6 +54,9 @@ class AttemptRunner:
             policy=call.policy,
             max_output_bytes=self._info.max_payload_bytes,
             heartbeat=heartbeats.get(call.key),
+            namespace=NAMESPACE,
+            run_uid=self._info.uid,
+            files=self._files,
         )
         definition = self._definition.task(call.task)
         stand_in = self._stand_ins.get(call.task)
