@@ -1,7 +1,7 @@
-"""The `apprun` command: runs apps on this machine and looks at what became of them.
+"""The `apprun` command: runs apps here and on clusters, and looks at what became of them.
 
-`main` is the console script. Nothing else imports this package, and pods never do: it is the only part of the SDK that
-needs typer, rich and YAML.
+`main` is the console script, `plugin` the same as `kubectl apprun`. Nothing else imports this package, and pods never
+do: it is the only part of the SDK that needs typer, rich and YAML.
 """
 
 from __future__ import annotations
@@ -11,20 +11,32 @@ import sys
 from collections.abc import Sequence
 
 HASH_SEED = "PYTHONHASHSEED"
+_REPLAYING = frozenset({"run", "resume", "retry", "cancel", "check"})
+"""Verbs that execute routes."""
 
 
 def main() -> None:
     """Run the command line of this process."""
-    if os.environ.get(HASH_SEED) != "0":
+    _seed()
+    sys.exit(run(sys.argv[1:]))
+
+
+def plugin() -> None:
+    """Run the command line as kubectl's plugin: what it says of runs means a cluster's."""
+    _seed()
+    sys.exit(run(sys.argv[1:], plugin=True))
+
+
+def _seed() -> None:
+    if os.environ.get(HASH_SEED) != "0" and _REPLAYING.intersection(sys.argv[1:]):
         # A route that walks a set of strings has to walk it in the same order when it is replayed, in another process.
         # The interpreter takes the seed when it starts, and a start costs a few milliseconds.
         os.environ[HASH_SEED] = "0"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, plugin: bool = False) -> int:
     """Run a command line in this process. Returns its exit code, one of `cli.exits`."""
     from application_sdk.cli.program import run_program
 
-    return run_program(arguments)
+    return run_program(arguments, plugin=plugin)

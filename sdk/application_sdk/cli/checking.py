@@ -6,16 +6,13 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
-
-import typer
+from typing import TYPE_CHECKING, cast
 
 from application_sdk.app.manifest import incompatibilities, manifest_of
-from application_sdk.cli import options
 from application_sdk.cli.errors import InputError
-from application_sdk.cli.exits import FAILED
+from application_sdk.cli.exits import FAILED, SUCCEEDED
 from application_sdk.cli.manifest import read_manifest
-from application_sdk.cli.output import Format, notes, results, write_json, write_value
+from application_sdk.cli.output import Format, notes, results, write_result, write_value
 from application_sdk.engines.local.source import find_source
 from application_sdk.wire.digest import JSON
 
@@ -29,29 +26,15 @@ if TYPE_CHECKING:
     from application_sdk.execution.definition import TaskDefinition
 
 
-def check(
-    app: options.AppTarget,
-    replay: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--replay", metavar="LEDGER.json", help="Also replay an exported run; may be given several times."
-        ),
-    ] = None,
-    output: options.Output = Format.TEXT,
-) -> None:
-    """Import an app, check all of it, and print its entry points and tasks with their contracts.
-
-    With [bold]--replay[/] it is also checked that the app still repeats a run that [bold]apprun export[/] has written,
-    so that runs in flight can go on with it. No task is executed; exit 1 if it doesn't.
-    """
+def check(app: str, replay: Sequence[Path], output: Format) -> int:
+    """Check an app, and that it repeats these exported runs. Returns the exit code."""
     app_class = _load(app)
     if replay:
-        _check_replays(app_class, app, replay, output)
-        return
+        return _check_replays(app_class, app, replay, output)
     definition = app_class.definition
-    if output is Format.JSON:
-        write_json({**manifest_of(definition), "ok": True})
-        return
+    if output.for_programs:
+        write_result({**manifest_of(definition), "ok": True}, output)
+        return SUCCEEDED
     console = results()
     console.print(f"{definition.name} {definition.version}  {definition.entry}", style="bold", markup=False)
     console.print(f"{definition.line}", style="dim", markup=False)
@@ -64,26 +47,21 @@ def check(
         _print_contracts(task.input_type, task.output_type)
     if not definition.tasks:
         console.print("\nno tasks: nothing of a run is recorded but its output", style="yellow", markup=False)
+    return SUCCEEDED
 
 
-def manifest(
-    app: options.AppTarget,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check", metavar="OLD.json", help="Compare with an earlier manifest; exit 1 if the change breaks."
-        ),
-    ] = None,
-    output: options.Output = Format.TEXT,
-) -> None:
-    """Print the JSON Schemas of an app's contracts, or compare them with those of an earlier version."""
+def manifest(app: str, check: Path | None, output: Format) -> int:
+    """Print an app's manifest, or compare it with an earlier one. Returns the exit code."""
     new = manifest_of(_load(app).definition)
     if check is None:
-        write_value(cast("JSON", new))
-        return
+        if output is Format.YAML:
+            write_result(new, output)
+        else:
+            write_value(cast("JSON", new))
+        return SUCCEEDED
     broken = incompatibilities(read_manifest(_read_json(check), str(check)), new)
-    if output is Format.JSON:
-        write_json({"compatible": not broken, "reasons": broken})
+    if output.for_programs:
+        write_result({"compatible": not broken, "reasons": broken}, output)
     elif broken:
         console = results()
         console.print(f"{app} breaks what was published in {check}:", style="red", markup=False)
@@ -91,8 +69,7 @@ def manifest(
             console.print(f"  {reason}", markup=False)
     else:
         notes().print(f"{app} is compatible with {check}", style="green", markup=False)
-    if broken:
-        raise typer.Exit(FAILED)
+    return FAILED if broken else SUCCEEDED
 
 
 def _load(target: str) -> type[App]:
@@ -100,7 +77,7 @@ def _load(target: str) -> type[App]:
         return find_source(target, Path.cwd()).load()
 
 
-def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], output: Format) -> None:
+def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], output: Format) -> int:
     from application_sdk.testing.replaying import ReplayError, replay
 
     problems: dict[str, str] = {}
@@ -109,16 +86,15 @@ def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], o
             replay(app_class, cast("Mapping[str, object]", _read_json(path)))
         except ReplayError as error:
             problems[str(path)] = str(error)
-    if output is Format.JSON:
-        write_json({"repeats": not problems, "problems": problems})
+    if output.for_programs:
+        write_result({"repeats": not problems, "problems": problems}, output)
     else:
         for name, problem in problems.items():
             results().print(f"{name}: {problem}", markup=False)
         if not problems:
             count = f"{len(ledgers)} run{'s' if len(ledgers) > 1 else ''}"
             notes().print(f"{target} repeats {count}", style="green", markup=False)
-    if problems:
-        raise typer.Exit(FAILED)
+    return FAILED if problems else SUCCEEDED
 
 
 def _read_json(path: Path) -> JSON:

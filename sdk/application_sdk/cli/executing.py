@@ -11,9 +11,10 @@ from types import FrameType
 
 from application_sdk.app.base import App
 from application_sdk.cli import exits
-from application_sdk.cli.describe import run_as_json
-from application_sdk.cli.output import Format, notes, write_json, write_value
+from application_sdk.cli.output import Format, notes, show, write_result, write_value
+from application_sdk.cli.places.local import run_of
 from application_sdk.cli.progress import Display, Lines, Silent, Table
+from application_sdk.cli.shapes import run_as_json
 from application_sdk.engines.local.errors import RunInterruptedError
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
@@ -41,7 +42,7 @@ class Execution:
         # What the app's module and its route print isn't the result.
         with contextlib.redirect_stdout(sys.stderr), self._loaded() as (app_class, executor):
             run = self._execute(name_of(app_class), app_class, executor)
-        if run.phase != "Running" or self.format is Format.JSON:
+        if run.phase != "Running" or self.format.for_programs:
             report(run, self.format)
         return exits.of_phase(run.phase)
 
@@ -71,8 +72,11 @@ class Execution:
 
 def report(run: RunRecord, format: Format) -> None:
     """Say how a run has ended: its output on standard output, all else on standard error."""
-    if format is Format.JSON:
-        write_json(run_as_json(run, alive=False))
+    if format.for_programs:
+        write_result(run_as_json(run_of(run, alive=False)), format)
+        return
+    if format is Format.NAME:
+        show(run.name)
         return
     console = notes()
     spent = f" after {duration(run.finished_at - run.created_at)}" if run.finished_at else ""
@@ -101,7 +105,7 @@ _HINTS = {
 
 
 def _display(title: str, format: Format) -> Display:
-    if format is Format.JSON:
+    if format.for_programs:
         return Silent()
     console = notes()
     return Table(console, title) if console.is_terminal else Lines(console)

@@ -1,132 +1,137 @@
-"""`apprun runs`, `show`, `logs` and `export`: what the ledgers of this machine hold. Reads only."""
+"""`apprun list`, `show`, `watch`, `logs` and `export`: what became of runs, wherever they are. Reads only."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, TextIO
+from zlib import crc32
 
-import typer
-
-from application_sdk.cli import options
-from application_sdk.cli.describe import RunDetailsJSON, call_as_json, phase_of, run_as_json
+from application_sdk.cli import tree
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.output import (
     Format,
     local_time,
-    notes,
-    results,
-    timestamp,
+    paint,
+    say,
+    show,
     write_json,
+    write_result,
     write_table,
     write_value,
 )
-from application_sdk.engines.local.errors import LedgerError
-from application_sdk.engines.local.exporting import export_run
-from application_sdk.engines.local.ledger import Ledger
-from application_sdk.engines.local.lock import holder
-from application_sdk.engines.local.records import AttemptRecord, CallRecord, CommittedCall, RunRecord
-from application_sdk.engines.local.words import duration, one_line, progress_text
-from application_sdk.execution.engine import CANCEL_KEY
+from application_sdk.cli.places.choosing import Where, cluster, place_of, place_of_all
+from application_sdk.cli.places.port import LogLine, LogQuery, Place
+from application_sdk.cli.places.records import Run, RunDetails
+from application_sdk.cli.shapes import details_as_json, run_as_json
+from application_sdk.engines.local.words import duration, one_line
+
+if TYPE_CHECKING:
+    from application_sdk.wire.digest import JSON
+
+_LOG_COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
 
 
-def runs(
-    app: Annotated[str | None, typer.Option("--app", help="Only runs of the app with this name.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="How many, the newest first.")] = 50,
-    output: options.Output = Format.TEXT,
-) -> None:
-    """List the runs of this machine, newest first."""
-    found = sorted(_all_runs(app), key=lambda item: item[0].created_at, reverse=True)[:limit]
-    if output is Format.JSON:
-        write_json([run_as_json(run, alive=alive) for run, alive in found])
+def list_runs(where: Where, app: str | None, limit: int, format: Format, *, everywhere: bool = False) -> None:
+    """Print runs, the newest first."""
+    place = _all_of(where) if everywhere else place_of_all(where)
+    found = sorted(place.runs(app, _warn), key=lambda run: run.created_at, reverse=True)[:limit]
+    if format.for_programs:
+        write_result([run_as_json(run) for run in found], format)
+        return
+    if format is Format.NAME:
+        for run in found:
+            show(run.name)
         return
     if not found:
-        notes().print("no runs yet; begin one with `apprun run APP`", markup=False)
+        say(_no_runs(place, app))
         return
     now = time.time()
-    write_table(
-        ("RUN", "PHASE", "APP", "STARTED", "TOOK"),
-        [
-            (
-                run.name,
-                phase_of(run, alive=alive),
-                run.app,
-                local_time(run.created_at),
-                duration(run.finished_at - run.created_at)
-                if run.finished_at
-                else (duration(now - run.created_at) if alive else "-"),
-            )
-            for run, alive in found
-        ],
-    )
+    columns = _columns(found, now, everywhere=everywhere, wide=format is Format.WIDE)
+    write_table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), tree.STYLES)
 
 
-def show(run: options.RunName, output: options.Output = Format.TEXT) -> None:
-    """Show a run: its state, its checkpoints, what is under way and every attempt that failed."""
-    with options.reading(run) as ledger:
-        record, calls, committed, attempts = ledger.run(), ledger.calls(), ledger.committed(), ledger.attempts()
-    alive = holder(options.home().folder(run).lock) is not None
-    if output is Format.JSON:
-        write_json(_details(record, calls, committed, attempts, alive=alive))
-        return
-    _print_head(record, alive=alive)
-    _print_calls(calls, committed, attempts)
-    _print_failures(calls, attempts)
+def show_run(where: Where, run: str, format: Format, *, every: bool = False) -> None:
+    """Print a run with its calls."""
+    place, name = place_of(where, run)
+    details = place.details(name)
+    if format.for_programs:
+        write_result(details_as_json(details), format)
+    elif format is Format.NAME:
+        show(details.run.name)
+    else:
+        print_details(details, place, every=every or format is Format.WIDE)
 
 
-def logs(
-    run: options.RunName,
-    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task's.")] = None,
-    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Only this attempt's.")] = None,
-    output: options.Output = Format.TEXT,
-) -> None:
-    """Print what the tasks of a run have printed and logged, attempt by attempt."""
-    folder = options.home().folder(run)
-    with options.reading(run) as ledger:
-        tasks = {record.call.key: record.call.task for record in ledger.calls()}
-        attempts = ledger.attempts()
-    if task is not None and task not in tasks.values():
-        known = ", ".join(sorted(set(tasks.values()))) or "none"
-        raise InputError(f"run {run!r} has called no task {task!r}; it has called {known}")
-    found = [
-        (tasks[one.key], one, _text(folder.log(tasks[one.key], one.key, one.attempt)))
-        for one in attempts
-        if task in (None, tasks[one.key]) and attempt in (None, one.attempt)
-    ]
-    if output is Format.JSON:
-        write_json(
-            [
-                {
-                    "task": name,
-                    "key": one.key,
-                    "attempt": one.attempt,
-                    "startedAt": timestamp(one.started_at),
-                    "text": text,
-                }
-                for name, one, text in found
-                if text is not None
-            ]
+def print_details(details: RunDetails, place: Place, *, every: bool = False) -> None:
+    """A run's head and its tree of calls."""
+    for line, style in head(details.run, place.title):
+        show(line, style)
+    found = tree.rows(details, time.time(), every=every)
+    if found:
+        show()
+        used = [column for column in range(len(tree.HEADINGS)) if any(row.cells()[column] for row in found)]
+        write_table(
+            [tree.HEADINGS[column] for column in used],
+            [[row.cells()[column] for column in used] for row in found],
+            tree.STYLES,
         )
-        return
-    if not any(text for _, _, text in found):
-        notes().print("nothing was printed; with --in-process it goes to the terminal", style="dim", markup=False)
-    for name, one, text in found:
-        for line in (text or "").splitlines():
-            sys.stdout.write(f"{name}/{one.key[:8]}/{one.attempt}  {line}\n")
 
 
-def export(
-    run: options.RunName,
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Where to; standard output if not given.")
-    ] = None,
-) -> None:
-    """Write a run's ledger as one JSON document, for [bold]apprun check --replay[/] and for tests."""
-    with options.reading(run) as ledger:
-        document = export_run(ledger).to_json()
+def head(run: Run, where: str) -> list[tuple[str, str]]:
+    """What is to be said of a run as a whole: lines with their styles."""
+    spent = f" after {duration(run.finished_at - (run.started_at or run.created_at))}" if run.finished_at else ""
+    at = f" in {run.directory}" if run.directory else ""
+    entrypoint = f", entry point {run.entrypoint}" if run.entrypoint else ""
+    lines = [
+        ("app", f"{run.app} ({run.entry}{at}){entrypoint}" if run.entry else run.app),
+        ("on", where),
+        ("started", local_time(run.started_at or run.created_at)),
+        ("input", one_line(run.input, 500)),
+    ]
+    if run.output is not None:
+        lines.append(("output", one_line(run.output, 500)))
+    if run.error is not None:
+        lines.append(("error", f"{run.error['type']}: {run.error['message']}"))
+    elif run.message and not (run.phase == "Succeeded" and run.message == run.reason):
+        lines.append(("message", run.message))
+    if run.continued_from is not None:
+        lines.append(("continues", run.continued_from))
+    if run.continued_as is not None:
+        lines.append(("continued as", run.continued_as))
+    if run.phase == "Interrupted" or (run.phase == "Stalled" and not run.namespace):
+        lines.append(("go on with", f"apprun resume {run.name}"))
+    elif run.phase in ("Failed", "Stalled"):
+        lines.append(("why", f"apprun describe {run.name}"))
+    style = tree.STYLES.get(run.phase, "")
+    return [(f"{run.name}  {run.phase}{spent}", f"bold {style}".strip())] + [
+        (f"{name:<12}  {text}", "") for name, text in lines
+    ]
+
+
+def print_logs(where: Where, query: LogQuery, format: Format) -> None:
+    """Print what the tasks of a run have written."""
+    place, name = place_of(where, query.run)
+    query = replace(query, run=name)
+    _check_task(place, query)
+    lines = place.logs(query, _say_dim)
+    if format is not Format.JSON:
+        _print_lines(lines, format)
+    elif query.follow:
+        for line in lines:
+            write_json(_line_as_json(line))
+    else:
+        write_json(_by_attempt(lines))
+
+
+def export(where: Where, run: str, to: Path | None) -> None:
+    """Write a run's past as one document."""
+    place, name = place_of(where, run)
+    document = place.export(name).to_json()
     if to is None:
         write_value(document)
         return
@@ -136,113 +141,104 @@ def export(
         raise InputError(f"{to}: {error.strerror or error}") from error
 
 
-def _all_runs(app: str | None) -> list[tuple[RunRecord, bool]]:
-    home = options.home()
-    found: list[tuple[RunRecord, bool]] = []
-    for name in home.runs():
-        folder = home.folder(name)
-        try:
-            with Ledger.open(folder.ledger, read_only=True) as ledger:
-                run = ledger.run()
-        except LedgerError as error:
-            # One damaged run mustn't hide the others.
-            notes().print(f"left out: {error}", style="yellow", markup=False)
-            continue
-        if app is None or run.app == app:
-            found.append((run, holder(folder.lock) is not None))
-    return found
+def _all_of(where: Where) -> Place:
+    if where.cluster is False:
+        raise InputError("--all-namespaces means a cluster's runs, and --local this machine's: leave one of them out")
+    place = cluster(where)
+    return type(place)(place.api, everywhere=True)
 
 
-def _details(
-    run: RunRecord,
-    calls: Sequence[CallRecord],
-    committed: Sequence[CommittedCall],
-    attempts: Sequence[AttemptRecord],
-    *,
-    alive: bool,
-) -> RunDetailsJSON:
-    done = {entry.key: entry for entry in committed}
-    return RunDetailsJSON(
-        **run_as_json(run, alive=alive),
-        calls=[
-            call_as_json(call, done.get(call.call.key), [one for one in attempts if one.key == call.call.key])
-            for call in calls
-        ],
-    )
-
-
-def _print_head(run: RunRecord, *, alive: bool) -> None:
-    console = results()
-    phase = phase_of(run, alive=alive)
-    spent = f" after {duration(run.finished_at - run.created_at)}" if run.finished_at else ""
-    console.print(f"{run.name}  {phase}{spent}", style="bold", markup=False)
-    lines = [
-        ("app", f"{run.app} ({run.entry} in {run.directory}), entry point {run.entrypoint}"),
-        ("started", local_time(run.created_at)),
-        ("input", one_line(run.input, 500)),
+def _columns(found: list[Run], now: float, *, everywhere: bool, wide: bool) -> list[tuple[str, list[str]]]:
+    columns: list[tuple[str, list[str]]] = [("RUN", [run.name for run in found])]
+    if everywhere:
+        columns.insert(0, ("NAMESPACE", [run.namespace for run in found]))
+    columns += [
+        ("PHASE", [run.phase for run in found]),
+        ("APP", [run.app for run in found]),
+        ("DONE", [_progress(run) for run in found]),
+        ("STARTED", [local_time(run.started_at or run.created_at) for run in found]),
+        ("TOOK", [_took(run, now) for run in found]),
     ]
-    if run.output is not None:
-        lines.append(("output", one_line(run.output, 500)))
+    if wide:
+        columns += [
+            ("ENTRY POINT", [run.entrypoint or "(default)" for run in found]),
+            ("FAILED", [str(run.failed or 0) for run in found]),
+            ("REASON", [_reason(run) for run in found]),
+        ]
+    return columns
+
+
+def _progress(run: Run) -> str:
+    return "-" if run.calls is None else f"{run.done or 0}/{run.calls}"
+
+
+def _took(run: Run, now: float) -> str:
+    begun = run.started_at or run.created_at
+    if run.finished_at:
+        return duration(run.finished_at - begun)
+    return "-" if run.phase in ("Interrupted", "Pending") else duration(max(now - begun, 0))
+
+
+def _reason(run: Run) -> str:
     if run.error is not None:
-        lines.append(("error", f"{run.error['type']}: {run.error['message']}"))
-    if run.continued_from is not None:
-        lines.append(("continues", run.continued_from))
-    if run.continued_as is not None:
-        lines.append(("continued as", run.continued_as))
-    if phase in ("Interrupted", "Stalled"):
-        lines.append(("go on with", f"apprun resume {run.name}"))
-    for name, text in lines:
-        console.print(f"{name:<12}  {text}", markup=False)
+        return f"{run.error['type']}: {run.error['message']}".partition("\n")[0]
+    return run.message or (run.reason if run.reason != run.phase else "")
 
 
-def _print_calls(
-    calls: Sequence[CallRecord], committed: Sequence[CommittedCall], attempts: Sequence[AttemptRecord]
-) -> None:
-    if not calls and not committed:
+def _no_runs(place: Place, app: str | None) -> str:
+    of = f" of app {app!r}" if app else ""
+    if place.title == "this machine":
+        return f"no runs{of} on this machine; begin one with `apprun run APP`, or look at a cluster's with --cluster"
+    return f"no runs{of} on {place.title}; begin one with `apprun submit APP`"
+
+
+def _check_task(place: Place, query: LogQuery) -> None:
+    from application_sdk.cli.places.local import ThisMachine
+
+    if not query.task or not isinstance(place, ThisMachine):
         return
-    by_key = {record.call.key: record for record in calls}
-    done = {entry.key for entry in committed}
-    rows: list[tuple[str, ...]] = [
-        (
-            str(entry.sequence),
-            "(cancellation)" if entry.key == CANCEL_KEY else entry.task,
-            entry.outcome,
-            str(entry.attempts),
-            _took(by_key.get(entry.key), entry.at, attempts),
-            one_line(entry.payload, 80),
-        )
-        for entry in committed
-    ]
-    for record in calls:
-        if record.call.key not in done:
-            tries = [one for one in attempts if one.key == record.call.key]
-            progress = progress_text(record.progress) if record.progress else ""
-            rows.append(("", record.call.task, "-", str(len(tries)), "", progress or f"called at {record.call.line}"))
-    results().print()
-    write_table(("#", "TASK", "OUTCOME", "ATTEMPTS", "TOOK", "RESULT"), rows)
+    tasks = {call.task for call in place.details(query.run).calls}
+    if query.task not in tasks and not query.follow:
+        known = ", ".join(sorted(tasks)) or "none"
+        raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {known}")
 
 
-def _took(call: CallRecord | None, at: float, attempts: Sequence[AttemptRecord]) -> str:
-    if call is None:
-        return ""
-    begun = [one.started_at for one in attempts if one.key == call.call.key]
-    return duration(at - (begun[-1] if begun else call.scheduled_at))
+def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
+    """A line of a log, with where it comes from in a colour of its task."""
+    style = _LOG_COLOURS[crc32(line.task.encode()) % len(_LOG_COLOURS)]
+    origin = f"{line.task}/{line.key[:8]}/{line.attempt}"
+    if wide:
+        origin = f"{line.at} {line.node} {origin}".strip()
+    file.write(f"{paint(origin, style, file)}  {line.text}\n")
+    file.flush()
 
 
-def _print_failures(calls: Sequence[CallRecord], attempts: Sequence[AttemptRecord]) -> None:
-    tasks = {record.call.key: record.call.task for record in calls}
-    rows = [
-        (tasks[one.key], str(one.attempt), one.reason or "-", one.budget or "-", one.message.partition("\n")[0])
-        for one in attempts
-        if one.reason not in (None, "Completed")
-    ]
-    if rows:
-        results().print()
-        write_table(("ENDED ATTEMPT", "#", "REASON", "CHARGED TO", "MESSAGE"), rows)
+def _print_lines(lines: Iterable[LogLine], format: Format) -> None:
+    for line in lines:
+        print_line(line, sys.stdout, wide=format is Format.WIDE)
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return None
+def _line_as_json(line: LogLine) -> dict[str, JSON]:
+    return {
+        "task": line.task,
+        "key": line.key,
+        "attempt": line.attempt,
+        "node": line.node,
+        "at": line.at,
+        "text": line.text,
+    }
+
+
+def _by_attempt(lines: Iterable[LogLine]) -> list[dict[str, JSON]]:
+    found: dict[tuple[str, int], tuple[LogLine, list[str]]] = {}
+    for line in lines:
+        found.setdefault((line.key, line.attempt), (line, []))[1].append(line.text)
+    return [{**_line_as_json(first), "text": "".join(f"{text}\n" for text in texts)} for first, texts in found.values()]
+
+
+def _warn(text: str) -> None:
+    say(text, "yellow")
+
+
+def _say_dim(text: str) -> None:
+    say(text, "dim")

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TextIO
 
 from application_sdk.engines.local.words import printable
 from application_sdk.wire.digest import JSON
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from yaml import SafeDumper, ScalarNode
+
+_STYLES: Final = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 
 class Format(StrEnum):
     """Of results."""
 
     TEXT = "text"
+    WIDE = "wide"
     JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether a program reads the result, so that nothing else may stand beside it."""
+        return self in (Format.JSON, Format.YAML)
 
 
 @dataclass(slots=True)
@@ -29,6 +51,8 @@ class Session:
     """What the options of one command line say for all of it."""
 
     format: Format = Format.TEXT
+    plugin: bool = False
+    """Whether it was typed as `kubectl apprun`."""
 
 
 def results() -> Console:
@@ -45,6 +69,20 @@ def notes() -> Console:
     return Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty(), highlight=False)
 
 
+def write_result(value: object, format: Format) -> None:
+    """Write a result for programs: JSON or YAML."""
+    if format is not Format.YAML:
+        write_json(value)
+        return
+    import yaml
+
+    # By way of JSON, so that YAML knows nothing else; long texts and multi-line ones stay readable.
+    plain = json.loads(json.dumps(value))
+    yaml.add_representer(str, _represent_text, yaml.SafeDumper)
+    sys.stdout.write(printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)))
+    sys.stdout.flush()
+
+
 def write_json(value: object) -> None:
     """Write a result as JSON, indented for people."""
     text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
@@ -59,17 +97,51 @@ def write_value(value: JSON) -> None:
     sys.stdout.flush()
 
 
-def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows in columns, as wide as their content: a script can cut them, a person can read them."""
+def paint(text: str, style: str, file: TextIO | None = None) -> str:
+    """Text in a style, where somebody sees it. For what is written line by line: rich costs a tenth of a second."""
+    file = file or sys.stdout
+    if not style or not file.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    codes = ";".join(_STYLES[part] for part in style.split())
+    return f"\x1b[{codes}m{text}\x1b[0m"
+
+
+def say(text: str, style: str = "") -> None:
+    """Write a line to standard error, for people."""
+    sys.stderr.write(f"{paint(printable(text), style, sys.stderr)}\n")
+    sys.stderr.flush()
+
+
+def show(text: str = "", style: str = "") -> None:
+    """Write a line of a result, for people."""
+    sys.stdout.write(f"{paint(printable(text), style)}\n")
+
+
+def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: dict[str, str] | None = None) -> None:
+    """Write rows in columns, as wide as their content: a script can cut them, a person can read them.
+
+    On a terminal lines are cut at its edge, and cells whose whole text is in `styles` are painted.
+    """
     lines = [list(headings), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    console = results()
+    width = terminal_width()
     for number, line in enumerate(lines):
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        text = "  ".join(cells).rstrip()
-        if sys.stdout.isatty() and len(text) > console.width:
-            text = f"{text[: console.width - 1]}…"
-        console.print(text, style="bold" if number == 0 else None, markup=False)
+        text = "  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip()
+        if width and len(text) > width:
+            text = f"{text[: width - 1]}…"
+        if number == 0:
+            show(text, "bold")
+            continue
+        for cell in line:
+            style = (styles or {}).get(cell.strip())
+            if style:
+                text = text.replace(cell.strip(), paint(cell.strip(), style), 1)
+        show(text)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that reads the results; 0 when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -82,3 +154,7 @@ def timestamp(seconds: float | None) -> str | None:
 def local_time(seconds: float) -> str:
     """A time for people, in their zone."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)

@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from application_sdk.app.loading import AppLoadError
-from application_sdk.cli import checking, exits, looking, running
-from application_sdk.cli.output import Format, Session, notes, write_json
-from application_sdk.contracts.errors import ContractValidationError, PayloadSafetyError
-from application_sdk.engines.local.errors import LedgerUnavailableError
+from application_sdk.cli import commands, exits
+from application_sdk.cli.output import Session, say, write_result
 from application_sdk.errors import AppDefinitionError, AppError
+
+PLUGIN = "kubectl apprun"
 
 program = typer.Typer(
     name="apprun",
@@ -26,19 +25,27 @@ program = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (
-    running.run,
-    running.resume,
-    looking.runs,
-    looking.show,
-    looking.logs,
-    looking.export,
-    running.retry,
-    running.cancel,
-    checking.check,
-    checking.manifest,
+for panel, verbs in (
+    (commands.HERE, (commands.run, commands.retry)),
+    (
+        commands.BOTH,
+        (
+            commands.list_,
+            commands.show,
+            commands.watch,
+            commands.logs,
+            commands.describe,
+            commands.cancel,
+            commands.resume,
+            commands.export,
+        ),
+    ),
+    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend)),
+    (commands.CHECKING, (commands.check, commands.manifest)),
 ):
-    program.command()(command)
+    for verb in verbs:
+        program.command(name=verb.__name__.rstrip("_"), rich_help_panel=panel)(verb)
+program.command(name="runs", hidden=True)(commands.list_)
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,51 +65,72 @@ def _options(
     pass
 
 
-def run_program(arguments: Sequence[str]) -> int:
+def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
     """Run a command line. Errors are told on standard error, without tracebacks unless they are the user's code."""
-    session = Session()
+    session = Session(plugin=plugin)
     try:
         # Usage errors are told by typer itself, which ends with SystemExit in any case.
-        program(list(arguments), prog_name="apprun", obj=session)
+        program(list(arguments), prog_name=PLUGIN if plugin else "apprun", obj=session)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exits.SUCCEEDED
     except KeyboardInterrupt:
         return exits.INTERRUPTED
-    except (AppError, ContractValidationError) as error:
-        _tell(error, session.format)
-        return exits.of_error(error)
+    except BrokenPipeError:
+        # `apprun list | head`: whoever reads has enough.
+        sys.stdout = None  # or the interpreter complains of it at its end
+        return exits.SUCCEEDED
     except OSError as error:
         # What users' code meets is told by now: this is about a file of ours.
         if error.filename is None:
             return _tell_fault()
-        _tell(
-            LedgerUnavailableError(Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is"),
-            session.format,
-        )
-        return exits.LEDGER
-    except Exception:  # noqa: BLE001 - the last resort: whatever comes here is a fault of this program
-        return _tell_fault()
+        return _tell_unavailable(error, session)
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes here is a fault of this program
+        if not _is_ours(error):
+            return _tell_fault()
+        _tell(error, session)
+        return exits.of_error(error)
     return exits.SUCCEEDED
+
+
+def _is_ours(error: Exception) -> bool:
+    if isinstance(error, AppError):
+        return True
+    from application_sdk.contracts.errors import ContractValidationError
+
+    return isinstance(error, ContractValidationError)
+
+
+def _tell_unavailable(error: OSError, session: Session) -> int:
+    from application_sdk.engines.local.errors import LedgerUnavailableError
+
+    told = LedgerUnavailableError(Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is")
+    _tell(told, session)
+    return exits.LEDGER
 
 
 def _tell_fault() -> int:
     traceback.print_exc()
-    notes().print("This is a fault of apprun itself. Please report it with the lines above.", style="red")
+    say("This is a fault of apprun itself. Please report it with the lines above.", "red")
     return exits.BUG
 
 
-def _tell(error: Exception, format: Format) -> None:
-    own_code = error.traceback if isinstance(error, AppLoadError) and not _says_it_all(error.__cause__) else ""
-    if format is Format.JSON:
-        write_json({"error": {"type": type(error).__name__, "message": str(error), "traceback": own_code}})
+def _tell(error: Exception, session: Session) -> None:
+    own_code = "" if _says_it_all(error.__cause__) else str(getattr(error, "traceback", "") or "")
+    if session.format.for_programs:
+        told = {"type": type(error).__name__, "message": str(error), "traceback": own_code}
+        write_result({"error": told}, session.format)
         return
-    console = notes()
     if own_code:
-        console.print(own_code.rstrip(), markup=False)
-    console.print("error:", style="bold red", end=" ")
-    console.print(str(error), markup=False)
+        say(own_code.rstrip())
+    from application_sdk.cli.output import paint
+
+    say(f"{paint('error:', 'bold red', sys.stderr)} {error}")
 
 
 def _says_it_all(cause: BaseException | None) -> bool:
     """Whether an error names file, line and remedy in its own text, so that a traceback adds nothing."""
-    return isinstance(cause, AppDefinitionError | PayloadSafetyError)
+    if isinstance(cause, AppDefinitionError):
+        return True
+    from application_sdk.contracts.errors import PayloadSafetyError
+
+    return isinstance(cause, PayloadSafetyError)

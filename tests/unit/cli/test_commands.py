@@ -100,8 +100,8 @@ def test_runs_lists_the_newest_first_and_a_damaged_one_hides_no_other(apprun: Co
 def test_show_tells_checkpoints_in_order_and_failed_attempts_with_their_budget(apprun: Command) -> None:
     apprun.run("refused")
     shown = apprun("show", "o1")
-    assert "refuse  Failed" in shown.out
-    assert "App         not today" in shown.out
+    assert "└─ refuse" in shown.out
+    assert "not today (the task's own account)" in shown.out
     (call,) = apprun("show", "o1", "-o", "json").json["calls"]
     assert (call["task"], call["outcome"], call["sequence"]) == ("refuse", "Failed", 0)
     assert [attempt["reason"] for attempt in call["attempts"]] == ["ValueError", "ValueError"]

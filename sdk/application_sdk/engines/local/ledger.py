@@ -107,6 +107,14 @@ class Ledger:
         """The checkpoints, in order, for people."""
         return [rows.read_committed(row) for row in self._all(rows.CHECKPOINTS)]
 
+    def counts(self) -> tuple[int, int, int]:
+        """How many calls the route has made, how many of them are committed as succeeded, and as failed."""
+        (row,) = self._all(
+            "SELECT (SELECT count(*) FROM call), (SELECT count(*) FROM checkpoint c JOIN call USING (key)"
+            " WHERE c.outcome = 'Succeeded'), (SELECT count(*) FROM checkpoint WHERE outcome = 'Failed')"
+        )
+        return row[0], row[1], row[2]
+
     def spares(self) -> list[Completion]:
         """Completions that a retry has set aside, in their order."""
         return [self._checked(row, place) for place, row in enumerate(self._all(rows.SPARES))]

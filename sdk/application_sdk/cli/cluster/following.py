@@ -1,0 +1,106 @@
+"""Objects as they are and as they change: list, watch, and whenever that ends, list and watch again.
+
+An API server that goes away for a while is waited for; what it refuses is an error. One thread, no locks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from application_sdk.cli.cluster.api import Api, ApiRefusal, Object, explained
+from application_sdk.cli.cluster.errors import NoClusterError, ObjectNotFoundError
+from application_sdk.engines.kubernetes.backoff import Backoff
+from application_sdk.engines.kubernetes.errors import Unreachable
+
+PATIENCE_SECONDS: Final = 300.0
+"""An API server that is away for longer is given up."""
+
+
+def follow(api: Api, path: str, selector: str = "", stopped: Callable[[], bool] = bool) -> Iterator[Object]:
+    """Every object that the selector chooses, then each of them whenever it changes, until `stopped()`.
+
+    Objects that vanish carry `deleted` in their metadata. Raises ClusterError.
+    """
+    backoff, known = Backoff(first=0.2), dict[str, Object]()
+    away_since: float | None = None
+    while not stopped():
+        try:
+            listed, version = api.listing(path, selector)
+        except NoClusterError:
+            away_since = away_since or time.monotonic()
+            if not known or time.monotonic() - away_since > PATIENCE_SECONDS:
+                raise
+            time.sleep(backoff.delay())
+            continue
+        away_since = None
+        yield from _news(known, listed)
+        try:
+            for event in api.watch(path, version, selector):
+                backoff.reset()
+                found: Object = event["object"]
+                uid = found["metadata"].get("uid", "")
+                if event["type"] == "BOOKMARK":
+                    continue
+                if event["type"] == "DELETED":
+                    known.pop(uid, None)
+                    yield _deleted(found)
+                else:
+                    known[uid] = found
+                    yield found
+                if stopped():
+                    return
+        except Unreachable:
+            pass
+        except ApiRefusal as refusal:
+            if refusal.status in (401, 403, 404):
+                raise explained(api.access, refusal, path) from refusal
+        time.sleep(backoff.delay())
+
+
+def follow_one(api: Api, path: str, name: str) -> Iterator[Object]:
+    """One object whenever it changes. Raises ObjectNotFoundError when it is deleted, and ClusterError."""
+    backoff = Backoff(first=0.2)
+    away_since: float | None = None
+    while True:
+        try:
+            found = api.get(f"{path}/{name}")
+        except NoClusterError:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > PATIENCE_SECONDS:
+                raise
+            time.sleep(backoff.delay())
+            continue
+        away_since = None
+        yield found
+        version = str(found["metadata"]["resourceVersion"])
+        try:
+            for event in api.watch(path, version, field=f"metadata.name={name}"):
+                backoff.reset()
+                if event["type"] == "DELETED":
+                    raise ObjectNotFoundError(f"{name} was deleted meanwhile")
+                if event["type"] != "BOOKMARK":
+                    yield event["object"]
+        except Unreachable:
+            pass
+        except ApiRefusal as refusal:
+            if refusal.status in (401, 403):
+                raise explained(api.access, refusal, path) from refusal
+        time.sleep(backoff.delay())
+
+
+def _news(known: dict[str, Object], listed: list[Object]) -> Iterator[Object]:
+    """What a list says that wasn't known, what vanished while nobody watched included."""
+    now = {found["metadata"]["uid"]: found for found in listed}
+    for uid in [uid for uid in known if uid not in now]:
+        yield _deleted(known.pop(uid))
+    for uid, found in now.items():
+        before = known.get(uid)
+        if before is None or before["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            known[uid] = found
+            yield found
+
+
+def _deleted(found: Object) -> Object:
+    return {**found, "metadata": {**found["metadata"], "deleted": True}}

@@ -1,0 +1,256 @@
+"""What the pods of a run have written: read and put in order, or followed while they write.
+
+Pods of committed calls are deleted at once, their logs with them; of failed attempts the AppTask keeps the end. So
+whoever wants to see everything follows.
+"""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from application_sdk.cli.cluster.api import CORE, Api, ApiRefusal, Object, explained
+from application_sdk.cli.cluster.following import follow, follow_one
+from application_sdk.cli.cluster.reading import seconds
+from application_sdk.cli.errors import InputError
+from application_sdk.cli.places.port import LogLine, LogQuery, Note, wanted
+from application_sdk.cli.places.records import TERMINAL_PHASES, Call, RunDetails
+from application_sdk.engines.kubernetes.errors import Unreachable
+from application_sdk.wire import names
+
+if TYPE_CHECKING:
+    from application_sdk.cli.cluster.place import ClusterPlace
+
+DRIVER: Final = names.DRIVER_KEY
+_LAST_WORDS_SECONDS: Final = 3.0
+"""How long after a run's end its pods' last lines are waited for."""
+
+
+def read_logs(place: ClusterPlace, query: LogQuery, note: Note) -> Iterator[LogLine]:
+    """The logs of pods that are there, and what is kept of those that are gone, by the time of each line."""
+    details = place.details(query.run)
+    check_task(details, query)
+    streams: list[Iterator[LogLine]] = []
+    kept: list[LogLine] = []
+    there: set[tuple[str, int]] = set()
+    for pod in place.pods(query.run):
+        origin = _Origin.of(pod)
+        if not _is_wanted(origin, query):
+            continue
+        lines = _read(place.api, origin, note)
+        if lines is not None:
+            there.add((origin.key, origin.attempt))
+            streams.append(iter(lines))
+    for call in (*details.calls, *([details.driver] if details.driver else [])):
+        kept += _kept(call, query, there)
+    streams.append(iter(sorted(kept, key=_when)))
+    found = False
+    for line in heapq.merge(*streams, key=_when):
+        found = True
+        yield line
+    if not found:
+        note(_nothing(details))
+
+
+def follow_logs(place: ClusterPlace, query: LogQuery, note: Note) -> Iterator[LogLine]:
+    """Lines as the pods write them, those of pods that start meanwhile too, until the run is over."""
+    check_task(place.details(query.run), query, may_come=True)
+    following = _Following(place, query)
+    threads = [threading.Thread(target=watch, daemon=True) for watch in (following.pods, following.run)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from following.lines(note)
+    finally:
+        following.stopped.set()
+
+
+def check_task(details: RunDetails, query: LogQuery, *, may_come: bool = False) -> None:
+    """Raises InputError for a task that the run hasn't called, or a key's first digits that several calls share."""
+    if not query.task or query.task == DRIVER:
+        return
+    if any(call.task == query.task for call in details.calls):
+        return
+    chosen = [call for call in details.calls if wanted(query.task, call.task, call.key)]
+    if len(chosen) == 1 or (may_come and not chosen and not details.run.finished):
+        return
+    known = ", ".join(sorted({call.task for call in details.calls})) or "none"
+    raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """A pod as the source of lines."""
+
+    pod: str
+    task: str
+    key: str
+    attempt: int
+    node: str
+
+    @classmethod
+    def of(cls, pod: Object) -> _Origin:
+        labels: Mapping[str, str] = pod["metadata"].get("labels") or {}
+        attempt = labels.get(names.ATTEMPT_LABEL, "")
+        driver = labels.get(names.ROLE_LABEL) == "driver"
+        return cls(
+            pod=pod["metadata"]["name"],
+            task=DRIVER if driver else labels.get(names.TASK_LABEL, "?"),
+            key=labels.get(names.KEY_LABEL, ""),
+            attempt=int(attempt) if attempt.isdigit() else 0,
+            node=str((pod.get("spec") or {}).get("nodeName") or ""),
+        )
+
+    def line(self, raw: bytes) -> LogLine:
+        whole = raw.decode("utf-8", "replace")
+        at, _, text = whole.partition(" ")
+        if seconds(at) is None:
+            at, text = "", whole
+        return LogLine(self.task, self.key, self.attempt, text, at, self.node)
+
+
+def _is_wanted(origin: _Origin, query: LogQuery) -> bool:
+    if origin.task == DRIVER and query.task != DRIVER and query.task:
+        return False
+    return query.attempt in (0, origin.attempt) and wanted(query.task, origin.task, origin.key)
+
+
+def _path(api: Api, origin: _Origin) -> str:
+    return f"{api.path('pods', origin.pod, group=CORE)}/log"
+
+
+def _read(api: Api, origin: _Origin, note: Note) -> list[LogLine] | None:
+    """A pod's log so far; None where there is none to be had, which is said if it is worth it."""
+    try:
+        return [origin.line(raw) for raw in api.stream(_path(api, origin), {"timestamps": "true"}) if raw]
+    except Unreachable as error:
+        note(f"{origin.pod}: its log can't be read: {error}")
+    except ApiRefusal as refusal:
+        if refusal.status == 403:
+            raise explained(api.access, refusal, "") from refusal
+        if refusal.status not in (400, 404):  # not started yet; gone meanwhile
+            note(f"{origin.pod} on {origin.node or 'no node'}: its log can't be read: {refusal.text}")
+    return None
+
+
+def _kept(call: Call, query: LogQuery, there: set[tuple[str, int]]) -> Iterator[LogLine]:
+    name = DRIVER if call.role == "driver" else call.task
+    for one in call.attempts:
+        if not one.log or (call.key, one.number) in there or query.attempt not in (0, one.number):
+            continue
+        if name == DRIVER and query.task not in ("", DRIVER):
+            continue
+        if not wanted(query.task, name, call.key):
+            continue
+        at = _stamp(one.finished_at)
+        for text in one.log.splitlines():
+            yield LogLine(name, call.key, one.number, text, at, one.node)
+
+
+def _when(line: LogLine) -> float:
+    # Not the text: nodes write as many digits, and the zone, that they like.
+    return seconds(line.at) or 0.0
+
+
+def _stamp(at: float | None) -> str:
+    from application_sdk.cli.output import timestamp
+
+    return timestamp(at) or ""
+
+
+def _nothing(details: RunDetails) -> str:
+    if details.run.finished:
+        return (
+            "nothing is left of this run's logs: pods are deleted when their calls are committed. Follow a run with"
+            " `apprun logs -f`, or have the cluster's log collector keep them"
+        )
+    return "nothing was written so far; `apprun logs -f` waits for it"
+
+
+@dataclass(slots=True)
+class _Following:
+    """Threads that read, and one queue that they write into."""
+
+    place: ClusterPlace
+    query: LogQuery
+    stopped: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    queue: queue.Queue[LogLine | str | Exception] = field(default_factory=queue.Queue)
+    started: set[str] = field(default_factory=set)
+    readers: list[threading.Thread] = field(default_factory=list)
+
+    def lines(self, note: Note) -> Iterator[LogLine]:
+        deadline: float | None = None
+        while True:
+            try:
+                found = self.queue.get(timeout=0.1)
+            except queue.Empty:
+                if self.over.is_set():
+                    deadline = deadline or time.monotonic() + _LAST_WORDS_SECONDS
+                    reading = any(thread.is_alive() for thread in self.readers)
+                    if not reading or time.monotonic() > deadline:
+                        return
+                continue
+            if isinstance(found, Exception):
+                raise found
+            if isinstance(found, str):
+                note(found)
+            else:
+                yield found
+
+    def pods(self) -> None:
+        api = self.place.api.again()
+        selector = f"{names.RUN_LABEL}={self.query.run}"
+        try:
+            for pod in follow(api, api.path("pods", group=CORE), selector, self.stopped.is_set):
+                origin = _Origin.of(pod)
+                if origin.pod in self.started or not _is_wanted(origin, self.query) or not _has_begun(pod):
+                    continue
+                self.started.add(origin.pod)
+                reader = threading.Thread(target=self._read, args=(origin,), daemon=True)
+                self.readers.append(reader)
+                reader.start()
+        except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
+            self.queue.put(error)
+
+    def run(self) -> None:
+        api = self.place.api.again()
+        try:
+            for found in follow_one(api, api.path(names.APP_RUNS), self.query.run):
+                if (found.get("status") or {}).get("phase") in TERMINAL_PHASES:
+                    return
+        except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
+            self.queue.put(error)
+        finally:
+            self.over.set()
+
+    def _read(self, origin: _Origin) -> None:
+        """Until the pod's end. A stream that breaks is taken up where it broke."""
+        api, last = self.place.api.again(), LogLine("", "", 0, "")
+        while not self.stopped.is_set():
+            query = {"timestamps": "true", "follow": "true", "sinceTime": last.at}
+            try:
+                for raw in api.stream(_path(api, origin), query, silence=3600.0):
+                    line = origin.line(raw)
+                    # A stream that is taken up begins with that second's lines.
+                    if raw and line != last and _when(line) >= _when(last):
+                        last = line if line.at else last
+                        self.queue.put(line)
+                return
+            except Unreachable:
+                time.sleep(0.5)
+            except ApiRefusal as refusal:
+                if refusal.status != 404:
+                    self.queue.put(f"{origin.pod}: its log can't be followed: {refusal.text}")
+                return
+
+
+def _has_begun(pod: Object) -> bool:
+    status = pod.get("status") or {}
+    states = [entry.get("state") or {} for entry in status.get("containerStatuses") or []]
+    return any("running" in state or "terminated" in state for state in states)

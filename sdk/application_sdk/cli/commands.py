@@ -1,0 +1,381 @@
+"""The verbs of `apprun`: their arguments and their help. What they do is imported when one is carried out.
+
+Where a verb's runs are is decided in `places.choosing`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from application_sdk.cli import options
+from application_sdk.cli.output import Format
+
+HERE = "On this machine"
+CLUSTER = "On a cluster"
+BOTH = "On either"
+CHECKING = "Without running anything"
+
+
+def run(
+    app: options.AppTarget,
+    input: options.RunInput = "{}",
+    entrypoint: options.Entrypoint = None,
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the run. Made up if not given.")] = None,
+    in_process: options.InProcess = False,
+    parallelism: options.Parallelism = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Run an app on this machine, and wait for its end.
+
+    Each completed task is recorded on the disk. Whatever interrupts the run, [bold]apprun resume[/] goes on from there.
+    """
+    from application_sdk.cli import running
+
+    wish = running.Wish(output, in_process, parallelism)
+    raise typer.Exit(running.run(app, input, entrypoint, name, wish))
+
+
+def retry(
+    run: options.RunName,
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="APP", help="Where the app is now, if it was moved.")
+    ] = None,
+    in_process: options.InProcess = False,
+    parallelism: options.Parallelism = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Try a failed or cancelled run again, from what failed: all that was completed before is kept.
+
+    Correct the code first, if that was the cause. The ledger with the failure stays in the run's folder.
+    """
+    from application_sdk.cli import running
+
+    raise typer.Exit(running.retry(run, running.Wish(output, in_process, parallelism, app)))
+
+
+def list_(
+    session: typer.Context,
+    app: Annotated[str | None, typer.Option("--app", help="Only runs of the app with this name.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="How many, the newest first.")] = 50,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces of the cluster.")
+    ] = False,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """List runs, newest first.
+
+    Those of this machine; or of the cluster, when one is named or this machine has none.
+    """
+    from application_sdk.cli import looking
+
+    where = options.where(session, context, namespace, kubeconfig, cluster)
+    looking.list_runs(where, app, limit, output, everywhere=all_namespaces)
+
+
+def show(
+    session: typer.Context,
+    run: options.RunPrefix,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Fold no equal calls into one line.")] = False,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Show a run: its state, and the tree of its calls with state, attempt, node, duration and result or reason."""
+    from application_sdk.cli import looking
+
+    looking.show_run(options.where(session, context, namespace, kubeconfig, cluster), run, output, every=every)
+
+
+def watch(
+    session: typer.Context,
+    run: options.RunPrefix,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to watch at most.")] = None,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Watch a run until it is over or stalled; the exit code is its outcome.
+
+    On a terminal a table that keeps itself current, else a line for each change.
+    """
+    from application_sdk.cli import watching
+
+    where = options.where(session, context, namespace, kubeconfig, cluster)
+    raise typer.Exit(watching.watch_run(where, run, output, timeout))
+
+
+def logs(
+    session: typer.Context,
+    run: options.RunPrefix,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TASK", help="Only this task's; or the first digits of a call's key, or [bold]driver[/]."
+        ),
+    ] = None,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Only this attempt's.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is over.")] = False,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Print what the tasks of a run have printed and logged.
+
+    On a cluster: of all pods that are there, by time, and the end of what failed attempts had written. The pods of
+    completed calls are deleted at once, so follow a run to see everything.
+    """
+    from application_sdk.cli import looking
+    from application_sdk.cli.places.port import LogQuery
+
+    where = options.where(session, context, namespace, kubeconfig, cluster)
+    looking.print_logs(where, LogQuery(run, task or "", attempt or 0, follow), output)
+
+
+def describe(
+    session: typer.Context,
+    run: options.RunPrefix,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Say why a run waits, fails or is stalled, and what to do about it."""
+    from application_sdk.cli import describing
+
+    describing.describe_run(options.where(session, context, namespace, kubeconfig, cluster), run, output)
+
+
+def cancel(
+    session: typer.Context,
+    run: options.RunName,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Of a run of this machine: without the app's clean-up, for an app that can't be loaded."
+        ),
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="On a cluster: wait until it is over.")] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.")] = None,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Cancel a run. Its route and its tasks get a CancelledError and may clean up.
+
+    On this machine a run that is being executed is told so, and ends in its own time; one that isn't is executed here
+    until it ends.
+    """
+    from application_sdk.cli.places import choosing
+
+    where = options.where(session, context, namespace, kubeconfig, cluster)
+    place, name = choosing.place_of(where, run, exactly=True)
+    if choosing.is_machine(place):
+        from application_sdk.cli import running
+
+        raise typer.Exit(running.cancel(name, output, force=force))
+    from application_sdk.cli.cluster import verbs
+
+    raise typer.Exit(verbs.cancel_run(choosing.as_cluster(place), name, output, waits=wait, timeout=timeout))
+
+
+def suspend(
+    session: typer.Context,
+    run: options.RunName,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+) -> None:
+    """Start no further pods of a run; those at work finish, and are committed. [bold]apprun resume[/] goes on."""
+    from application_sdk.cli.cluster import verbs
+    from application_sdk.cli.places import choosing
+
+    place, name = choosing.place_of(options.on_cluster(session, context, namespace, kubeconfig), run, exactly=True)
+    raise typer.Exit(verbs.suspend_run(choosing.as_cluster(place), name, output))
+
+
+def resume(
+    session: typer.Context,
+    run: options.RunName,
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="APP", help="Here: where the app is now, if it was moved.")
+    ] = None,
+    in_process: options.InProcess = False,
+    parallelism: options.Parallelism = None,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Go on with a run.
+
+    On this machine: one that was interrupted or is stalled, from its last checkpoint. On a cluster: one that is
+    suspended.
+    """
+    from application_sdk.cli.places import choosing
+
+    where = options.where(session, context, namespace, kubeconfig, cluster)
+    place, name = choosing.place_of(where, run, exactly=True)
+    if choosing.is_machine(place):
+        from application_sdk.cli import running
+
+        raise typer.Exit(running.resume(name, running.Wish(output, in_process, parallelism, app)))
+    from application_sdk.cli.cluster import verbs
+
+    raise typer.Exit(verbs.resume_run(choosing.as_cluster(place), name, output))
+
+
+def export(
+    session: typer.Context,
+    run: options.RunPrefix,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to; standard output if not given.")
+    ] = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    cluster: options.Cluster = None,
+) -> None:
+    """Write a run's ledger as one JSON document, for [bold]apprun check --replay[/] and for tests."""
+    from application_sdk.cli import looking
+
+    looking.export(options.where(session, context, namespace, kubeconfig, cluster), run, to)
+
+
+def deploy(
+    session: typer.Context,
+    app: options.AppTarget,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the App; by default that of the class.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image", help="An image with the code; then APP may be [bold]module:Class[/] as it is in there."
+        ),
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", metavar="FILE", help="A further file beside the app's; may be given several times."),
+    ] = None,
+    service_account: Annotated[
+        str | None, typer.Option("--service-account", help="Service account of the tasks' pods.")
+    ] = None,
+    parallelism: options.Parallelism = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Let the API server check it and say what would change; change nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take over fields that somebody else manages, a GitOps tool for example.")
+    ] = False,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+) -> None:
+    """Bring an app to a cluster: its file, and those beside it that it imports, as a ConfigMap, and an App.
+
+    The app is imported and checked first. Runs that have begun keep the code that they began with. With
+    [bold]-o yaml[/] the manifests are written, for Git, and nothing is applied.
+    """
+    from application_sdk.cli.cluster import deploying
+    from application_sdk.cli.cluster.packing import Settings, pack
+    from application_sdk.cli.places import choosing
+
+    where = options.on_cluster(session, context, namespace, kubeconfig)
+    settings = Settings(name or "", image or "", service_account or "", parallelism, tuple(file or ()))
+    package = pack(app, Path.cwd(), settings)
+    if output.for_programs:
+        raise typer.Exit(deploying.print_manifests(package, output))
+    raise typer.Exit(deploying.deploy(choosing.cluster(where), package, output, dry_run=dry_run, force=force))
+
+
+def submit(
+    session: typer.Context,
+    app: options.DeployedApp,
+    input: options.RunInput = "{}",
+    entrypoint: options.Entrypoint = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run. Made up if not given.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for its end; the exit code is the run's outcome.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait, and print meanwhile what its tasks write.")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.")] = None,
+    limit_seconds: Annotated[
+        int | None, typer.Option("--time-limit", min=1, help="Seconds after which the run itself is cancelled.")
+    ] = None,
+    suspended: Annotated[bool, typer.Option("--suspend", help="Start nothing until it is resumed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Let the API server check it; create nothing.")] = False,
+    parallelism: options.Parallelism = None,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+) -> None:
+    """Begin a run of a deployed app on a cluster. Prints its name; with [bold]--wait[/] its output."""
+    import sys
+
+    from application_sdk.cli.cluster import verbs
+    from application_sdk.cli.cluster.acting import Order
+    from application_sdk.cli.inputs import read_input
+    from application_sdk.cli.places import choosing
+
+    where = options.on_cluster(session, context, namespace, kubeconfig)
+    given = read_input(input, sys.stdin)
+    order = Order(app, given, name or "", entrypoint or "", parallelism, limit_seconds, suspended)
+    place = choosing.cluster(where)
+    code = verbs.submit_run(place, order, output, waits=wait, follows=follow, dry_run=dry_run, timeout=timeout)
+    raise typer.Exit(code)
+
+
+def check(
+    app: options.AppTarget,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--replay", metavar="LEDGER.json", help="Also replay an exported run; may be given several times."
+        ),
+    ] = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Import an app, check all of it, and print its entry points and tasks with their contracts.
+
+    With [bold]--replay[/] it is also checked that the app still repeats a run that [bold]apprun export[/] has written,
+    so that runs in flight can go on with it. No task is executed; exit 1 if it doesn't.
+    """
+    from application_sdk.cli import checking
+
+    raise typer.Exit(checking.check(app, replay or [], output))
+
+
+def manifest(
+    app: options.AppTarget,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check", metavar="OLD.json", help="Compare with an earlier manifest; exit 1 if the change breaks."
+        ),
+    ] = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Print the JSON Schemas of an app's contracts, or compare them with those of an earlier version."""
+    from application_sdk.cli import checking
+
+    raise typer.Exit(checking.manifest(app, check, output))

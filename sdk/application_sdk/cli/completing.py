@@ -1,0 +1,69 @@
+"""What shells complete beside options: names of runs, apps, contexts and namespaces.
+
+Quick or not at all: a cluster that doesn't answer within a second completes nothing, and nothing here is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from application_sdk.cli.cluster.access import find_access
+from application_sdk.cli.cluster.api import CORE, Api
+from application_sdk.cli.errors import InputError
+from application_sdk.cli.places.choosing import Where, machine, where_of
+from application_sdk.errors import AppError
+from application_sdk.wire import names
+
+PATIENCE_SECONDS: Final = 1.0
+
+
+def runs(params: Mapping[str, Any], incomplete: str) -> list[str]:
+    """Of the place that the options name so far; of this machine when they name none."""
+    where = _where(params)
+    if not where.cluster:
+        return _begin(machine().names(), incomplete)
+    return _begin(_quickly(where, lambda api: _names(api, api.path(names.APP_RUNS))), incomplete)
+
+
+def apps(params: Mapping[str, Any], incomplete: str) -> list[str]:
+    """Apps of the cluster."""
+    return _begin(_quickly(_where(params), lambda api: _names(api, api.path(names.APPS))), incomplete)
+
+
+def namespaces(params: Mapping[str, Any], incomplete: str) -> list[str]:
+    """Namespaces of the cluster."""
+    return _begin(_quickly(_where(params), lambda api: _names(api, f"{CORE}/namespaces")), incomplete)
+
+
+def contexts(params: Mapping[str, Any], incomplete: str) -> list[str]:
+    """Contexts of the kubeconfig."""
+    from application_sdk.cli.cluster.access import context_names
+
+    try:
+        return _begin(context_names(_where(params), os.environ), incomplete)
+    except AppError:
+        return []
+
+
+def _where(params: Mapping[str, Any]) -> Where:
+    try:
+        return where_of(params.get("context"), params.get("namespace"), params.get("kubeconfig"), params.get("cluster"))
+    except InputError:
+        return Where()
+
+
+def _quickly(where: Where, ask: Callable[[Api], list[str]]) -> list[str]:
+    try:
+        return ask(Api(find_access(where, os.environ), PATIENCE_SECONDS))
+    except AppError:
+        return []
+
+
+def _names(api: Api, path: str) -> list[str]:
+    return [str(found["metadata"]["name"]) for found in api.items(path)]
+
+
+def _begin(found: list[str], incomplete: str) -> list[str]:
+    return [name for name in found if name.startswith(incomplete)]

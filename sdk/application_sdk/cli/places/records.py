@@ -1,0 +1,129 @@
+"""A run, its calls and their attempts as every place tells of them. Frozen; times in seconds since the epoch.
+
+`places.local` and `cluster.reading` make them, everything that prints takes them: so local and cluster runs look alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
+
+Phase: TypeAlias = Literal[
+    "Pending",
+    "Running",
+    "Interrupted",
+    "Suspended",
+    "Stalled",
+    "Cancelling",
+    "Succeeded",
+    "Failed",
+    "Cancelled",
+]
+"""Those of an AppRun, and `Interrupted`: a run of this machine that no process executes."""
+State: TypeAlias = Literal[
+    "Queued", "Starting", "Running", "Waiting", "Retrying", "Sleeping", "Succeeded", "Failed", "Cancelled"
+]
+"""Of a call. `Queued`: no attempt yet. `Starting`: its pod doesn't run yet. `Waiting`: it can't start, the message says
+why. `Retrying`: an attempt failed and the next is due. `Sleeping`: a timer."""
+
+TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
+TERMINAL_STATES: frozenset[State] = frozenset({"Succeeded", "Failed", "Cancelled"})
+COMPLETED = "Completed"
+"""`reason` of an attempt that brought a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a call. `reason` is None while it runs."""
+
+    number: int
+    reason: str | None = None
+    budget: str | None = None
+    message: str = ""
+    exit_code: int | None = None
+    node: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    log: str = ""
+    """The end of what it had printed, where its place keeps that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the route."""
+
+    key: str
+    task: str
+    role: Role
+    state: State
+    input: JSONObject
+    line: str = ""
+    made: int = 0
+    """Place in the order in which the route made its calls."""
+    sequence: int | None = None
+    """Place in the ledger; None while it isn't committed."""
+    output: JSON = None
+    error: ErrorFields | None = None
+    message: str = ""
+    """What it waits for."""
+    called_at: float | None = None
+    started_at: float | None = None
+    """Begin of the current attempt."""
+    committed_at: float | None = None
+    due_at: float | None = None
+    """When a timer fires, or the next attempt may begin."""
+    attempt: int = 0
+    """Number of the current or last attempt; 0 before the first."""
+    node: str = ""
+    progress: ProgressFields | None = None
+    attempts: tuple[Attempt, ...] = ()
+    consumed: str = ""
+    """What calls that follow this one have as their lineage."""
+    lineage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run without its calls."""
+
+    name: str
+    phase: Phase
+    app: str
+    entry: str
+    created_at: float
+    entrypoint: str = ""
+    input: JSONObject | None = None
+    output: JSON = None
+    error: ErrorFields | None = None
+    reason: str = ""
+    """One word for why the phase is what it is."""
+    message: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    correlation_id: str = ""
+    continued_from: str | None = None
+    continued_as: str | None = None
+    directory: str = ""
+    """Of a run of this machine: where its code is."""
+    namespace: str = ""
+    context: str = ""
+    calls: int | None = None
+    done: int | None = None
+    failed: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in TERMINAL_PHASES
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with its calls, in the order in which they were made, and its driver where that is a call as well."""
+
+    run: Run
+    calls: tuple[Call, ...]
+    driver: Call | None = None
+    cancelled_at: float | None = None

@@ -1,0 +1,211 @@
+"""What each reason means and what to do about it: the table behind `apprun describe` and the troubleshooting page.
+
+Pure data. A reason is the word that conditions, attempts and errors carry; `operations` tables name the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One reason. Texts are whole sentences; `{run}` is the run's name, `{app}` its app's."""
+
+    cause: str
+    action: str
+
+
+RUN: Final[dict[str, Remedy]] = {
+    "NotSeen": Remedy(
+        "No operator has looked at the run yet.",
+        "If this lasts for more than a few seconds, the operator isn't running, or doesn't serve this namespace:"
+        " `apprun doctor` says which.",
+    ),
+    "Interrupted": Remedy(
+        "The process that executed the run ended before the run did. Everything that is committed is safe.",
+        "`apprun resume {run}` goes on from the last checkpoint.",
+    ),
+    "Suspended": Remedy(
+        "The run is suspended: no further pods are started.",
+        "`apprun resume {run}` lets it go on.",
+    ),
+    "Cancelling": Remedy(
+        "The run is being cancelled: its route and `on_complete` have `cancelGraceSeconds` to clean up.",
+        "Wait. What still runs after that is stopped.",
+    ),
+    "AppNotFound": Remedy(
+        "The run names an App that isn't in its namespace.",
+        "`apprun deploy FILE.py` with that name, or submit the run for an App that is there. It starts as soon as the"
+        " App is there.",
+    ),
+    "AppMissing": Remedy("The run names no app.", "Give it `spec.appRef.name`, or `spec.app` with the app inline."),
+    "LoadFailed": Remedy(
+        "The app's class can't be loaded: its module isn't there or fails when it is imported.",
+        "Correct the code, the `entry` or the image, then deploy again: a run that has committed nothing starts at"
+        " once with it.",
+    ),
+    "EntrypointNotFound": Remedy(
+        "The app has no entry point of that name.",
+        "The message lists those it has. Submit the run again with `--entrypoint`.",
+    ),
+    "InvalidInput": Remedy(
+        "The input doesn't fit the entry point's Input class.",
+        "The message names the field. Submit the run again with a correct `--input`.",
+    ),
+    "NonDeterministicRun": Remedy(
+        "The route made other calls than the ledger holds: its code, or something that it reads, has changed.",
+        "Put back the code that the run began with, or submit a new run. `apprun export {run}` and `apprun check"
+        " --replay` show it without a cluster.",
+    ),
+    "LedgerUnreadable": Remedy(
+        "A part of the run's past was deleted or altered, so nothing is done again and nothing goes on.",
+        "Find out who did it, and put it back; or cancel the run and submit a new one.",
+    ),
+    "ImagePullFailed": Remedy(
+        "The image can't be pulled.",
+        "Correct the image's name in the App, push it, or give the cluster access to the registry. It is tried again"
+        " by itself.",
+    ),
+    "ContainerNotStarted": Remedy(
+        "Kubernetes can't start the container.",
+        "The message is the kubelet's: a missing `python3`, Secret or ConfigMap, for example. Correct the App.",
+    ),
+    "SdkNotFound": Remedy(
+        "The image has no AppRun SDK.",
+        "Build the image FROM the runtime image, or name no image and deploy the code alone.",
+    ),
+    "PodForbidden": Remedy(
+        "The API server refuses the pod: Pod Security or another policy of the cluster is against it.",
+        "The message is the policy's. Change the App, or the policy.",
+    ),
+    "PodInvalid": Remedy(
+        "The API server calls the pod invalid: a wrong quantity or name, for example.",
+        "The message names the field. Correct `@task(...)` or the App's `spec.pod`.",
+    ),
+    "ServiceAccountNotFound": Remedy(
+        "The service account isn't in this namespace.",
+        "Create it (`kubectl create serviceaccount NAME`), or correct the App's `serviceAccountName`.",
+    ),
+    "PodNameTaken": Remedy(
+        "A pod that isn't AppRun's has the name.", "Delete it, or submit the run under another name."
+    ),
+    "NameTaken": Remedy(
+        "An AppTask of an earlier run of the same name is still there.",
+        "Delete it, or submit the run under another name.",
+    ),
+    "ContinuationRefused": Remedy(
+        "The run that this one continues as can't be created.",
+        "The message is the API server's. It is tried again at least every minute.",
+    ),
+    "OperatorNotAllowed": Remedy(
+        "The operator may not create pods here.",
+        "Its role isn't the chart's any more: `helm upgrade` puts it back. `apprun doctor` looks at it.",
+    ),
+    "Unreadable": Remedy(
+        "This version of the operator can't read the object.", "Upgrade the operator, or correct the object."
+    ),
+    "QuotaExceeded": Remedy(
+        "The namespace's quota has no room for the pod.",
+        "Wait until others end, lower `--parallelism`, or raise the quota. Nothing is charged to the task.",
+    ),
+    "Unschedulable": Remedy(
+        "No node takes the pod.",
+        "Compare what the task asks for (cpu, memory, node selector, tolerations) with what nodes have: `kubectl get"
+        " nodes`, `kubectl describe node`. Nothing is charged to the task.",
+    ),
+    "AdmissionUnavailable": Remedy(
+        "An admission webhook of the cluster doesn't answer.",
+        "Mend the webhook; the pod is tried again at least every minute.",
+    ),
+    "PodTerminating": Remedy(
+        "A pod of the same name is still being stopped.", "Wait; it starts when that one is gone."
+    ),
+    "TimedOut": Remedy(
+        "The time limit was over: the run's `timeoutSeconds`, or a task's `timeout_seconds`.",
+        "Raise the limit, or find out in the logs what took so long.",
+    ),
+    "Cancelled": Remedy("Somebody cancelled the run.", "Submit a new one, if that was wrong."),
+}
+"""Why a run is where it is, or a call can't start."""
+
+ATTEMPT: Final[dict[str, Remedy]] = {
+    "OOMKilled": Remedy(
+        "The container used more memory than its limit.",
+        "Raise `memory` in `@task`, or in the App's `spec.pod`; or use less.",
+    ),
+    "TimedOut": Remedy(
+        "The attempt took longer than `timeout_seconds`, or the call longer than `schedule_to_close_seconds`.",
+        "Raise the limit, or find out in the logs what took so long.",
+    ),
+    "HeartbeatLost": Remedy(
+        "The process gave no heartbeat within `heartbeat_timeout_seconds`.",
+        "Something blocks it; the traceback shows where. Beat more often, or raise the limit.",
+    ),
+    "NoProgress": Remedy(
+        "The task reported no progress within `max_no_progress_seconds`.",
+        "The traceback shows where it stood. Report progress more often, or raise the limit.",
+    ),
+    "ProcessDied": Remedy(
+        "The process ended by itself without a report: a signal, or an exit code of its own.",
+        "The end of its log shows what it did last: `apprun logs {run}`.",
+    ),
+    "NoReport": Remedy(
+        "The process ended with exit code 0 and reported nothing.",
+        "The code calls `sys.exit` or `os._exit`: raise an exception, or return.",
+    ),
+    "StorageLimitExceeded": Remedy(
+        "The attempt wrote more to its disk than it may.",
+        "Write less to /tmp, or raise the namespace's limit of ephemeral storage.",
+    ),
+    "ReportRefused": Remedy(
+        "The API server takes no report of this attempt.",
+        "The message is its answer; an output that is too large, for example: put it into a store and return its name.",
+    ),
+    "Refused": Remedy(
+        "The API server refused what the pod wrote.",
+        "Another attempt had taken over, or the admission policy isn't the chart's: `apprun doctor`.",
+    ),
+    "NodeLost": Remedy(
+        "The node stopped answering.", "Nothing: the call was started elsewhere, at the cluster's account."
+    ),
+    "NodeRebooted": Remedy("The node came back without the container.", "Nothing: the call was started again."),
+    "Evicted": Remedy(
+        "The pod was evicted: a drain, or a node that was short of something.",
+        "Nothing, if it was a drain. Else ask for the memory and disk that the task needs.",
+    ),
+    "Preempted": Remedy(
+        "A pod of higher priority took its place.",
+        "Nothing; or give the App a `priorityClassName` of its own.",
+    ),
+    "TerminatedByNode": Remedy(
+        "The node ended the pod, for a shutdown or for want of resources.", "Nothing: the call was started again."
+    ),
+    "PodDeleted": Remedy("Somebody deleted the pod before it could report.", "Nothing: the call was started again."),
+    "Terminated": Remedy("Somebody stopped the process.", "Nothing: the call was started again."),
+    "NotStarted": Remedy(
+        "No node started the pod in time.",
+        "Look at the nodes: `kubectl get nodes`, and the pod's events with `kubectl describe pod`.",
+    ),
+}
+"""Why an attempt ended. Those of `RUN` occur here too; any other word is the class of the exception that was raised."""
+
+RAISED: Final = Remedy(
+    "The task's own code raised it.",
+    "`apprun logs {run} {task}` shows what it had written. Correct it, deploy again, and submit a new run.",
+)
+RAISED_HERE: Final = Remedy(
+    "The task's own code raised it.",
+    "`apprun logs {run} {task}` shows what it had written. Correct it, then `apprun retry {run}`.",
+)
+
+
+def of_run(reason: str) -> Remedy | None:
+    """What is known of a run's reason, or of what a call waits for."""
+    return RUN.get(reason)
+
+
+def of_attempt(reason: str) -> Remedy | None:
+    """What is known of an attempt's reason; None for an exception's class."""
+    return ATTEMPT.get(reason) or (RUN.get(reason) if reason not in ("Cancelled", "Suspended") else None)
