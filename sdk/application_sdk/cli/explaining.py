@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from application_sdk.cli.places.records import COMPLETED, Attempt, Call, Run, RunDetails
 from application_sdk.cli.remedies import RAISED, RAISED_HERE, Remedy, of_attempt, of_run
 from application_sdk.engines.local.words import duration, progress_text
+from application_sdk.wire.logs import plain
 
 Weight: TypeAlias = Literal["problem", "waiting", "fine"]
 _TASK_FAILED: Final = "TaskFailedError"
@@ -184,7 +185,7 @@ def _attempt_finding(weight: Weight, what: str, last: Attempt | None, call: Call
     known = of_attempt(reason) or (RAISED_HERE if local else RAISED)
     shown = call.error.get("traceback", "") if call.error is not None else ""
     if last is not None and last.log:
-        tail = "\n".join(last.log.rstrip().splitlines()[-_LAST_LINES:])
+        tail = "\n".join(plain(last.log).rstrip().splitlines()[-_LAST_LINES:])
         shown = f"{shown.rstrip()}\n\nthe end of its log:\n{tail}".strip()
     return _found(weight, what, known, run, task=call.task, details=shown)
 

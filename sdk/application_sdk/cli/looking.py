@@ -209,7 +209,8 @@ def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
     origin = f"{line.task}/{line.key[:8]}/{line.attempt}"
     if wide:
         origin = f"{line.at} {line.node} {origin}".strip()
-    file.write(f"{paint(origin, style, file)}  {line.text}\n")
+    for text in line.text.split("\n"):
+        file.write(f"{paint(origin, style, file)}  {text}\n")
     file.flush()
 
 

@@ -22,6 +22,7 @@ from application_sdk.cli.places.port import LogLine, LogQuery, Note, wanted
 from application_sdk.cli.places.records import TERMINAL_PHASES, Call, RunDetails
 from application_sdk.engines.kubernetes.errors import Unreachable
 from application_sdk.wire import names
+from application_sdk.wire.logs import plain
 
 if TYPE_CHECKING:
     from application_sdk.cli.cluster.place import ClusterPlace
@@ -111,7 +112,7 @@ class _Origin:
         at, _, text = whole.partition(" ")
         if seconds(at) is None:
             at, text = "", whole
-        return LogLine(self.task, self.key, self.attempt, text, at, self.node)
+        return LogLine(self.task, self.key, self.attempt, plain(text), at, self.node)
 
 
 def _is_wanted(origin: _Origin, query: LogQuery) -> bool:
@@ -148,7 +149,7 @@ def _kept(call: Call, query: LogQuery, there: set[tuple[str, int]]) -> Iterator[
         if not wanted(query.task, name, call.key):
             continue
         at = _stamp(one.finished_at)
-        for text in one.log.splitlines():
+        for text in plain(one.log).splitlines():
             yield LogLine(name, call.key, one.number, text, at, one.node)
 
 
