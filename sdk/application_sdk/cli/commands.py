@@ -345,6 +345,30 @@ def submit(
     raise typer.Exit(code)
 
 
+def doctor(
+    session: typer.Context,
+    pod: Annotated[
+        bool,
+        typer.Option(
+            "--pod/--no-pod", help="Also start one pod of the runtime image, to see whether it can be pulled."
+        ),
+    ] = True,
+    output: options.Output = Format.TEXT,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+) -> None:
+    """Look at an installation: versions, CRDs, operator, admission policies, your rights, clocks, and the image.
+
+    Changes nothing but for one pod in the namespace, which it deletes. Exit 1 if something is wrong.
+    """
+    from application_sdk.cli.cluster import doctor as examination
+    from application_sdk.cli.places import choosing
+
+    where = options.on_cluster(session, context, namespace, kubeconfig)
+    raise typer.Exit(examination.examine(choosing.cluster(where), output, pod=pod))
+
+
 def check(
     app: options.AppTarget,
     replay: Annotated[
