@@ -27,11 +27,16 @@ from application_sdk.infrastructure import InfrastructureContext, SecretNotFound
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
+    from application_sdk.contracts.base import Input
     from application_sdk.wire.digest import JSON, JSONObject
 
 _log = logging.getLogger("apprun")
 
 _PARALLELISM: Final = 100
+_CREDENTIAL_FIELD: Final = "credential_guid"
+_WITHOUT_EFFECT: Final = frozenset(
+    {"host", "port", "temporal_host", "temporal_namespace", "temporal_ui", "temporal_ui_port", "task_queue"}
+)
 
 
 class RunNotSucceededError(AppError):
@@ -53,26 +58,32 @@ async def run_dev_combined(
     credentials: Mapping[str, JSON] | None = None,
     credential_stores: Mapping[str, SecretStore] | None = None,
     entrypoint: str | None = None,
+    **of_the_platform: object,
 ) -> JSON:
     """Run an app once, on `example_input`, and return its output as JSON.
 
     `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in `credential_stores`, asked in
-    their order. Raises RunNotSucceededError, and ContractValidationError for an input that doesn't fit.
+    their order. An input with a field `credential_guid` takes them as one credential of that name as well. Keywords of
+    the App Framework about Temporal and its task queue (`temporal_ui` and the like) are accepted and have no effect.
+    Raises RunNotSucceededError, and ContractValidationError for an input that doesn't fit.
     """
+    _check_keywords(of_the_platform)
     if FORKER_VARIABLE in os.environ:
         raise MisuseError(
             "run_dev_combined() is called while the app's module is imported to execute its tasks. "
             'Put the call under `if __name__ == "__main__":`'
         )
+    payload = dict(example_input or {})
     stores = list((credential_stores or {}).values())
     if credentials is not None:
-        stores.insert(0, GivenSecrets(credentials))
+        name = _credential_name(app_class.definition.entrypoint(entrypoint).input_type, payload)
+        stores.insert(0, GivenSecrets({**credentials, name: dict(credentials)} if name else credentials))
     if stores:
         set_infrastructure(InfrastructureContext(secret_store=SecretStores(stores)))
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     requests = Requests()
-    work = asyncio.get_running_loop().run_in_executor(None, _run, app_class, entrypoint, example_input or {}, requests)
+    work = asyncio.get_running_loop().run_in_executor(None, _run, app_class, entrypoint, payload, requests)
     try:
         run = await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -84,6 +95,19 @@ async def run_dev_combined(
     if run.phase != "Succeeded":
         raise RunNotSucceededError(run)
     return run.output
+
+
+def _check_keywords(given: Mapping[str, object]) -> None:
+    unknown = sorted(given.keys() - _WITHOUT_EFFECT)
+    if unknown:
+        raise TypeError(f"run_dev_combined() got an unexpected keyword argument {unknown[0]!r}")
+
+
+def _credential_name(contract: type[Input], payload: JSONObject) -> str | None:
+    """The name in the input under which the given credentials are one credential; it is put there if it isn't."""
+    if _CREDENTIAL_FIELD not in contract.model_fields:
+        return None
+    return str(payload.get(_CREDENTIAL_FIELD) or payload.setdefault(_CREDENTIAL_FIELD, "given"))
 
 
 def _run(app_class: type[App], entrypoint: str | None, payload: JSONObject, requests: Requests) -> RunRecord:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import random
     import uuid
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from application_sdk.contracts.base import HeartbeatDetails, Input
     from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
@@ -135,7 +135,7 @@ class App:
         """A source of random numbers. In a route: it gives the same ones in every replay."""
         return durable.randomness()
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float | timedelta) -> None:
         """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
         await durable.sleep(seconds)
 

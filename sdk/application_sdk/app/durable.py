@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from application_sdk.execution import current
@@ -39,8 +39,9 @@ def randomness() -> random.Random:
     return random.Random()
 
 
-async def sleep(seconds: float) -> None:
+async def sleep(seconds: float | timedelta) -> None:
     """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
+    seconds = in_seconds(seconds)
     runtime = current.get()
     if runtime is not None:
         await runtime.sleep(seconds)
@@ -50,17 +51,27 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def wait_condition(condition: Callable[[], bool], *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+async def wait_condition(
+    condition: Callable[[], bool],
+    *,
+    timeout: float | timedelta | None = None,  # noqa: ASYNC109
+) -> None:
     """Wait until `condition()` is true, which other branches of the route make it.
 
-    `timeout` is in seconds; TimeoutError is raised after it. The condition is asked often and must be cheap.
+    `timeout` is in seconds, or a timedelta; TimeoutError is raised after it. The condition is asked often and must be cheap.
     """
+    seconds = None if timeout is None else in_seconds(timeout)
     runtime = current.get()
     if runtime is not None:
-        await runtime.wait_condition(condition, timeout)
+        await runtime.wait_condition(condition, seconds)
         return
     import asyncio
 
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - whatever makes it true tells nobody
             await asyncio.sleep(0.01)
+
+
+def in_seconds(span: float | timedelta) -> float:
+    """A time span as a number of seconds."""
+    return span.total_seconds() if isinstance(span, timedelta) else span
