@@ -58,7 +58,8 @@ async def wait_condition(
 ) -> None:
     """Wait until `condition()` is true, which other branches of the route make it.
 
-    `timeout` is in seconds, or a timedelta; TimeoutError is raised after it. The condition is asked often and must be cheap.
+    `timeout` is in seconds, or a timedelta; TimeoutError is raised after it. The condition is asked often and must be
+    cheap.
     """
     seconds = None if timeout is None else in_seconds(timeout)
     runtime = current.get()

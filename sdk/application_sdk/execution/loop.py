@@ -95,6 +95,7 @@ class RouteLoop(NoInputOutput):
         self._running = False
         self._generators: weakref.WeakSet[AsyncGenerator[object, object]] = weakref.WeakSet()
         self._exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+        self._hidden: list[RouteTask[Any]] = []
         self._conditions: list[tuple[Callable[[], bool], RouteFuture[None]]] = []
         self.interrupt: RouteInterrupt | None = None
         """Set to have `turn` return at once: something has happened after which no user code may go on."""
@@ -153,9 +154,15 @@ class RouteLoop(NoInputOutput):
         self._conditions.append((condition, future))
         return future
 
+    def hide(self, task: RouteTask[Any]) -> None:
+        """Leave a task out of `asyncio.all_tasks()`: code that cancels or awaits all others doesn't mean ours."""
+        asyncio.tasks._unregister_task(task)  # noqa: SLF001 - the documented way for a task implementation
+        self._hidden.append(task)
+
     def unfinished_tasks(self) -> list[RouteTask[Any]]:
-        """The tasks that aren't done, oldest first."""
+        """The tasks that aren't done, oldest first, hidden ones included."""
         tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, RouteTask)]
+        tasks += [task for task in self._hidden if not task.done()]
         return sorted(tasks, key=lambda task: task.number)
 
     def open_generators(self) -> list[AsyncGenerator[object, object]]:

@@ -96,6 +96,7 @@ class _Life:
         context.run(identity.lineage.set, identity.ROOT)
         with guarding(self._app_class):
             main = self._loop.create_task(self._main(given), name="route", context=context)
+            self._loop.hide(main)
             try:
                 return self._drive(main)
             except Unexpected as disagreement:

@@ -103,6 +103,9 @@ class Interpretation:
             "cleanup": self.cleanup,
             "stream": self.stream,
             "waiting": self.waiting,
+            "waitfor": self.wait_for,
+            "gate": self.gate,
+            "stock": self.stock,
         }
 
     async def run(self, program: Program) -> int:
@@ -277,6 +280,54 @@ class Interpretation:
         late = [await task for task in pending]
         return sum((index + 1) * result for index, result in enumerate([*early, *late]))
 
+    async def wait_for(self, seconds: float, body: Program) -> int:
+        try:
+            return await asyncio.wait_for(self.run(body), seconds)
+        except TimeoutError:
+            return -5
+
+    async def gate(self, opener: Program, *branches: Program) -> int:
+        """What may begin once an event is set, which is cleared again."""
+        event = asyncio.Event()
+
+        async def through(branch: Program) -> int:
+            await event.wait()
+            return await self.run(branch)
+
+        waiting = [asyncio.create_task(through(branch)) for branch in branches]
+        first = await self.run(opener)
+        event.set()
+        await asyncio.sleep(0)
+        event.clear()
+        return first + sum((index + 1) * result for index, result in enumerate(await asyncio.gather(*waiting)))
+
+    async def stock(self, *branches: Program) -> int:
+        """Takers wait under a lock until enough was put in: who is served when depends on the order of completions."""
+        changed = asyncio.Condition()
+        there: list[int] = []
+        total = 0
+
+        async def put(branch: Program) -> None:
+            result = await self.run(branch)
+            async with changed:
+                there.append(result)
+                changed.notify_all()
+
+        async def take(wanted: int) -> None:
+            nonlocal total
+            async with changed:
+                await changed.wait_for(lambda: len(there) >= wanted)
+                total = total * 3 + sum(there[:wanted])
+                del there[:wanted]
+            await self.app.other(Work(value=wanted))
+
+        async with asyncio.TaskGroup() as group:
+            for wanted in ([1] * (len(branches) - 2)) + [2]:
+                group.create_task(take(wanted))
+            for branch in branches:
+                group.create_task(put(branch))
+        return total
+
 
 values = st.integers(0, 12)
 seconds = st.sampled_from([0.5, 1.0, 2.5, 6.0])
@@ -308,9 +359,13 @@ leaves: st.SearchStrategy[Program] = st.one_of(
 
 def _compound(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
     return st.one_of(
-        *(_branches(name, inner) for name in ("seq", "gather", "group", "race", "completed", "queue", "condition")),
+        *(
+            _branches(name, inner)
+            for name in ("seq", "gather", "group", "race", "completed", "queue", "condition", "gate", "stock")
+        ),
         _kind("timeout", seconds, inner),
         _kind("shield", seconds, inner),
+        _kind("waitfor", seconds, inner),
         _with_branches("semaphore", st.integers(1, 2), inner),
         _kind("background", inner, inner),
         _kind("cleanup", seconds, inner),
