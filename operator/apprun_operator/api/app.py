@@ -120,6 +120,18 @@ class AppTemplate(Shape):
     driver is given none."""
 
 
+class Handler(Shape):
+    """The app over HTTP: a Deployment and a Service `<app>-handler` that answer for it. Runs are started and looked at
+    there, by callers whom the namespace's roles allow it."""
+
+    replicas: Annotated[int, Field(ge=0, le=20)] | None = None
+    """How many pods answer; 1 when absent."""
+    cpu: LooseQuantity | None = None
+    """CPU request and limit of such a pod."""
+    memory: LooseQuantity | None = None
+    """Memory request and limit of such a pod."""
+
+
 class AppSpec(AppTemplate):
     """What the app is, and the defaults of its runs. A change reaches runs that begin later; a running one keeps what
     it began with."""
@@ -130,6 +142,19 @@ class AppSpec(AppTemplate):
     """Seconds that the route of a cancelled or timed out run has for its clean-up, unless the run says otherwise."""
     retention: Retention | None = None
     """How long finished runs are kept, unless the run says otherwise."""
+    handler: Handler | None = None
+    """Serves the app over HTTP. Absent: it isn't."""
+
+
+class HandlerStatus(Shape):
+    """What serves the app over HTTP."""
+
+    service: str
+    """Service of this namespace to send requests to, on port 80."""
+    replicas: int | None = None
+    """Pods that are wanted."""
+    ready: int | None = None
+    """Pods that answer."""
 
 
 class AppStatus(Shape):
@@ -137,6 +162,8 @@ class AppStatus(Shape):
 
     observed_generation: int | None = None
     """The `metadata.generation` that this status speaks of."""
+    handler: HandlerStatus | None = None
+    """The app over HTTP, when `spec.handler` is set."""
     conditions: Conditions | None = None
     """`Ready`, and `Stalled` with what to change when the app can't be run."""
 

@@ -37,3 +37,5 @@ ROLE_BINDINGS: Final = Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindi
 CRDS: Final = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 EVENTS: Final = Resource("/apis/events.k8s.io/v1", "events")
 LEASES: Final = Resource("/apis/coordination.k8s.io/v1", "leases")
+DEPLOYMENTS: Final = Resource("/apis/apps/v1", "deployments")
+SERVICES: Final = Resource("/api/v1", "services")

@@ -88,7 +88,15 @@ def owning_run(raw: Raw) -> str:
 def app(raw: Raw) -> AppRecord:
     identity = meta(raw)
     try:
-        return AppRecord(identity, _app_spec(_object(raw, "spec"), "spec"))
+        spec, status = _object(raw, "spec"), _object(raw, "status", {})
+        return AppRecord(
+            identity,
+            _app_spec(spec, "spec"),
+            handler=None if spec.get("handler") is None else _object(spec, "handler"),
+            conditions=_conditions(raw),
+            observed_generation=_number(status, "observedGeneration") or 0,
+            served=None if status.get("handler") is None else _object(status, "handler"),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return AppRecord(identity, None, problem=str(error))
 

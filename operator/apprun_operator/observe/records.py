@@ -72,6 +72,32 @@ class AppRecord:
     meta: Meta
     spec: AppSpecRecord | None
     problem: str = ""
+    handler: JSONObject | None = None
+    """`spec.handler`: how the app is to be served over HTTP; None when it isn't."""
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int = 0
+    served: JSONObject | None = None
+    """`status.handler`, as written."""
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type."""
+        return next((one for one in self.conditions if one.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRecord:
+    """The Deployment that serves an App, as it was when it was last applied."""
+
+    generation: int
+    """Generation of the App that it was applied for."""
+    at: float
+    """When, in seconds since the epoch."""
+    replicas: int = 0
+    ready: int = 0
+    current: bool = False
+    """Whether these pods are all of the latest kind."""
+    problem: str = ""
+    """Why the API server, or the Deployment's controller, can't do what it should."""
 
 
 @dataclass(frozen=True, slots=True)

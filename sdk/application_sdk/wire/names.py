@@ -68,6 +68,9 @@ FIRST_ATTEMPT: Final = 1
 
 TASK_SERVICE_ACCOUNT: Final = "apprun-task"
 DRIVER_SERVICE_ACCOUNT: Final = "apprun-driver"
+HANDLER_SERVICE_ACCOUNT: Final = "apprun-handler"
+APP_LABEL: Final = f"{GROUP}/app"
+"""Of what serves an App: its name."""
 
 
 def driver_task_name(run: str) -> str:
@@ -83,6 +86,11 @@ def task_name(run: str, key: str) -> str:
 def pod_name(app_task: str, attempt: int) -> str:
     """The pod of one attempt. The admission policy compares this name with the one in the writer's token."""
     return f"{app_task}-{attempt}"
+
+
+def handler_name(app: str) -> str:
+    """The Deployment and the Service that answer for an App over HTTP."""
+    return f"{app}-handler"
 
 
 def page_name(run: str, number: int) -> str:
