@@ -20,8 +20,10 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
 from apprun_operator import health, logs
 from apprun_operator.act.accounts import Accounts
+from apprun_operator.act.apps import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
+from apprun_operator.appworker import AppWorker
 from apprun_operator.handlers import Feed, KopfThread
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
@@ -54,6 +56,8 @@ class _Parts:
     store: Store
     metrics: Metrics
     worker: Worker
+    app_queue: KeyQueue
+    app_worker: AppWorker
     watching: list[Informer]
     listing: list[Informer]
 
@@ -109,6 +113,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         # All work has ended, so the next replica may begin: a roll-out costs no more than its next look.
         await asyncio.to_thread(lease.stop, STOP_SECONDS)
     parts.queue.close()
+    parts.app_queue.close()
     await asyncio.to_thread(kopf_thread.stop, STOP_SECONDS)
     await site.cleanup()
     await client.close()
@@ -145,6 +150,8 @@ async def _work(settings: Settings, parts: _Parts) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(settings.workers):
                 group.create_task(parts.worker.run())
+            parts.app_worker.begin()
+            group.create_task(parts.app_worker.run())
     finally:
         await parts.worker.stop()
 
@@ -157,15 +164,19 @@ def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> Leadership
 
 
 def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -> _Parts:
-    queue = KeyQueue()
-    store = Store(queue.put, time.time)
+    queue, app_queue = KeyQueue(), KeyQueue()
+    store = Store(queue.put, time.time, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
     metrics.watch_leadership(lambda: terms.acting)
     metrics.watch_runs(store.survey, lambda: terms.acting)
     api = Fenced(client, terms.may_write)
-    accounts = Accounts(api, settings.driver_role, settings.task_role, given=settings.accounts_given)
+    accounts = Accounts(
+        api, settings.driver_role, settings.task_role, settings.handler_role, given=settings.accounts_given
+    )
     executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
     worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
+    app_executor = AppExecutor(api, store, accounts, time.time)
+    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, time.time, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
         return [
@@ -185,7 +196,7 @@ def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    return _Parts(queue, store, metrics, worker, watching, listing)
+    return _Parts(queue, store, metrics, worker, app_queue, app_worker, watching, listing)
 
 
 def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:

@@ -30,6 +30,7 @@ class Settings:
     driver_role: str = names.DRIVER_SERVICE_ACCOUNT
     """ClusterRole that drivers are bound to."""
     task_role: str = names.TASK_SERVICE_ACCOUNT
+    handler_role: str = names.HANDLER_SERVICE_ACCOUNT
     port: int = 8080
     """Where health and metrics are served."""
     log_level: str = "INFO"
@@ -74,6 +75,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         accounts_given=_one_of(environment, "ACCOUNTS", ("ensure", "given")) == "given",
         driver_role=environment.get(f"{PREFIX}DRIVER_ROLE") or names.DRIVER_SERVICE_ACCOUNT,
         task_role=environment.get(f"{PREFIX}TASK_ROLE") or names.TASK_SERVICE_ACCOUNT,
+        handler_role=environment.get(f"{PREFIX}HANDLER_ROLE") or names.HANDLER_SERVICE_ACCOUNT,
         port=_whole(environment, "PORT", 8080),
         log_format=_one_of(environment, "LOG_FORMAT", ("text", "json")),
         log_level=_one_of(environment, "LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),

@@ -125,6 +125,19 @@ spec:
   verbs: [patch]
 {{- end }}
 
+{{/* Handlers start and read runs for their callers, once the API server has said that the caller may. */}}
+{{- define "apprun.handlerRules" -}}
+- apiGroups: [apprun.dev]
+  resources: [apps]
+  verbs: [get]
+- apiGroups: [apprun.dev]
+  resources: [appruns]
+  verbs: [get, create, patch]
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
+{{- end }}
+
 {{/* What the operator may do in each namespace that it serves. It reads no Secrets and no ConfigMaps. */}}
 {{- define "apprun.operatorRules" -}}
 - apiGroups: [apprun.dev]
@@ -135,11 +148,18 @@ spec:
   resources: [appruns]
   verbs: [get, list, watch, create, delete]
 - apiGroups: [apprun.dev]
-  resources: [appruns/status, apptasks/status]
+  resources: [apps/status, appruns/status, apptasks/status]
   verbs: [patch]
 - apiGroups: [apprun.dev]
   resources: [apptasks, appledgers]
   verbs: [get, list, watch, create]
+# What serves an App over HTTP: made by server-side apply, which is a patch that may create.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]

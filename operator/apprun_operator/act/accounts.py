@@ -1,4 +1,5 @@
-"""The two service accounts, and their bindings, of each namespace with a run: made when the first run needs them.
+"""The service accounts, and their bindings, of each namespace with a run: made when the first run, or the first App
+that is served over HTTP, needs them.
 
 They are owned by the CustomResourceDefinition of runs: as long as there can be runs, pods may need them, and when it is
 deleted the garbage collector takes them too. An operator that serves a list of namespaces makes none: there the chart
@@ -7,7 +8,7 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from application_sdk.wire import names
@@ -22,20 +23,37 @@ RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
 
 
 class Accounts:
-    """Makes them. `driver_role` and `task_role` name the ClusterRoles that the chart installed."""
+    """Makes them. `driver_role`, `task_role` and `handler_role` name the ClusterRoles that the chart installed."""
 
-    def __init__(self, api: Api, driver_role: str, task_role: str, *, given: bool = False) -> None:
+    def __init__(
+        self,
+        api: Api,
+        driver_role: str,
+        task_role: str,
+        handler_role: str = names.HANDLER_SERVICE_ACCOUNT,
+        *,
+        given: bool = False,
+    ) -> None:
         self.given = given
         """Whether they are made by somebody else."""
         self._api = api
-        self._roles = {names.DRIVER_SERVICE_ACCOUNT: driver_role, names.TASK_SERVICE_ACCOUNT: task_role}
+        self._for_runs = {names.DRIVER_SERVICE_ACCOUNT: driver_role, names.TASK_SERVICE_ACCOUNT: task_role}
+        self._for_handlers = {names.HANDLER_SERVICE_ACCOUNT: handler_role}
 
     async def ensure(self, namespace: str) -> None:
-        """Create what is missing. Never alters what is there: a cluster's own accounts and bindings win."""
+        """Create what is missing of what runs need. Never alters what is there: a cluster's own accounts and bindings
+        win."""
+        await self._ensure(namespace, self._for_runs)
+
+    async def ensure_handler(self, namespace: str) -> None:
+        """The same for what handlers need."""
+        await self._ensure(namespace, self._for_handlers)
+
+    async def _ensure(self, namespace: str, roles: Mapping[str, str]) -> None:
         if self.given:
             return
         owners = await self._owners()
-        for account, role in self._roles.items():
+        for account, role in roles.items():
             for resource, body in objects(namespace, account, role, owners):
                 try:
                     await self._api.create(resource.path(namespace), body)

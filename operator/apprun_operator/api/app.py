@@ -142,6 +142,11 @@ class AppSpec(AppTemplate):
     """Seconds that the route of a cancelled or timed out run has for its clean-up, unless the run says otherwise."""
     retention: Retention | None = None
     """How long finished runs are kept, unless the run says otherwise."""
+
+
+class ServedAppSpec(AppSpec):
+    """What an App may say beyond what a run may say of an app of its own."""
+
     handler: Handler | None = None
     """Serves the app over HTTP. Absent: it isn't."""
 
@@ -171,5 +176,5 @@ class AppStatus(Shape):
 class App(Shape):
     """An app: a Python class whose `run()` composes durable tasks. An AppRun that names it runs it once."""
 
-    spec: AppSpec
+    spec: ServedAppSpec
     status: AppStatus | None = None

@@ -26,6 +26,8 @@ DEAD_PEER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "T
 balancer or a node that is gone without a word is noticed long before its silence is odd. The last one in ms."""
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
+"""Server-side apply; JSON is YAML."""
 CONNECTIONS: Final = 64
 
 PatchBody: TypeAlias = "JSONObject | list[JSONObject]"

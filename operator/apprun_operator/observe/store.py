@@ -24,6 +24,7 @@ from apprun_operator.observe.records import (
     Refusal,
     RefusalKind,
     RunRecord,
+    ServedRecord,
     TaskRecord,
     Words,
 )
@@ -86,11 +87,18 @@ class _RunState:
 class Store:
     """One event loop owns it. `wake` is called with a run's key whenever its next plan may differ."""
 
-    def __init__(self, wake: Callable[[Key], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[Key], None],
+        clock: Callable[[], float],
+        wake_app: Callable[[Key], None] = lambda key: None,
+    ) -> None:
         self._wake = wake
+        self._wake_app = wake_app
         self._clock = clock
         self._states: dict[Key, _RunState] = {}
         self._apps: dict[Key, AppRecord] = {}
+        self._served: dict[Key, ServedRecord] = {}
         self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
@@ -143,6 +151,7 @@ class Store:
             self._buried.popitem(last=False)
         if kind == "apps":
             self._apps.pop(key, None)
+            self._served.pop(key, None)
             return
         run = key if kind == "appruns" else self._owners[kind].pop(key, None)
         state = None if run is None else self._states.get(run)
@@ -222,7 +231,27 @@ class Store:
         else:
             self._ready_namespaces.discard(namespace)
 
+    def serve(self, app: Key, served: ServedRecord | None) -> None:
+        """What was seen of the Deployment that serves an App; None when there is none any more."""
+        if served is None:
+            self._served.pop(app, None)
+        elif app in self._apps:
+            self._served[app] = served
+            self._wake_app(app)
+
     # Asking
+
+    def app(self, key: Key) -> AppRecord | None:
+        """The App of that name, or None."""
+        return self._apps.get(key)
+
+    def served(self, key: Key) -> ServedRecord | None:
+        """What was last seen of the Deployment that serves an App."""
+        return self._served.get(key)
+
+    def app_keys(self) -> list[Key]:
+        """All known Apps."""
+        return list(self._apps)
 
     def observe(self, key: Key) -> Observed | None:
         """All that is known of one run; None when there is no such run. Valid until the next feeding."""
@@ -297,7 +326,15 @@ class Store:
             state.unreadable.pop((kind, key.name), None)
 
     def _put_app(self, app: AppRecord) -> None:
+        before = self._apps.get(app.meta.key)
         self._apps[app.meta.key] = app
+        self._wake_app(app.meta.key)
+        if before is not None and (before.meta.uid, before.spec, before.problem) == (
+            app.meta.uid,
+            app.spec,
+            app.problem,
+        ):
+            return
         for key, state in self._states.items():
             run = state.run
             if run is not None and Key(key.namespace, run.app_ref) == app.meta.key and not run.finished:

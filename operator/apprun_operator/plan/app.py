@@ -64,6 +64,9 @@ class AppPlan:
     actions: Sequence[AppAction] = ()
     wake_at: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", tuple(self.actions))
+
 
 def plan_app(app: AppRecord, served: ServedRecord | None, now: float, limits: Limits) -> AppPlan:
     """What to do for this App, now. Same input, same actions. `served` is what was last seen of its Deployment."""
@@ -77,7 +80,9 @@ def plan_app(app: AppRecord, served: ServedRecord | None, now: float, limits: Li
         return AppPlan([RemoveHandler(app.meta.key, names.handler_name(app.meta.key.name)), _patch(app, status)])
     name = names.handler_name(app.meta.key.name)
     if len(name) > NAME_MAX:
-        message = f"the name of an App with a handler may have {NAME_MAX - len(name) + len(app.meta.key.name)} characters"
+        message = (
+            f"the name of an App with a handler may have {NAME_MAX - len(name) + len(app.meta.key.name)} characters"
+        )
         return AppPlan(_say(app, None, _Standing("False", "NameTooLong", message, stalled=True), now))
     pause = LOOK_SOON if served is None or not _is_up(app, served) else LOOK_LATER
     if served is None or served.generation != app.meta.generation or now >= served.at + pause:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from apprun_operator.api.app import App, AppSpec
+from apprun_operator.api.app import App, ServedAppSpec
 from apprun_operator.api.crds import CATEGORY, KINDS, Kind, definition
 
 BY_NAME = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -64,11 +64,11 @@ def test_all_kinds_but_pages_have_a_status_of_their_own() -> None:
 
 
 def test_models_are_frozen() -> None:
-    spec = AppSpec(entry="app:Hello")
+    spec = ServedAppSpec(entry="app:Hello")
     with pytest.raises(ValidationError, match="frozen"):
         spec.entry = "app:Other"  # type: ignore[misc]
 
 
 def test_models_read_what_a_newer_version_wrote() -> None:
     app = App.model_validate({"spec": {"entry": "app:Hello", "pod": {"cpu": 1}, "novelty": True}, "metadata": {}})
-    assert app.spec == AppSpec(entry="app:Hello", pod={"cpu": 1})  # type: ignore[arg-type]
+    assert app.spec == ServedAppSpec(entry="app:Hello", pod={"cpu": 1})  # type: ignore[arg-type]

@@ -1,0 +1,83 @@
+"""Takes an App's key from its queue, has it planned, and carries the plan out. What it runs into costs that App a
+pause, and nobody else anything."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from apprun_operator.act.apps import AppExecutor
+from apprun_operator.act.executor import ReplanError
+from apprun_operator.kube.errors import ApiError
+from apprun_operator.observe.queue import KeyQueue
+from apprun_operator.observe.records import Key
+from apprun_operator.observe.store import Store
+from apprun_operator.plan.app import plan_app
+from apprun_operator.plan.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+REPLAN_SECONDS: Final = 1.0
+FIRST_BACKOFF: Final = 1.0
+LAST_BACKOFF: Final = 60.0
+
+
+class AppWorker:
+    """Plans and acts on Apps for ever. `clock` tells the time of day, `chance` gives jitter."""
+
+    def __init__(
+        self,
+        queue: KeyQueue,
+        store: Store,
+        executor: AppExecutor,
+        limits: Limits,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._executor = executor
+        self._limits = limits
+        self._clock = clock
+        self._chance = chance
+        self._failures: dict[Key, int] = {}
+
+    def begin(self) -> None:
+        """At the start of a term: what an earlier one had begun is planned anew."""
+        for key in self._store.app_keys():
+            self._queue.put(key)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._pass(key)
+                self._failures.pop(key, None)
+            except ReplanError:
+                self._queue.put_after(key, REPLAN_SECONDS)
+            except Exception as error:  # noqa: BLE001 (a bad App must not stop the others)
+                self._queue.put_after(key, self._pause(key, error))
+            finally:
+                self._queue.done(key)
+
+    async def _pass(self, key: Key) -> None:
+        app = self._store.app(key)
+        if app is None:
+            return
+        now = self._clock()
+        decided = plan_app(app, self._store.served(key), now, self._limits)
+        if decided.wake_at is not None:
+            self._queue.put_after(key, decided.wake_at - now)
+        for action in decided.actions:
+            await self._executor.carry_out(action)
+
+    def _pause(self, key: Key, error: Exception) -> float:
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        delay: float = min(FIRST_BACKOFF * 2.0 ** min(count - 1, 16), LAST_BACKOFF) * (0.5 + self._chance() / 2)
+        if isinstance(error, ApiError):
+            logger.warning("App %s: %s; again in %.1f s", key.path, error, delay)
+        else:
+            logger.error("App %s: unexpected; again in %.1f s", key.path, delay, exc_info=error)
+        return delay

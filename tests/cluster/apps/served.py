@@ -1,0 +1,32 @@
+"""An app that is served over HTTP: its handler logs in with a mounted Secret."""
+
+from __future__ import annotations
+
+from application_sdk.app import App, task
+from application_sdk.contracts import Input, Output
+from application_sdk.handler import AuthInput, AuthOutput, AuthStatus, DefaultHandler
+
+
+class Order(Input):
+    item: str = ""
+    amount: int = 1
+
+
+class Receipt(Output):
+    text: str = ""
+
+
+class Served(App):
+    @task
+    async def pay(self, input: Order) -> Receipt:
+        return Receipt(text=f"{input.amount} x {input.item}")
+
+    async def run(self, input: Order) -> Receipt:
+        return await self.pay(input)
+
+
+class ServedHandler(DefaultHandler):
+    async def test_auth(self, input: AuthInput) -> AuthOutput:
+        given = self.context.get_credential("password")
+        good = given == await self.context.get_secret("login/password")
+        return AuthOutput(status=AuthStatus.SUCCESS if good else AuthStatus.FAILED)
