@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.cluster_wire import FakeCluster, fake_cluster
+from tests.support.wire_server import make_certificate
 
 from application_sdk import cli
 
@@ -62,3 +65,16 @@ def apprun(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
     return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def cluster(home: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """A cluster that the kubeconfig names: context `test`, namespace `team`."""
+    with fake_cluster(*certificate, home) as found:
+        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
+        yield found

@@ -61,6 +61,11 @@ class Api:
         self.date = ""
         """The server's clock in its last answer, as HTTP writes it."""
 
+    def __del__(self) -> None:
+        # A verb ends in many ways; with the last that knows of it the connection ends.
+        if self._kept is not None:
+            self._kept.close()
+
     def again(self) -> Api:
         """The same, over connections of its own."""
         return Api(self.access, self._timeout)

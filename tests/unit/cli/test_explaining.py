@@ -1,0 +1,130 @@
+"""`describe`: sentences with cause and remedy, from a run's records alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from application_sdk.cli.explaining import Finding, explain
+from application_sdk.cli.places.records import Attempt, Call, Run, RunDetails
+from application_sdk.cli.remedies import ATTEMPT, RUN, of_attempt, of_run
+
+NOW = 1000.0
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+
+
+def run(phase: Any = "Running", **fields: Any) -> Run:
+    return Run(name="r", phase=phase, app="hello", entry="app:Hello", created_at=900.0, namespace="team", **fields)
+
+
+def call(state: Any, task: str = "fetch", key: str = "a" * 32, **fields: Any) -> Call:
+    return Call(key=key, task=task, role="task", state=state, input={}, called_at=990.0, **fields)
+
+
+def said(found: Run, *calls: Call, local: bool = False, driver: Call | None = None) -> list[Finding]:
+    return explain(RunDetails(found, calls, driver), NOW, local=local)
+
+
+def test_there_is_always_something_to_say() -> None:
+    for phase in ("Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"):
+        (first, *_) = said(run(phase))
+        assert first.what.endswith((".", ":", " ")) or first.what
+
+
+def test_a_run_that_works_is_said_to() -> None:
+    (finding,) = said(run(), call("Running", node="node1", started_at=995.0))
+    assert finding.weight == "fine"
+    assert finding.what == "Nothing is wrong: fetch has been at work on node1 for 5.0 s."
+
+
+def test_a_run_that_nobody_looks_at_points_to_the_operator() -> None:
+    (finding,) = said(run("Pending", reason="NotSeen"))
+    assert "operator" in finding.remedy
+    assert "apprun doctor" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("AppNotFound", "apprun deploy"), ("InvalidInput", "--input"), ("LoadFailed", "Correct the code"),
+     ("ImagePullFailed", "image"), ("NonDeterministicRun", "apprun check --replay")],
+)  # fmt: skip
+def test_a_stall_is_told_with_its_message_and_what_corrects_it(reason: str, words: str) -> None:
+    (finding,) = said(run("Stalled", reason=reason, message="the very words"))
+    assert finding.weight == "problem"
+    assert "the very words" in finding.what
+    assert words in finding.remedy
+
+
+def test_equal_waits_of_many_calls_are_told_once() -> None:
+    waiting = [call("Waiting", key=f"{n:032}", message="Unschedulable: no node takes the pod") for n in range(7)]
+    (finding,) = said(run(), *waiting)
+    assert finding.what == "7 calls of fetch can't start: Unschedulable: no node takes the pod"
+    assert "cpu" in finding.remedy
+
+
+def test_a_failed_run_names_the_call_its_line_its_traceback_and_its_last_words() -> None:
+    last = Attempt(3, "ValueError", "App", "no such page", log="page 1\npage 2\n")
+    failed = call("Failed", line="app.py:12", attempt=3, attempts=(last,),
+                  error={"type": "ValueError", "message": "no such page", "traceback": "Traceback …"})  # fmt: skip
+    error: Any = {"type": "TaskFailedError", "message": "task 'fetch' failed"}
+    first, second = said(run("Failed", error=error), failed)
+    assert "TaskFailedError" in first.what
+    assert second.what == "fetch (aaaaaaaa), called at app.py:12, failed after 3 attempts: ValueError: no such page."
+    assert second.details.splitlines() == ["Traceback …", "", "the end of its log:", "page 1", "page 2"]
+    assert "apprun logs r fetch" in second.remedy
+
+
+def test_a_local_run_is_retried_and_one_of_a_cluster_submitted_again() -> None:
+    failed = call("Failed", attempts=(Attempt(1, "ValueError", "App"),), error={"type": "ValueError", "message": "x"})
+    assert "apprun retry r" in said(run("Failed"), failed, local=True)[-1].remedy
+    assert "submit a new run" in said(run("Failed"), failed)[-1].remedy
+
+
+def test_what_ran_out_of_memory_is_told_to_ask_for_more() -> None:
+    dead = Attempt(1, "OOMKilled", "App", "the container used more memory than its limit")
+    (finding,) = said(run(), call("Retrying", attempts=(dead,), due_at=1003.0))
+    assert "again in 3.0 s" in finding.what
+    assert "memory" in finding.remedy
+
+
+def test_what_the_cluster_did_is_mentioned_last_and_needs_nothing() -> None:
+    lost = Attempt(1, "NodeLost", "Disruption")
+    waiting = call("Waiting", key="b" * 32, message="QuotaExceeded: pods 4/4")
+    first, second = said(run(), call("Running", attempts=(lost,)), waiting)
+    assert "QuotaExceeded" in first.what
+    assert (second.weight, second.remedy.startswith("Nothing")) == ("fine", True)
+
+
+def test_a_pod_that_cannot_get_its_image_is_told_in_kubelets_words() -> None:
+    stuck = call("Starting", message='ErrImagePull: pull "nowhere/image:1" failed')
+    (finding,) = said(run(), stuck)
+    assert "nowhere/image:1" in finding.what
+    assert "registry" in finding.remedy
+
+
+def test_calls_that_wait_for_their_turn_are_told_which_limit_holds_them() -> None:
+    (finding,) = said(run(message="calls wait for their turn: parallelism is 2"), call("Queued"), call("Queued"))
+    assert "parallelism is 2" in finding.what
+    assert "parallelism" in finding.remedy
+
+
+def test_every_reason_of_the_operations_page_has_a_remedy() -> None:
+    page = OPERATIONS.read_text()
+    tables = re.findall(r"^\| reason \|.*?(?=\n\n)", page, re.MULTILINE | re.DOTALL)
+    assert len(tables) == 2
+    for table, known in zip(tables, (of_run, of_attempt), strict=True):
+        rows = [line for line in table.splitlines()[2:] if line.count("|") > 2]
+        reasons = {reason for line in rows for reason in re.findall(r"`([A-Z][A-Za-z]+)`", line.split("|")[1])}
+        reasons -= {"Cancelled", "Corrected", "OutOfcpu", "UnexpectedAdmissionError"}
+        assert reasons
+        assert {reason for reason in reasons if known(reason) is None} == set()
+
+
+def test_remedies_are_whole_sentences() -> None:
+    for remedy in (*RUN.values(), *ATTEMPT.values()):
+        for text in (remedy.cause, remedy.action):
+            assert text.endswith((".", ")")), text
+            assert text[0].isupper() or text[0] == "`", text
