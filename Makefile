@@ -30,6 +30,7 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m apprun_operator.api.generate --check
+	@$(PYTHON) -m application_sdk.cli.reference --check
 	@$(PYTHON) -m hack.chart_readme --check
 
 bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
@@ -49,6 +50,7 @@ down: ## Remove the clusters of demo, tests and benchmarks, and every trace of t
 
 generate: .venv/ready ## Write what is made from other files anew: crds/, the chart's copy and README
 	@$(PYTHON) -m apprun_operator.api.generate
+	@$(PYTHON) -m application_sdk.cli.reference
 	@$(PYTHON) -m hack.chart_readme
 
 lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
