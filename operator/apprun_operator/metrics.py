@@ -24,7 +24,7 @@ from prometheus_client import (
 )
 
 from apprun_operator.census import Census, Survey
-from apprun_operator.figures import AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
+from apprun_operator.figures import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
 from apprun_operator.labels import MAX_APPS, AppLabels
 
 PLAN_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -40,6 +40,7 @@ class Metrics:
     def __init__(self, max_apps: int = MAX_APPS) -> None:
         self.registry = registry = CollectorRegistry()
         self._labels = AppLabels(max_apps)
+        self._known: set[tuple[str, str]] = set()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         Info("apprun_build", "Version of this operator.", registry=registry).info({"version": _version()})
@@ -98,6 +99,7 @@ class Metrics:
     def tell(self, told: Told) -> None:
         """Count what an accepted write means."""
         app = self._labels.of(told.namespace, told.app)
+        self._make_known(app)
         committed = 0
         for figure in told.figures:
             if isinstance(figure, RunBegan):
@@ -116,6 +118,17 @@ class Metrics:
         if committed:
             self._commits.inc(committed)
             self._commit_writes.inc()
+
+    def _make_known(self, app: tuple[str, str]) -> None:
+        """Begin at zero what alerts ask for: a counter that begins at one hasn't increased, to Prometheus."""
+        if app in self._known:
+            return
+        self._known.add(app)
+        for outcome in ("Succeeded", "Failed", "Cancelled"):
+            self._runs.labels(*app, outcome)
+            self._calls.labels(*app, outcome)
+        for reason in (EXCEPTION, "OOMKilled"):
+            self._attempts.labels(*app, "task", "App", reason)
 
     def failed(self, error: str) -> None:
         self._failures.labels(error).inc()

@@ -29,6 +29,12 @@ def families(metrics: Metrics) -> Iterator[Metric]:
 
 
 def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of that name that aren't zero."""
+    found = samples(metrics, name)
+    return {labels: value for labels, value in found.items() if value}
+
+
+def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
     """All samples of that name, by the values of their labels in the order of `LABELS`."""
     return {
         tuple(sample.labels[label] for label in LABELS if label in sample.labels): sample.value
@@ -184,3 +190,11 @@ def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkey
 
     monkeypatch.setattr(metrics_module, "version", absent)
     assert values(Metrics(), "apprun_build_info") == {(): 1.0}
+
+
+def test_failures_are_counted_from_zero_on() -> None:
+    """Else Prometheus would see no increase in the first of them."""
+    metrics = Metrics()
+    metrics.tell(Told("default", "App", (RunBegan(),)))
+    assert samples(metrics, "apprun_runs_finished_total")["default", "App", "Failed"] == 0
+    assert samples(metrics, "apprun_attempts_failed_total")["default", "App", "task", "App", "OOMKilled"] == 0
