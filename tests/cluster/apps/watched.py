@@ -22,6 +22,10 @@ class Watched(App):
         return Said(text="there")
 
     @task
+    async def calm(self, input: Nothing) -> Said:
+        return Said(text="here")
+
+    @task
     async def loud(self, input: Nothing) -> Said:
         self.logger.warning("about to fail", extra={"customer": "ada"})
         print("printed by the app")
@@ -41,7 +45,7 @@ class Watched(App):
 
     async def run(self, input: Nothing) -> Said:
         await self.flaky(input)
-        return await self.flaky(input)
+        return await self.calm(input)
 
 
 class Loud(Watched):
