@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit simulate lint bench bench-sdk soak down clean lock generate
+.PHONY: help demo test unit simulate lint site bench bench-sdk soak down clean lock generate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@$(PYTHON) -m apprun_operator.api.generate --check
 	@$(PYTHON) -m application_sdk.cli.reference --check
 	@$(PYTHON) -m hack.chart_readme --check
+
+site: .venv/ready ## Build the documentation as a site into .cache/site, links checked
+	@$(PYTHON) -m mkdocs build --strict
 
 bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
 	@hack/deps

@@ -33,6 +33,15 @@ def test_a_file_that_was_edited_by_hand_is_stale(repository: Path, folder: Path)
     assert generate.stale(repository) == []
 
 
+def test_the_page_about_the_resources_is_written_with_them(repository: Path) -> None:
+    page = repository / generate.PAGE
+    assert "`log.tail`" in page.read_text("utf-8")
+    page.write_text("mine", "utf-8")
+    assert generate.stale(repository) == [generate.PAGE]
+    assert generate.write(repository) == [generate.PAGE]
+    assert generate.stale(repository) == []
+
+
 def test_a_file_that_is_missing_is_stale(repository: Path) -> None:
     (repository / "crds/apps.yaml").unlink()
     assert generate.stale(repository) == [Path("crds/apps.yaml")]

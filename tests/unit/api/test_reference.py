@@ -1,0 +1,51 @@
+"""The page of all fields says of each what the CRD's schema does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from apprun_operator.api.crds import KINDS, Kind, definition
+from apprun_operator.api.reference import page
+
+PAGE = page(KINDS)
+CASES = {kind.name: kind for kind in KINDS}
+
+
+def leaves(schema: dict[str, Any], path: str = "") -> set[str]:
+    """All fields below a schema, as paths."""
+    found: set[str] = set()
+    for name, child in schema.get("properties", {}).items():
+        found.add(path + name)
+        inner, suffix = (child["items"], "[].") if "items" in child else (child, ".")
+        found |= leaves(inner, f"{path}{name}{suffix}")
+    return found
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^### {re.escape(title)}$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+@pytest.mark.parametrize("kind", CASES.values(), ids=CASES)
+def test_every_field_is_there_and_described(kind: Kind) -> None:
+    crd: Any = definition(kind)
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    for part in properties.keys() - {"apiVersion", "kind", "metadata"}:
+        rows = dict(re.findall(r"^\| `([^`]+)`\*? \| .*? \| (.*) \|$", section(f"{kind.name}.{part}"), re.MULTILINE))
+        assert rows.keys() == leaves(properties[part])
+        assert all(rows.values()), "each has a meaning"
+
+
+def test_a_bar_in_a_pattern_ends_no_cell() -> None:
+    for line in PAGE.splitlines():
+        if line.startswith("| `"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 4, line
+
+
+def test_what_has_to_be_given_is_marked() -> None:
+    assert "| `entry`* | text |" in section("App.spec")
+    assert "| `image` | text |" in section("App.spec")
