@@ -24,6 +24,7 @@ from application_sdk.engines.local.source import source_of
 from application_sdk.engines.local.words import in_words
 from application_sdk.errors import AppError, MisuseError
 from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
+from application_sdk.server.serving import local_service, serve
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
@@ -58,9 +59,14 @@ async def run_dev_combined(
     credentials: Mapping[str, JSON] | None = None,
     credential_stores: Mapping[str, SecretStore] | None = None,
     entrypoint: str | None = None,
+    handler_port: int | None = None,
+    handler_host: str = "127.0.0.1",
     **of_the_platform: object,
 ) -> JSON:
     """Run an app once, on `example_input`, and return its output as JSON.
+
+    With `handler_port` the app is served over HTTP after that, its handler and further runs, until Ctrl-C; without an
+    `example_input` it is served at once. That needs the extra `handler`, and whoever reaches the port may ask.
 
     `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in `credential_stores`, asked in
     their order. An input with a field `credential_guid` takes them as one credential of that name as well. Keywords of
@@ -82,6 +88,17 @@ async def run_dev_combined(
         set_infrastructure(InfrastructureContext(secret_store=SecretStores(stores)))
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    output: JSON = None
+    if handler_port is None or example_input is not None:
+        output = await _run_once(app_class, entrypoint, payload)
+    if handler_port is not None:
+        source, home = source_of(app_class), Home.from_environment(os.environ)
+        with local_service(app_class, source, home, Limits(_PARALLELISM)) as service:
+            await serve(service, handler_host, handler_port)
+    return output
+
+
+async def _run_once(app_class: type[App], entrypoint: str | None, payload: JSONObject) -> JSON:
     requests = Requests()
     work = asyncio.get_running_loop().run_in_executor(None, _run, app_class, entrypoint, payload, requests)
     try:

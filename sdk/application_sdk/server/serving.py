@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,6 +20,8 @@ from application_sdk.handler.finding import find_handler
 from application_sdk.server.localruns import LocalRuns
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from application_sdk.app.base import App
     from application_sdk.server.application import Service
     from application_sdk.wire.digest import JSONObject
@@ -64,7 +69,26 @@ async def serve(service: Service, host: str, port: int, told: Callable[[str], No
             timeout_graceful_shutdown=_GRACE_SECONDS,
             server_header=False,
         )
-        await uvicorn.Server(config).serve([listening])
+        server = uvicorn.Server(config)
+        with _ending(server):
+            # Not `serve`, which raises the signal once more when all is done.
+            await server._serve([listening])  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def _ending(server: uvicorn.Server) -> Iterator[None]:
+    """SIGINT and SIGTERM end the server in good order; a second SIGINT does at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager
