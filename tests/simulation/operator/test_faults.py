@@ -93,6 +93,42 @@ async def meddle(world: World, chance: random.Random) -> None:
         world.server.compact()
 
 
+class Away:
+    """Nothing but one error from the API server, before each call is done, as long as it is away."""
+
+    def __init__(self, error: ApiError) -> None:
+        self.error, self.away, self.calls = error, False, 0
+
+    async def __call__(self, moment: str, call: str) -> None:
+        if self.away and moment != "after":
+            self.calls += 1
+            raise self.error
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__ + str(error)[:3])
+def test_ten_minutes_without_the_api_server_cost_no_more_than_that(error: ApiError) -> None:
+    """Tasks that are at work then report, and are committed when the operator is let in again. It doesn't hammer."""
+
+    async def story() -> None:
+        async with living(World([["a"], ["b", "c", "d"], ["e"]], lambda call: Outcome(seconds=5))) as world:
+            fault = Away(error)
+            world.start_operator(fault)
+            run = world.apply_run("r")
+            await asyncio.sleep(9)
+            before = len(world.server.ledger(world.server.objects[run]))
+            fault.away = True
+            await asyncio.sleep(600)
+            assert len(world.server.ledger(world.server.objects[run])) == before < 5
+            assert 10 < fault.calls < 600, "it gave up, or hammers"
+            fault.away = False
+            status = await world.until_phase(run, "Succeeded", seconds=60)
+            assert status["output"]["committed"] == 5
+            assert world.restarts_of_committed == []
+            assert set(world.starts.values()) == {1}
+
+    virtual_time.run(story())
+
+
 def test_late_report_of_a_replaced_attempt_is_refused_and_changes_nothing() -> None:
     async def story() -> None:
         async with living(World([["a"]], lambda call: Outcome(seconds=30 if call["attempt"] == 1 else 1))) as world:
