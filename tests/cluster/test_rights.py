@@ -95,12 +95,13 @@ def page_and_lose_the_driver(runs: Runs) -> None:
 
 
 def stall_twice_for_the_same_reason(runs: Runs) -> None:
-    runs.start("twice", "absent")
-    stalls(runs, "twice", "AppNotFound")
-    runs.app("absent", "nowhere:Probe", source=source("probe"))
+    runs.app("wrong", "nowhere:Probe", source=source("probe"))
+    runs.start("twice", "wrong", {"width": "many"})
     stalls(runs, "twice", "LoadFailed")
-    runs.kube.delete(f"{runs.api}/apps/absent")
-    stalls(runs, "twice", "AppNotFound")
+    runs.kube.merge(f"{runs.api}/apps/wrong", {"spec": {"entry": "app:Probe"}})
+    stalls(runs, "twice", "InvalidInput")
+    runs.kube.merge(f"{runs.api}/apps/wrong", {"spec": {"entry": "nowhere:Probe"}})
+    stalls(runs, "twice", "LoadFailed")
 
 
 def lose_a_page(runs: Runs, as_operator: Client) -> None:

@@ -14,7 +14,7 @@ from tests.support.runs import Runs
 pytestmark = pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break")
 
 SMALL = Recipe(
-    runs=3, chain=4, width=8, seconds=4, patience=300, pace=Pace(beat=16, away=12, whole=8, first_node=8)
+    runs=3, chain=4, width=8, seconds=4, patience=300, pace=Pace(beat=25, away=15, whole=20, first_node=10, rounds=1)
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 import uuid
 
+from tests.soak.faults import Pace
 from tests.soak.recipe import Outcome, Recipe, cook
 from tests.soak.verdict import verdict
 from tests.support.bed import EXISTING, KEEP, bring_up, take_down
@@ -21,6 +22,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=Recipe.runs)
     parser.add_argument("--width", type=int, default=Recipe.width, help="calls side by side, beside two chains of 8")
     parser.add_argument("--pods", type=int, default=40, help="task pods at a time, as the machine bears it")
+    parser.add_argument(
+        "--beat", type=float, default=Pace.beat, help="seconds from one death of the leader to the next"
+    )
     parser.add_argument("--patience", type=float, default=Recipe.patience, help="seconds until a run counts as stuck")
     parser.add_argument("--name", default="soak", help="the cluster's name")
     parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
@@ -28,7 +32,8 @@ def main() -> int:
     if EXISTING:
         sys.stderr.write("nodes and control plane of an existing cluster are not ours to break\n")
         return 2
-    recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience)
+    pace = Pace(beat=options.beat, away=2 * options.beat, whole=2 * options.beat)
+    recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience, pace=pace)
     bed = bring_up(options.name)
     try:
         bed.install(f"maxPods={options.pods}")
@@ -50,7 +55,8 @@ def told(recipe: Recipe, outcome: Outcome) -> list[str]:
     """Markdown: what was done, what was broken, what holds."""
     caused = ", ".join(f"{what} {count}×" for what, count in sorted(outcome.faults.caused.items()))
     return [
-        f"{recipe.runs} runs of {recipe.tasks} tasks in {outcome.seconds:.0f} s. Caused meanwhile: {caused}.",
+        f"{recipe.runs} runs of {recipe.tasks} tasks in {outcome.seconds:.0f} s, a fault every "
+        f"{recipe.pace.beat / 2:g} s at least. Caused meanwhile: {caused}.",
         "",
         "| claim | | computed from |",
         "| --- | --- | --- |",

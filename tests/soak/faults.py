@@ -23,13 +23,20 @@ from tests.support.replicas import Replicas
 @dataclass(frozen=True)
 class Pace:
     """In seconds. `beat` is from one death to the next, of the operator's leader and, half a beat later, of the API
-    server. `away` is how long a node is dead or cut off, `whole` how long all nodes are there before the next one."""
+    server. `away` is how long a node is dead or cut off, `whole` how long all nodes are there before the next one.
+
+    After `rounds` of each kind of fault of a node nothing breaks any more; 0: it never ends.
+    """
 
     beat: float = 20.0
     api_down: float = 2.0
-    away: float = 45.0
-    whole: float = 45.0
+    away: float = 40.0
+    whole: float = 40.0
     first_node: float = 30.0
+    rounds: int = 0
+
+
+ENDLESS = 1 << 30
 
 
 class Faults:
@@ -74,7 +81,9 @@ class Faults:
             ("node cut off", lambda: self._cli("cut-node", "node1"), away),
             ("node connected", lambda: self._cli("heal-node", "node1"), whole),
         ]
-        self._every(itertools.cycle(story), 0.0, self._pace.first_node)
+        steps = itertools.chain.from_iterable(itertools.repeat(story, self._pace.rounds or ENDLESS))
+        self._every(steps, 0.0, self._pace.first_node)
+        self._over.set()
 
     def _every(self, steps: Iterable[tuple[str, Callable[[], None], float]], beat: float, first: float) -> None:
         """Cause one after the other, each `beat` seconds after the one before was begun, or as the step itself says."""

@@ -65,7 +65,7 @@ def _origin(seen: Observed, reported: ErrorFields) -> str:
     config_map = source.get("configMap") if isinstance(source, dict) else None
     if reported.get("stall") != "LoadFailed" or not isinstance(config_map, dict):
         return ""
-    return f" (its source is ConfigMap {config_map.get('name')!r}; does that exist?)"
+    return f" (its source is ConfigMap {config_map.get('name')!r})"
 
 
 def _kept(seen: Observed) -> Standing:

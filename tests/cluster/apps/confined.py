@@ -36,7 +36,7 @@ class Confined(App):
             capabilities=f"{status['CapPrm']} {status['CapEff']} {status['CapBnd']}",
             no_new_privileges=status["NoNewPrivs"],
             seccomp=status["Seccomp"],
-            root_is_writable=any(map(is_writable, ("/", "/var/run", str(Path.home()), str(Path.cwd())))),
+            root_is_writable=any(map(is_writable, ("/", "/var/run", "/opt", str(Path.cwd())))),
             tmp_is_writable=is_writable("/tmp"),
             services=sorted(name for name in os.environ if name.endswith("_SERVICE_HOST")),
         )

@@ -47,7 +47,7 @@ def test_code_that_cannot_be_loaded_is_told_with_the_config_map_that_it_should_b
     driver = a_driver(error=stall("LoadFailed"))
     run = a_run(app={**APP, "source": {"configMap": {"name": "code"}}})
     message = status_of(decide(driver, a_pod(driver), run=run))["message"]
-    assert message == "No module named 'nope' (its source is ConfigMap 'code'; does that exist?)"
+    assert message == "No module named 'nope' (its source is ConfigMap 'code')"
     wrong_input = a_driver(error=stall("InvalidInput"))
     assert "ConfigMap" not in status_of(decide(wrong_input, a_pod(wrong_input), run=run))["message"]
 
