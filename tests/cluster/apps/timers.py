@@ -13,7 +13,7 @@ class Timers(App):
         return Output()
 
     async def run(self, input: Input) -> Output:
-        await asyncio.gather(*(self.sleep(0) for _ in range(260)))
+        await asyncio.gather(*(self.sleep(0.5) for _ in range(260)))
         await self.sleep(20)
         return await self.last(Input())
 
