@@ -161,8 +161,8 @@ def told(loads: list[Load]) -> list[str]:
         *rows,
         "",
         f"Both replicas killed with {many.tasks} tasks live: a new one knows everything {restart.ready:.1f} s after "
-        f"its container's start; the next result is committed {restart.commit:.1f} s after the death, with the expiry of the "
-        "Lease and the start of its pod.",
+        f"its container's start; the next result is committed {restart.commit:.1f} s after the death, with the "
+        "Lease's expiry and the start of its pod.",
         "",
         f"Writes of the {many.tasks}: {', '.join(f'{verb} {what} {n}' for (verb, what), n in counts)}.",
     ]
