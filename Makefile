@@ -6,10 +6,10 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit simulate lint site bench bench-sdk soak down clean lock generate
+.PHONY: help demo test unit simulate lint site bench bench-sdk bench-files soak down clean lock generate
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a node, watch the run go on
 	@hack/deps
@@ -47,6 +47,10 @@ soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and 
 
 bench-sdk: .venv/ready ## Measure what needs no cluster: replay, the local engine, imports
 	@$(PYTHON) -m tests.bench.sdk
+
+bench-files: .venv/ready ## Measure files: a large one and many small ones, beside cp and curl, then between two nodes
+	@hack/deps
+	@$(PYTHON) -m tests.bench.files
 
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done

@@ -35,6 +35,8 @@ class FaultyProxy:
         """Of each direction of a connection; 0 for no limit."""
         self.refused = self.cut = 0
         """How often it came to that."""
+        self.passed = 0
+        """Bytes that went upstream."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -95,6 +97,7 @@ class FaultyProxy:
                     self.cut += 1
                     break
                 target.sendall(piece)
+                self.passed += len(piece) if target.getpeername() == self._upstream else 0
                 if self.bytes_per_second:
                     time.sleep(len(piece) / self.bytes_per_second)
         for end in (source, target):

@@ -13,6 +13,7 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 
 FILE: Final = "file://"
+READ_ONLY: Final = 0o444
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ def store_parts(storage: JSON) -> StoreParts:
         mounts.append({"name": "files", "mountPath": names.VOLUME_DIRECTORY})
         volumes.append({"name": "files", "persistentVolumeClaim": {"claimName": claim}})
     if secret is not None:
-        # Optional, since a pod that waits for a missing Secret says so nowhere; the task that finds none does.
-        source: JSONObject = {"secretName": secret, "optional": True, "defaultMode": 0o444}
+        # A Secret that isn't there is told of before a pod starts, as those of spec.secrets are.
+        source: JSONObject = {"secretName": secret, "defaultMode": READ_ONLY}
         mounts.append({"name": "store", "mountPath": names.STORE_DIRECTORY, "readOnly": True})
         volumes.append({"name": "store", "secret": source})
     env: list[JSON] = [{"name": names.STORE_URL_VARIABLE, "value": url}]

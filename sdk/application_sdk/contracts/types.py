@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from application_sdk.contracts.base import Contract, SerializableEnum
 from application_sdk.contracts.bounds import BoundedDict, BoundedList, MaxItems
+from application_sdk.errors import MisuseError
 
 __all__ = ["BoundedDict", "BoundedList", "CredentialRef", "FileReference", "GitReference", "MaxItems", "StorageTier"]
 
@@ -53,6 +54,16 @@ class FileReference(Contract):
     """The file's own name: under it another pod finds it. None leaves it to `local_path`."""
     content_type: str | None = None
     """Media type of the content, once it is known; guessed from the name unless it is given."""
+
+    @property
+    def path(self) -> Path:
+        """`local_path` as a Path. Raises MisuseError when the file isn't on this disk."""
+        if self.local_path is None:
+            raise MisuseError(
+                f"the file {self.name or self.storage_path!r} isn't on this disk: that is so in a task that has it in "
+                "its input, and after self.download()"
+            )
+        return Path(self.local_path)
 
     @staticmethod
     def from_local(path: str | Path, *, tier: StorageTier = StorageTier.TRANSIENT) -> FileReference:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from application_sdk.contracts.types import FileReference
 from application_sdk.storage import directory, keys
@@ -15,7 +16,18 @@ from application_sdk.storage.parallel import SMALL_AT_ONCE, by_size, side_by_sid
 from application_sdk.storage.store import Store
 from application_sdk.storage.transfer import Digest, Tick, digest_file, patiently, read_ahead, upload_file
 
+if TYPE_CHECKING:
+    from mimetypes import MimeTypes
+
 DEFAULT_TYPE: Final = "application/octet-stream"
+_DATA_TYPES: Final = {
+    ".avro": "application/avro",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
 
 
 class Saved(NamedTuple):
@@ -138,10 +150,19 @@ def existing(ref: FileReference) -> Path:
 
 
 def type_of(name: str) -> str:
-    """The media type that a file's name promises."""
-    import mimetypes
+    """The media type that a file's name promises: the same on every machine, whatever it has in /etc/mime.types."""
+    media, encoding = _known_types().guess_type(name)
+    return f"application/{encoding}" if encoding else media or DEFAULT_TYPE
 
-    return mimetypes.guess_type(name, strict=False)[0] or DEFAULT_TYPE
+
+@lru_cache(maxsize=1)
+def _known_types() -> MimeTypes:
+    from mimetypes import MimeTypes
+
+    known = MimeTypes()
+    for ending, media in _DATA_TYPES.items():
+        known.add_type(media, ending)
+    return known
 
 
 def sha256_of(content: bytes) -> str:

@@ -18,6 +18,7 @@ from application_sdk.contracts import (
 )
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.types import CredentialRef
+from application_sdk.errors import MisuseError
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,12 @@ def test_a_reference_to_a_directory_counts_its_files(tmp_path: Path) -> None:
     for name in ("a", "b", "deep/c"):
         (tmp_path / name).write_text("x")
     assert FileReference.from_local(tmp_path).file_count == 3
+
+
+def test_path_is_that_on_this_disk_or_an_error() -> None:
+    assert FileReference(local_path="/tmp/a").path == Path("/tmp/a")
+    with pytest.raises(MisuseError, match="'k' isn't on this disk"):
+        _ = FileReference(storage_path="k", is_durable=True).path
 
 
 def test_a_reference_to_what_is_not_there_yet_counts_one(tmp_path: Path) -> None:
