@@ -41,7 +41,7 @@ from apprun_operator.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "pods")
+WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "appstates", "pods")
 """Made by machines, in great numbers: an informer of our own."""
 LISTED: Final[tuple[Kind, ...]] = ("apps", "appruns")
 """Made by people: kopf brings their events. A list at the start and now and then finds what those missed."""

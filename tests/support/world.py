@@ -19,7 +19,7 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
-from application_sdk.wire.fields import CANCELLED
+from application_sdk.wire.fields import CANCELLED, StateWrite
 from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
@@ -47,6 +47,8 @@ class Outcome:
     seconds: float = 1.0
     error: Object | None = None
     die: int | None = None
+    saves: Sequence[StateWrite] = ()
+    """What it wants kept of the app's state, if it succeeds."""
 
 
 def succeed(call: Object) -> Outcome:
@@ -198,12 +200,16 @@ class World:
         self.starts[call["key"]] += 1
         if call["key"] in [entry["key"] for entry in self.server.ledger(run)]:
             self.restarts_of_committed.append(call["key"])
-        outcome, began = self.behaviour(call), rfc3339(wall())
+        environment = {e["name"]: e.get("value") for e in self.server.read(place)["spec"]["containers"][0]["env"]}
+        kept = json.loads(environment.get(names.STATE_VARIABLE) or "{}")
+        outcome, began = self.behaviour({**call, "state": kept}), rfc3339(wall())
         await asyncio.sleep(outcome.seconds)
         if outcome.die is not None:
             return outcome.die
         finished = {"node": node, "startedAt": began, "finishedAt": rfc3339(wall())}
         report: Object = {**finished, "phase": "Succeeded", "output": {"of": call["task"]}, "error": None}
+        if outcome.saves:
+            report |= {"phase": "Saving", "state": list(outcome.saves)}
         if outcome.error is not None:
             report = {**finished, "error": {"attempt": call["attempt"], **outcome.error}}
         return self._report(place, call, report)
@@ -308,6 +314,15 @@ class World:
             for place, item in self.server.objects.items()
             if place.plural == "pods" and item["spec"].get("nodeName") not in self.dead_nodes
         ]
+
+    def kept(self) -> Object:
+        """What apps keep beyond their runs, by key."""
+        return {
+            key: entry["value"]
+            for place, item in self.server.objects.items()
+            if place.plural == "appstates"
+            for key, entry in item["spec"]["entries"].items()
+        }
 
     def tasks(self, run: str) -> dict[str, Object]:
         """AppTasks of a run by task name; the driver's is `driver`."""

@@ -160,6 +160,10 @@ spec:
 - apiGroups: [""]
   resources: [services]
   verbs: [create, patch, delete]
+# What apps keep beyond their runs: written for a task that has succeeded.
+- apiGroups: [apprun.dev]
+  resources: [appstates]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]

@@ -44,6 +44,7 @@ from apprun_operator.plan.actions import (
     PatchRun,
     PatchTask,
     RunAction,
+    WriteState,
 )
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ KINDS: Final[dict[Kind, Resource]] = {
     "appruns": resources.APP_RUNS,
     "apptasks": resources.APP_TASKS,
     "appledgers": resources.APP_LEDGERS,
+    "appstates": resources.APP_STATES,
     "pods": resources.PODS,
 }
 
@@ -86,6 +88,8 @@ class Executor:
             await self._fetch_task(action)
         elif isinstance(action, FetchWords):
             await self._fetch_words(action)
+        elif isinstance(action, WriteState):
+            await self._write_state(action)
         elif isinstance(action, CreateRun):
             await self._create_run(action)
         elif isinstance(action, Announce):
@@ -144,6 +148,27 @@ class Executor:
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
                 ) from error
         self._store.apply(kind, answer)
+
+    async def _write_state(self, action: WriteState) -> None:
+        key = action.state
+        path = KINDS["appstates"].path(key.namespace, key.name if action.uid else "")
+        try:
+            if not action.uid:
+                answer = await self._api.create(path, action.body)
+            else:
+                body: list[JSONObject] = [
+                    {"op": "replace", "path": "/metadata/uid", "value": action.uid},
+                    {"op": "replace", "path": "/metadata/resourceVersion", "value": str(action.version)},
+                    {"op": "replace", "path": "/spec", "value": action.body["spec"]},
+                ]
+                answer = await self._api.patch(path, body, JSON_PATCH)
+        except (AlreadyExistsError, ConflictError) as error:
+            await self._refresh("appstates", key)
+            raise ReplanError(str(error)) from error
+        except NotFoundError as error:
+            self._store.remove("appstates", key)
+            raise ReplanError(str(error)) from error
+        self._store.apply("appstates", answer)
 
     async def _create_run(self, action: CreateRun) -> None:
         key = action.successor

@@ -211,6 +211,17 @@ class Continuation(Shape):
     """Entry point of the new run."""
 
 
+class StateWrite(Shape):
+    """One key of the app's state that the task saved."""
+
+    key: str
+    """The key."""
+    value: FreeObject | None = None
+    """What is to be kept; absent when the key is to be forgotten."""
+    based_on: str | None = None
+    """Digest of what the task had loaded under that key; empty for nothing, absent if it hadn't loaded it."""
+
+
 class AppTaskStatus(Shape):
     """How the call goes. The current attempt's pod writes its report here, the operator the rest; the admission policy
     tells them apart."""
@@ -221,12 +232,14 @@ class AppTaskStatus(Shape):
         TaskPhase | None,
         Field(json_schema_extra={"default": "Active"}),
     ] = None
-    """Active (called, not finished), Waiting (can't start for now: see message), and the three ends Succeeded, Failed
-    and Cancelled, which never change again."""
+    """Active (called, not finished), Waiting (can't start for now: see message), Saving (done, its state about to be
+    kept), and the three ends Succeeded, Failed and Cancelled, which never change again."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>`, and only that pod may report."""
     output: FreeValue | None = None
     """What the task returned."""
+    state: Annotated[list[StateWrite], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    """What the task wants kept of the app's state."""
     error: Failure | None = None
     """How the latest attempt failed; how the call failed once the phase is Failed."""
     log: Log | None = None

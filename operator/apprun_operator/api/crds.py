@@ -1,4 +1,4 @@
-"""The four CustomResourceDefinitions: names, printer columns and envelope around the models' schemas. Pure."""
+"""The five CustomResourceDefinitions: names, printer columns and envelope around the models' schemas. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from application_sdk.wire import names
 from apprun_operator.api.app import App
 from apprun_operator.api.appledger import AppLedger
 from apprun_operator.api.apprun import AppRun
+from apprun_operator.api.appstate import AppState
 from apprun_operator.api.apptask import AppTask
 from apprun_operator.api.schema import Schema, structural
 from apprun_operator.api.shapes import Shape
@@ -98,6 +99,17 @@ KINDS: Final = (
         (
             Column("Run", ".spec.run", "Run whose checkpoints these are."),
             Column("Page", ".spec.number", "Number of the page.", type="integer"),
+            AGE,
+        ),
+        has_status=False,
+    ),
+    Kind(
+        AppState,
+        names.APP_STATES,
+        ("as",),
+        (
+            Column("Saved", ".spec.savedAt", "When a task last saved something."),
+            Column("Run", ".spec.run", "Run that did."),
             AGE,
         ),
         has_status=False,

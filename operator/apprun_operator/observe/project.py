@@ -20,6 +20,7 @@ from application_sdk.wire.fields import (
     PodFields,
     Role,
     RunPhase,
+    StateWrite,
     TaskPhase,
 )
 from apprun_operator.observe import times
@@ -32,6 +33,7 @@ from apprun_operator.observe.records import (
     PageRecord,
     PodRecord,
     RunRecord,
+    StateRecord,
     TaskRecord,
 )
 
@@ -50,7 +52,7 @@ MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
 )
-TASK_PHASES: Final = frozenset({"Active", "Waiting", "Succeeded", "Failed", "Cancelled"})
+TASK_PHASES: Final = frozenset({"Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"})
 ROLES: Final = frozenset({"driver", "task", "timer"})
 
 # Raw JSON comes from outside and is checked field by field as it is read, hence Any.
@@ -177,6 +179,7 @@ def task(raw: Raw) -> TaskRecord:
         continue_with=_continuation(status) if role == "driver" else None,
         error=error,
         heartbeat=status.get("heartbeat"),
+        saves=_writes(status) if phase == "Saving" else (),
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
         finished_at=_time(status, "finishedAt") or 0.0,
@@ -195,6 +198,21 @@ def page(raw: Raw) -> PageRecord:
     return PageRecord(
         meta(raw), _text(spec, "run"), number, {entry["key"]: entry.get("digest", "") for entry in entries}
     )
+
+
+def state(raw: Raw) -> StateRecord:
+    spec = _object(raw, "spec")
+    entries = _object(spec, "entries", {})
+    values: dict[str, JSON] = {}
+    for key, entry in entries.items():
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if not isinstance(value, dict):
+            raise Unreadable(f"spec.entries[{key!r}].value is no object")
+        values[key] = value
+    applied = spec.get("applied") or []
+    if not isinstance(applied, list):
+        raise Unreadable("spec.applied is no list")
+    return StateRecord(meta(raw), spec, values, tuple(map(str, applied)))
 
 
 def pod(raw: Raw) -> PodRecord:
@@ -252,6 +270,14 @@ def _app_spec(spec: object, where: str) -> AppSpecRecord:
         cancel_grace=_number(spec, "cancelGraceSeconds"),
         ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
     )
+
+
+def _writes(status: Raw) -> tuple[StateWrite, ...]:
+    writes = status.get("state") or []
+    for place, write in enumerate(writes):
+        if not isinstance(write, dict) or not isinstance(write.get("key"), str):
+            raise Unreadable(f"status.state[{place}] has no key")
+    return tuple(writes)
 
 
 def _continuation(status: Raw) -> ContinuationFields | None:

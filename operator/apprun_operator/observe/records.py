@@ -23,6 +23,7 @@ from application_sdk.wire.fields import (
     Policy,
     Role,
     RunPhase,
+    StateWrite,
     TaskPhase,
 )
 
@@ -187,6 +188,8 @@ class TaskRecord:
     """Only the driver's: the run goes on as a new one."""
     error: ErrorFields | None = None
     heartbeat: JSONObject | None = None
+    saves: tuple[StateWrite, ...] = ()
+    """What is to be kept before it has succeeded; only in the phase Saving."""
     node: str = ""
     started_at: float = 0.0
     """When the current attempt's process began."""
@@ -282,6 +285,19 @@ class PageRecord:
     """By key."""
 
 
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """An AppState: what an app keeps beyond its runs."""
+
+    meta: Meta
+    spec: JSONObject
+    """As it is stored: it is written back with changes."""
+    values: Mapping[str, JSON]
+    """By key."""
+    applied: tuple[str, ...] = ()
+    """Task calls whose writes are in it."""
+
+
 RefusalKind: TypeAlias = Literal[
     "Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating", "Webhook"
 ]
@@ -349,5 +365,7 @@ class Observed:
     """Names of pods and AppTasks that a request is under way for."""
     words: Mapping[str, Words] = field(default_factory=dict)
     """What kubelet said of pods that don't start, by the pod's name."""
+    state: StateRecord | None = None
+    """What the app keeps; None when it keeps nothing yet."""
     namespace_ready: bool = False
     room: Room = Room()

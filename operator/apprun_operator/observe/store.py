@@ -25,18 +25,20 @@ from apprun_operator.observe.records import (
     RefusalKind,
     RunRecord,
     ServedRecord,
+    StateRecord,
     TaskRecord,
     Words,
 )
 
-Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "pods"]
-Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | PodRecord
+Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "appstates", "pods"]
+Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | StateRecord | PodRecord
 
 PROJECTIONS: Final[Mapping[Kind, Callable[[project.Raw], Record]]] = {
     "apps": project.app,
     "appruns": project.run,
     "apptasks": project.task,
     "appledgers": project.page,
+    "appstates": project.state,
     "pods": project.pod,
 }
 KIND_NAMES: Final[Mapping[Kind, str]] = {"apptasks": names.APP_TASK_KIND, "appledgers": names.APP_LEDGER_KIND}
@@ -99,6 +101,7 @@ class Store:
         self._states: dict[Key, _RunState] = {}
         self._apps: dict[Key, AppRecord] = {}
         self._served: dict[Key, ServedRecord] = {}
+        self._kept: dict[Key, StateRecord] = {}
         self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
@@ -127,6 +130,8 @@ class Store:
             self._put_task(record)
         elif isinstance(record, PodRecord):
             self._put_pod(record)
+        elif isinstance(record, StateRecord):
+            self._kept[record.meta.key] = record
         else:
             self._put_page(record)
 
@@ -152,6 +157,9 @@ class Store:
         if kind == "apps":
             self._apps.pop(key, None)
             self._served.pop(key, None)
+            return
+        if kind == "appstates":
+            self._kept.pop(key, None)
             return
         run = key if kind == "appruns" else self._owners[kind].pop(key, None)
         state = None if run is None else self._states.get(run)
@@ -280,6 +288,7 @@ class Store:
             refusals=state.refusals,
             in_flight=state.in_flight,
             words=state.words,
+            state=self._kept.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
             namespace_ready=key.namespace in self._ready_namespaces,
         )
 

@@ -63,6 +63,16 @@ class FetchWords:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteState:
+    """Keep what tasks have saved, before they count as succeeded. Without a `uid` the object is to be created."""
+
+    state: Key
+    uid: str
+    version: int
+    body: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureNamespace:
     """Make sure of the service accounts and role bindings that pods in `namespace` need."""
 
@@ -127,7 +137,16 @@ class DeleteRun:
 
 
 RunAction: TypeAlias = (
-    PatchRun | CreatePage | FetchPage | FetchTask | FetchWords | EnsureNamespace | CreateRun | Announce | DeleteRun
+    PatchRun
+    | CreatePage
+    | FetchPage
+    | FetchTask
+    | FetchWords
+    | WriteState
+    | EnsureNamespace
+    | CreateRun
+    | Announce
+    | DeleteRun
 )
 """About the run as a whole: carried out one after the other, before anything else."""
 ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod

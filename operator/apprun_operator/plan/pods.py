@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES, Call, RetryFields, TaskSpec
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
-from apprun_operator.observe.records import Key, RunRecord, TaskRecord
+from apprun_operator.observe.records import Key, RunRecord, StateRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
 from apprun_operator.plan.secrets import volumes as secret_volumes
+from apprun_operator.plan.state import variable
 from apprun_operator.plan.storage import StoreParts, store_parts
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
@@ -59,7 +62,7 @@ def driver_task(run: RunRecord, retry: RetryFields) -> CreateTask:
     return CreateTask(key, body)
 
 
-def pod(run: RunRecord, task: TaskRecord, limits: Limits) -> CreatePod:
+def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None = None) -> CreatePod:
     """The pod of the current attempt of `task`, a driver or a task."""
     key = Key(task.meta.key.namespace, task.pod_name)
     call = json.dumps(_call(run, task), separators=(",", ":"), ensure_ascii=False)
@@ -73,7 +76,7 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits) -> CreatePod:
             "annotations": {names.CALL_ANNOTATION: call},
             "ownerReferences": [owner_reference(names.APP_TASK_KIND, task.meta.key.name, task.meta.uid)],
         },
-        "spec": _pod_spec(run, task, limits),
+        "spec": _pod_spec(run, task, limits, state),
     }
     return CreatePod(key, task.meta.uid, body)
 
@@ -117,7 +120,7 @@ def _labels(task: TaskRecord) -> JSONObject:
     }
 
 
-def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
+def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None) -> JSONObject:
     app = run.app or {}
     defaults = app.get("pod")
     asked: JSONObject = {**(defaults if isinstance(defaults, dict) else {}), **cast("JSONObject", task.pod)}
@@ -132,6 +135,8 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     # The route only plans, so drivers are given no secret.
     secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
+    variables = [*(variable(state) if task.role == "task" else []), *store.env]
+    environment = _Environment(variables, store.env_from, limits.log_format)
     security: JSONObject = {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -147,7 +152,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE,
         "securityContext": security,
-        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], store, limits)],
+        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], environment)],
         "volumes": [*_volumes(config_map), *store.volumes, *secrets],
         "tolerations": _tolerations(asked, limits),
     }
@@ -160,8 +165,17 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits) -> JSONObject:
     return spec
 
 
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """The environment variables that differ from app to app."""
+
+    variables: Sequence[JSON]
+    sources: Sequence[JSON]
+    log_format: str
+
+
 def _container(
-    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], store: StoreParts, limits: Limits
+    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], environment: _Environment
 ) -> JSONObject:
     mounts: list[JSON] = [
         {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
@@ -189,11 +203,11 @@ def _container(
     if task.role == "driver":
         # Sets of strings must iterate alike in each replay.
         env.append({"name": "PYTHONHASHSEED", "value": "0"})
-    if limits.log_format:
-        env.append({"name": LOG_FORMAT_VARIABLE, "value": limits.log_format})
-    container["env"] = [*env, *store.env]
-    if store.env_from:
-        container["envFrom"] = list(store.env_from)
+    if environment.log_format:
+        env.append({"name": LOG_FORMAT_VARIABLE, "value": environment.log_format})
+    container["env"] = [*env, *environment.variables]
+    if environment.sources:
+        container["envFrom"] = list(environment.sources)
     amounts: JSONObject = {name: asked[name] for name in ("cpu", "memory") if asked.get(name) is not None}
     if amounts:
         container["resources"] = {"requests": amounts, "limits": amounts}

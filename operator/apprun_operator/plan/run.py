@@ -37,6 +37,7 @@ from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, WORDS_AT_A_T
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
 from apprun_operator.plan.stall import RUNNING, standing
+from apprun_operator.plan.state import keep
 
 GIVEN_UP_AT_A_TIME: Final = 200
 """Calls without a pod that a cancelled run ends in one pass."""
@@ -169,8 +170,10 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
     first += calls.asks
+    saved = keep(seen, now, limits)
+    first += [] if saved.write is None else [saved.write]
     # Deletions last: nobody waits for them.
-    then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
+    then = [*saved.answers, *judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
     wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
     return Plan(first, then, wake_at, starts.claim)
 
@@ -200,7 +203,9 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     if starts.pods and not seen.namespace_ready:
         first.append(EnsureNamespace(run.meta.key.namespace))
     first += calls.asks
-    then = [*judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
+    saved = keep(seen, now, limits)
+    first += [] if saved.write is None else [saved.write]
+    then = [*saved.answers, *judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
     over = parse(rfc3339(run.cancelled_at or now)) + cancel_grace(seen)
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
 
@@ -210,7 +215,7 @@ def _give_up_calls(seen: Observed, calls: _Calls, now: float) -> None:
     route's clean-up needn't wait behind thousands of them."""
     under_way = 0
     for name, task in seen.tasks.items():
-        if task.finished or not _is_given_up(task):
+        if task.finished or task.phase == "Saving" or not _is_given_up(task):
             continue
         if task.pod_name not in seen.pods:
             under_way += 1
@@ -245,7 +250,7 @@ def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, li
                     calls.occupied += 1
                     calls.wake_at = attempts.earliest(calls.wake_at, slow)
                     continue
-        if not task.finished and task.role != "driver":
+        if not task.finished and task.role != "driver" and task.phase != "Saving":
             disturbed.append(name)
     for name in sorted(disturbed):
         task = tasks[name]
@@ -297,7 +302,7 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Li
     queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key)) if count else calls.waiting
     chosen, left = queue[:count], queue[count:]
     return _Starts(
-        [pods.pod(seen.run, task, limits) for task in ([driver] if driver else []) + chosen],
+        [pods.pod(seen.run, task, limits, seen.state) for task in ([driver] if driver else []) + chosen],
         Claim(calls.occupied + count, calls.occupied + alone),
         len(left),
         tightest.why if left else "",

@@ -14,7 +14,7 @@ from application_sdk.execution.confidence import confide
 from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
-    from application_sdk.infrastructure import InfrastructureContext
+    from application_sdk.infrastructure import InfrastructureContext, StateStore
     from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
 
@@ -68,12 +68,33 @@ class AppContext:
         return await infrastructure.resolve_credential_raw(ref)
 
     async def save_state(self, key: str, value: JSONObject) -> None:
-        """Keep a JSON object under a key of this app, beyond this run. In tasks."""
-        await self._infrastructure("save_state").require_state_store().save(f"{self.app_name}/{key}", value)
+        """Have a JSON object kept under a key of this app, beyond this run. In tasks.
+
+        It counts when the task succeeds, together with its output; an attempt that fails leaves nothing. If the task
+        had loaded that key and another one has saved it since, the attempt fails with StateConflict and the next one
+        starts from what is there then. Raises StateError, SecretLeakError.
+        """
+        store, key = self._state("save_state", key)
+        await store.save(key, value)
 
     async def load_state(self, key: str) -> JSONObject | None:
-        """What was last saved under a key of this app, or None. In tasks."""
-        return await self._infrastructure("load_state").require_state_store().load(f"{self.app_name}/{key}")
+        """What was last saved under a key of this app, or None. In tasks: as of the attempt's start, and what it saved
+        itself."""
+        store, key = self._state("load_state", key)
+        return await store.load(key)
+
+    async def delete_state(self, key: str) -> bool:
+        """Have a key of this app forgotten, as `save_state` has one kept. In tasks. False if there is nothing."""
+        store, key = self._state("delete_state", key)
+        return await store.delete(key)
+
+    def _state(self, action: str, key: str) -> tuple[StateStore, str]:
+        infrastructure = self._infrastructure(action)
+        state: StateStore | None = getattr(current.get(), "state", None)
+        if infrastructure.state_store is None and state is not None:
+            return state, key
+        # One store for all apps.
+        return infrastructure.require_state_store(), f"{self.app_name}/{key}"
 
     @property
     def storage(self) -> FileStorage:

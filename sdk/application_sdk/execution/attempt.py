@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from application_sdk.contracts.codec import decode, encode
@@ -21,7 +21,7 @@ from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
 from application_sdk.execution.stall import StallWatchdog
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, Signs, TaskContext
 from application_sdk.execution.threads import call_in_thread
-from application_sdk.wire.fields import ErrorFields
+from application_sdk.wire.fields import ErrorFields, StateWrite
 
 if TYPE_CHECKING:
     import random
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from application_sdk.execution.current import TaskRequest
     from application_sdk.execution.definition import AppDefinition, TaskDefinition
     from application_sdk.execution.files import AttemptFiles
+    from application_sdk.execution.state import AttemptState
     from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
 
@@ -46,6 +47,8 @@ class AttemptResult(NamedTuple):
 
     output: JSONObject | None = None
     error: ErrorFields | None = None
+    state: Sequence[StateWrite] = ()
+    """What is to be kept together with the output."""
 
     @property
     def cancelled(self) -> bool:
@@ -63,11 +66,13 @@ class Attempt:
         info: AttemptInfo,
         signs: Signs | None = None,
         watchdog: Watchdog | None = None,
+        state: AttemptState | None = None,
     ) -> None:
         self._definition = definition
         self._app = app
         self._info = info
         self._watchdog = watchdog or NoWatchdog()
+        self._state = state
         self.context = TaskContext(info, signs or NoSigns(), self._watchdog)
         self._files: AttemptFiles | None = None
         self._task: asyncio.Task[object] | None = None
@@ -110,7 +115,7 @@ class Attempt:
             self._watchdog.stop()
             if self._files is not None:
                 self._files.close()
-        return AttemptResult(output=output)
+        return AttemptResult(output=output, state=self._state.writes() if self._state is not None else ())
 
     def _max_output_bytes(self) -> int:
         app: AppDefinition | None = getattr(self._app, "definition", None)
@@ -121,7 +126,7 @@ class Attempt:
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
         stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
         secrets = self._definition.settings.pod.get("secrets")
-        token = current.enter(_TaskRuntime(self._info, self.context, self.files, secrets))
+        token = current.enter(_TaskRuntime(self._info, self.context, self.files, secrets, self._state))
         try:
             async with self._beating(), stall.limit, limit:
                 stall.begin()
@@ -205,7 +210,9 @@ class _TaskRuntime:
         context: TaskContext,
         files: Callable[[], AttemptFiles],
         secrets: list[str] | None,
+        state: AttemptState | None,
     ) -> None:
+        self.state = state
         self.secrets = secrets
         """Those that the task asks for; None for all that there are."""
         self.run_id = info.run_id

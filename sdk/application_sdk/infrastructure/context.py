@@ -73,9 +73,8 @@ class InfrastructureContext:
 
 
 _NO_STATE: Final = (
-    "no state store is set up here: the local engine keeps one beside its runs, pods have none yet. Pass the value on "
-    "as a task's output, or keep it where the app keeps its data. In a test: "
-    "set_infrastructure(InfrastructureContext(state_store=MockStateStore()))"
+    "no state store is set up here. Tasks of a run have one, a task that is called as a plain method has none. In a "
+    "test: set_infrastructure(InfrastructureContext(state_store=MockStateStore()))"
 )
 
 

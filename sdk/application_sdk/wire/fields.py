@@ -19,14 +19,19 @@ MAX_POD_PAYLOAD_BYTES: Final = 240 * 1024
 """Limit where the input must fit a pod's annotations, which Kubernetes caps at 256 KiB in all."""
 MAX_HEARTBEAT_BYTES: Final = 8 * 1024
 """Limit of heartbeat details, which travel beside the input to the next attempt's pod."""
+MAX_STATE_BYTES: Final = 96 * 1024
+"""Limit of all state that an app keeps, in bytes of its JSON: a pod gets it in one environment variable, which Linux
+caps at 128 KiB."""
+MAX_STATE_KEYS: Final = 4096
 
 PAGE_SIZE: Final = 128
 TAIL_LIMIT: Final = 256
 """When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
 
 Role: TypeAlias = Literal["driver", "task", "timer"]
-TaskPhase: TypeAlias = Literal["Active", "Waiting", "Succeeded", "Failed", "Cancelled"]
-"""`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for."""
+TaskPhase: TypeAlias = Literal["Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"]
+"""`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for. `Saving` is
+written by a pod whose task has succeeded and wants state kept: it has succeeded once the operator has kept that."""
 Outcome: TypeAlias = Literal["Succeeded", "Failed", "Cancelled"]
 RunPhase: TypeAlias = Literal[
     "Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"
@@ -164,14 +169,27 @@ class ProgressFields(TypedDict, total=False):
     message: str
 
 
+class StateWrite(TypedDict):
+    """One key of the app's state that a task wants kept."""
+
+    key: str
+    value: NotRequired[JSONObject]
+    """Absent: the key is to be forgotten."""
+    basedOn: NotRequired[str]
+    """Digest of what the task had loaded under that key, empty for nothing. It is kept only if that is still there.
+    Absent: it is kept whatever is there."""
+
+
 class TaskStatus(TypedDict, total=False):
-    """AppTask.status. The current attempt's pod writes phase (`Succeeded` only), output, error, log, continueWith,
-    progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both
-    to it."""
+    """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output, state, error, log,
+    continueWith, progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission
+    policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
     output: JSON
+    state: list[StateWrite]
+    """What the task wants kept, before it counts as succeeded."""
     error: ErrorFields
     log: LogFields
     """Of the latest attempt that failed: reported by it, or else what kubelet kept of its output."""
@@ -234,8 +252,9 @@ class Call(TypedDict):
 class Report(TypedDict, total=False):
     """What a pod patches into its AppTask's status, in one write, just before it ends."""
 
-    phase: Literal["Succeeded"]
+    phase: Literal["Succeeded", "Saving"]
     output: JSON
+    state: list[StateWrite]
     continueWith: ContinuationFields
     error: ErrorFields | None
     log: LogFields

@@ -15,11 +15,13 @@ APPS: Final = "apps"
 APP_RUNS: Final = "appruns"
 APP_TASKS: Final = "apptasks"
 APP_LEDGERS: Final = "appledgers"
+APP_STATES: Final = "appstates"
 
 APP_KIND: Final = "App"
 APP_RUN_KIND: Final = "AppRun"
 APP_TASK_KIND: Final = "AppTask"
 APP_LEDGER_KIND: Final = "AppLedger"
+APP_STATE_KIND: Final = "AppState"
 
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "apprun"
@@ -52,6 +54,9 @@ NAMESPACE_STORE: Final = "apprun-store"
 """ConfigMap and Secret with the environment variables of a namespace's file store, for apps that name none."""
 SECRETS_DIRECTORY: Final = "/apprun/secrets"
 """Where what `App.spec.secrets` declares is mounted: a folder for each, with a file for each of its keys."""
+STATE_VARIABLE: Final = "APPRUN_STATE"
+"""Environment variable of a task pod with the app's state: a JSON object of the values by key. Absent: there is
+none."""
 
 TIMER_TASK: Final = "sleep"
 """What stands for the task where a call is a timer."""
@@ -96,3 +101,8 @@ def handler_name(app: str) -> str:
 def page_name(run: str, number: int) -> str:
     """The AppLedger with the `number`-th page (from 0) of a run's older checkpoints."""
     return f"{run}-{number}"
+
+
+def state_name(app: str) -> str:
+    """The AppState of an app: an App's has its name, an inline app's that of its class in small letters."""
+    return app.lower().replace("_", "-")

@@ -84,6 +84,7 @@ SCENARIOS = {
     "clean-up": Scenario("Tidy", {"width": 2}, cancel, 8),
     "continuation": Scenario("Link", {"rounds": 1}),
     "lost-node": Scenario("Wide", {"width": 3, "seconds": 12}, lose_a_node, 6),
+    "state": Scenario("Tally"),
     "heartbeats": Scenario("Counting", {"seconds": 3}),
 }
 
@@ -102,7 +103,10 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
             if not node.alive:
                 cluster.nodes.heal(node)
         await cluster.until_quiet()
-        assert all(count == 1 or scenario.after for count in cluster.done.values()) or crash.done
+        assert (
+            all(count == 1 or scenario.after or scenario.app == "Tally" for count in cluster.done.values())
+            or crash.done
+        )
         status = cluster.status(run)
         return {
             "phase": status["phase"],
@@ -110,6 +114,11 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
             "error": (status.get("error") or {}).get("type"),
             "ledger": sorted((e["task"], e["outcome"]) for e in cluster.entries(run)),
             "tasks": sorted((t["spec"]["task"], t["status"]["phase"]) for t in cluster.of("apptasks")),
+            "state": {
+                key: entry["value"]
+                for kept in cluster.of("appstates")
+                for key, entry in kept["spec"]["entries"].items()
+            },
             "runs": sorted((r["status"]["phase"], str(r["status"].get("output"))) for r in cluster.of("appruns")),
         }
 
@@ -126,3 +135,9 @@ def test_a_party_killed_at_any_api_call_changes_nothing_about_the_end(name: str,
         what = f"the {party} was killed {moment} its call {number}: {watcher.requests[number - 1]}"
         assert simulate(play(scenario, crash)) == expected, what
         assert crash.done
+
+
+def test_state_is_counted_up_once_for_each_task() -> None:
+    price = {"price": "$(HOME)"}
+    counted = {"count": {"n": 3}, "first": price, "second": price, "third": price}
+    assert simulate(play(SCENARIOS["state"], Crash("nobody", 0, "before")))["state"] == counted

@@ -40,14 +40,15 @@ OPERATOR_ROLE = {
     "apptasks": READ | {"create"},
     "appledgers": READ | {"create"},
     "pods": READ | {"create", "delete"},
-    "events": {"get", "create", "patch"},
+    "appstates": READ | {"create", "patch"},
+    "events": {"get", "list", "create", "patch"},
     "serviceaccounts": {"create"},
     "rolebindings": {"create"},
     "leases": {"get", "create", "patch"},
 }
 RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
 WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")
-OURS = ("apps", "appruns", "apptasks", "appledgers")
+OURS = ("apps", "appruns", "apptasks", "appledgers", "appstates")
 
 
 def service_account(user: User) -> tuple[str, str]:
@@ -299,7 +300,7 @@ def _task_reports(
         return name, "apprun: already finished: nobody may change the phase, output or error of a finished task call"
     if operator:
         return name, ""
-    if (after.get("phase") != "Succeeded" and after.get("phase") != before.get("phase")) or any(
+    if (after.get("phase") not in ("Succeeded", "Saving") and after.get("phase") != before.get("phase")) or any(
         after.get(f) != before.get(f) for f in ("attempt", "attempts", "notBefore", "message")
     ):
         return name, "apprun: not yours to write"

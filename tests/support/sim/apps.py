@@ -159,3 +159,23 @@ class Counting(Steps):
 
     async def run(self, input: MixedInput) -> Names:
         return Names(names=[(await self.counting(Step(name="counting", seconds=input.seconds))).name])
+
+
+class Tally(Steps):
+    """Its tasks count up in the app's state, two of them at the same time."""
+
+    @task(retry_max_attempts=5, retry_max_interval_seconds=2)
+    async def count(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        found = await self.context.load_state("count") or {"n": 0}
+        await asyncio.sleep(input.seconds)
+        await self.context.save_state("count", {"n": found["n"] + 1})
+        await self.context.save_state(input.name, {"price": "$(HOME)"})
+        witness(key, "done")
+        return Done(name=input.name)
+
+    async def run(self, input: MixedInput) -> Names:
+        await self.count(Step(name="first"))
+        await asyncio.gather(self.count(Step(name="second")), self.count(Step(name="third")))
+        return Names(names=["counted"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,9 @@ class Nodes:
                 Address("api", 443, None), lambda: "token", place.namespace,
                 connect=lambda address, timeout: PodConnection(self._server, user, reach, timeout),
             )  # fmt: skip
+            for variable in item["spec"]["containers"][0]["env"]:
+                if variable["name"] == names.STATE_VARIABLE:
+                    os.environ[variable["name"]] = variable["value"]
             run = run_driver if call["role"] == "driver" else run_task
             return run(call, api, node.name, wall())
 

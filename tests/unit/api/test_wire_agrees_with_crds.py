@@ -19,6 +19,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "PodFields": ("AppTask.spec.pod",),
     "Identity": ("AppTask.spec.identity",),
     "TaskStatus": ("AppTask.status",),
+    "StateWrite": ("AppTask.status.state[]",),
     "ContinuationFields": ("AppTask.status.continueWith",),
     "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]",),
@@ -136,6 +137,7 @@ def test_the_kinds_have_the_names_of_the_wire() -> None:
         (names.APP_RUN_KIND, names.APP_RUNS),
         (names.APP_TASK_KIND, names.APP_TASKS),
         (names.APP_LEDGER_KIND, names.APP_LEDGERS),
+        (names.APP_STATE_KIND, names.APP_STATES),
     }
 
 

@@ -6,7 +6,9 @@ Its imports are overhead of every task (tests/unit/test_import_budget.py).
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -20,13 +22,18 @@ from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.execution.logs import kept_log
+from application_sdk.execution.state import AttemptState, StateSnapshot
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, ErrorFields
+from application_sdk.wire.names import STATE_VARIABLE
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_TERMINATED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from application_sdk.engines.kubernetes.api import Api
     from application_sdk.execution.definition import TaskDefinition
+    from application_sdk.wire.digest import JSONObject
     from application_sdk.wire.fields import Call, Report
 
 _log = logging.getLogger("apprun.pod")
@@ -34,11 +41,12 @@ _log = logging.getLogger("apprun.pod")
 
 def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
     """Run the call's task once and report the outcome. Returns the pod's exit code."""
+    state = _take_state()
     fence = _Fence()
     signs = SignWriter(api, call["appTask"], fence.close)
     # Never closed: that would wait for stray threads of the body's before its outcome is reported.
     runner = asyncio.Runner()
-    result = _attempt(call, signs, fence, runner)
+    result = _attempt(call, state, signs, fence, runner)
     if fence.closed:
         return EXIT_FENCED
     if result.cancelled:
@@ -50,6 +58,9 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
     report: Report
     if result.output is not None:
         report = success_report(result.output, started_at, node)
+        if result.state:
+            # It has succeeded once the operator has kept that.
+            report["phase"], report["state"] = "Saving", list(result.state)
     else:
         error = result.error or ErrorFields(type="Unknown", message="")
         log = kept_log(call["attempt"])  # before the error itself, which is reported apart
@@ -81,7 +92,9 @@ class _Fence:
             self._loop.call_soon_threadsafe(self._attempt.cancel)
 
 
-def _attempt(call: Call, signs: SignWriter, fence: _Fence, runner: asyncio.Runner) -> AttemptResult:
+def _attempt(
+    call: Call, state: Mapping[str, JSONObject], signs: SignWriter, fence: _Fence, runner: asyncio.Runner
+) -> AttemptResult:
     try:
         app_class = load_app(call["entry"])
         definition = app_class.definition.task(call["task"])
@@ -93,11 +106,22 @@ def _attempt(call: Call, signs: SignWriter, fence: _Fence, runner: asyncio.Runne
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
     settle()
-    return runner.run(_run_body(call, definition, app, signs, fence))
+    return runner.run(_run_body(call, definition, app, state, signs, fence))
+
+
+def _take_state() -> dict[str, JSONObject]:
+    """The app's state, which no process that the task starts is to inherit."""
+    values: dict[str, JSONObject] = json.loads(os.environ.pop(STATE_VARIABLE, "{}"))
+    return values
 
 
 async def _run_body(
-    call: Call, definition: TaskDefinition, app: object, signs: SignWriter, fence: _Fence
+    call: Call,
+    definition: TaskDefinition,
+    app: object,
+    state: Mapping[str, JSONObject],
+    signs: SignWriter,
+    fence: _Fence,
 ) -> AttemptResult:
     policy = call.get("policy") or definition.settings.to_policy()
     silence = policy.get("heartbeatTimeoutSeconds")
@@ -118,6 +142,7 @@ async def _run_body(
         ),
         signs,
         ProcessWatchdog(silence) if silence else NoWatchdog(),
+        AttemptState(StateSnapshot(state)),
     )
     fence.guard(attempt)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.cancel)
