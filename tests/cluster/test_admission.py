@@ -103,6 +103,19 @@ def test_an_error_has_to_name_the_attempt_that_it_ended(world: World, run: str, 
     refused(report(world.pod(f"{task}-1"), world, task, error=error), "apprun: an error names the attempt")
 
 
+@pytest.mark.parametrize("attempt", [1, 3], ids=["of an earlier one", "of a later one"])
+def test_a_log_has_to_be_of_the_attempt_that_writes_it(world: World, run: str, attempt: int) -> None:
+    earlier = {"attempt": 1, "tail": "first"}
+    task = world.task(run, status={"attempt": 2, "log": earlier})
+    pod = world.pod(f"{task}-2")
+    forged = {"attempt": attempt, "tail": "forged"}
+    refused(report(pod, world, task, log=forged), "apprun: a log names the attempt")
+    assert expect(report(pod, world, task, progress={"done": 1}))["status"]["log"] == earlier
+    own = {"attempt": 2, "tail": "second"}
+    error = {"type": "E", "message": "", "attempt": 2}
+    assert expect(report(pod, world, task, error=error, log=own))["status"]["log"] == own
+
+
 def test_a_waiting_task_may_still_be_reported_on(world: World, run: str) -> None:
     task = world.task(run, status={"phase": "Waiting", "message": "no node fits"})
     expect(report(world.pod(f"{task}-1"), world, task, **REPORT))

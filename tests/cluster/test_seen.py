@@ -158,7 +158,8 @@ def test_the_operators_lines_are_of_the_same_kind(scene: Scene) -> None:
 def test_a_table_says_where_runs_stand_and_why(scene: Scene) -> None:
     table = {line.split()[0]: line for line in scene.kubectl("get", "ar", "--no-headers").splitlines()}
     assert "Succeeded" in table["watched-1"]
-    assert "Stalled" in table["missing-1"]
+    assert table["missing-1"].split()[2:4] == ["Stalled", "LoadFailed"]
+    assert table["loud-1"].split()[2:4] == ["Failed", "NonRetryableError"]
     wide = {line.split()[0]: line for line in scene.kubectl("get", "ar", "-o", "wide", "--no-headers").splitlines()}
     assert "loud failure" in wide["loud-1"]
     tasks = scene.kubectl("get", "at", "-l", "apprun.dev/run=held-1", "-o", "wide")

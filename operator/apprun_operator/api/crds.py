@@ -50,6 +50,8 @@ class Kind:
 
 AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
 
+READY_REASON: Final = '.status.conditions[?(@.type=="Ready")].reason'
+
 KINDS: Final = (
     Kind(
         App,
@@ -69,11 +71,17 @@ KINDS: Final = (
         (
             Column("App", ".status.app.name", "App that is run."),
             Column("Phase", ".status.phase", "Where the run stands."),
+            Column("Reason", READY_REASON, "Why, in a word: what it waits for, or how it ended."),
             Column("Done", ".status.tasks.succeeded", "Task calls that are committed.", type="integer"),
             Column("Tasks", ".status.tasks.total", "Task calls so far.", type="integer"),
             Column("Failed", ".status.tasks.failed", "Task calls that failed.", type="integer", priority=1),
+            Column("Active", ".status.tasks.active", "Task calls that are open.", type="integer", priority=1),
+            Column("Waiting", ".status.tasks.waiting", "Task calls that can't start.", type="integer", priority=1),
+            Column(
+                "Queued", ".status.tasks.queued", "Task calls that wait for their turn.", type="integer", priority=1
+            ),
             AGE,
-            Column("Message", ".status.message", "What it waits for, or how it ended.", priority=1),
+            Column("Message", ".status.message", "The reason in a sentence.", priority=1),
         ),
     ),
     Kind(
@@ -86,10 +94,13 @@ KINDS: Final = (
             Column("Role", ".spec.role", "driver, task or timer.", priority=1),
             Column("Phase", ".status.phase", "How the call goes."),
             Column("Attempt", ".status.attempt", "Current attempt; empty for the first.", type="integer"),
+            Column("Error", ".status.error.type", "How the latest attempt failed, if one did and none has succeeded."),
             Column("Progress", ".status.progress.message", "What the task says that it does."),
+            Column("Done", ".status.progress.done", "Units done, if the task counts them.", type="integer", priority=1),
+            Column("Total", ".status.progress.total", "Units in all.", type="integer", priority=1),
             Column("Node", ".status.node", "Node of the current attempt."),
             AGE,
-            Column("Message", ".status.message", "What it waits for, or how it ended.", priority=1),
+            Column("Message", ".status.message", "What it waits for, or why attempts ended.", priority=1),
         ),
     ),
     Kind(
