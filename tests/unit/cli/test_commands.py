@@ -13,6 +13,28 @@ from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.runs import Order, begin
 from application_sdk.engines.local.source import find_source
 
+SECRETIVE = """
+from application_sdk.app import App, NonRetryableError, task
+from application_sdk.contracts import Input, Output
+
+class Nothing(Input):
+    pass
+
+class Said(Output):
+    text: str = ""
+
+class Secretive(App):
+    @task
+    async def work(self, input: Nothing) -> Said:
+        token = await self.context.get_secret("token")
+        self.logger.warning("using %s", token)
+        print("printed", token)
+        raise NonRetryableError(f"refused {token}")
+
+    async def run(self, input: Nothing) -> Said:
+        return await self.work(input)
+"""
+
 
 def test_run_prints_the_output_alone_on_standard_output(apprun: Command) -> None:
     done = apprun.run("run")
@@ -173,3 +195,16 @@ def _reopen(ledger: Path, **values: str) -> None:
         connection.execute(f"UPDATE run SET {name} = ?", (value,))
     connection.commit()
     connection.close()
+
+
+def test_no_secret_is_in_the_log_of_a_local_run(home: Path, apprun: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task in a process of its own, which writes its log file itself."""
+    monkeypatch.setenv("TOKEN", "correct-horse-battery")
+    (home / "secretive.py").write_text(SECRETIVE)
+    ended = apprun("run", "secretive.py", "-n", "s1")
+    assert ended.code != 0
+    lines = apprun("logs", "s1").out
+    assert "printed [redacted]" in lines
+    everything = lines + ended.out + ended.err + apprun("show", "s1", "-o", "json").out
+    assert "refused [redacted]" in everything
+    assert "correct-horse" not in everything
