@@ -45,6 +45,7 @@ OPERATOR_ROLE = {
     "serviceaccounts": {"create"},
     "rolebindings": {"create"},
     "leases": {"get", "create", "patch"},
+    "customresourcedefinitions": {"get"},
 }
 RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
 WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")

@@ -20,17 +20,21 @@ from tests.support.sim.access import OPERATOR, PERSON, ClusterRules
 from tests.support.sim.invariants import Invariants
 from tests.support.sim.nodes import Nodes
 from tests.support.sim.patched import patched
-from tests.support.sim.strands import Process
+from tests.support.sim.strands import Process, _hub
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
+from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
+from apprun_operator.leadership import Alone, Campaign
+from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
 from apprun_operator.observe.informer import Informer
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.store import Store
 from apprun_operator.plan.limits import Limits
+from apprun_operator.terms import Terms
 from apprun_operator.worker import Worker
 
 T = TypeVar("T")
@@ -53,6 +57,9 @@ def simulate(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
         return virtual_time.run(main)
 
 
+LEASE = ("apprun-system", "apprun")
+
+
 class Replica:
     """One life of the operator's process: all that `main` puts together, but kopf and HTTP."""
 
@@ -67,7 +74,12 @@ class Replica:
         self.queue = KeyQueue()
         self.store = Store(self.queue.put, wall)
         api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
-        executor = Executor(Fenced(api, self._may_write), self.store, "apprun-driver", "apprun-task", name)
+        candidate = Election(name)
+        self.campaign = Campaign(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
+        self._api = api
+        self.terms = Terms(self.campaign or Alone())
+        fenced = Fenced(api, self.terms.may_write)
+        executor = Executor(fenced, self.store, Accounts(fenced, "apprun-driver", "apprun-task"), name)
         chance = cluster.chance.random
         self.worker = Worker(self.queue, self.store, executor, cluster.limits, Metrics(), wall, chance)
         self.informers = [
@@ -85,16 +97,30 @@ class Replica:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(informer.run()) for informer in self.informers]
-        self._tasks.append(asyncio.create_task(self._work()))
+        self._tasks.append(asyncio.create_task(self._serve()))
+        if self.campaign is not None:
+            self._tasks.append(asyncio.create_task(self.campaign.run(self._api, self._sleep)))
 
-    async def _work(self) -> None:
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.frozen.wait()
+
+    async def _serve(self) -> None:
         for informer in self.informers:
             await informer.synced.wait()
+        await self.terms.run(self._work)
+
+    async def _work(self) -> None:
         self.worker.begin()
         known = self.store.keys()
         for key in known:
             self.queue.put(key)
-        await asyncio.gather(*(self.worker.run() for _ in range(3)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(3):
+                    group.create_task(self.worker.run())
+        finally:
+            await self.worker.stop()
 
     async def stop(self) -> None:
         """It is gone from one moment to the next, with all that it knew."""
@@ -104,9 +130,6 @@ class Replica:
         await self.worker.stop()
         self.queue.close()
         self._tasks = []
-
-    def _may_write(self) -> bool:
-        return True
 
     async def _reach(self, moment: str, request: str) -> None:
         await self.frozen.wait()
@@ -139,6 +162,8 @@ class Cluster:
     limits: Limits = field(default_factory=lambda: Limits(runtime_image="runtime", node_lost_grace=3))
     node_count: int = 3
     hook: Hook = undisturbed
+    elected: bool = False
+    """Whether replicas take part in an election for a Lease; else each acts as if it were alone."""
     repeats: float = 0.0
     """How likely it is that a watch repeats old events after new ones."""
     jitter: float = 0.0

@@ -60,6 +60,7 @@ class Storm:
             limits=Limits(runtime_image="runtime", node_lost_grace=3, max_pods=self.chance.choice([0, 0, 3])),
             hook=self._reach,
             jitter=0.9,
+            elected=self.chance.random() < 0.5,
             repeats=self.chance.choice([0.0, 0.1]),
         )
 
@@ -107,6 +108,8 @@ class Storm:
             await self.end()
 
     async def begin(self) -> None:
+        if self.cluster.elected:
+            self.cluster.start_operator()
         for _ in range(self.chance.randint(1, 3)):
             self.apply()
 
@@ -260,17 +263,20 @@ async def an_apptask_is_deleted(storm: Storm) -> None:
 
 
 @step
-async def the_operator_crashes(storm: Storm) -> None:
-    await storm.cluster.stop_operator()
+async def a_replica_of_the_operator_crashes(storm: Storm) -> None:
+    replica = storm.chance.choice(storm.cluster.replicas)
+    await storm.cluster.stop_operator(replica)
     await asyncio.sleep(storm.chance.random() * 5)
     storm.cluster.start_operator()
 
 
 @step
 async def the_operator_is_away(storm: Storm) -> None:
+    count = len(storm.cluster.replicas)
     await storm.cluster.stop_operator()
     await asyncio.sleep(storm.chance.random() * 60)
-    storm.cluster.start_operator()
+    for _ in range(count):
+        storm.cluster.start_operator()
 
 
 @step
