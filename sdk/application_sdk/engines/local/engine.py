@@ -20,12 +20,15 @@ from application_sdk.engines.local.home import RunFolder
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Committed, Observer, Replayed, nobody
+from application_sdk.engines.local.records import AttemptRecord
 from application_sdk.engines.local.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
 
 POLL_SECONDS: Final = 0.25
 """How long a request to cancel or stop may go unseen."""
+LOST: Final = "Lost"
+_HOW_LOST: Final = "the whole run was killed while the attempt was under way"
 
 
 class LocalEngine:
@@ -53,7 +56,7 @@ class LocalEngine:
         self._dispatcher = Dispatcher(folder, ledger, executor, info, limits or Limits(), observer, clock, chance)
         self._history = ledger.history()
         self._earlier = {record.call.key: record for record in ledger.calls()}
-        self._calls: dict[str, CallState] = restore(self._earlier.values(), ledger.attempts())
+        self._calls: dict[str, CallState] = restore(self._earlier.values(), self._end_lost_attempts())
         self._spares = {completion.key: completion for completion in ledger.spares()}
         self._at_hand: list[Completion] = []
         self._given = 0
@@ -147,6 +150,20 @@ class LocalEngine:
         ended = self._dispatcher.take_ended()
         if ended:
             self._ledger.end_attempts(ended)
+
+    def _end_lost_attempts(self) -> list[AttemptRecord]:
+        """All attempts of earlier lives. Those without an end were under way when everything was killed."""
+        attempts = self._ledger.attempts()
+        lost = [
+            dataclasses.replace(one, finished_at=self._clock(), reason=LOST, budget="Disruption", message=_HOW_LOST)
+            for one in attempts
+            if one.reason is None
+        ]
+        if lost:
+            self._ledger.end_attempts(lost)
+            ended = {(one.key, one.attempt): one for one in lost}
+            attempts = [ended.get((one.key, one.attempt), one) for one in attempts]
+        return attempts
 
     # Requests from outside
 

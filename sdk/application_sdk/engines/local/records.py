@@ -67,7 +67,7 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt at a call. `reason` is None while it runs, and stays so when the whole run was killed meanwhile."""
+    """One attempt at a call. `reason` is None while it runs; of a killed run, until it goes on."""
 
     key: str
     attempt: int
