@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from tests.support.pods import PodProcess, call
@@ -313,3 +314,61 @@ def test_no_secret_is_in_the_log_nor_in_the_report(pod: PodProcess, server: Wire
     assert "printed [redacted]" in ended.stdout
     assert "refused [redacted]" in everything
     assert "correct-horse" not in everything
+
+
+FILES = """
+import os
+from pathlib import Path
+from application_sdk.app import App, task
+from application_sdk.contracts import FileReference, Input, Output
+
+class Given(Input):
+    file: FileReference = FileReference()
+
+class Made(Output):
+    file: FileReference = FileReference()
+    text: str = ""
+
+class Subject(App):
+    async def run(self, input: Given) -> Made:
+        return await self.work(input)
+
+    @task
+    def work(self, input: Given) -> Made:
+        if input.file.is_durable:
+            return Made(text=input.file.path.read_text(), file=input.file)
+        Path(os.environ["TMPDIR"], "a.csv").write_text("1,2")
+        return Made(file=FileReference.from_local(Path(os.environ["TMPDIR"], "a.csv")))
+"""
+
+
+def test_file_is_stored_before_the_report_and_there_for_the_next_pod(
+    pod: PodProcess, server: WireServer, tmp_path: Path
+) -> None:
+    pod.environ |= {"APPRUN_STORE_URL": (tmp_path / "store").as_uri(), "TMPDIR": str(tmp_path)}
+    pod.write(call(), app=FILES)
+
+    def taken(handler: Handler, request: Request) -> None:
+        stored.extend(place for place in (tmp_path / "store").rglob("*") if place.is_file())
+        answer(200, {})(handler, request)
+
+    stored: list[Path] = []
+    server.script = [taken]
+    assert pod.run().returncode == EXIT_REPORTED
+    made = reported(server.requests[-1])["output"]["file"]
+    assert [place.read_text() for place in stored] == ["1,2"]
+    assert (made["storage_path"].split("/")[:4], made["local_path"]) == (["transient", "ns", "c", "run-uid"], None)
+    pod.write(call(input={"file": made}), app=FILES)
+    assert pod.run().returncode == EXIT_REPORTED
+    assert reported(server.requests[-1])["output"] == {"file": made, "text": "1,2"}
+
+
+def test_task_that_returns_a_file_where_no_store_is_named_is_told_how_to_name_one(
+    pod: PodProcess, server: WireServer, tmp_path: Path
+) -> None:
+    pod.environ["TMPDIR"] = str(tmp_path)
+    pod.write(call(), app=FILES)
+    assert pod.run().returncode == EXIT_REPORTED
+    error = reported(server.requests[-1])["error"]
+    assert (error["type"], error["retryable"]) == ("StoreNotConfiguredError", False)
+    assert "set spec.storage of the App" in error["message"]
