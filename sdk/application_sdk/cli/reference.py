@@ -66,7 +66,7 @@ _REASONS_HEAD: Final = """# Reasons
 
 What the words in conditions, messages and attempts mean, and what to do. `apprun describe RUN` says the same of one
 run, with its messages, tracebacks and the end of the log. See also
-[operations](operations.md#a-run-that-doesnt-move).
+[troubleshooting](operations/troubleshooting.md).
 
 ## Why a run or a call is where it is
 
