@@ -58,6 +58,8 @@ class FinishedRun:
     """The run that continued as this one."""
     files: FilesPlace = field(default_factory=new_place, repr=False, compare=False)
     """Where its files are kept, until this process ends."""
+    state: Mapping[str, JSONObject] = field(default_factory=dict)
+    """What the app keeps after it, by key."""
 
     @property
     def outcome(self) -> RouteOutcome:
@@ -101,14 +103,16 @@ def run_app(
     cancel_after: float | None = None,
     started_at: datetime | None = None,
     max_runs: int = 100,
+    state: Mapping[str, JSONObject] | None = None,
 ) -> FinishedRun:
     """Run an app to its end, in this process. Timers and backoffs take virtual time: a week passes in milliseconds.
 
     `failures`, `durations` and `stand_ins` are by task name: what fails, how long attempts take, what is called with
     the input in place of a task's body. `cancel_after` cancels the run after so many virtual seconds. A run that
-    continues as another one is followed for up to `max_runs` runs. Works inside and outside an event loop.
+    continues as another one is followed for up to `max_runs` runs. `state` is what the app keeps of earlier runs, by
+    key; the result's `state` is what it keeps after. Works inside and outside an event loop.
     """
-    bench = TestBench(app, entrypoint, failures, durations, stand_ins)
+    bench = TestBench(app, entrypoint, failures, durations, stand_ins, state=dict(state or {}))
     payload = bench.payload(input)
     finished: FinishedRun | None = None
     for number in range(1, max_runs + 1):
@@ -142,6 +146,8 @@ class TestBench:
     durations: Mapping[str, Duration] | None = None
     stand_ins: Mapping[str, StandIn] | None = None
     files: FilesPlace = field(default_factory=new_place)
+    state: dict[str, JSONObject] = field(default_factory=dict)
+    """What the app keeps beyond its runs."""
 
     def __post_init__(self) -> None:
         names = set(self.app.definition.tasks)
@@ -169,7 +175,7 @@ class TestBench:
                 return duration_of(call, attempt) if duration_of is not None else 0.0
             return given(_input(definition, call)) if callable(given) else given
 
-        runner = AttemptRunner(self.app, info, self.stand_ins, self.files)
+        runner = AttemptRunner(self.app, info, self.stand_ins, self.files, self.state)
         return World(runner, started_at=info.started_at, failure_of=failure, duration_of=duration)
 
     def live(
@@ -209,6 +215,7 @@ class TestBench:
             exported=exported,
             continued_from=before,
             files=self.files,
+            state=dict(self.state),
         )
 
 

@@ -7,13 +7,15 @@ import contextvars
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.engine import ScheduledCall
+from application_sdk.execution.state import AttemptState, StateSnapshot
 from application_sdk.execution.task_context import AttemptInfo, FilesPlace
-from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import ProgressFields
+from application_sdk.wire import state as rules
+from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Input, Output
@@ -35,12 +37,14 @@ class AttemptRunner:
         info: RunInfo,
         stand_ins: Mapping[str, StandIn] | None = None,
         files: FilesPlace | None = None,
+        state: dict[str, JSONObject] | None = None,
     ) -> None:
         self._app_class = app_class
         self._definition: AppDefinition = app_class.definition  # type: ignore[attr-defined] # typed as `type` below `app`
         self._stand_ins = stand_ins or {}
         self._info = info
         self._files = files
+        self._state: dict[str, JSONObject] = {} if state is None else state
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, call: ScheduledCall, attempt: int, heartbeats: dict[str, JSONObject]) -> AttemptResult:
@@ -62,14 +66,26 @@ class AttemptRunner:
         stand_in = self._stand_ins.get(call.task)
         if stand_in is not None:
             definition = replace(definition, function=_body_of(stand_in), is_async=True)
-        body = Attempt(definition, self._app_class(), info, _Signs(call.key, heartbeats))
-        return self._run(body, call.input)
+        state = AttemptState(StateSnapshot(dict(self._state)))
+        body = Attempt(definition, self._app_class(), info, _Signs(call.key, heartbeats), state=state)
+        result = self._run(body, call.input)
+        return self._keep(result) if result.state else result
 
     def close(self) -> None:
         """Release the event loop."""
         if self._loop is not None:
             self._loop.close()
             self._loop = None
+
+    def _keep(self, result: AttemptResult) -> AttemptResult:
+        """Keep what a successful attempt saved. Attempts come one at a time, so none is in conflict with another."""
+        after = rules.applied(result.state, cast("Mapping[str, JSON]", self._state))
+        excess = rules.excess(after)
+        if excess:
+            return AttemptResult(error=ErrorFields(type=rules.TOO_LARGE, message=excess, retryable=False))
+        self._state.clear()
+        self._state.update(cast("dict[str, JSONObject]", after))
+        return result
 
     def _run(self, body: Attempt, payload: JSONObject) -> AttemptResult:
         # The test that runs this may itself be running in an event loop; the body gets one of its own beside it.
