@@ -57,6 +57,15 @@ class Bed:
 
     def install(self, *values: str) -> None:
         """Install or upgrade the chart, as a user would, and wait until the operator is ready."""
+        try:
+            self.helm_release("apprun", SYSTEM_NAMESPACE, *values)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._why_not_ready()}") from error
+
+    def helm_release(
+        self, name: str, namespace: str, *values: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """The same for any release, with today's images."""
         image, tag = OPERATOR_IMAGE.rsplit(":", 1)
         runtime, runtime_tag = RUNTIME_IMAGE.rsplit(":", 1)
         settings = [
@@ -67,15 +76,12 @@ class Bed:
             "nodeLostGraceSeconds=3",
             *values,
         ]
-        command = (
-            *(self.helm, "upgrade", "--install", "apprun", str(ROOT / "charts" / "apprun")),
-            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "6m"),
+        return self.run(
+            *(self.helm, "upgrade", "--install", name, str(ROOT / "charts" / "apprun")),
+            *("--namespace", namespace, "--create-namespace", "--wait", "--timeout", "6m"),
             *(part for setting in settings for part in ("--set", setting)),
+            check=check,
         )
-        try:
-            self.run(*command)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._why_not_ready()}") from error
 
     def _why_not_ready(self) -> str:
         """What the operator's pods, their events and their logs say."""
