@@ -185,7 +185,7 @@ def cancel(
 
     where = options.where(session, context, namespace, kubeconfig, cluster)
     place, name = choosing.place_of(where, run, exactly=True)
-    if choosing.is_machine(place):
+    if place.here:
         from application_sdk.cli import running
 
         raise typer.Exit(running.cancel(name, output, force=force))
@@ -233,7 +233,7 @@ def resume(
 
     where = options.where(session, context, namespace, kubeconfig, cluster)
     place, name = choosing.place_of(where, run, exactly=True)
-    if choosing.is_machine(place):
+    if place.here:
         from application_sdk.cli import running
 
         raise typer.Exit(running.resume(name, running.Wish(output, in_process, parallelism, app)))

@@ -12,7 +12,7 @@ from typing import Final
 from application_sdk.cli.explaining import Finding, explain
 from application_sdk.cli.looking import head
 from application_sdk.cli.output import Format, show, write_result
-from application_sdk.cli.places.choosing import Where, is_machine, place_of
+from application_sdk.cli.places.choosing import Where, place_of
 from application_sdk.cli.shapes import run_as_json
 
 _WIDTH: Final = 120
@@ -23,7 +23,7 @@ def describe_run(where: Where, run: str, format: Format) -> None:
     """Print what there is to say about a run."""
     place, name = place_of(where, run)
     details = place.details(name)
-    findings = explain(details, time.time(), local=is_machine(place))
+    findings = explain(details, time.time(), local=place.here)
     if format.for_programs:
         write_result({**run_as_json(details.run), "findings": [asdict(finding) for finding in findings]}, format)
         return

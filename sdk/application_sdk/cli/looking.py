@@ -187,15 +187,13 @@ def _reason(run: Run) -> str:
 
 def _no_runs(place: Place, app: str | None) -> str:
     of = f" of app {app!r}" if app else ""
-    if place.title == "this machine":
+    if place.here:
         return f"no runs{of} on this machine; begin one with `apprun run APP`, or look at a cluster's with --cluster"
     return f"no runs{of} on {place.title}; begin one with `apprun submit APP`"
 
 
 def _check_task(place: Place, query: LogQuery) -> None:
-    from application_sdk.cli.places.local import ThisMachine
-
-    if not query.task or not isinstance(place, ThisMachine):
+    if not query.task or not place.here:
         return
     tasks = {call.task for call in place.details(query.run).calls}
     if query.task not in tasks and not query.follow:

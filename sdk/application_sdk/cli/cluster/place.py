@@ -38,6 +38,10 @@ class ClusterPlace:
         where = f"namespace {self._namespace}" if self._namespace else "all namespaces"
         return f"cluster {self.api.access.context}, {where}"
 
+    @property
+    def here(self) -> bool:
+        return False
+
     def has(self, run: str) -> bool:
         """Whether there is such a run."""
         return self.api.find(self.api.path(names.APP_RUNS, run)) is not None

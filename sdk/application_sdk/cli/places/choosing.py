@@ -140,16 +140,9 @@ def _not_found(run: str, places: list[Place]) -> RunNotFoundError:
     return RunNotFoundError(f"no run {run!r} on {', nor on '.join(place.title for place in places)}. {hint}")
 
 
-def is_machine(place: Place) -> bool:
-    """Whether it is this machine."""
-    from application_sdk.cli.places.local import ThisMachine
-
-    return isinstance(place, ThisMachine)
-
-
 def as_cluster(place: Place) -> ClusterPlace:
     """A place that isn't this machine."""
     from application_sdk.cli.cluster.place import ClusterPlace
 
-    assert isinstance(place, ClusterPlace)
+    assert isinstance(place, ClusterPlace), place.title
     return place

@@ -35,6 +35,10 @@ class ThisMachine:
     def title(self) -> str:
         return "this machine"
 
+    @property
+    def here(self) -> bool:
+        return True
+
     def names(self) -> list[str]:
         return self._home.runs()
 

@@ -53,6 +53,11 @@ class Place(Protocol):
         """Where it is, in words."""
         ...
 
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine."""
+        ...
+
     def names(self) -> list[str]:
         """Names of all runs."""
         ...
