@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import CORE, eventually
+from tests.support.pages import ROOT, blocks, commands, matches
 from tests.support.runs import Runs
 from tests.support.terminal import Terminal
 
@@ -74,32 +75,24 @@ def apprun(bed: Bed, namespace: str, tmp_path: Path) -> Terminal:
     return Terminal(tmp_path, kubeconfig, namespace, (Path(bed.kubectl).parent,))
 
 
-def test_a_newcomer_finds_the_failure_corrects_it_and_succeeds(apprun: Terminal) -> None:
-    deployed = apprun("deploy", "prices.py")
-    assert "app/prices-app created" in deployed.err
-    assert "app/prices-app unchanged" in apprun("deploy", "prices.py").err
+def test_the_first_run_of_the_documentation_is_what_a_newcomer_sees(apprun: Terminal) -> None:
+    """Deploy, run, fail, describe, correct, succeed: each command of the page prints what the page says."""
+    for block in blocks(ROOT / "docs" / "first-run.md"):
+        if block.title:
+            (apprun.folder / block.title).write_text(block.content)
+        elif block.language == "shell-session":
+            for command, expected in commands(block.content):
+                done = apprun("-c", command, code=None, program=("bash",))
+                printed = f"{done.err}{done.out}"
+                assert matches(expected, printed), f"$ {command}\n{printed}"
+    assert apprun("show", "first", "-o", "json").json["phase"] == "Failed"
 
-    failed = apprun("submit", "prices-app", "--name", "first", "--wait", code=1)
-    assert "first failed" in failed.err
-    described = apprun("describe", "first").out
-    assert "ValueError: order 2 has no price" in described
-    assert "prices.py:" in described
-    assert "pricing order 2" in described  # the end of the log, kept after its pod is gone
-    assert "apprun logs first price" in described
 
+def test_a_run_is_listed_shown_logged_exported_and_replayed(apprun: Terminal) -> None:
     (apprun.folder / "prices.py").write_text(MENDED)
-    assert "configmap/" in apprun("deploy", "prices.py").err
-    done = apprun("submit", "prices-app", "--name", "second", "--wait")
-    assert done.json == {"price": 17}
-
-    lines = [line.split() for line in apprun("list").out.splitlines()]
-    assert [(line[0], line[1], line[3]) for line in lines[1:]] == [
-        ("second", "Succeeded", "3/3"),
-        ("first", "Failed", "2/3"),
-    ]
-    shown = apprun("show", "first").out
-    assert "ATTEMPT  NODE" in shown
-    assert shown.count("✗ attempt") == 2
+    apprun("deploy", "prices.py")
+    assert "app/prices-app unchanged" in apprun("deploy", "prices.py").err
+    assert apprun("submit", "prices-app", "--name", "second", "--wait").json == {"price": 17}
     calls = apprun("show", "second", "-o", "json").json["calls"]
     assert [(call["task"], call["state"], call["output"]["price"]) for call in calls] == [
         ("price", "Succeeded", 0),
@@ -107,8 +100,8 @@ def test_a_newcomer_finds_the_failure_corrects_it_and_succeeds(apprun: Terminal)
         ("price", "Succeeded", 7),
     ]
     assert all(call["node"] for call in calls)
-    assert "pricing order 2" in apprun("logs", "first").out
-
+    assert apprun("list", "-o", "name").out == "second\n"
+    assert "nothing went wrong" in apprun("describe", "@latest").out
     apprun("export", "second", "--to", "ledger.json")
     assert json.loads((apprun.folder / "ledger.json").read_text())["outcome"] == "Succeeded"
     apprun("check", "prices.py", "--replay", "ledger.json")

@@ -144,16 +144,19 @@ def _group_row(mark: str, group: _Group) -> Row:
 
 
 def _attempt_rows(indent: str, call: Call) -> Iterator[Row]:
+    if call.state == "Failed" and len(call.attempts) == 1:
+        # The call's own row says it all.
+        return
     for one in call.attempts:
         if one.reason not in (None, COMPLETED):
             yield Row(f"{indent}  ✗ attempt {one.number}", one.reason or "", "", one.node, _spent(one), _blame(one))
 
 
 def _blame(one: Attempt) -> str:
-    charged = {"App": "the task's own", "Disruption": "the cluster's", "None": "nobody's"}.get(one.budget or "", "")
+    charged = {"App": "the task", "Disruption": "the cluster", "None": "nobody"}.get(one.budget or "", "")
     first = one.message.partition("\n")[0]
     said = first if len(first) <= 300 else f"{first[:299]}…"
-    return f"{said} ({charged} account)" if charged else said
+    return f"{said} (charged to {charged})" if charged else said
 
 
 def _spent(one: Attempt) -> str:

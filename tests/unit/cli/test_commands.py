@@ -123,7 +123,7 @@ def test_show_tells_checkpoints_in_order_and_failed_attempts_with_their_budget(a
     apprun.run("refused")
     shown = apprun("show", "o1")
     assert "└─ refuse" in shown.out
-    assert "not today (the task's own account)" in shown.out
+    assert "not today (charged to the task)" in shown.out
     (call,) = apprun("show", "o1", "-o", "json").json["calls"]
     assert (call["task"], call["outcome"], call["sequence"]) == ("refuse", "Failed", 0)
     assert [attempt["reason"] for attempt in call["attempts"]] == ["ValueError", "ValueError"]

@@ -91,7 +91,7 @@ def test_show_is_a_tree_with_state_attempt_node_duration_and_reason(apprun: Comm
     lines = [" ".join(line.split()) for line in apprun("show", "r").out.splitlines()]
     assert '└─ split Succeeded 1 node1 2.0 s {"words": 2}' in lines
     assert any(line.startswith("├─ measure Running 2 node1") for line in lines)
-    assert "│ ✗ attempt 1 NodeLost node2 the node stopped answering (the cluster's account)" in lines
+    assert "│ ✗ attempt 1 NodeLost node2 the node stopped answering (charged to the cluster)" in lines
     assert "└─ measure Waiting 1 Unschedulable: no node takes the pod" in lines
     calls = apprun("show", "r", "-o", "json").json["calls"]
     assert [(call["task"], call["state"], call["node"]) for call in calls] == [

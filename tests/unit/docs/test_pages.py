@@ -6,7 +6,6 @@ import contextlib
 import io
 import linecache
 import os
-import re
 import subprocess
 import sys
 import types
@@ -14,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.pages import PAGES, blocks
+from tests.support.pages import PAGES, blocks, commands, matches
 
 from application_sdk.app.registry import AppRegistry
 from application_sdk.infrastructure import clear_infrastructure
 
 NAME = "example"
-ANYTHING = "…"
 
 
 @pytest.fixture
@@ -66,27 +64,9 @@ def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path) -
                 assert matches(expected, printed), f"$ {command}\n{printed}"
 
 
-def commands(content: str) -> Iterator[tuple[str, str]]:
-    """Each command with what it prints."""
-    for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
-        command, _, expected = part.partition("\n")
-        yield command, expected
-
-
 def shell(command: str, folder: Path) -> str:
     """What a command prints, its complaints first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {"PATH": path, "HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "120", "LC_ALL": "C.UTF-8"}
     ended = subprocess.run(["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
     return ended.stderr + ended.stdout
-
-
-def matches(expected: str, printed: str) -> bool:
-    """Whether both are the same but for trailing spaces, and for what an ellipsis stands for: as a line of its own any
-    lines, in a line any text."""
-    lines = (
-        r"(?:.*\n)*?" if line == ANYTHING else re.escape(line.rstrip()).replace(ANYTHING, ".*") + r"\n"
-        for line in expected.rstrip().splitlines()
-    )
-    found = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
-    return re.fullmatch("".join(lines), found) is not None

@@ -19,8 +19,9 @@ from application_sdk.engines.kubernetes.errors import Unreachable
 
 PATIENCE_SECONDS: Final = 60.0
 _SCRIPT: Final = (
-    "import json, time; from importlib.metadata import version; import application_sdk;"
-    " print(json.dumps({'sdk': version('apprun'), 'time': time.time()}))"
+    "import json, time, importlib.metadata, application_sdk;"
+    " found = [d.version for d in importlib.metadata.distributions() if d.name == 'apprun'];"
+    " print(json.dumps({'sdk': (found or [''])[0], 'time': time.time()}))"
 )
 _HOPELESS: Final = ("InvalidImageName", "ErrImageNeverPull")
 
@@ -86,8 +87,9 @@ def _said(api: Api, path: str, image: str, version: str, pod: Object) -> Iterato
         remedy = "Build it as the Dockerfile's target `runtime` does"
         yield Answer("image", "error", f"{image} can be pulled but has no AppRun SDK: {last}", remedy)
         return
-    if sdk == version:
-        yield Answer("image", "ok", f"{image} can be pulled, and has the SDK {sdk}")
+    if sdk in (version, ""):
+        # An image that holds the bare package, as ours does, doesn't say which release it is.
+        yield Answer("image", "ok", f"{image} can be pulled, and has the SDK{f' {sdk}' if sdk else ''}")
     else:
         yield Answer("image", "warning", f"{image} has the SDK {sdk}, this apprun is {version}", "Use the same release")
     yield from _node_clock(pod, clock)

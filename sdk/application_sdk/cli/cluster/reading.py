@@ -84,7 +84,7 @@ def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping
         role=cast("Role", spec.get("role") or "task"),
         state=state,
         input=_part(spec, "input"),
-        line=str(spec.get("line") or ""),
+        line=str(spec.get("line") or "").removeprefix(f"{names.SOURCE_DIRECTORY}/"),
         made=int(spec.get("sequence") or 0),
         sequence=int(place["sequence"]) if place and "sequence" in place else None,
         output=status.get("output") if state == "Succeeded" else None,
