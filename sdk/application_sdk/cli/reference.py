@@ -65,7 +65,7 @@ _REASONS_HEAD: Final = """# Reasons
 <!-- Made by `make generate` from sdk/application_sdk/cli/remedies.py. Don't edit. -->
 
 What the words in conditions, messages and attempts mean, and what to do. `apprun describe RUN` says the same of one
-run, with its messages, tracebacks and the end of the log. See also
+run, with its messages, tracebacks and the end of the log. By symptom:
 [troubleshooting](operations/troubleshooting.md).
 
 ## Why a run or a call is where it is

@@ -125,9 +125,11 @@ class ClusterPlace:
                 pages = self._pages(run, current)
             tasks, pods = list(found[names.APP_TASKS].values()), list(found["pods"].values())
             details = details_of(current, tasks, pods, pages, self.api.access.context, time.time())
-            yield details
             if details.run.finished or details.run.phase == "Stalled":
+                # The three watches know nothing of one another: the last task's news may be on its way yet.
+                yield self.details(run)
                 return
+            yield details
 
 
 def _feed(
