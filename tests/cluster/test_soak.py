@@ -14,7 +14,7 @@ from tests.support.runs import Runs
 pytestmark = pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break")
 
 SMALL = Recipe(
-    runs=3, chain=4, width=8, seconds=4, patience=300, pace=Pace(beat=25, away=15, whole=20, first_node=10, rounds=1)
+    runs=3, chain=4, width=8, seconds=4, patience=600, pace=Pace(beat=25, away=15, whole=20, first_node=10, rounds=1)
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def limited(bed: Bed) -> Iterator[None]:
     bed.install()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("limited")
 def test_nothing_is_lost_doubled_or_stuck_whatever_dies(bed: Bed, runs: Runs) -> None:
     outcome = cook(bed, runs, SMALL)

@@ -7,6 +7,8 @@ Each is as hard as the cluster's command line makes it. A fault that can't be ca
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import sys
 import threading
 import time
@@ -37,6 +39,8 @@ class Pace:
 
 
 ENDLESS = 1 << 30
+RESTARTS = 2
+"""After so many the kubelet takes its time before it starts a container again, so that the pod is to go."""
 
 
 class Faults:
@@ -103,8 +107,14 @@ class Faults:
 
     def _kill_leader(self) -> None:
         holder = self._replicas.holder()
-        leader = next(one for one in self._replicas.all() if one.name == holder)
-        self._replicas.kill(leader)
+        found = [one for one in self._replicas.all() if one.name == holder]
+        if not found:
+            raise AssertionError(f"the lease is held by {holder!r}, which isn't ready")
+        (leader,) = found
+        if leader.restarts < RESTARTS:
+            os.kill(leader.pid, signal.SIGKILL)
+        else:
+            self._replicas.kill(leader)
 
     def _cli(self, *command: str) -> None:
         self._bed.cli(*command)
