@@ -85,13 +85,16 @@ def confined(spec: Object) -> Object:
     return {**spec, "securityContext": security}
 
 
-def page_and_lose_the_driver(runs: Runs) -> None:
-    """A ledger of more than a status holds; a second driver, that reads its page; then the page is lost."""
+def fill_a_page_and_lose_it(bed: Bed, runs: Runs, as_operator: Client) -> None:
+    """A ledger of more than a status holds; a second driver, which reads its page; then that is gone, and the operator
+    looks for it itself before it says so."""
     with meddling(runs, "long"):
-        runs.start("long", "timers")
+        runs.start("long", "paged")
         eventually("a page is full", lambda: runs.status("long").get("ledgerPages"), 180)
     runs.kube.delete(f"{runs.core}/pods/long-driver-1", gracePeriodSeconds=0)
-    assert runs.until_phase("long", "Succeeded", "Failed", seconds=180)["phase"] == "Succeeded"
+    until_all_used(bed, f"{runs.namespace}:apprun-driver", {Right("apprun.dev/appledgers", "get")}, 90)
+    assert as_operator.delete(f"{runs.api}/appledgers/long-0").allowed
+    stalls(runs, "long", "LedgerUnreadable")
 
 
 def stall_twice_for_the_same_reason(runs: Runs) -> None:
@@ -104,30 +107,20 @@ def stall_twice_for_the_same_reason(runs: Runs) -> None:
     stalls(runs, "twice", "LoadFailed")
 
 
-def lose_a_page(runs: Runs, as_operator: Client) -> None:
-    """Only somebody with every right can; the operator looks for it itself before it says so."""
-    with meddling(runs, "torn"):
-        runs.start("torn", "timers")
-        eventually("a page is full", lambda: runs.status("torn").get("ledgerPages"), 180)
-    assert as_operator.delete(f"{runs.api}/appledgers/torn-0").allowed
-    stalls(runs, "torn", "LedgerUnreadable")
-
-
 @needs_own_cluster
 def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
     bed: Bed, runs: Runs, as_operator: Client
 ) -> None:
     runs.app("chain", "app:Chain", source=source("probe"), serviceAccountName="probe")
-    runs.upload("timers")
-    runs.app("timers", "app:Timers", source=source("timers"))
+    runs.upload("paged")
+    runs.app("paged", "app:Paged")
     absent = [{"name": "absent", "secret": {"name": "absent"}}]
-    runs.app("wanting", "app:Wanting", source=source("timers"), secrets=absent)
+    runs.app("wanting", "app:Wanting", source=source("paged"), secrets=absent)
     runs.start("wanting", "wanting")
     runs.kube.delete(LEASE)
     put_in_the_way(runs, as_operator)
     stall_twice_for_the_same_reason(runs)
-    page_and_lose_the_driver(runs)
-    lose_a_page(runs, as_operator)
+    fill_a_page_and_lose_it(bed, runs, as_operator)
     runs.start("short", "chain", {"width": 1}, retention={"ttlSecondsAfterFinished": 1})
     eventually("the run's retention is over", lambda: runs.kube.find(f"{runs.api}/appruns/short") is None or None, 120)
     operator = ("clusterroles/apprun-operator", f"namespaces/{SYSTEM_NAMESPACE}/roles/apprun-lease")
@@ -141,13 +134,13 @@ def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
         assert {right for right, allowed in found.items() if not allowed} == set(), f"{user} asks for more than it has"
 
 
-def until_all_used(bed: Bed, user: str, rights: set[Right]) -> dict[Right, bool]:
+def until_all_used(bed: Bed, user: str, rights: set[Right], seconds: float = 30) -> dict[Right, bool]:
     def asked() -> dict[Right, bool] | None:
         found = audit.asked(bed.name, user)
         return found if rights <= set(found) else None
 
     try:
-        return eventually(f"{user} uses all of its rights", asked, 30)
+        return eventually(f"{user} uses all of its rights", asked, seconds)
     except AssertionError as error:
         unused = sorted(rights - set(audit.asked(bed.name, user)))
         raise AssertionError(f"{user} never uses {unused}") from error

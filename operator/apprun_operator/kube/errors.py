@@ -6,6 +6,8 @@ import json
 from typing import Final
 
 MAX_TEXT: Final = 2000
+STARTING: Final = "not yet ready to handle request"
+"""An API server that was started a moment ago refuses writes as forbidden until its admission plugins know enough."""
 
 
 class ApiError(Exception):
@@ -68,6 +70,8 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
             reason, message = str(parsed.get("reason", "")), str(parsed.get("message", message))
     except ValueError:
         pass
+    if status == 403 and STARTING in message:
+        return UnavailableError(f"{message} (HTTP {status})", status=status, reason=reason)
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
     return _kind(status, reason)(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
 

@@ -48,3 +48,10 @@ def test_wish_of_a_throttling_server_is_kept() -> None:
 
 def test_body_that_is_no_status_object_is_shown_cut() -> None:
     assert len(str(from_response(502, b"<html>" + b"x" * 10_000))) <= MAX_TEXT
+
+
+def test_refusal_of_an_api_server_that_has_only_just_started_is_none() -> None:
+    """Taken for a policy's no, it would fail each task whose pod is created in the first seconds."""
+    words = 'pods "r-a-1" is forbidden: not yet ready to handle request'
+    error = from_response(403, json.dumps({"reason": "Forbidden", "message": words}).encode())
+    assert isinstance(error, TransientError)
