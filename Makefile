@@ -41,7 +41,7 @@ bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmark
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.scale
 
-soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict; about half an hour
+soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict
 	@hack/deps
 	@$(PYTHON) -m tests.soak
 
