@@ -157,6 +157,8 @@ class StandIn:
         while not self._over.is_set():
             try:
                 for event in self._runs.kube.watch(f"{self._runs.core}/pods?{selector}", seconds=120):
+                    if event["type"] == "ERROR":
+                        break
                     self._take(event["object"])
                     if self._over.is_set():
                         return

@@ -19,10 +19,16 @@ from tests.support.replicas import LEASE
 from tests.support.runs import Runs, source
 
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="the record of an existing API server is out of reach")
+OPERATOR = f"{SYSTEM_NAMESPACE}:apprun"
 TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.")
 """How a service account's token begins: two parts of JSON in base64."""
-EVERY_ROLE = Right("rbac.authorization.k8s.io/clusterroles", "bind")
-"""Never asked for by itself: the API server looks for it when a RoleBinding is created."""
+IMPLIED = {
+    Right("rbac.authorization.k8s.io/clusterroles", "bind"),
+    Right("apps/deployments", "create"),
+    Right("services", "create"),
+}
+"""Never asked for by themselves: the API server looks for them when a RoleBinding is created, and when an apply makes
+what it applies."""
 
 
 @pytest.fixture
@@ -34,8 +40,8 @@ def as_operator(bed: Bed) -> Client:
 
 
 @contextmanager
-def meddling(runs: Runs, run: str) -> Iterator[None]:
-    """Somebody changes the run's annotations all the time, so that now and then the operator writes an old version."""
+def meddling(runs: Runs, path: str) -> Iterator[None]:
+    """Somebody changes an object's annotations all the time, so that now and then the operator is late."""
     over = threading.Event()
 
     def meddle() -> None:
@@ -43,7 +49,7 @@ def meddling(runs: Runs, run: str) -> Iterator[None]:
         while not over.is_set():
             number += 1
             try:
-                runs.kube.merge(f"{runs.api}/appruns/{run}", {"metadata": {"annotations": {"n": str(number)}}})
+                runs.kube.merge(f"{runs.api}/{path}", {"metadata": {"annotations": {"n": str(number)}}})
             except ApiError:  # it isn't there yet, or not any more
                 time.sleep(0.05)
 
@@ -88,13 +94,36 @@ def confined(spec: Object) -> Object:
 def fill_a_page_and_lose_it(bed: Bed, runs: Runs, as_operator: Client) -> None:
     """A ledger of more than a status holds; a second driver, which reads its page; then that is gone, and the operator
     looks for it itself before it says so."""
-    with meddling(runs, "long"):
+    with meddling(runs, "appruns/long"):
         runs.start("long", "paged")
         eventually("a page is full", lambda: runs.status("long").get("ledgerPages"), 180)
     runs.kube.delete(f"{runs.core}/pods/long-driver-1", gracePeriodSeconds=0)
     until_all_used(bed, f"{runs.namespace}:apprun-driver", {Right("apprun.dev/appledgers", "get")}, 90)
     assert as_operator.delete(f"{runs.api}/appledgers/long-0").allowed
     stalls(runs, "long", "LedgerUnreadable")
+
+
+def serve_an_app_for_a_while(runs: Runs) -> None:
+    runs.kube.create(f"{runs.core}/secrets", {"metadata": {"name": "login"}, "stringData": {"password": "x"}})
+    runs.upload("served")
+    runs.app("served", "app:Served", secrets=[{"name": "login"}], handler={})
+    deployment = f"/apis/apps/v1/namespaces/{runs.namespace}/deployments/served-handler"
+    eventually("the App is served", lambda: runs.kube.find(deployment), 90)
+    runs.kube.merge(f"{runs.api}/apps/served", {"spec": {"handler": None}})
+    eventually("the App isn't served any more", lambda: runs.kube.find(deployment) is None or None, 90)
+
+
+def keep_state(bed: Bed, runs: Runs, operator: str) -> None:
+    """Runs that move a marker, while somebody else changes it too."""
+    runs.upload("marker")
+    runs.app("marker", "app:Marker")
+    reads = Right("apprun.dev/appstates", "get")
+    with meddling(runs, "appstates/marker"):
+        for number in range(10):
+            runs.start(f"marks-{number}", "marker", {"how": "twice"})
+            assert runs.until_phase(f"marks-{number}", "Succeeded", "Failed")["phase"] == "Succeeded"
+            if reads in audit.asked(bed.name, operator):
+                return
 
 
 def stall_twice_for_the_same_reason(runs: Runs) -> None:
@@ -120,12 +149,14 @@ def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
     runs.kube.delete(LEASE)
     put_in_the_way(runs, as_operator)
     stall_twice_for_the_same_reason(runs)
+    serve_an_app_for_a_while(runs)
+    keep_state(bed, runs, OPERATOR)
     fill_a_page_and_lose_it(bed, runs, as_operator)
     runs.start("short", "chain", {"width": 1}, retention={"ttlSecondsAfterFinished": 1})
     eventually("the run's retention is over", lambda: runs.kube.find(f"{runs.api}/appruns/short") is None or None, 120)
     operator = ("clusterroles/apprun-operator", f"namespaces/{SYSTEM_NAMESPACE}/roles/apprun-lease")
     for user, roles, exempt in (
-        (":".join((SYSTEM_NAMESPACE, "apprun")), operator, {EVERY_ROLE}),
+        (OPERATOR, operator, IMPLIED),
         (f"{runs.namespace}:apprun-driver", ("clusterroles/apprun-driver",), set()),
         (f"{runs.namespace}:apprun-task", ("clusterroles/apprun-task",), set()),
     ):
