@@ -38,7 +38,8 @@ def load_app(entry: str) -> type[App]:
     if found is None:
         raise AppLoadError(f"module {module_name!r} has no class {class_name!r}{_suggestion(class_name, module)}")
     if isinstance(found, type) and issubclass(found, App):
-        raise AppLoadError(f"{_incomplete(found)}{_suggestion(class_name, module)}")
+        others = _suggestion(class_name, module) if _apps_in(module) else ""
+        raise AppLoadError(f"{_incomplete(found)}{others}")
     raise AppLoadError(
         f"{entry!r} is {_kind(found)}; an entry names a subclass of application_sdk.app.App"
         + _suggestion(class_name, module)
@@ -89,10 +90,14 @@ def _incomplete(app_class: type[App]) -> str:
         return str(error)
 
 
+def _apps_in(module: ModuleType) -> list[str]:
+    return sorted(name for name, value in vars(module).items() if _is_complete(value))
+
+
 def _suggestion(name: str, module: ModuleType) -> str:
     from difflib import get_close_matches
 
-    there = sorted(other for other, value in vars(module).items() if _is_complete(value))
+    there = _apps_in(module)
     if not there:
         return ", and it defines no App at all"
     close = get_close_matches(name, there, n=1)

@@ -41,6 +41,7 @@ APP = str(ORDERS)
         (["run", "raising.py"], 3, 'raise RuntimeError("at import")'),
         (["run", "exiting.py"], 3, "SystemExit"),
         (["run", "empty.py"], 3, "defines no App"),
+        (["run", "part.py"], 3, "so there is nothing to run. Add `async def run(self, input: MyInput) -> MyOutput`\n"),
         (["run", "two.py"], 3, "defines 2 apps; say which: two.py:One, two.py:Two"),
         (["run", "wrong.py"], 3, "takes exactly one parameter beside self"),
     ],
@@ -55,6 +56,7 @@ def test_a_mistake_is_explained(apprun: Command, home: Path, arguments: list[str
     (home / "exiting.py").write_text("import sys\nsys.exit(0)\n")
     head = "from application_sdk.app import App, task\nfrom application_sdk.contracts import Input, Output\n"
     body = "    async def run(self, input: Input) -> Output:\n        return Output()\n"
+    (home / "part.py").write_text(f"{head}class Part(App):\n    pass\n")
     (home / "two.py").write_text(f"{head}class One(App):\n{body}class Two(App):\n{body}")
     (home / "wrong.py").write_text(f"{head}class One(App):\n    @task\n    async def two(self, a, b): ...\n{body}")
     done = apprun(*arguments)

@@ -152,10 +152,10 @@ class LocalEngine:
             self._ledger.end_attempts(ended)
 
     def _end_lost_attempts(self) -> list[AttemptRecord]:
-        """All attempts of earlier lives. Those without an end were under way when everything was killed."""
+        """All attempts of earlier lives. Those without an end were under way when all was killed; when, nobody knows."""
         attempts = self._ledger.attempts()
         lost = [
-            dataclasses.replace(one, finished_at=self._clock(), reason=LOST, budget="Disruption", message=_HOW_LOST)
+            dataclasses.replace(one, reason=LOST, budget="Disruption", message=_HOW_LOST)
             for one in attempts
             if one.reason is None
         ]
