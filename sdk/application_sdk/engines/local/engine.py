@@ -152,7 +152,7 @@ class LocalEngine:
             self._ledger.end_attempts(ended)
 
     def _end_lost_attempts(self) -> list[AttemptRecord]:
-        """All attempts of earlier lives. Those without an end were under way when all was killed; when, nobody knows."""
+        """All attempts of earlier lives. Those without an end were under way when all was killed: nobody knows when."""
         attempts = self._ledger.attempts()
         lost = [
             dataclasses.replace(one, reason=LOST, budget="Disruption", message=_HOW_LOST)

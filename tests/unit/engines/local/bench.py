@@ -29,6 +29,7 @@ class Bench:
         self.source = find_source(f"{app}:Orders", path)
         self.app_class = self.source.load()
         self.requests = Requests()
+        self.limits = LIMITS
 
     def begin(self, entrypoint: str = "run", name: str = "orders-1", count: int = 3) -> RunFolder:
         given = {"journal": str(self.journal), "count": count}
@@ -37,7 +38,7 @@ class Bench:
     def execute(self, name: str = "orders-1", observer: Observer = nobody) -> RunRecord:
         executor = in_process_executor(self.app_class) if self.in_process else process_executor(self.source)
         with executor as opened:
-            mode = Mode(LIMITS, observer, self.requests)
+            mode = Mode(self.limits, observer, self.requests)
             return execute(self.home, name, self.app_class, self.source, opened, mode)
 
     def run(self, entrypoint: str = "run", observer: Observer = nobody) -> RunRecord:

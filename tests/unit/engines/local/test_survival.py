@@ -6,6 +6,7 @@ import collections
 import os
 import select
 import signal
+from dataclasses import replace
 
 import pytest
 from tests.unit.engines.local.bench import Bench
@@ -94,6 +95,7 @@ def test_a_stop_lets_attempts_clean_up_and_charges_them_nothing(any_bench: Bench
 
 
 def test_what_completes_while_the_engine_stops_is_committed(any_bench: Bench) -> None:
+    any_bench.limits = replace(any_bench.limits, stop_seconds=60)
     any_bench.begin()
 
     def stop(notice: Notice) -> None:
