@@ -16,9 +16,11 @@ from tests.support.interrupted import assert_completed, started
 from tests.support.kube import CORE, Kube, eventually
 from tests.support.runs import Runs
 
+from apprun_operator.api.crds import KINDS
+
 pytestmark = pytest.mark.skipif(EXISTING, reason="an existing cluster's installation isn't ours to remove")
 
-CRDS = tuple(f"{plural}.apprun.dev" for plural in ("apps", "appruns", "apptasks", "appledgers"))
+CRDS = tuple(f"{kind.plural}.apprun.dev" for kind in KINDS)
 COME_AND_GO = ("Event", "Lease", "Secret", "EndpointSlice", "Endpoints", "ControllerRevision")
 """What a cluster writes by itself; Leases of our own are looked for apart."""
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -167,7 +169,7 @@ def test_two_installations_serve_a_namespace_each_and_no_other(
 
 def test_installation_that_can_not_work_says_what_is_missing(bare: Bed) -> None:
     refused = bare.helm_release("apprun", SYSTEM_NAMESPACE, "crds.enabled=false", check=False)
-    assert "apps.apprun.dev isn't in this cluster, and crds.enabled is false" in refused.stderr
+    assert "apprun.dev isn't in this cluster, and crds.enabled is false" in refused.stderr
     assert "--set crds.enabled=true" in refused.stderr
     refused = bare.helm_release("apprun", SYSTEM_NAMESPACE, "namespaces={nowhere}", check=False)
     assert "kubectl create namespace nowhere" in refused.stderr

@@ -64,7 +64,7 @@ def test_argo_cd_judges_a_task_by_its_phase(phase: str, status: str) -> None:
 
 
 def test_what_has_no_end_is_healthy() -> None:
-    for kind in ("App", "AppLedger"):
+    for kind in ("App", "AppLedger", "AppState"):
         assert health({"kind": kind, "metadata": {"name": "x"}, "spec": {}}).status == "Healthy"
 
 
