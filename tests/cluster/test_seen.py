@@ -159,7 +159,9 @@ def test_a_table_says_where_runs_stand_and_why(scene: Scene) -> None:
     table = {line.split()[0]: line for line in scene.kubectl("get", "ar", "--no-headers").splitlines()}
     assert "Succeeded" in table["watched-1"]
     assert table["missing-1"].split()[2:4] == ["Stalled", "LoadFailed"]
-    assert table["loud-1"].split()[2:4] == ["Failed", "NonRetryableError"]
+    assert table["loud-1"].split()[2:4] == ["Failed", "TaskFailedError"]
+    calls = scene.kubectl("get", "at", "-l", "apprun.dev/run=loud-1,apprun.dev/role=task", "--no-headers")
+    assert calls.split()[1:6] == ["loud-1", "loud", "Failed", "1", "NonRetryableError"]
     wide = {line.split()[0]: line for line in scene.kubectl("get", "ar", "-o", "wide", "--no-headers").splitlines()}
     assert "loud failure" in wide["loud-1"]
     tasks = scene.kubectl("get", "at", "-l", "apprun.dev/run=held-1", "-o", "wide")
