@@ -294,7 +294,12 @@ class Executor:
 
     async def _fetch_words(self, action: FetchWords) -> None:
         path = resources.EVENTS.path(action.run.namespace)
-        found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
+        try:
+            found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
+        except ApiError as error:
+            # It only explains: a run mustn't be held up by it.
+            logger.warning("Events of pod %s can't be read: %s", action.pod, error)
+            found = {}
         notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", found.get("items") or [])]
         # It sums up, "timed out waiting for the condition", beside saying what it is that fails.
         plain = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]

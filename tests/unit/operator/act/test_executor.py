@@ -35,6 +35,7 @@ from apprun_operator.plan.actions import (
     EnsureNamespace,
     FetchPage,
     FetchTask,
+    FetchWords,
     PatchRun,
     PatchTask,
 )
@@ -428,3 +429,45 @@ async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
 )
 def test_refusals_are_told_apart_by_the_api_servers_words(error: Any, kind: str) -> None:
     assert read_refusal(error) == (kind, error.message) if kind != "NotAllowed" else read_refusal(error)[0] == kind
+
+
+class Events:
+    """An API server that has Events of one pod, or doesn't want to show them."""
+
+    def __init__(self, notes: list[str], error: ApiError | None = None) -> None:
+        self.notes = notes
+        self.error = error
+        self.asked: list[tuple[str, Any]] = []
+
+    async def get(self, path: str, query: Any = None) -> Object:
+        self.asked.append((path, query))
+        if self.error is not None:
+            raise self.error
+        return {"items": [{"note": note} for note in self.notes]}
+
+
+def heard(events: Events) -> str:
+    store = Store(lambda key: None, wall)
+    bench = Bench()
+    store.apply("appruns", bench.server.read(Place("appruns", *RUN)))
+    executor = bench.on(events, store)
+    virtual_time.run(executor.first(FetchWords(RUN, "p-1", "uid-p")))
+    seen = store.observe(RUN)
+    assert seen is not None
+    return seen.words["p-1"].message
+
+
+def test_kubelets_plain_words_about_a_mount_are_preferred_to_its_summary() -> None:
+    plain = 'MountVolume.SetUp failed for volume "secret-0" : secret "payments" not found'
+    events = Events(["Unable to attach or mount volumes: timed out waiting for the condition", plain])
+    assert heard(events) == plain
+    assert events.asked == [
+        (
+            "/apis/events.k8s.io/v1/namespaces/default/events",
+            {"fieldSelector": "regarding.uid=uid-p,reason=FailedMount"},
+        )
+    ]
+
+
+def test_events_that_may_not_be_read_hold_nothing_up() -> None:
+    assert heard(Events([], ForbiddenError("no", status=403))) == ""
