@@ -184,6 +184,14 @@ ATTEMPT: Final[dict[str, Remedy]] = {
     ),
     "PodDeleted": Remedy("Somebody deleted the pod before it could report.", "Nothing: the call was started again."),
     "Terminated": Remedy("Somebody stopped the process.", "Nothing: the call was started again."),
+    "Lost": Remedy(
+        "The whole run was killed on this machine while the attempt was under way.", "Nothing: the call was made again."
+    ),
+    "Killed": Remedy(
+        "A signal ended the attempt's process on this machine; out of memory is the usual cause.",
+        "Look into the kernel's log, and use less memory at a time: fewer tasks side by side with `--parallelism`.",
+    ),
+    "Interrupted": Remedy("The run was stopped while the attempt was under way.", "Nothing: the call was made again."),
     "NotStarted": Remedy(
         "No node started the pod in time.",
         "Look at the nodes: `kubectl get nodes`, and the pod's events with `kubectl describe pod`.",
