@@ -191,6 +191,18 @@ ATTEMPT: Final[dict[str, Remedy]] = {
         "A signal ended the attempt's process on this machine; out of memory is the usual cause.",
         "Look into the kernel's log, and use less memory at a time: fewer tasks side by side with `--parallelism`.",
     ),
+    "Exited": Remedy(
+        "The attempt's process on this machine ended by itself, without a result.",
+        "The code calls `sys.exit` or `os._exit`: raise an exception, or return.",
+    ),
+    "ExecutorLost": Remedy(
+        "The process that attempts come from was killed on this machine, and they with it.",
+        "Nothing: the call was made again.",
+    ),
+    "HeartbeatTimeout": Remedy(
+        "The process on this machine gave no heartbeat within `heartbeat_timeout_seconds`.",
+        "Something blocks it; the traceback shows where. Beat more often, or raise the limit.",
+    ),
     "Interrupted": Remedy("The run was stopped while the attempt was under way.", "Nothing: the call was made again."),
     "NotStarted": Remedy(
         "No node started the pod in time.",
