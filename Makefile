@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit simulate lint site bench bench-sdk bench-files soak down clean lock generate
+.PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ unit: .venv/ready ## Only what needs no cluster: unit and simulation tests
 
 simulate: .venv/ready ## Random faults on a simulated cluster: SEEDS=n courses of events, from FIRST on
 	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)
+
+mutants: .venv/ready ## Take away one guard after the other, and show that a test misses each
+	@$(PYTHON) -m hack.mutants
 
 lint: .venv/ready ## Formatting, lint, types, layers, and that generated files are fresh
 	@.venv/bin/ruff format --check .

@@ -1,0 +1,388 @@
+"""`make mutants`: takes away one guard after the other, in a copy of the tree, and shows that some test fails for each.
+
+A guard that no test misses is one that the next change may lose. tests/unit/hack/test_mutants.py holds every entry here
+to the code as it is. `--cluster` adds those that only a real API server can miss; it needs a cluster named as
+CLUSTER_NAME says, up or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SDK: Final = "sdk/application_sdk"
+OPERATOR: Final = "operator/apprun_operator"
+UNIT: Final = "tests/unit"
+SIMULATION: Final = "tests/simulation/cluster"
+CHART: Final = "charts/apprun/templates"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard, where it stands, what stands there without it, and the tests of which one has to fail."""
+
+    guard: str
+    path: str
+    code: str
+    without: str
+    tests: tuple[str, ...]
+    cluster: bool = False
+
+
+MUTANTS: Final = (
+    Mutant(
+        "a write of the operator holds for the resourceVersion that it was decided on",
+        f"{OPERATOR}/act/executor.py",
+        '        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},\n',
+        "",
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a write of the operator holds for the object with that uid",
+        f"{OPERATOR}/act/executor.py",
+        '        {"op": "replace", "path": "/metadata/uid", "value": uid},\n',
+        "",
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a commit holds for the ledger that it was decided on",
+        f"{OPERATOR}/act/executor.py",
+        'return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}',
+        'return {"metadata": {"uid": uid}, "status": status}',
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a pod is deleted by its uid, never its namesake",
+        f"{OPERATOR}/act/executor.py",
+        "        key = action.pod\n"
+        '        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}',
+        '        key = action.pod\n        options: JSONObject = {"propagationPolicy": "Background"}',
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a pod that is there is adopted only if the same AppTask owns it",
+        f"{OPERATOR}/act/executor.py",
+        "if _owner(found) == action.task_uid:",
+        "if found:",
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "an AppTask or page that is there is adopted only if the same run owns it",
+        f"{OPERATOR}/act/executor.py",
+        "if _owner(answer) != _owner(body):",
+        "if not answer:",
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a page that is there is adopted only with the same checkpoints",
+        f"{OPERATOR}/act/executor.py",
+        'if kind == "appledgers" and answer.get("spec") != body.get("spec"):',
+        "if not answer:",
+        (f"{UNIT}/operator/act/test_executor.py",),
+    ),
+    Mutant(
+        "a replica that doesn't lead writes nothing",
+        f"{OPERATOR}/act/fence.py",
+        "if not self._may_write():",
+        "if False:",
+        (f"{UNIT}/operator/test_terms.py",),
+    ),
+    Mutant(
+        "what is committed is never committed again",
+        f"{OPERATOR}/plan/commit.py",
+        'if task.finished and task.role != "driver" and task.key not in seen.committed',
+        'if task.finished and task.role != "driver"',
+        (f"{UNIT}/operator/plan/test_commit.py", f"{UNIT}/operator/plan/test_run.py"),
+    ),
+    Mutant(
+        "nothing is committed while a page of the ledger is unknown",
+        f"{OPERATOR}/plan/commit.py",
+        "    if seen.missing_pages:\n        return NOTHING\n",
+        "",
+        (f"{UNIT}/operator/plan/test_commit.py", f"{UNIT}/operator/plan/test_run.py"),
+    ),
+    Mutant(
+        "a page is made before the status lets go of its checkpoints",
+        f"{OPERATOR}/plan/run.py",
+        "    # Deletions last: nobody waits for them.\n",
+        "    first = first if ledger.page is None else [*first[1:], *first[:1]]\n",
+        (f"{UNIT}/operator/plan/test_commit.py", f"{UNIT}/operator/plan/test_run.py"),
+    ),
+    Mutant(
+        "the ledger's numbers have no gap, for the operator",
+        f"{OPERATOR}/observe/project.py",
+        'if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):',
+        "if False:",
+        (f"{UNIT}/operator/observe", f"{UNIT}/operator/plan"),
+    ),
+    Mutant(
+        "the status goes on where the pages end",
+        f"{OPERATOR}/observe/project.py",
+        "    _check_seam(pages, checkpoints)\n",
+        "",
+        (f"{UNIT}/operator/observe", f"{UNIT}/operator/plan"),
+    ),
+    Mutant(
+        "the ledger's numbers have no gap, for the driver",
+        f"{SDK}/engines/kubernetes/ledger.py",
+        'if checkpoint["sequence"] > len(self):',
+        "if False:",
+        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+    ),
+    Mutant(
+        "an output is what was committed, for the driver",
+        f"{SDK}/engines/kubernetes/ledger.py",
+        'if found != checkpoint["digest"]:',
+        "if False:",
+        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+    ),
+    Mutant(
+        "an output is what was committed, for the operator",
+        f"{OPERATOR}/observe/store.py",
+        'return state.committed[task.key] in ("", task.digest)',
+        "return True",
+        (f"{UNIT}/operator/observe", f"{UNIT}/operator/plan"),
+    ),
+    Mutant(
+        "an older version of an object changes nothing",
+        f"{OPERATOR}/observe/store.py",
+        "if meta.uid in self._buried or (known is not None and known[1] >= meta.version):",
+        "if meta.uid in self._buried:",
+        (f"{UNIT}/operator/observe",),
+    ),
+    Mutant(
+        "late news don't bring back what is gone",
+        f"{OPERATOR}/observe/store.py",
+        "if meta.uid in self._buried or (known is not None and known[1] >= meta.version):",
+        "if known is not None and known[1] >= meta.version:",
+        (f"{UNIT}/operator/observe",),
+    ),
+    Mutant(
+        "what a list lacks is gone",
+        f"{OPERATOR}/observe/informer.py",
+        "        self._store.replace(self.kind, keys, int(version), self._namespace)\n",
+        "",
+        (f"{UNIT}/operator/observe",),
+    ),
+    Mutant(
+        "a version that is too old leads to a new list",
+        f"{OPERATOR}/observe/informer.py",
+        'return Progress("" if expired else self.version, self.failures + 1)',
+        "return Progress(self.version, self.failures + 1)",
+        (f"{UNIT}/operator/observe",),
+    ),
+    Mutant(
+        "a pod that vanished without an answer leaves a trace",
+        f"{OPERATOR}/observe/store.py",
+        "                state.pods[key.name] = replace(pod, gone=True)\n",
+        "                pass\n",
+        (f"{UNIT}/operator/observe",),
+    ),
+    Mutant(
+        "a trace goes with its AppTask",
+        f"{OPERATOR}/observe/store.py",
+        "                self._forget_pod(state, task.pod_name)\n            state.settled",
+        "                pass\n            state.settled",
+        (f"{UNIT}/operator/observe", f"{SIMULATION}/test_found.py"),
+    ),
+    Mutant(
+        "what is under way isn't asked for again",
+        f"{OPERATOR}/worker.py",
+        "        self._store.begin(key, target(action))\n",
+        "",
+        (f"{UNIT}/operator/test_worker.py",),
+    ),
+    Mutant(
+        "what the cluster did is no failure of the app",
+        f"{OPERATOR}/plan/failure.py",
+        "    if pod.disruption:\n        return _disrupted(pod)\n",
+        "",
+        (f"{UNIT}/operator/plan/test_failure.py",),
+    ),
+    Mutant(
+        "a lost node's pod isn't waited for",
+        f"{OPERATOR}/plan/failure.py",
+        "if pod.disruption == NODE_LOST:\n        # The pod",
+        "if False:\n        # The pod",
+        (f"{UNIT}/operator/plan/test_failure.py",),
+    ),
+    Mutant(
+        "nothing new is called before the past is consumed",
+        f"{SDK}/execution/route.py",
+        "if self.replaying or not self._held:",
+        "if not self._held:",
+        (
+            "tests/simulation/route/test_golden_ledgers.py",
+            f"{UNIT}/execution/test_route.py",
+            f"{UNIT}/execution/test_run.py",
+        ),
+    ),
+    Mutant(
+        "a completion goes to an outstanding call only",
+        f"{SDK}/execution/route.py",
+        "        if completion.key not in self._abandoned:\n            raise Unexpected(completion)\n",
+        "        if completion.key not in self._abandoned:\n            self.consumed += 1\n            return\n",
+        (
+            f"{UNIT}/execution/test_route.py",
+            f"{UNIT}/execution/test_run.py",
+        ),
+    ),
+    Mutant(
+        "calls that earlier drivers had under way are made again",
+        f"{SDK}/execution/run.py",
+        "                raise Unmade(key)\n",
+        "                pass\n",
+        (
+            f"{UNIT}/execution/test_route.py",
+            f"{UNIT}/execution/test_run.py",
+        ),
+    ),
+    Mutant(
+        "a driver adopts its own run's AppTask only",
+        f"{SDK}/engines/kubernetes/calls.py",
+        'if owner.uid in owners and spec.get("key") == call.key:',
+        "if spec:",
+        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+    ),
+    Mutant(
+        "a driver follows the run with its uid only",
+        f"{SDK}/engines/kubernetes/follow.py",
+        "    if found != uid:\n",
+        "    if False:\n",
+        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+    ),
+    Mutant(
+        "calls of an open route that somebody deleted are made again",
+        f"{SDK}/engines/kubernetes/driver.py",
+        "            self._restore_calls()\n",
+        "            pass\n",
+        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+    ),
+    Mutant(
+        "a task reports before it exits",
+        f"{SDK}/engines/kubernetes/taskpod.py",
+        'return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]',
+        "return 0",
+        (f"{UNIT}/engines/kubernetes/test_taskpod.py",),
+    ),
+    Mutant(
+        "a report is sent until it is answered",
+        f"{SDK}/engines/kubernetes/report.py",
+        "_MAY_PASS: Final = (Busy, Conflict, Forbidden, Unauthorized, Unreachable)",
+        "_MAY_PASS: Final = (Conflict, Forbidden, Unauthorized, Unreachable)",
+        (f"{UNIT}/engines/kubernetes/test_report.py",),
+    ),
+    Mutant(
+        "a report whose answer was lost counts when it had come through",
+        f"{SDK}/engines/kubernetes/report.py",
+        "if may_have_arrived and REFUSED_FINISHED in error.message:",
+        "if False:",
+        (f"{UNIT}/engines/kubernetes/test_report.py",),
+    ),
+    Mutant(
+        "the fence: only the pod of the current attempt reports",
+        f"{CHART}/policy-task-reports.yaml",
+        '"variables.isOperator || variables.pod == variables.currentPod"',
+        '"true"',
+        ("tests/cluster/test_admission.py",),
+        cluster=True,
+    ),
+    Mutant(
+        "the fence: what has ended isn't reported on",
+        f"{CHART}/policy-task-reports.yaml",
+        '"variables.isOperator || !variables.finished || variables.unchanged"',
+        '"true"',
+        ("tests/cluster/test_admission.py",),
+        cluster=True,
+    ),
+    Mutant(
+        "a finished task can't be deleted",
+        f"{CHART}/policy-task-protection.yaml",
+        "request.operation != 'DELETE' || size",
+        "true || size",
+        ("tests/cluster/test_admission.py",),
+        cluster=True,
+    ),
+)
+
+
+def missing(mutant: Mutant) -> str:
+    """Why the mutant doesn't apply to the tree; empty when it does."""
+    found = (ROOT / mutant.path).read_text("utf-8").count(mutant.code)
+    return "" if found == 1 else f"{mutant.path} has it {found} times: {mutant.code!r}"
+
+
+def copy_tree(folder: Path) -> None:
+    """The tracked files as they are now, with this folder's virtual environment."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+
+
+def is_noticed(mutant: Mutant, folder: Path) -> tuple[bool, str]:
+    """Whether a test fails without the guard, and which."""
+    target = folder / mutant.path
+    original = target.read_text("utf-8")
+    target.write_text(original.replace(mutant.code, mutant.without), "utf-8")
+    try:
+        command = [
+            str(ROOT / ".venv/bin/python"),
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+        ]
+        done = subprocess.run(
+            [*command, *mutant.tests], cwd=folder, env=os.environ, capture_output=True, text=True, check=False
+        )
+    finally:
+        target.write_text(original, "utf-8")
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"the tests of {mutant.guard!r} couldn't be run:\n{done.stdout}\n{done.stderr}")
+    failed = [line.removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    return done.returncode == 1, failed[0].partition(" - ")[0] if failed else ""
+
+
+def main() -> int:
+    """Try each; the exit code says whether some guard isn't missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cluster", action="store_true", help="also those that need a real API server")
+    parser.add_argument("--only", default="", help="those whose guard has these words")
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTANTS if arguments.only in m.guard and (arguments.cluster or not m.cluster)]
+    unnoticed = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        folder = Path(name)
+        copy_tree(folder)
+        for mutant in chosen:
+            if why := missing(mutant):
+                sys.stderr.write(f"{mutant.guard}: {why}\n")
+                return 2
+            began = time.monotonic()
+            noticed, test = is_noticed(mutant, folder)
+            print(f"{'missed by' if noticed else 'NOT MISSED':10} {mutant.guard}: {test or '-'} "
+                  f"({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
+            if not noticed:
+                unnoticed.append(mutant.guard)
+    print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} guards are missed by a test")
+    return bool(unnoticed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
