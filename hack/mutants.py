@@ -136,7 +136,7 @@ MUTANTS: Final = (
         f"{SDK}/engines/kubernetes/ledger.py",
         'if checkpoint["sequence"] > len(self):',
         "if False:",
-        (f"{UNIT}/engines/kubernetes/test_driver.py",),
+        (f"{UNIT}/engines/kubernetes/test_ledger.py",),
     ),
     Mutant(
         "an output is what was committed, for the driver",

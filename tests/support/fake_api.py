@@ -3,7 +3,7 @@
 It implements `apprun_operator.kube.client.Api` through `FakeApi`, one per caller, whose `fault` hook may raise, hang or
 break a watch at any call. It stands in for the API server only: kubelet and pods are in `tests.support.world`.
 Who may do what, and what an object has to look like, is said by its `rules`: few by default, all of the chart's and the
-CRDs' with `tests.support.sim.access`. What it answers is held to the truth by tests/cluster/test_conformance.py.
+CRDs' with `tests.support.sim.access`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What the API server refuses in a cluster with the chart: tokens of pods that are gone, RBAC, schemas, their rules in
-CEL, and the admission policies. Written by hand after crds/ and charts/, and held to the truth by the conformance test.
+CEL, and the admission policies. Written by hand after crds/ and charts/.
 """
 
 from __future__ import annotations

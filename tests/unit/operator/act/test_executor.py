@@ -144,6 +144,13 @@ async def test_exact_write_has_the_same_precondition(bench: Bench) -> None:
 
 
 @story
+async def test_write_is_for_the_run_with_that_uid_alone(bench: Bench) -> None:
+    for exact in (True, False):
+        with pytest.raises(ReplanError):
+            await bench.executor.first(PatchRun(RUN, "another", bench.version, {"phase": "Failed"}, exact=exact))
+
+
+@story
 async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     await bench.executor.then(RUN, bench.driver())
     bench.store.remove("apptasks", Key("default", "r-driver"))
