@@ -133,11 +133,10 @@ def test_the_api_server_takes_each_field_of_what_is_rendered(monitored: Bed, cas
 def test_the_api_server_takes_what_is_rendered_for_a_list_of_namespaces(monitored: Bed, namespace: str) -> None:
     text = render(monitored, {**ALL, "namespaces": f"{{{namespace}}}"})
     dry_run(monitored, text)
-    made = [(item["kind"], item["metadata"]["name"]) for item in objects(text)]
-    assert "ClusterRoleBinding" not in dict(made)
-    assert {name for kind, name in made if kind == "ClusterRole"} == {
-        f"{SYSTEM_NAMESPACE}-check-apprun-{role}" for role in ("edit", "view")
-    }
+    roles = [item for item in objects(text) if item["kind"] == "ClusterRole"]
+    own = [role for role in roles if "rbac.authorization.k8s.io/aggregate-to-edit" not in role["metadata"]["labels"]]
+    # Whose token it is that somebody shows is asked of the whole cluster, or not at all.
+    assert {resource for role in own for rule in role["rules"] for resource in rule["resources"]} <= {"tokenreviews"}
 
 
 def test_a_field_that_nobody_knows_would_be_refused(monitored: Bed) -> None:
