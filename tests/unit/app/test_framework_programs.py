@@ -35,7 +35,6 @@ from application_sdk.contracts import (
     MaxItems,
     Output,
     SerializableEnum,
-    StorageTier,
 )
 from application_sdk.credentials import (
     ApiKeyCredential,
@@ -334,17 +333,13 @@ def test_references_and_enums_cross_task_boundaries() -> None:
         async def clone(self, input: CrawlInput) -> CrawlOutput:
             assert input.repo is not None
             assert isinstance(input.depth, Depth)
-            where = FileReference.from_local(f"/tmp/{input.repo.branch}.jsonl", tier=StorageTier.RETAINED)
-            return CrawlOutput(text=input.repo.repo_url, file=where)
+            return CrawlOutput(text=f"{input.repo.repo_url} {input.repo.branch}")
 
         async def run(self, input: CrawlInput) -> CrawlOutput:
             return await self.clone(input)
 
     done = run_app(Cloner, CrawlInput(repo=GitReference(repo_url="https://example.com/r.git"), depth=Depth.FULL)).output
-    assert done.text == "https://example.com/r.git"
-    assert done.file is not None
-    assert done.file.tier is StorageTier.RETAINED
-    assert str(done.file.local_path).endswith("main.jsonl")
+    assert done.text == "https://example.com/r.git main"
 
 
 def test_module_loggers_are_silent_in_a_replay(caplog: pytest.LogCaptureFixture) -> None:
