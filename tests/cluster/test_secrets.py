@@ -95,7 +95,7 @@ def test_no_value_is_in_anything_that_is_written(vault: Runs, bed: Bed) -> None:
         for how, phase in ends.items():
             vault.until_phase(how, phase)
     assert "[redacted]" in str(vault.status("crash"))
-    assert "'payments'" in vault.status("leak")["error"]["message"]
+    assert "'payments/token'" in vault.status("leak")["error"]["message"]
     told = "".join(logs.values())
     assert "logged [redacted]" in told
     assert "printed to stderr [redacted]" in told
