@@ -26,12 +26,20 @@ def run(
     name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the run. Made up if not given.")] = None,
     in_process: options.InProcess = False,
     parallelism: options.Parallelism = None,
+    handler: Annotated[
+        bool, typer.Option("--handler", help="Serve the app over HTTP instead, until Ctrl-C: its handler, and runs.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --handler: where to listen.")] = 8000,
     output: options.Output = Format.TEXT,
 ) -> None:
     """Run an app on this machine, and wait for its end.
 
     Each completed task is recorded on the disk. Whatever interrupts the run, [bold]apprun resume[/] goes on from there.
     """
+    if handler:
+        from application_sdk.cli import serving
+
+        raise typer.Exit(serving.serve_app(app, port, parallelism))
     from application_sdk.cli import running
 
     wish = running.Wish(output, in_process, parallelism)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -71,3 +72,37 @@ def test_a_script_runs_its_example_and_serves_its_handler_until_ctrl_c(tmp_path:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert "Hello, Ada!" in out, err
+
+
+def test_the_command_line_serves_an_app_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, "-m", "application_sdk.cli", "run", "script.py:Script", "--handler", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "APPRUN_HOME": str(tmp_path / "home"), "TOKEN": "t0ken"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = next(line for line in iter(process.stderr.readline, "") if "is served at" in line)
+        url = re.findall(r"http://\S+", said)[0]
+        answer = post(f"{url}/workflows/v1/auth", {"credentials": []})
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert (answer["success"], process.returncode) == (False, 0)
+
+
+def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "application_sdk.cli", "run", "script.py:Script", "--handler", "--port", str(port)],
+            cwd=tmp_path,
+            env={**os.environ, "APPRUN_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"port {port} can't be listened on" in done.stderr
