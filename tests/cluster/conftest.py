@@ -27,10 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    found = bring_up(NAME, *audit.options(NAME))
-    yield found
-    if not EXISTING and not KEEP:
-        take_down(NAME)
+    try:
+        yield bring_up(NAME, *audit.options(NAME))
+    finally:
+        if not EXISTING and not KEEP:
+            take_down(NAME)
 
 
 @pytest.fixture
