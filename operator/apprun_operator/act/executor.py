@@ -22,7 +22,6 @@ from apprun_operator.kube.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
-    TransientError,
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
@@ -203,7 +202,8 @@ class Executor:
             # Quotas are counted in an object of their own, which many writers fight for.
             raise UnavailableError(error.message, status=error.status) from error
         except ApiError as error:
-            if isinstance(error, TransientError) and not is_webhook_failure(error):
+            # Only a refusal says that there is no pod. Whatever else went wrong, it may be there.
+            if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
             kind, message = read_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):

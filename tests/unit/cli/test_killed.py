@@ -109,7 +109,7 @@ def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_no
     shown = terminal.json("show", "chain")
     assert shown["output"] == {"sum": 6}
     assert collections.Counter(number for number, _, _ in terminal.executions()) == dict.fromkeys(range(STEPS), 2)
-    assert attempts(shown) == [(None, None), ("Completed", "None")] * STEPS
+    assert attempts(shown) == [("Lost", "Disruption"), ("Completed", "None")] * STEPS
 
 
 def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal) -> None:
