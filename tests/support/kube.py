@@ -142,7 +142,7 @@ def eventually(what: str, probe: Callable[[], T | None], seconds: float = 60, ev
     last: object = None
     while time.monotonic() < deadline:
         try:
-            if (found := probe()) or found == 0:
+            if (found := probe()) or (found == 0 and found is not False):
                 return found
             last = found
         except (urllib3.exceptions.HTTPError, ApiError) as error:
