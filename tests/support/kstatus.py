@@ -8,6 +8,8 @@ import subprocess
 from hack.cluster import binaries
 from tests.support.kube import Object
 
+WORDS = ("InProgress", "Current", "Failed", "Terminating", "Unknown", "NotFound")
+
 
 def statuses(objects: list[Object]) -> list[str]:
     """`InProgress`, `Current`, `Failed`, `Terminating` or `Unknown` for each."""
@@ -20,4 +22,8 @@ def statuses(objects: list[Object]) -> list[str]:
         timeout=60,
         check=True,
     )
-    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    # A message may have further lines.
+    words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    found = [word for word in words if word in WORDS]
+    assert len(found) == len(objects), done.stdout
+    return found
