@@ -46,6 +46,8 @@ def scene(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]
     for name in ("watched", "loud", "hungry", "held"):
         runs.app(name, f"app:{name.title()}", source=source("watched"))
     runs.app("missing", "app:Missing", source=source("watched"))
+    # A process tells a hundred apps apart by name, and earlier tests have had more.
+    restart(bed)
     paths = [f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:8080/proxy/metrics" for pod in operator_pods(bed)]
     with scraping(paths, bed.kubeconfig, tmp_path_factory.mktemp("prometheus")) as prometheus:
         eventually("Prometheus sees a leader", lambda: prometheus.query("apprun_is_leader == 1"), 60)
@@ -63,10 +65,20 @@ def scene(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]
     bed.kube.delete(f"{CORE}/namespaces/{namespace}")
 
 
+def restart(bed: Bed) -> None:
+    """New processes of the operator."""
+    for command in ("restart", "status"):
+        bed.run(bed.kubectl, "-n", SYSTEM_NAMESPACE, "rollout", command, "deployment/apprun")
+
+
 def operator_pods(bed: Bed) -> list[str]:
     selector = "app.kubernetes.io/component=operator"
     pods = bed.kube.items(f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods?labelSelector={selector}")
-    return [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"]
+    return [
+        pod["metadata"]["name"]
+        for pod in pods
+        if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def waiting(runs: Runs, run: str) -> list[Object]:
