@@ -26,6 +26,9 @@ Feed = Callable[[str, str, Mapping[str, JSON]], None]
 
 RESTART_FIRST: Final = 1.0
 RESTART_LAST: Final = 30.0
+END_SECONDS: Final = 15.0
+"""How long a kopf that ends may take for it. It cancels each of its tasks once and waits for ever; and now and then a
+cancellation gets lost in a request whose session was closed meanwhile."""
 
 
 class EndlessBackoffs:
@@ -140,7 +143,8 @@ class KopfThread:
         self._end = end_from_outside
         if self._stop.is_set():
             return
-        await kopf.operator(
+        ours = asyncio.all_tasks()
+        roots = await kopf.spawn_tasks(
             registry=registry(self._feed),
             settings=settings(),
             clusterwide=not self._namespaces,
@@ -148,3 +152,12 @@ class KopfThread:
             stop_flag=end,
             ready_flag=self._ready,
         )
+        life = asyncio.create_task(kopf.run_tasks(roots, ignored=ours))
+        await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)  # then kopf ends
+        _, hung = await asyncio.wait({life}, timeout=END_SECONDS)
+        while hung:
+            logger.warning("kopf doesn't end: cancelling %d tasks of it once more", len(hung))
+            for task in hung:
+                task.cancel()
+            _, hung = await asyncio.wait(asyncio.all_tasks() - ours, timeout=1)
+        await life

@@ -5,6 +5,8 @@ Everything is real but the API server; kopf logs in with a kubeconfig.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import kopf
 import pytest
 import yaml
 from tests.support.wire_server import (
@@ -271,6 +274,40 @@ def test_a_rotated_token_is_taken_up(api: KubeApi, kubeconfig: Path, wire: WireS
     assert wire.requests[-1].headers["authorization"] == "Bearer new"
     api.over.set()
     thread.stop(PATIENCE)
+
+
+def test_a_kopf_that_loses_the_cancellation_of_a_task_is_ended_all_the_same(
+    api: KubeApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen now and then of a watch whose session another watch had closed: cancelled once, it waited on for ever."""
+    made = handlers.registry
+    clinging: list[asyncio.Task[None]] = []
+
+    async def cling() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(PATIENCE)
+
+    async def begin(**_: object) -> None:
+        clinging.append(asyncio.create_task(cling()))
+
+    def registry_that_clings(feed: handlers.Feed) -> kopf.OperatorRegistry:
+        found = made(feed)
+        if not clinging:
+            kopf.on.startup(registry=found)(begin)
+        return found
+
+    monkeypatch.setattr(handlers, "registry", registry_that_clings)
+    monkeypatch.setattr(handlers, "END_SECONDS", 6.0)
+    watch_error(api)
+    found = Seen()
+    thread = KopfThread(found, ())
+    thread.start()
+    found.wait_for("late")
+    api.over.set()
+    thread.stop(PATIENCE)
+    assert not thread.alive
+    assert clinging[0].cancelled()
 
 
 def test_the_backoffs_of_kopf_never_end_and_stay_short() -> None:
