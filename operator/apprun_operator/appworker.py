@@ -1,5 +1,4 @@
-"""Takes an App's key from its queue, has it planned, and carries the plan out. What it runs into costs that App a
-pause, and nobody else anything."""
+"""Takes an App's key from its queue, has it planned, and carries the plan out."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from apprun_operator.act.apps import AppExecutor
-from apprun_operator.act.executor import ReplanError
 from apprun_operator.kube.errors import ApiError
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
+from apprun_operator.passes import Pauses, work_off
 from apprun_operator.plan.app import plan_app
 from apprun_operator.plan.limits import Limits
 
@@ -40,8 +39,7 @@ class AppWorker:
         self._executor = executor
         self._limits = limits
         self._clock = clock
-        self._chance = chance
-        self._failures: dict[Key, int] = {}
+        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
 
     def begin(self) -> None:
         """At the start of a term: what an earlier one had begun is planned anew."""
@@ -50,17 +48,7 @@ class AppWorker:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._pass(key)
-                self._failures.pop(key, None)
-            except ReplanError:
-                self._queue.put_after(key, REPLAN_SECONDS)
-            except Exception as error:  # noqa: BLE001 (a bad App must not stop the others)
-                self._queue.put_after(key, self._pause(key, error))
-            finally:
-                self._queue.done(key)
+        await work_off(self._queue, self._pass, self._pauses, _log, REPLAN_SECONDS)
 
     async def _pass(self, key: Key) -> None:
         app = self._store.app(key)
@@ -73,11 +61,9 @@ class AppWorker:
         for action in decided.actions:
             await self._executor.carry_out(action)
 
-    def _pause(self, key: Key, error: Exception) -> float:
-        count = self._failures[key] = self._failures.get(key, 0) + 1
-        delay: float = min(FIRST_BACKOFF * 2.0 ** min(count - 1, 16), LAST_BACKOFF) * (0.5 + self._chance() / 2)
-        if isinstance(error, ApiError):
-            logger.warning("App %s: %s; again in %.1f s", key.path, error, delay)
-        else:
-            logger.error("App %s: unexpected; again in %.1f s", key.path, delay, exc_info=error)
-        return delay
+
+def _log(key: Key, name: str, error: Exception, delay: float) -> None:
+    if isinstance(error, ApiError):
+        logger.warning("App %s: %s; again in %.1f s", key.path, error, delay)
+    else:
+        logger.error("App %s: unexpected; again in %.1f s", key.path, delay, exc_info=error)

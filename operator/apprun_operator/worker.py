@@ -21,6 +21,7 @@ from apprun_operator.metrics import Metrics
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
+from apprun_operator.passes import Pauses, work_off
 from apprun_operator.plan.actions import Claim, ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run import plan
@@ -54,8 +55,7 @@ class Worker:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._chance = chance
-        self._failures: dict[tuple[Key, str], int] = {}
+        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
         self._running: set[asyncio.Task[None]] = set()
         self._turns = Turns(SIDE_BY_SIDE)
         self._shares = Shares(limits, queue.put, {})
@@ -65,19 +65,8 @@ class Worker:
         self._shares = Shares(self._limits, self._queue.put, self._store.task_pods())
 
     async def run(self) -> None:
-        """Until cancelled. Whatever a pass runs into costs that run a pause, and nobody else anything."""
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._pass(key)
-            except ReplanError:
-                self._queue.put(key)
-            except Exception as error:  # noqa: BLE001 (a bad object must not stop the others)
-                self._back_off(key, error)
-            else:
-                self._failures.pop((key, ""), None)
-            finally:
-                self._queue.done(key)
+        """Until cancelled."""
+        await work_off(self._queue, self._pass, self._pauses, self._log)
 
     async def stop(self) -> None:
         """Give up what is under way: the next life plans it again."""
@@ -119,11 +108,11 @@ class Worker:
             async with self._turns.of(key):
                 await self._executor.then(key, action)
             self._metrics.tell(told)
-            self._failures.pop((key, name), None)
+            self._pauses.forget((key, name))
         except ReplanError:
             pass
         except Exception as error:  # noqa: BLE001 (as above: the pause is this object's alone)
-            delay = self._pause((key, name), error)
+            delay = self._pauses.after((key, name), error)
             self._log(key, name, error, delay)
         finally:
             # Still in flight during the pause: the plan asks for it again when that is over.
@@ -131,17 +120,6 @@ class Worker:
                 asyncio.get_running_loop().call_later(delay, self._store.end, key, name)
             else:
                 self._store.end(key, name)
-
-    def _back_off(self, key: Key, error: Exception) -> None:
-        delay = self._pause((key, ""), error)
-        self._log(key, "", error, delay)
-        self._queue.put_after(key, delay)
-
-    def _pause(self, what: tuple[Key, str], error: Exception) -> float:
-        count = self._failures[what] = self._failures.get(what, 0) + 1
-        bound: float = min(FIRST_BACKOFF * 2.0 ** min(count - 1, 16), LAST_BACKOFF)
-        asked = error.retry_after if isinstance(error, ApiError) else None
-        return (asked or 0.0) + bound * (0.5 + self._chance() / 2)
 
     def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
         where, extra = f"{key.path} {name}".strip(), about(key, name)

@@ -6,6 +6,7 @@ account of their own, which may start and read runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from application_sdk.wire import names
@@ -17,9 +18,9 @@ from application_sdk.wire.pod import (
     HANDLER_PORT,
 )
 from apprun_operator.observe.records import AppRecord
+from apprun_operator.plan import parts
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.pods import READ_ONLY, TOKEN_SECONDS, USER
 from apprun_operator.plan.secrets import volumes as secret_volumes
 
 COMMAND: Final = ("python3", "-m", "application_sdk.server.pod")
@@ -83,72 +84,33 @@ def _metadata(app: AppRecord) -> JSONObject:
 
 
 def _pod(namespace: str, app: str, template: JSONObject, handler: JSONObject, limits: Limits) -> JSONObject:
-    source = template.get("source")
-    config_map = source.get("configMap") if isinstance(source, dict) else None
     secrets, secret_mounts = secret_volumes(template, None)
-    mounts: list[JSON] = [
-        {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-        *secret_mounts,
-    ]
-    volumes: list[JSON] = [*_volumes(), *secrets]
-    if isinstance(config_map, dict):
-        mounts.append({"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True})
-        volumes.append({"name": "source", "configMap": {"name": config_map.get("name"), "defaultMode": READ_ONLY}})
-    spec: JSONObject = {
-        "serviceAccountName": names.HANDLER_SERVICE_ACCOUNT,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(namespace, app, template, handler, mounts, limits)],
-        "volumes": volumes,
-    }
-    defaults = template.get("pod")
-    for name in ("nodeSelector", "tolerations", "priorityClassName"):
-        if isinstance(defaults, dict) and defaults.get(name):
-            spec[name] = defaults[name]
-    return spec
-
-
-def _container(
-    namespace: str, app: str, template: JSONObject, handler: JSONObject, mounts: list[JSON], limits: Limits
-) -> JSONObject:
+    volumes, mounts = parts.volumes(template, source_optional=False)
+    asked = parts.defaults(template)
+    container = _container(template, handler, [*mounts, *secret_mounts], limits)
     env = {
         HANDLER_APP_VARIABLE: app,
         HANDLER_ENTRY_VARIABLE: template["entry"],
         HANDLER_NAMESPACE_VARIABLE: namespace,
     }
-    container: JSONObject = {
-        "name": "handler",
-        "image": template.get("image") or limits.runtime_image,
-        "command": list(COMMAND),
-        "env": [{"name": name, "value": value} for name, value in env.items()],
+    container["env"] = [{"name": name, "value": value} for name, value in env.items()]
+    spec = parts.spec(names.HANDLER_SERVICE_ACCOUNT, GRACE, container, [*volumes, *secrets], asked)
+    if asked.get("tolerations"):
+        spec["tolerations"] = asked["tolerations"]
+    return spec
+
+
+def _container(template: JSONObject, handler: JSONObject, mounts: Sequence[JSON], limits: Limits) -> JSONObject:
+    image = template.get("image") or limits.runtime_image
+    policy = template.get("imagePullPolicy") or limits.image_pull_policy
+    return {
+        **parts.container("handler", image, COMMAND, mounts, {**handler, "imagePullPolicy": policy}),
         "ports": [{"name": "http", "containerPort": HANDLER_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/ready", period=5, failures=3),
         "livenessProbe": _probe("/health", period=10, failures=3),
         # Importing an app may take its time; the liveness probe begins after that.
         "startupProbe": _probe("/health", period=1, failures=120),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": mounts,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    policy = template.get("imagePullPolicy") or limits.image_pull_policy
-    if policy:
-        container["imagePullPolicy"] = policy
-    amounts: JSONObject = {name: handler[name] for name in ("cpu", "memory") if handler.get(name) is not None}
-    if amounts:
-        container["resources"] = {"requests": amounts, "limits": amounts}
-    return container
 
 
 def _probe(path: str, *, period: int, failures: int) -> JSONObject:
@@ -158,16 +120,3 @@ def _probe(path: str, *, period: int, failures: int) -> JSONObject:
         "failureThreshold": failures,
         "timeoutSeconds": 5,
     }
-
-
-def _volumes() -> list[JSON]:
-    namespace: JSONObject = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
-    sources: list[JSON] = [
-        {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [namespace]}},
-    ]
-    return [
-        {"name": "pod", "projected": {"defaultMode": READ_ONLY, "sources": sources}},
-        {"name": "tmp", "emptyDir": {}},
-    ]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 
 from application_sdk.wire import names
@@ -17,6 +15,7 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES, Call, RetryFields, TaskSpec
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
 from apprun_operator.observe.records import Key, RunRecord, StateRecord, TaskRecord
+from apprun_operator.plan import parts
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
@@ -25,9 +24,6 @@ from apprun_operator.plan.state import variable
 from apprun_operator.plan.storage import StoreParts, store_parts
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
-USER: Final = 65532
-TOKEN_SECONDS: Final = 3607
-READ_ONLY: Final = 0o444
 DEFAULT_ENTRYPOINT: Final = "run"
 
 
@@ -122,118 +118,51 @@ def _labels(task: TaskRecord) -> JSONObject:
 
 def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None) -> JSONObject:
     app = run.app or {}
-    defaults = app.get("pod")
-    asked: JSONObject = {**(defaults if isinstance(defaults, dict) else {}), **cast("JSONObject", task.pod)}
+    asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
     account = names.DRIVER_SERVICE_ACCOUNT
     if task.role != "driver":
         account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
-    source = app.get("source")
-    config_map = source.get("configMap") if isinstance(source, dict) else None
-    source_mounts: list[JSON] = (
-        [] if config_map is None else [{"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True}]
-    )
+    # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
+    volumes, mounts = parts.volumes(app, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     # The route only plans, so drivers are given no secret.
     secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
-    variables = [*(variable(state) if task.role == "task" else []), *store.env]
-    environment = _Environment(variables, store.env_from, limits.log_format)
-    security: JSONObject = {
-        "runAsNonRoot": True,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    image, policy = asked.get("image") or app.get("image"), app.get("imagePullPolicy")
+    container = parts.container(
+        task.role, image, COMMAND, [*mounts, *store.mounts, *secret_mounts], {**asked, "imagePullPolicy": policy}
+    )
+    container["env"] = _environment(task, state, store, limits)
+    if store.env_from:
+        container["envFrom"] = list(store.env_from)
+    spec = parts.spec(account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked)
+    spec |= {"restartPolicy": "Never", "tolerations": _tolerations(asked, limits)}
     if store.on_volume:
-        security |= {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
-    spec: JSONObject = {
-        "restartPolicy": "Never",
-        "serviceAccountName": account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": TERMINATION_GRACE,
-        "securityContext": security,
-        "containers": [_container(task, app, asked, [*source_mounts, *store.mounts, *secret_mounts], environment)],
-        "volumes": [*_volumes(config_map), *store.volumes, *secrets],
-        "tolerations": _tolerations(asked, limits),
-    }
-    for name in ("nodeSelector", "priorityClassName"):
-        if asked.get(name):
-            spec[name] = asked[name]
+        security = cast("JSONObject", spec["securityContext"])
+        security |= {"fsGroup": parts.USER, "fsGroupChangePolicy": "OnRootMismatch"}
     timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
     if timeout is not None:
         spec["activeDeadlineSeconds"] = int(timeout) + DEADLINE_SLACK
     return spec
 
 
-@dataclass(frozen=True, slots=True)
-class _Environment:
-    """The environment variables that differ from app to app."""
-
-    variables: Sequence[JSON]
-    sources: Sequence[JSON]
-    log_format: str
+_CALL_FILE: Final[JSON] = {
+    "path": names.CALL_FILE,
+    "fieldRef": {"fieldPath": f"metadata.annotations['{names.CALL_ANNOTATION}']"},
+}
 
 
-def _container(
-    task: TaskRecord, app: JSONObject, asked: JSONObject, further: list[JSON], environment: _Environment
-) -> JSONObject:
-    mounts: list[JSON] = [
-        {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    mounts += further
-    container: JSONObject = {
-        "name": task.role,
-        "image": asked.get("image") or app.get("image"),
-        "command": list(COMMAND),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": mounts,
-        # When the process ends badly, the log's tail is in the pod's status: the cause of a death without a report.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if app.get("imagePullPolicy"):
-        container["imagePullPolicy"] = app["imagePullPolicy"]
+def _environment(task: TaskRecord, state: StateRecord | None, store: StoreParts, limits: Limits) -> list[JSON]:
     env: list[JSON] = [
         {"name": NODE_NAME_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
     ]
     if task.role == "driver":
         # Sets of strings must iterate alike in each replay.
         env.append({"name": "PYTHONHASHSEED", "value": "0"})
-    if environment.log_format:
-        env.append({"name": LOG_FORMAT_VARIABLE, "value": environment.log_format})
-    container["env"] = [*env, *environment.variables]
-    if environment.sources:
-        container["envFrom"] = list(environment.sources)
-    amounts: JSONObject = {name: asked[name] for name in ("cpu", "memory") if asked.get(name) is not None}
-    if amounts:
-        container["resources"] = {"requests": amounts, "limits": amounts}
-    return container
-
-
-def _volumes(config_map: JSON) -> list[JSON]:
-    call: JSONObject = {
-        "path": names.CALL_FILE,
-        "fieldRef": {"fieldPath": f"metadata.annotations['{names.CALL_ANNOTATION}']"},
-    }
-    namespace: JSONObject = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
-    sources: list[JSON] = [
-        {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [namespace, call]}},
-    ]
-    volumes: list[JSON] = [
-        {"name": "pod", "projected": {"defaultMode": READ_ONLY, "sources": sources}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
-    if isinstance(config_map, dict):
-        # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
-        source: JSONObject = {"name": config_map.get("name"), "optional": True, "defaultMode": READ_ONLY}
-        volumes.append({"name": "source", "configMap": source})
-    return volumes
+    if limits.log_format:
+        env.append({"name": LOG_FORMAT_VARIABLE, "value": limits.log_format})
+    if task.role == "task":
+        env += variable(state)
+    return [*env, *store.env]
 
 
 def _tolerations(asked: JSONObject, limits: Limits) -> list[JSON]:

@@ -12,9 +12,8 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.plan.parts import READ_ONLY
 
-READ_ONLY: Final = 0o444
-"""Pods run as a user of their own, and the kubelet writes as root."""
 VOLUME_PREFIX: Final = "secret-"
 NO_SECRET: Final = re.compile(r'secret "(?:[^"/]*/)?([^"/]+)" not found')
 NO_KEY: Final = re.compile(r"references non-existent secret key: ?(\S*)")

@@ -11,9 +11,9 @@ from typing import Final
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.plan.parts import READ_ONLY
 
 FILE: Final = "file://"
-READ_ONLY: Final = 0o444
 
 
 @dataclass(frozen=True, slots=True)
