@@ -6,7 +6,7 @@ a store says may be something else in a replay.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from application_sdk.infrastructure import InfrastructureContext, StateStore
     from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
+
+Kind = TypeVar("Kind")
 
 
 class AppContext:
@@ -53,12 +55,23 @@ class AppContext:
             confide(name, value)
         return value
 
-    async def resolve_credential(self, ref: object) -> object:
+    @overload
+    async def resolve_credential(self, ref: object) -> object: ...
+
+    @overload
+    async def resolve_credential(self, ref: object, kind: type[Kind]) -> Kind: ...
+
+    async def resolve_credential(self, ref: object, kind: type[Kind] | None = None) -> object:
         """The credential that a reference (`basic_ref`, …) stands for, its secret fields masked from now on in logs and
-        errors. In tasks. Raises CredentialError, SecretStoreError."""
+        errors; with `kind`, the class that it has to be of. In tasks. Raises CredentialError, SecretStoreError."""
         infrastructure = self._infrastructure("resolve_credential")
         _check_given(ref)
-        return await infrastructure.resolve_credential(ref)
+        found = await infrastructure.resolve_credential(ref)
+        if kind is None:
+            return found
+        from application_sdk.credentials.resolver import of_kind
+
+        return of_kind(found, ref, kind)
 
     async def resolve_credential_raw(self, ref: object) -> JSONObject:
         """All that is stored under a credential's reference, as it is. In tasks. Raises CredentialError,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from application_sdk.execution.definition import TASK_RETRY
 from application_sdk.execution.heartbeat import NoWatchdog
@@ -15,15 +16,19 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from application_sdk.storage.files import FileStorage, Place
 
 _storage: Place | None = None
+_scratches: WeakKeyDictionary[object, Path] = WeakKeyDictionary()
 _replacement: ContextVar[TaskContext | None] = ContextVar("application_sdk.detached_task_context", default=None)
 
 
 def detached_task_context(app: object) -> TaskContext:
     """The context that `app.task_context` gives where nothing runs the app."""
-    return _replacement.get() or TaskContext(detached_info(type(app).__name__), NoSigns(), NoWatchdog())
+    info = detached_info(type(app).__name__)
+    return _replacement.get() or TaskContext(info, NoSigns(), NoWatchdog(), lambda: _scratch_of(app))
 
 
 def detached_storage(app_name: str) -> FileStorage:
@@ -39,15 +44,27 @@ def detached_storage(app_name: str) -> FileStorage:
     if os.environ.get(STORE_URL_VARIABLE):
         return FileStorage(scope)
     if _storage is None:
-        import atexit
-        import shutil
-        import tempfile
-        from pathlib import Path
-
-        folder = Path(tempfile.mkdtemp(prefix="apprun-detached-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        folder = _folder_of_this_process()
         _storage = Place((folder / "store").as_uri(), str(folder / "scratch"))
     return FileStorage(scope, _storage)
+
+
+def _scratch_of(app: object) -> Path:
+    """The folder of a bare instance for files that its tasks make."""
+    if app not in _scratches:
+        _scratches[app] = _folder_of_this_process()
+    return _scratches[app]
+
+
+def _folder_of_this_process() -> Path:
+    import atexit
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp(prefix="apprun-detached-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def replace_task_context(context: TaskContext) -> Token[TaskContext | None]:

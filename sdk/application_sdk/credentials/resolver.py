@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import TypeVar, cast
 
 from application_sdk.contracts.types import CredentialRef
-from application_sdk.credentials.errors import CredentialNotFoundError, CredentialParseError
+from application_sdk.credentials.errors import CredentialError, CredentialNotFoundError, CredentialParseError
 from application_sdk.credentials.registry import CredentialTypeRegistry, get_registry
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
@@ -18,6 +18,8 @@ from application_sdk.infrastructure import SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 
 _UNTYPED = frozenset({"", "raw", "unknown"})
+
+Kind = TypeVar("Kind")
 
 
 class CredentialResolver:
@@ -68,6 +70,18 @@ def checked(ref: object) -> CredentialRef:
     if not ref.name:
         raise MisuseError("the credential reference has no name: it says which secret is meant")
     return ref
+
+
+def of_kind(found: object, ref: object, kind: type[Kind]) -> Kind:
+    """What a reference has resolved to, if it is of the class that the app can use. Raises CredentialError."""
+    if not isinstance(found, kind):
+        named = getattr(ref, "name", ref)
+        wanted = getattr(kind, "type_name", "") or "its"
+        raise CredentialError(
+            f"credential {named!r} is a {type(found).__name__}, and a {kind.__name__} is needed: give a reference with "
+            f"the credential_type {wanted!r}"
+        )
+    return found
 
 
 def _fields(ref: CredentialRef, text: str, plain_field: str = "") -> JSONObject:

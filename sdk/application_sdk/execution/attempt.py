@@ -115,6 +115,7 @@ class Attempt:
             self._watchdog.stop()
             if self._files is not None:
                 self._files.close()
+            self.context.remove_scratch()
         return AttemptResult(output=output, state=self._state.writes() if self._state is not None else ())
 
     def _max_output_bytes(self) -> int:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, ParamSpec, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, Protocol, TypedDict, TypeVar
 
 from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
@@ -23,6 +23,9 @@ from application_sdk.execution.redaction import redacted
 from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, Policy, ProgressFields
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,13 +87,17 @@ class NoSigns:
 class TaskContext:
     """One attempt, seen from inside."""
 
-    def __init__(self, info: AttemptInfo, signs: Signs, watchdog: Watchdog) -> None:
+    def __init__(
+        self, info: AttemptInfo, signs: Signs, watchdog: Watchdog, scratch: Callable[[], Path] | None = None
+    ) -> None:
         self._info = info
         self._signs = signs
         self._watchdog = watchdog
         self._details = info.heartbeat
         self._progress = ProgressFields()
         self._cancelled = threading.Event()
+        self._new_scratch = scratch or (lambda: _new_folder(info.files))
+        self._scratch: Path | None = None
         self.progress_watch = ProgressWatch()
         """For engines: when this attempt last got on."""
 
@@ -112,6 +119,22 @@ class TaskContext:
     def idempotency_key(self) -> str:
         """The same in all attempts of this call and in no other call: for systems that drop repeated requests."""
         return self._info.idempotency_key
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this attempt's own, to write files into. It is removed when the attempt is over; those that the
+        output refers to are in the store by then."""
+        if self._scratch is None:
+            self._scratch = self._new_scratch()
+        return self._scratch
+
+    def remove_scratch(self) -> None:
+        """Remove that folder. For engines."""
+        if self._scratch is not None:
+            import shutil
+
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
     def heartbeat(self, *details: HeartbeatDetails) -> None:
         """Say that the work gets on, with details for the next attempt if there are any. The latest details are kept.
@@ -191,3 +214,14 @@ class TaskContext:
     def cancel(self) -> None:
         """Make `is_cancelled` true. For engines."""
         self._cancelled.set()
+
+
+def _new_folder(place: FilesPlace | None) -> Path:
+    import tempfile
+    from pathlib import Path
+
+    if place is None:
+        return Path(tempfile.mkdtemp(prefix="apprun-"))
+    beside = Path(place["scratch"])
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{beside.name}-", dir=beside.parent))

@@ -4,7 +4,7 @@ A handler is a class beside the app, named `{AppClass}Handler`. It is plain Pyth
 over HTTP is another module's business. Task pods never import this.
 """
 
-from application_sdk.handler.base import DefaultHandler, Handler, HandlerError
+from application_sdk.handler.base import DefaultHandler, Handler
 from application_sdk.handler.context import HandlerContext
 from application_sdk.handler.contracts import (
     ApiMetadataObject,
@@ -22,6 +22,7 @@ from application_sdk.handler.contracts import (
     SqlMetadataObject,
     SqlMetadataOutput,
 )
+from application_sdk.handler.errors import HandlerError
 from application_sdk.handler.finding import find_handler
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from application_sdk.errors import AppDefinitionError, AppError, MisuseError
+from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.handler.context import HandlerContext, get_handler_context
 from application_sdk.handler.contracts import (
     AuthInput,
@@ -21,38 +21,9 @@ from application_sdk.handler.contracts import (
     PreflightStatus,
     SqlMetadataOutput,
 )
+from application_sdk.handler.errors import HandlerError as HandlerError
 
 _OPERATIONS: Final = ("test_auth", "preflight_check", "fetch_metadata")
-_CLIENT_ERRORS: Final = 400
-_END_OF_ERRORS: Final = 600
-
-
-class HandlerError(AppError):
-    """Raised by a handler: the request is answered with this HTTP status and message."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        http_status: int = 500,
-        handler_name: str = "",
-        app_name: str = "",
-        cause: Exception | None = None,
-    ) -> None:
-        if not _CLIENT_ERRORS <= http_status < _END_OF_ERRORS:
-            raise MisuseError(f"HandlerError(http_status={http_status}): an error's status is between 400 and 599")
-        super().__init__(message)
-        self.message = message
-        self.http_status = http_status
-        self.handler_name = handler_name
-        self.app_name = app_name
-        self.__cause__ = cause
-
-    @override
-    def __str__(self) -> str:
-        named = {"handler": self.handler_name, "app": self.app_name}
-        where = ", ".join(f"{kind} {name}" for kind, name in named.items() if name)
-        return f"{self.message} ({where})" if where else self.message
 
 
 class Handler(ABC):

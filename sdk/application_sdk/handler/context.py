@@ -12,13 +12,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID, uuid4
 
+from application_sdk.execution.confidence import confide
 from application_sdk.infrastructure import SecretStore, get_infrastructure
 
 if TYPE_CHECKING:
+    from application_sdk.contracts.types import CredentialRef
     from application_sdk.handler.contracts import HandlerCredential
+    from application_sdk.wire.digest import JSONObject
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,36 @@ class HandlerContext:
         return any(credential.key == key for credential in self.credentials)
 
     async def get_secret(self, name: str) -> str:
-        """The secret of that name. Raises SecretNotFoundError."""
-        return await self._secrets().get(name)
+        """The secret of that name, masked from now on in what the server tells. Raises SecretNotFoundError."""
+        value = await self._secrets().get(name)
+        confide(name, value)
+        return value
 
     async def get_secret_optional(self, name: str) -> str | None:
-        """The secret of that name, or None when there is none."""
-        return await self._secrets().get_optional(name)
+        """The secret of that name, masked as by `get_secret`, or None when there is none."""
+        value = await self._secrets().get_optional(name)
+        if value is not None:
+            confide(name, value)
+        return value
+
+    async def resolve_credential(self, ref: CredentialRef, kind: type[Kind]) -> Kind:
+        """The request's credentials as a credential of the reference's type or, if it has none, what the secret of
+        that reference holds.
+
+        Raises HandlerError, which refuses the request, when its credentials don't fit; CredentialError and
+        SecretStoreError for a secret that doesn't, or isn't there.
+        """
+        from application_sdk.credentials import CredentialParseError, CredentialResolver, get_registry
+        from application_sdk.credentials.resolver import of_kind
+        from application_sdk.handler.errors import HandlerError
+
+        if not self.credentials:
+            return of_kind(await CredentialResolver(self._secrets()).resolve(ref), ref, kind)
+        given = cast("JSONObject", {part.key: part.value for part in self.credentials})
+        try:
+            return of_kind(get_registry().parse(ref.credential_type, given), ref, kind)
+        except CredentialParseError as error:
+            raise HandlerError(f"the credentials of the request: {error}", http_status=400) from None
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came."""

@@ -47,8 +47,7 @@ class Talker(App):
 
     @task(retry_max_attempts=1)
     async def raises_a_credential(self, input: Ask) -> Told:
-        found = await self.context.resolve_credential(basic_ref("db"))
-        assert isinstance(found, BasicCredential)
+        found = await self.context.resolve_credential(basic_ref("db"), BasicCredential)
         raise ValueError(f"{found.username} can't log in with {found.password} ({found.to_auth_header()})")
 
     @task(secrets=["payments"], retry_max_attempts=1)
@@ -61,6 +60,11 @@ class Talker(App):
     async def none_at_all(self, input: Ask) -> Told:
         key = await self.context.resolve_credential(api_key_ref(input.name))
         assert isinstance(key, ApiKeyCredential)
+        return Told(text=key.header_name)
+
+    @task(retry_max_attempts=1)
+    async def wants_another_type(self, input: Ask) -> Told:
+        key = await self.context.resolve_credential(basic_ref("db"), ApiKeyCredential)
         return Told(text=key.header_name)
 
     async def run(self, input: Ask) -> Told:
@@ -105,6 +109,13 @@ def test_task_is_given_the_secrets_that_it_asks_for_and_no_others() -> None:
     assert run("narrow").output.text == f"{len(CANARY)} None"
     assert "isn't among those that the task asks for" in run("narrow:db").message
     assert "none. Add it there" in run("none_at_all").message
+
+
+def test_credential_of_another_class_than_the_task_can_use_is_a_permanent_error_that_names_both() -> None:
+    finished = run("wants_another_type")
+    assert "credential 'db' is a BasicCredential, and a ApiKeyCredential is needed" in finished.message
+    assert "credential_type 'api_key'" in finished.message
+    assert finished.executed == ["wants_another_type"]
 
 
 @pytest.mark.parametrize("wrong", ["payments", [1], {"a": 1}])

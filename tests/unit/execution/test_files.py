@@ -3,9 +3,10 @@ digests only."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pytest
 
@@ -298,3 +299,36 @@ def test_reference_that_is_not_to_be_moved_is_left_alone() -> None:
             return await self.label(input)
 
     assert run_app(ByHand, One()).output.file == FileReference(local_path="/tmp/later", auto_materialize=False)
+
+
+class Scratch(App):
+    folders: ClassVar[list[Path]] = []
+
+    @task(retry_max_attempts=1)
+    async def make(self, input: Size) -> Made:
+        folder = self.task_context.scratch
+        assert folder == self.task_context.scratch
+        assert list(folder.iterdir()) == []
+        self.folders.append(folder)
+        (folder / "made.txt").write_text(f"{input.files}")
+        if input.files == 0:
+            raise ValueError("none")
+        return Made(file=FileReference.from_local(folder / "made.txt"))
+
+    async def run(self, input: Size) -> Made:
+        made = await asyncio.gather(*(self.make(Size(files=input.files + n)) for n in range(2)))
+        return made[1]
+
+
+def test_attempts_have_folders_of_their_own_that_go_when_what_they_hold_is_stored() -> None:
+    Scratch.folders.clear()
+    finished = run_app(Scratch, Size(files=3))
+    assert finished.file(finished.output.file).read_text() == "4"
+    run_app(Scratch, Size(files=0))
+    assert len(set(Scratch.folders)) == len(Scratch.folders) >= 3
+    assert [folder for folder in Scratch.folders if folder.exists()] == []
+
+
+async def test_a_task_that_is_called_as_a_method_has_such_a_folder_too() -> None:
+    made = await Scratch().make(Size(files=7))
+    assert made.file.path.read_text() == "7"

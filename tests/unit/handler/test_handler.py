@@ -12,7 +12,9 @@ from typing_extensions import override
 
 from application_sdk.app import App
 from application_sdk.contracts import Input, Output
+from application_sdk.credentials import ApiKeyCredential, BasicCredential, CredentialError, basic_ref
 from application_sdk.errors import AppDefinitionError, MisuseError
+from application_sdk.execution.redaction import redacted
 from application_sdk.handler import (
     ApiMetadataObject,
     ApiMetadataOutput,
@@ -34,8 +36,19 @@ from application_sdk.handler import (
     find_handler,
 )
 from application_sdk.handler.context import bind_handler_context, get_handler_context
-from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, using_infrastructure
+from application_sdk.infrastructure import (
+    InfrastructureContext,
+    SecretNotFoundError,
+    clear_infrastructure,
+    using_infrastructure,
+)
 from application_sdk.testing import MockSecretStore
+
+
+@pytest.fixture(autouse=True)
+def _nothing_confided() -> Iterator[None]:
+    yield
+    clear_infrastructure()
 
 
 class Shop(App):
@@ -89,6 +102,31 @@ async def test_secrets_come_from_the_context_or_from_where_tasks_get_them() -> N
         assert (await handler.preflight_check(PreflightInput())).status is PreflightStatus.NOT_READY
         with pytest.raises(SecretNotFoundError):
             await context.get_secret("token")
+
+
+async def test_credentials_of_the_request_come_before_the_apps_secret_and_both_are_typed() -> None:
+    kept = MockSecretStore({"db": '{"username": "kept", "password": "p1"}'})
+    asked = HandlerContext("shop", credentials(username="given", password="p2"), secret_store=kept)
+    assert (await asked.resolve_credential(basic_ref("db"), BasicCredential)).username == "given"
+    silent = HandlerContext("shop", secret_store=kept)
+    assert (await silent.resolve_credential(basic_ref("db"), BasicCredential)).username == "kept"
+    with pytest.raises(CredentialError, match="is a BasicCredential"):
+        await silent.resolve_credential(basic_ref("db"), ApiKeyCredential)
+
+
+async def test_credentials_of_the_request_that_do_not_fit_refuse_it_and_tell_no_value() -> None:
+    asked = HandlerContext("shop", credentials(username="ada", pasword="hunter2"))
+    with pytest.raises(HandlerError, match=r"password: missing\. It has the fields pasword, username") as caught:
+        await asked.resolve_credential(basic_ref("db"), BasicCredential)
+    assert caught.value.http_status == 400
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_secrets_that_a_handler_gets_are_masked_in_what_is_told() -> None:
+    context = HandlerContext("shop", secret_store=MockSecretStore({"token": "canary-4711", "other": "canary-0815"}))
+    await context.get_secret("token")
+    await context.get_secret_optional("other")
+    assert redacted("canary-4711 canary-0815") == "[redacted] [redacted]"
 
 
 def test_a_context_outside_of_a_request_is_refused() -> None:
