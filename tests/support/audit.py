@@ -10,7 +10,7 @@ from hack.cluster.layout import cluster_dir
 from tests.support.bed import ROOT
 from tests.support.kube import Kube
 
-TESTS_AGENT = "Python-urllib"
+TESTS_AGENT = "apprun-tests"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 

@@ -419,3 +419,13 @@ def test_a_run_that_was_made_anew_is_not_driven(open_engine: Open, world: RunWor
     world.uid = "another"
     with pytest.raises(RunGone, match="made anew"):
         open_engine()
+
+
+def test_a_run_that_is_made_anew_while_its_driver_follows_it_is_not_driven(open_engine: Open, world: RunWorld) -> None:
+    engine = open_engine()
+    world.add_task(key(1))
+    world.finish(key(1), {"of": "another run"})
+    world.uid = "another"
+    world.commit(key(1))
+    with pytest.raises(RunGone, match="made anew"):
+        engine.receive()
