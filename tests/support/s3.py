@@ -53,7 +53,7 @@ class S3Server:
 
     def start(self) -> None:
         self.bucket.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port(self.host)
+        self.port = self.port or free_port(self.host)
         environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
         self._process = subprocess.Popen(
             [ensure(S3_PROGRAM), "--port", f"{self.host}:{self.port}", "--quiet", "posix", str(self.folder)],
@@ -85,7 +85,8 @@ def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
         server.stop()
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """A port of that address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
-from tests.unit.examples.fake_cluster import FakeCluster, example, item, serving
+from tests.support.example import example
+from tests.unit.examples.fake_cluster import FakeCluster, item, serving
 
 
 @pytest.fixture(scope="module")

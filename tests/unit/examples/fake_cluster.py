@@ -1,4 +1,4 @@
-"""A small Kubernetes API over real HTTP, its answers shaped as a cluster's, and the catalog's code on the path.
+"""A small Kubernetes API over real HTTP, its answers shaped as a cluster's.
 
 It serves `core` (pods, secrets that nobody may list, events) and `apps` (deployments), pages lists, and keeps what is
 created. Tests of the catalog talk to it; nothing of the catalog is replaced.
@@ -7,22 +7,17 @@ created. Tests of the catalog talk to it; nothing of the catalog is replaced.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import ModuleType
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from typing_extensions import override
 
 Object: TypeAlias = dict[str, "str | int | bool | list[Object] | list[str] | Object | None"]
-
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 DEPLOYMENT_SCHEMA: Object = {
     "type": "object",
@@ -162,19 +157,3 @@ def serving(cluster: FakeCluster) -> Iterator[FakeCluster]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@contextmanager
-def example(name: str, *modules: str) -> Iterator[dict[str, ModuleType]]:
-    """Modules of an example, imported as a pod does: from their folder, which comes first on the import path."""
-    from importlib import import_module
-
-    folder = str(EXAMPLES / name)
-    files = {path.stem for path in Path(folder).glob("*.py")}
-    sys.path.insert(0, folder)
-    try:
-        yield {module: import_module(module) for module in modules}
-    finally:
-        sys.path.remove(folder)
-        for module in files:
-            sys.modules.pop(module, None)

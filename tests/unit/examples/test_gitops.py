@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.argo import Health, checks, health
-from tests.unit.examples.fake_cluster import EXAMPLES, example
+from tests.support.example import EXAMPLES, example
 
 from apprun_operator.api.crds import KINDS
 

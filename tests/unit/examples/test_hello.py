@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.examples.fake_cluster import example
+from tests.support.example import example
 
 from application_sdk.testing import check_durability, run_app
 

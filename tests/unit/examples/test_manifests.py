@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.examples.fake_cluster import EXAMPLES, example
+from tests.support.example import EXAMPLES, example
 
 NAMES = ("hello", "catalog")
 
@@ -67,6 +67,21 @@ def test_run_and_app_fit_together(name: str) -> None:
     with example(name, module) as modules:
         entry = getattr(modules[module], class_name)
         entry.definition.entrypoint(None).input_type.model_validate(run["spec"]["input"])
+
+
+def test_the_connectors_manifests_fit_together() -> None:
+    (app,) = documents(EXAMPLES / "postgres-catalog" / "app.yaml")
+    (run,) = documents(EXAMPLES / "postgres-catalog" / "run.yaml")
+    secrets = {
+        each["metadata"]["name"]: each["stringData"] for each in documents(EXAMPLES / "postgres-catalog/secret.yaml")
+    }
+    found = kustomization("postgres-catalog")
+    files = [*found["resources"], *found["configurations"]]
+    assert [file for file in files if not (EXAMPLES / "postgres-catalog" / file).is_file()] == []
+    assert run["spec"]["appRef"]["name"] == app["metadata"]["name"]
+    assert app["spec"]["image"].startswith(f"{found['images'][0]['name']}:")
+    assert sorted(app["spec"]["secrets"][0]["keys"]) == sorted(secrets["postgres"])
+    assert app["spec"]["storage"]["secretRef"]["name"] in secrets
 
 
 def test_catalog_reads_no_secrets_and_writes_only_witnesses() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from hack.cluster.preflight import (
     IMAGE_TOOLS,
     RUN_TOOLS,
     Missing,
+    find_tool,
     missing_platform,
     missing_tools,
     overlapping_routes,
@@ -36,6 +38,14 @@ def test_installed_tools_are_not_mentioned() -> None:
 
 def test_nothing_is_missing_when_every_tool_is_found() -> None:
     assert missing_tools(RUN_TOOLS, lambda file: f"/usr/bin/{file}") == []
+
+
+def test_of_a_file_with_a_version_in_its_path_the_newest_is_found(tmp_path: Path) -> None:
+    for version in ("9", "15", "17"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin" / "postgres").touch()
+    assert find_tool(f"{tmp_path}/*/bin/postgres") == f"{tmp_path}/17/bin/postgres"
+    assert find_tool(f"{tmp_path}/*/bin/psql") is None
 
 
 def test_another_system_is_pointed_to_existing_clusters() -> None:
