@@ -94,6 +94,11 @@ def _rebuild_task_failed(
     )
 
 
+class PreflightFailedError(NonRetryableError):
+    """The handler's preflight check says that the run wouldn't find what it needs, and `preflight_gate_mode` is
+    `"hard"`: the run fails before its route begins."""
+
+
 class RouteDeadlockError(AppError):
     """The route waits for something that no task and no timer will ever bring."""
 

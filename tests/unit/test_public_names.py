@@ -74,7 +74,8 @@ NAMES = {
 ATTRIBUTES = {
     App: (
         "run on_complete name version context task_context logger heartbeat run_in_thread holding_progress upload "
-        "download continue_with now uuid random sleep"
+        "download continue_with now uuid random sleep preflight_gate_mode preflight_gate_timeout_seconds "
+        "preflight_gate_max_attempts"
     ),
     AppContext: (
         "get_secret get_secret_optional resolve_credential resolve_credential_raw save_state load_state run_id "

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from application_sdk.contracts.base import HeartbeatDetails, Input
     from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
-    from application_sdk.execution.definition import AppDefinition
+    from application_sdk.execution.definition import AppDefinition, GateMode
     from application_sdk.execution.task_context import TaskContext
 
 P = ParamSpec("P")
@@ -60,6 +60,15 @@ class App:
     version: ClassVar[str] = "1.0.0"
     max_payload_bytes: ClassVar[int] = MAX_PAYLOAD_BYTES
     """Limit of each input and output, in bytes of its JSON. May be set lower. In pods it is 240 KiB at most."""
+    preflight_gate_mode: ClassVar[GateMode] = "off"
+    """Whether each run begins with the handler's `preflight_check`, as a task of its own. `"hard"`: a run that isn't
+    ready, or whose check fails, fails before its route begins. `"soft"`: it is told in the log, and the run goes on."""
+    preflight_gate_entrypoint_modes: ClassVar[Mapping[str, GateMode]] = {}
+    """The mode of single entry points, by name."""
+    preflight_gate_timeout_seconds: ClassVar[float] = 150
+    """How long one attempt of the check may take."""
+    preflight_gate_max_attempts: ClassVar[int] = 2
+    """How often a check that raises, or takes too long, is made in all."""
     definition: ClassVar[AppDefinition] = cast("AppDefinition", _NoDefinition())
     """What the class consists of. Raises IncompleteAppError, an AttributeError, on a class that nothing can be run of:
     without a run() and entry points, or abstract."""

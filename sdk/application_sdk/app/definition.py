@@ -8,19 +8,30 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from application_sdk.app.entrypoint import Mark, kebab_case, mark_of
 from application_sdk.app.signature import function_line, read_contracts
 from application_sdk.app.task import Task
 from application_sdk.errors import AppDefinitionError
-from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
+from application_sdk.execution.definition import (
+    AppDefinition,
+    EntrypointDefinition,
+    GateMode,
+    GateSettings,
+    TaskDefinition,
+)
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 from application_sdk.wire.names import TIMER_TASK
+
+if TYPE_CHECKING:
+    from application_sdk.execution.gate import GateInput, Verdict
 
 RUN: Final = "run"
 _FREE_NAMES: Final = frozenset({"on_complete", "upload", "download"})
 """Attributes of `App` that an app may have as tasks of its own, or that are checked apart."""
+_GATE: Final = "preflight_gate_"
+_MODES: Final = get_args(GateMode)
 _EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
 NO_ROUTE: Final = f"it has no run() and no @entrypoint, so there is nothing to run. Add `{_EXAMPLE}`"
 
@@ -43,6 +54,7 @@ def define(
     _check_constructor(cls, faults)
     _check_names(base, members, tasks, faults)
     limit = _payload_limit(cls, faults)
+    gate = _gate(cls, entrypoints, faults)
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise AppDefinitionError(f"{cls.__qualname__} ({line}) is no complete app:\n{listed}")
@@ -57,6 +69,7 @@ def define(
         entrypoints=MappingProxyType(entrypoints),
         default_entrypoint=default,
         max_payload_bytes=limit,
+        gate=gate,
     )
 
 
@@ -98,6 +111,42 @@ def _payload_limit(cls: type, faults: list[str]) -> int:
         )
         return MAX_PAYLOAD_BYTES
     return limit
+
+
+def _gate(cls: type, entrypoints: Mapping[str, EntrypointDefinition], faults: list[str]) -> GateSettings:
+    mode: Any = _setting(cls, "mode")
+    modes: Any = _setting(cls, "entrypoint_modes")
+    seconds: Any = _setting(cls, "timeout_seconds")
+    attempts: Any = _setting(cls, "max_attempts")
+    if not isinstance(modes, Mapping):
+        faults.append(f"{_GATE}entrypoint_modes is {modes!r}: use a dict of entry points' names and modes")
+        modes = {}
+    named = {f"{_GATE}mode": mode, **{f"{_GATE}entrypoint_modes[{name!r}]": one for name, one in modes.items()}}
+    faults += [
+        f"{name} is {one!r}: use one of {', '.join(map(repr, _MODES))}"
+        for name, one in named.items()
+        if one not in _MODES
+    ]
+    unknown = sorted(str(name) for name in modes if name not in entrypoints) if entrypoints else []
+    if unknown:
+        there = ", ".join(map(repr, sorted(entrypoints)))
+        faults.append(f"{_GATE}entrypoint_modes names {', '.join(map(repr, unknown))}; the entry points are {there}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        faults.append(f"{_GATE}timeout_seconds is {seconds!r}: use a number of seconds")
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        faults.append(f"{_GATE}max_attempts is {attempts!r}: use a whole number from 1 up")
+    return GateSettings(_ask_handler, mode, MappingProxyType(dict(modes)), seconds, attempts)
+
+
+def _setting(cls: type, name: str) -> object:
+    return getattr(cls, f"{_GATE}{name}")
+
+
+async def _ask_handler(app: object, asked: GateInput) -> Verdict:
+    # Only the pod that makes the check loads handlers.
+    from application_sdk.handler.gate import ask
+
+    return await ask(app, asked)
 
 
 def _members(cls: type, base: type) -> dict[str, object]:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from application_sdk.contracts.base import Input, Output
 
 Watchdog: TypeAlias = Literal["off", "warn", "enforce"]
+GateMode: TypeAlias = Literal["off", "soft", "hard"]
 
 OUR_TASKS: Final = "apprun."
 """How the names of tasks begin that apps have without declaring them."""
+PREFLIGHT: Final = "apprun.preflight"
 DAY_SECONDS: Final = 24 * 60 * 60
 TASK_RETRY: Final = RetryPolicy(max_interval=timedelta(seconds=30))
 """What a task gets that declares nothing."""
@@ -77,6 +79,8 @@ class TaskDefinition:
     line: str
     """`file:line` of the method."""
     description: str = ""
+    envelope_bytes: int = 0
+    """How much larger its input may be than inputs of this app are, since it holds another one."""
     policy: Policy = field(init=False)
     """The settings as they travel in a call."""
 
@@ -99,6 +103,23 @@ class EntrypointDefinition:
 
 
 @dataclass(frozen=True)
+class GateSettings:
+    """Whether a run begins with the handler's preflight check, and what its verdict means (`execution.gate`)."""
+
+    check: Callable[..., object] | None = None
+    """Asks the handler: takes the app instance and a `GateInput`, returns a coroutine of a `Verdict`."""
+    mode: GateMode = "off"
+    modes: Mapping[str, GateMode] = field(default_factory=dict)
+    """Those of entry points that have one of their own."""
+    timeout_seconds: float = 150
+    max_attempts: int = 2
+
+    def mode_of(self, entrypoint: str) -> GateMode:
+        """The mode of an entry point."""
+        return self.modes.get(entrypoint, self.mode)
+
+
+@dataclass(frozen=True)
 class AppDefinition:
     """A whole app. `app_class.definition` holds it."""
 
@@ -112,9 +133,14 @@ class AppDefinition:
     default_entrypoint: str
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
     """Limit of each input and output that the app has set for itself, in bytes of its JSON."""
+    gate: GateSettings = field(default_factory=GateSettings)
 
     def task(self, name: str) -> TaskDefinition:
         """The task of that name. Raises AppNotFoundError, which lists the names there are."""
+        if name == PREFLIGHT:
+            from application_sdk.execution.gate import gate_task
+
+            return gate_task(self.gate)
         if name.startswith(OUR_TASKS):
             from application_sdk.execution.filetasks import file_task
 

@@ -88,8 +88,9 @@ class RouteRuntime:
     def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
         payload = encode(self.portable(request.input), request.definition.input_type)
         input_digest, size = digest_and_size(payload)
-        if size > self.info.max_payload_bytes:
-            check_size(payload, self.info.max_payload_bytes, contract=request.definition.input_type.__name__)
+        limit = self.info.max_payload_bytes + request.definition.envelope_bytes
+        if size > limit:
+            check_size(payload, limit, contract=request.definition.input_type.__name__)
         call = TaskCall(self, request, payload, input_digest)
         self._unawaited[id(call)] = call
         return call

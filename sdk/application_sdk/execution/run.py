@@ -21,6 +21,7 @@ from application_sdk.execution.divergence import Disagreement, divergence_messag
 from application_sdk.execution.ending import ContinueWith, RouteResult, stalled
 from application_sdk.execution.engine import CANCEL_KEY, Completion, Engine
 from application_sdk.execution.failure import error_fields
+from application_sdk.execution.gatemode import mode_of_run
 from application_sdk.execution.guard import guarding
 from application_sdk.execution.loop import RouteTask
 from application_sdk.execution.route import Route, Unexpected, Unmade
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from application_sdk.contracts.base import Input, Output
+    from application_sdk.execution.current import TaskRequest
     from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, RunInfo
     from application_sdk.wire.digest import JSONObject
 
@@ -70,7 +72,7 @@ def run_route(
         check_size(input_json, info.max_payload_bytes, contract=chosen.input_type.__name__)
     except ContractValidationError as error:
         return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")
-    return _Life(app_class, chosen, engine, info).run(given)
+    return _Life(app_class, chosen, engine, info).run(given, input_json)
 
 
 class _Life:
@@ -85,19 +87,22 @@ class _Life:
         self._runtime = RouteRuntime(self._route, info)
         self._loop = self._runtime.loop
         self._arrived: deque[Completion] = deque()
+        self._gate: RouteTask[Output] | None = None
         self._plan: RouteTask[Output] | None = None
         self._deadlock: RouteDeadlockError | None = None
         self._ended = ""
         self._in_flight_checked = False
 
-    def run(self, given: Input) -> RouteResult:
+    def run(self, given: Input, input_json: JSONObject) -> RouteResult:
         context = contextvars.copy_context()
         context.run(current.enter, self._runtime)
         context.run(identity.lineage.set, identity.ROOT)
         with guarding(self._app_class):
-            main = self._loop.create_task(self._main(given), name="route", context=context)
-            self._loop.hide(main)
             try:
+                main = self._loop.create_task(
+                    self._main(given, self._gate_of(input_json)), name="route", context=context
+                )
+                self._loop.hide(main)
                 return self._drive(main)
             except Unexpected as disagreement:
                 found = disagreement.completion
@@ -163,8 +168,9 @@ class _Life:
         self._loop.advance(completion.at - self._info.started_at)
         if completion.key == CANCEL_KEY:
             self._route.cancel()
-            if self._plan is not None and not self._plan.done():
-                self._plan.cancel("the run was cancelled")
+            for task in (self._gate, self._plan):
+                if task is not None and not task.done():
+                    task.cancel("the run was cancelled")
             return
         self._route.deliver(completion)
 
@@ -194,22 +200,55 @@ class _Life:
         self._deadlock = _deadlock(self._loop.unfinished_tasks())
         self._plan.cancel()
 
+    def _gate_of(self, input_json: JSONObject) -> TaskRequest | None:
+        """The call that has to succeed before the plan begins, if this run has one."""
+        definition: AppDefinition = self._app_class.definition  # type: ignore[attr-defined]
+        if self._route.replaying:
+            self._arrived.extend(self._engine.receive())
+        past = {completion.key for completion in self._arrived}
+        mode = mode_of_run(definition.gate, self._entrypoint.name, self._engine, past)
+        if mode == "off":
+            return None
+        from application_sdk.execution.gate import gate_call
+
+        return gate_call(definition.gate, self._entrypoint.name, mode, input_json)
+
     # What the route does, inside its loop
 
-    async def _main(self, given: Input) -> RouteResult:
+    async def _main(self, given: Input, gate: TaskRequest | None) -> RouteResult:
         try:
             app = self._app_class()
         except Exception as error:  # noqa: BLE001 - the user's __init__
             return RouteResult("Failed", error=error_fields(error))
-        plan = cast("Coroutine[Any, Any, Output]", self._entrypoint.function(app, given))
-        self._plan = self._loop.create_task(plan, name=self._entrypoint.name)
-        await asyncio.wait([self._plan])
-        result = self._result_of(self._plan)
+        result = None if gate is None else await self._pass(gate)
+        if result is None:
+            result = await self._follow_plan(app, given)
         if result.outcome != "Continued":
             result = await self._complete(app, result)
         if self._runtime.files_made and result.outcome in _FILES_GO:
             await self._clean_up_files(result)
         return result
+
+    async def _pass(self, gate: TaskRequest) -> RouteResult | None:
+        """The end of a run that the gate doesn't let pass; None when the plan may begin."""
+        from application_sdk.execution.gate import refused
+
+        self._gate = self._loop.create_task(self._runtime.call_task(gate), name="preflight")
+        await asyncio.wait([self._gate])
+        if self._gate.cancelled():
+            return RouteResult("Cancelled")
+        error = self._gate.exception()
+        if isinstance(error, RouteInterrupt):
+            raise error
+        if error is None or gate.input.mode == "soft":  # type: ignore[attr-defined] # a GateInput, loaded with a gate only
+            return None
+        return RouteResult("Failed", error=refused(error))
+
+    async def _follow_plan(self, app: object, given: Input) -> RouteResult:
+        plan = cast("Coroutine[Any, Any, Output]", self._entrypoint.function(app, given))
+        self._plan = self._loop.create_task(plan, name=self._entrypoint.name)
+        await asyncio.wait([self._plan])
+        return self._result_of(self._plan)
 
     def _result_of(self, plan: asyncio.Task[Output]) -> RouteResult:
         if plan.cancelled():

@@ -23,7 +23,7 @@ from application_sdk.handler.contracts import (
 )
 from application_sdk.handler.errors import HandlerError as HandlerError
 
-_OPERATIONS: Final = ("test_auth", "preflight_check", "fetch_metadata")
+OPERATIONS: Final = ("test_auth", "preflight_check", "fetch_metadata")
 
 
 class Handler(ABC):
@@ -36,7 +36,7 @@ class Handler(ABC):
     @override
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        for name in _OPERATIONS:
+        for name in OPERATIONS:
             method = vars(cls).get(name)
             if method is not None and not inspect.iscoroutinefunction(method):
                 code = getattr(method, "__code__", None)

@@ -38,7 +38,6 @@ Code: TypeAlias = Literal[
     "MethodNotAllowed",
     "RequestTooLarge",
     "NameTaken",
-    "NotReady",
     "HandlerError",
     "HandlerFailed",
     "TimedOut",

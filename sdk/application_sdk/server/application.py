@@ -9,15 +9,15 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 from fastapi import Body, Depends, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from starlette.exceptions import HTTPException
 
 from application_sdk.contracts.codec import decode
@@ -30,7 +30,6 @@ from application_sdk.handler.contracts import (
     AuthInput,
     AuthOutput,
     MetadataInput,
-    MetadataOutput,
     PreflightInput,
     PreflightOutput,
     PreflightStatus,
@@ -68,6 +67,10 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 }
 _TIMED: Final = {**_REFUSALS, 504: {"model": RefusalBody}}
 
+Question = AuthInput | PreflightInput | MetadataInput
+Asked = TypeVar("Asked", bound=Question)
+Said = TypeVar("Said", bound=BaseModel)
+
 RunPath = Annotated[
     str, Path(max_length=RUN_NAME_MAX_LENGTH, pattern=RUN_PATTERN, description="Name of the run, as `start` gave it")
 ]
@@ -81,7 +84,8 @@ class Service:
     """What one server serves."""
 
     app_class: type[App]
-    handler: Handler
+    handlers: Mapping[str, Handler]
+    """By the name of the entry point that each answers for."""
     runs: Runs
     manifest: JSONObject
     access: Access = field(default_factory=OpenAccess)
@@ -121,10 +125,10 @@ class _Server:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.definition = service.app_class.definition
-        self.handler = HandlerThread(service.handler)
+        self.thread = HandlerThread()
 
     def close(self) -> None:
-        self.handler.close()
+        self.thread.close()
 
     def allowed(self, action: Action) -> Callable[..., Awaitable[None]]:
         """A dependency that lets a request pass, or not."""
@@ -137,7 +141,7 @@ class _Server:
 
         return check
 
-    def context(self, asked: AuthInput | PreflightInput | MetadataInput) -> HandlerContext:
+    def context(self, asked: Question) -> HandlerContext:
         return HandlerContext(self.definition.name, tuple(asked.credentials))
 
     def seconds(self, wanted: float) -> float:
@@ -149,44 +153,34 @@ class _Server:
         except AppNotFoundError as error:
             raise Problem("UnknownEntrypoint", str(error)) from error
 
-    async def preflight(self, asked: PreflightInput) -> PreflightOutput:
-        return await self.handler.ask(
-            self.service.handler.preflight_check, asked, self.context(asked), self.seconds(asked.timeout_seconds)
-        )
-
-    def check_entrypoint(self, name: str) -> None:
-        if name:
-            self.entrypoint(name)
+    async def ask(
+        self, question: Callable[[Handler], Callable[[Asked], Coroutine[Any, Any, Said]]], asked: Asked
+    ) -> Said:
+        """What the handler of the entry point that is meant says."""
+        method = question(self.service.handlers[self.entrypoint(asked.entrypoint).name])
+        return await self.thread.ask(method, asked, self.context(asked), self.seconds(asked.timeout_seconds))
 
 
 def _serve_questions(application: FastAPI, server: _Server) -> None:
     asking = [Depends(server.allowed("ask"))]
-    handler = server.service.handler
 
     @application.post("/workflows/v1/auth", dependencies=asking, responses=_TIMED, operation_id="test_auth")
     async def test_auth(asked: AuthInput) -> Answer[AuthOutput]:
         """Whether the credentials are good. `success` says so too."""
-        server.check_entrypoint(asked.entrypoint)
-        said = await server.handler.ask(
-            handler.test_auth, asked, server.context(asked), server.seconds(asked.timeout_seconds)
-        )
+        said = await server.ask(lambda handler: handler.test_auth, asked)
         return Answer(success=said.status.is_success, message=said.message or f"auth: {said.status}", data=said)
 
     @application.post("/workflows/v1/check", dependencies=asking, responses=_TIMED, operation_id="preflight_check")
     async def preflight_check(asked: PreflightInput) -> Answer[PreflightOutput]:
         """Whether a run would find what it needs. `success` is False when it would not."""
-        server.check_entrypoint(asked.entrypoint)
-        said = await server.preflight(asked)
+        said = await server.ask(lambda handler: handler.preflight_check, asked)
         good = said.status is not PreflightStatus.NOT_READY
         return Answer(success=good, message=said.message or f"check: {said.status}", data=said)
 
     @application.post("/workflows/v1/metadata", dependencies=asking, responses=_TIMED, operation_id="fetch_metadata")
     async def fetch_metadata(asked: MetadataInput) -> Answer[JsonValue]:
         """What there is to choose from: `data` is the list of objects."""
-        server.check_entrypoint(asked.entrypoint)
-        said: MetadataOutput = await server.handler.ask(
-            handler.fetch_metadata, asked, server.context(asked), server.seconds(asked.timeout_seconds)
-        )
+        said = await server.ask(lambda handler: handler.fetch_metadata, asked)
         return Answer(message=f"{len(said.objects)} objects", data=said.model_dump(mode="json")["objects"])
 
 
@@ -197,7 +191,7 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
     @application.post(
         "/workflows/v1/start",
         dependencies=[Depends(server.allowed("start"))],
-        responses={**_TIMED, 412: {"model": RefusalBody}},
+        responses=_TIMED,
         operation_id="start",
     )
     async def start(

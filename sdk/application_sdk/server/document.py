@@ -28,6 +28,10 @@ NAME_FIELD: Final[Schema] = {
 }
 
 
+QUESTIONS: Final = ("AuthInput", "PreflightInput", "MetadataInput")
+"""Schemas of what handlers are asked."""
+
+
 def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
     """Have the application give that document. `class_name` stands before the names of the app's models in it."""
     made = application.openapi
@@ -39,9 +43,18 @@ def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
         body = document["paths"]["/workflows/v1/start"]["post"]["requestBody"]
         distinct = list({each["$ref"]: each for each in inputs}.values())
         body["content"]["application/json"]["schema"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        for question in QUESTIONS:
+            schemas[question]["properties"]["entrypoint"] |= _choice(app)
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
+
+
+def _choice(app: AppDefinition) -> Schema:
+    """The entry points that a question may be of."""
+    names = sorted(app.entrypoints)
+    described = f"The entry point that is asked about; empty for {app.default_entrypoint}"
+    return {"enum": ["", *names], "description": described}
 
 
 def _filed(schema: Mapping[str, Any], schemas: Schema, prefix: str) -> Schema:

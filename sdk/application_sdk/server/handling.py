@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from application_sdk.errors import AppError
 from application_sdk.execution.redaction import Redactor, redacted
-from application_sdk.handler.base import Handler, HandlerError
+from application_sdk.handler.base import HandlerError
 from application_sdk.handler.context import HandlerContext, bind_handler_context
 from application_sdk.server.problems import Problem
 
@@ -37,18 +37,12 @@ Said = TypeVar("Said", bound="BaseModel")
 
 
 class HandlerThread:
-    """The thread of a handler, with an event loop of its own. `close` ends it."""
+    """The thread of an app's handlers, with an event loop of its own. `close` ends it."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+    def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="handler", daemon=True)
         self._thread.start()
-
-    @property
-    def handler(self) -> Handler:
-        """What is called."""
-        return self._handler
 
     def close(self) -> None:
         """End the thread; calls under way are dropped."""
@@ -61,14 +55,14 @@ class HandlerThread:
         context: HandlerContext,
         seconds: float,
     ) -> Said:
-        """What the handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`."""
+        """What a handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`."""
 
         async def call() -> Said:
             with bind_handler_context(context):
                 return await method(asked)
 
         answer = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        question = _Question(f"{type(self._handler).__name__}.{method.__name__}", context)
+        question = _Question(method.__qualname__, context)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await asyncio.wrap_future(answer)

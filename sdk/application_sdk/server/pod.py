@@ -16,7 +16,7 @@ from pathlib import Path
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.api import in_cluster
 from application_sdk.errors import AppError
-from application_sdk.handler.finding import find_handler
+from application_sdk.handler.finding import handlers_of
 from application_sdk.server.application import Service
 from application_sdk.server.clusteraccess import ClusterAccess
 from application_sdk.server.clusterruns import ClusterRuns
@@ -44,7 +44,7 @@ def main() -> int:
         sys.dont_write_bytecode = True
     try:
         app_class = load_app(entry)
-        handler = find_handler(app_class)()
+        handlers = handlers_of(app_class)
     except AppLoadError as error:
         sys.stderr.write(f"{error.traceback}\n{error}\n")
         return 1
@@ -53,7 +53,7 @@ def main() -> int:
         return 1
     api = in_cluster(os.environ, Path(names.POD_DIRECTORY), namespace)
     service = Service(
-        app_class, handler, ClusterRuns(api, app), manifest_as_json(app_class), ClusterAccess(api, namespace, app)
+        app_class, handlers, ClusterRuns(api, app), manifest_as_json(app_class), ClusterAccess(api, namespace, app)
     )
     asyncio.run(serve(service, "0.0.0.0", HANDLER_PORT))
     return 0

@@ -21,7 +21,6 @@ STATUS: Final[Mapping[Code, int]] = {
     "MethodNotAllowed": 405,
     "RequestTooLarge": 413,
     "NameTaken": 409,
-    "NotReady": 412,
     "HandlerError": 500,
     "HandlerFailed": 500,
     "TimedOut": 504,

@@ -16,7 +16,7 @@ from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.source import AppSource
 from application_sdk.errors import NotAvailableError
-from application_sdk.handler.finding import find_handler
+from application_sdk.handler.finding import handlers_of
 from application_sdk.server.localruns import LocalRuns
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def local_service(app_class: type[App], source: AppSource, home: Home, limits: L
     runs = LocalRuns(home, app_class, source, limits)
     with contextlib.closing(runs):
         runs.go_on()
-        yield Service(app_class, find_handler(app_class)(), runs, manifest_as_json(app_class))
+        yield Service(app_class, handlers_of(app_class), runs, manifest_as_json(app_class))
 
 
 async def serve(service: Service, host: str, port: int, told: Callable[[str], None] = _log.info) -> None:

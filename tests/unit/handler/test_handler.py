@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
-from application_sdk.app import App
+from application_sdk.app import App, entrypoint
 from application_sdk.contracts import Input, Output
 from application_sdk.credentials import ApiKeyCredential, BasicCredential, CredentialError, basic_ref
 from application_sdk.errors import AppDefinitionError, MisuseError
@@ -36,6 +37,7 @@ from application_sdk.handler import (
     find_handler,
 )
 from application_sdk.handler.context import bind_handler_context, get_handler_context
+from application_sdk.handler.finding import handlers_of
 from application_sdk.infrastructure import (
     InfrastructureContext,
     SecretNotFoundError,
@@ -230,3 +232,84 @@ def test_something_else_of_that_name_is_refused(module: types.ModuleType) -> Non
     module.ShopHandler = object()  # type: ignore[attr-defined]
     with pytest.raises(AppDefinitionError, match="is no subclass of Handler"):
         find_handler(app)
+
+
+class TwoWays(Shop):
+    @entrypoint
+    async def send_back(self, input: Input) -> Output:
+        return Output()
+
+
+def with_entry_points(module: types.ModuleType, *handlers: type[Handler]) -> type[App]:
+    app_in(module, *handlers)
+    members = {"run": Shop.run, "send_back": TwoWays.send_back, "__module__": module.__name__}
+    return type("Shop", (App,), members)
+
+
+def test_an_entry_points_own_handler_answers_for_it_alone(module: types.ModuleType) -> None:
+    own, other = type("ShopSendBackHandler", (DefaultHandler,), {}), type("Other", (DefaultHandler,), {})
+    app = with_entry_points(module, own, other)
+    assert find_handler(app, "send-back") is own
+    assert find_handler(app, "run") is find_handler(app) is other, "the only one that is no entry point's own"
+    found = handlers_of(app)
+    assert [type(found[name]) for name in ("run", "send-back")] == [other, own]
+
+
+def test_without_handlers_of_their_own_entry_points_share_one(module: types.ModuleType) -> None:
+    found = handlers_of(with_entry_points(module))
+    assert found["run"] is found["send-back"]
+
+
+def test_an_unfinished_handler_of_an_entry_point_is_refused(module: types.ModuleType) -> None:
+    app = with_entry_points(module, type("ShopSendBackHandler", (Handler,), {}))
+    with pytest.raises(AppDefinitionError, match="ShopSendBackHandler lacks"):
+        handlers_of(app)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], type[App]]]:
+    """A package with an app and, for the entry point `send-back`, a module of functions with this text."""
+
+    def made(text: str) -> type[App]:
+        folder = tmp_path / "handlerpackage"
+        (folder / "send_back").mkdir(parents=True)
+        (folder / "__init__.py").touch()
+        (folder / "send_back" / "handler.py").write_text(text)
+        connector = types.ModuleType("handlerpackage.connector")
+        monkeypatch.setitem(sys.modules, connector.__name__, connector)
+        return with_entry_points(connector, type("ShopHandler", (DefaultHandler,), {}))
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield made
+    for name in [name for name in sys.modules if name.partition(".")[0] == "handlerpackage"]:
+        del sys.modules[name]
+
+
+async def test_functions_of_an_entry_points_module_answer_before_the_apps_handler(
+    package: Callable[[str], type[App]],
+) -> None:
+    app = package(
+        "from application_sdk.handler import AuthOutput, AuthStatus\n"
+        "async def test_auth(input, ctx):\n"
+        "    return AuthOutput(status=AuthStatus.EXPIRED, message=ctx.get_credential('user'))\n"
+    )
+    own, common = handlers_of(app)["send-back"], handlers_of(app)["run"]
+    with bind_handler_context(HandlerContext("shop", credentials(user="ada"))):
+        said = await own.test_auth(AuthInput())
+        assert (said.status, said.message) == (AuthStatus.EXPIRED, "ada")
+        assert (await common.test_auth(AuthInput())).status is AuthStatus.SUCCESS
+        assert (await own.preflight_check(PreflightInput())).status is PreflightStatus.READY
+
+
+def test_a_function_of_another_shape_is_refused(package: Callable[[str], type[App]]) -> None:
+    app = package("def test_auth(input, ctx): ...\n")
+    with pytest.raises(
+        AppDefinitionError, match=r"send_back\.handler\.test_auth .* write `async def test_auth\(input, ctx\)"
+    ):
+        find_handler(app, "send-back")
+
+
+def test_a_module_that_cant_be_imported_is_told_of(package: Callable[[str], type[App]]) -> None:
+    app = package("import there_is_no_such_module\n")
+    with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
+        find_handler(app, "send-back")

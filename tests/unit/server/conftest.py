@@ -11,7 +11,7 @@ from tests.unit.server.shop import Shop
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits as EngineLimits
 from application_sdk.engines.local.source import source_of
-from application_sdk.handler.finding import find_handler
+from application_sdk.handler.finding import handlers_of
 from application_sdk.server.application import Service, create_application
 from application_sdk.server.limits import Limits
 from application_sdk.server.localruns import LocalRuns
@@ -27,6 +27,6 @@ def runs(tmp_path: Path) -> Iterator[LocalRuns]:
 @pytest.fixture
 def client(runs: LocalRuns) -> Iterator[TestClient]:
     limits = Limits(body_bytes=20_000, call_seconds=5, wait_seconds=30)
-    service = Service(Shop, find_handler(Shop)(), runs, manifest_as_json(Shop), limits=limits)
+    service = Service(Shop, handlers_of(Shop), runs, manifest_as_json(Shop), limits=limits)
     with TestClient(create_application(service), raise_server_exceptions=False) as found:
         yield found

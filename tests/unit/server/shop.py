@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typing_extensions import override
 
-from application_sdk.app import App, task
+from application_sdk.app import App, entrypoint, task
 from application_sdk.contracts import Input, MaxItems, Output
 from application_sdk.handler import (
     AuthInput,
@@ -49,6 +49,10 @@ class Shop(App):
     async def run(self, input: Basket) -> Receipt:
         return await self.pay(input)
 
+    @entrypoint
+    async def take_back(self, input: Basket) -> Receipt:
+        return await self.pay(input)
+
 
 class ShopHandler(Handler):
     @override
@@ -78,3 +82,14 @@ class ShopHandler(Handler):
     @override
     async def fetch_metadata(self, input: MetadataInput) -> MetadataOutput:
         return SqlMetadataOutput(objects=[SqlMetadataObject(TABLE_CATALOG="db", TABLE_SCHEMA="public")])
+
+
+class ShopTakeBackHandler(ShopHandler):
+    """Of the entry point `take-back`."""
+
+    @override
+    async def preflight_check(self, input: PreflightInput) -> PreflightOutput:
+        if "crash" in input.connection_config:
+            raise RuntimeError("no counter")
+        message = f"{input.entrypoint}: bring {self.context.get_credential('document')}"
+        return PreflightOutput(status=PreflightStatus.PARTIAL, message=message)

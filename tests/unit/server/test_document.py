@@ -51,3 +51,10 @@ def test_a_client_can_be_made_from_the_document(document: dict[str, Any], tmp_pa
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     assert (tmp_path / "shopclient" / "api" / "default" / "start.py").is_file()
+
+
+def test_questions_name_the_entry_points_that_they_may_be_of(document: dict[str, Any]) -> None:
+    for question in ("AuthInput", "PreflightInput", "MetadataInput"):
+        asked = document["components"]["schemas"][question]["properties"]["entrypoint"]
+        assert asked["enum"] == ["", "run", "take-back"]
+        assert asked["description"] == "The entry point that is asked about; empty for run"

@@ -51,6 +51,25 @@ def test_a_preflight_tells_its_checks(client: TestClient) -> None:
     assert good["success"] is True
 
 
+def test_an_entry_point_with_a_handler_of_its_own_is_answered_by_it(client: TestClient) -> None:
+    asked = {"entrypoint": "take-back", **credentials(document="the receipt", password="open sesame")}
+    own = client.post("/workflows/v1/check", json=asked).json()
+    assert (own["success"], own["data"]["status"]) == (True, "partial")
+    assert own["message"] == "take-back: bring the receipt"
+    assert client.post(AUTH, json=asked).json()["success"] is True, "what it doesn't answer is inherited"
+    for name in ("", "run"):
+        other = client.post("/workflows/v1/check", json={**asked, "entrypoint": name}).json()
+        assert other["data"]["checks"][0]["name"] == "host"
+
+
+def test_a_failure_names_the_handler_that_failed(client: TestClient) -> None:
+    asked = {"entrypoint": "take-back", "connection_config": {"crash": 1}}
+    assert (
+        "ShopTakeBackHandler.preflight_check() raised RuntimeError"
+        in (error(client, "/workflows/v1/check", asked, 500)["message"])
+    )
+
+
 def test_metadata_is_the_list_of_objects(client: TestClient) -> None:
     answer = client.post("/workflows/v1/metadata", json={}).json()
     assert answer["data"] == [{"TABLE_CATALOG": "db", "TABLE_SCHEMA": "public"}]
