@@ -13,13 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.forker import FORKER_VARIABLE
-from application_sdk.engines.local.home import Home, new_run_name
+from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Notice
 from application_sdk.engines.local.records import RunRecord
-from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor
+from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
 from application_sdk.engines.local.source import source_of
 from application_sdk.engines.local.words import in_words
 from application_sdk.errors import AppError, MisuseError
@@ -128,15 +127,10 @@ def _credential_name(contract: type[Input], payload: JSONObject) -> str | None:
 
 
 def _run(app_class: type[App], entrypoint: str | None, payload: JSONObject, requests: Requests) -> RunRecord:
-    chosen = app_class.definition.entrypoint(entrypoint)
-    decode(chosen.input_type, payload)
     source, home = source_of(app_class), Home.from_environment(os.environ)
-    name = new_run_name(app_class.definition.name)
-    begin(home, name, Order(source, app_class.definition.name, chosen.name, payload))
+    name = begin_checked(home, app_class, source, payload, entrypoint)
     _log.info("run %s of %s", name, source.entry)
-    with in_process_executor(app_class) as executor:
-        mode = Mode(Limits(_PARALLELISM), _tell, requests)
-        return execute(home, name, app_class, source, executor, mode)
+    return execute_here(home, name, app_class, source, Mode(Limits(_PARALLELISM), _tell, requests))
 
 
 def _tell(notice: Notice) -> None:

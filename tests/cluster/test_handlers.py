@@ -124,6 +124,11 @@ def test_an_app_answers_whom_kubernetes_allows_through_its_service(caller: Calle
     status, answer = caller.ask("POST", "/workflows/v1/auth", token=friend, body=question)
     assert (status, answer["success"]) == (200, True)
 
+    # An entry point with a handler of its own.
+    _, common = caller.ask("POST", "/workflows/v1/check", token=friend, body={})
+    _, own = caller.ask("POST", "/workflows/v1/check", token=friend, body={"entrypoint": "send-back"})
+    assert (common["success"], own["success"], own["message"]) == (True, False, "the counter is closed")
+
     # A token that is good for nothing but this, and requests of which one answer was lost.
     narrow = caller.token("friend", audience="apprun.dev")
     order = {"item": "tea", "amount": 2}

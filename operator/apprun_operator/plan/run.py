@@ -164,18 +164,38 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     wanted, queue_due = _with_queue(seen, wanted, starts, bool(status), now)
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
+    first, then = _in_order(seen, _Decided(ledger, status, judged, calls, starts), now, limits)
+    wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
+    return Plan(first, then, wake_at, starts.claim)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was decided on of a run that goes on."""
+
+    ledger: Commit
+    status: JSONObject
+    driver: attempts.Verdict
+    calls: _Calls
+    starts: _Starts
+
+
+def _in_order(
+    seen: Observed, decided: _Decided, now: float, limits: Limits
+) -> tuple[list[RunAction], list[ItemAction]]:
+    """The run's actions, then those of its pods and AppTasks."""
+    ledger, calls, starts = decided.ledger, decided.calls, decided.starts
     first: list[RunAction] = [] if ledger.page is None else [ledger.page]
-    if status:
-        first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
+    if decided.status:
+        first.append(patch_run(seen.run, _with_counts(seen, decided.status, starts), commits=len(ledger.new)))
     if starts.pods and not seen.namespace_ready:
-        first.append(EnsureNamespace(run.meta.key.namespace))
+        first.append(EnsureNamespace(seen.run.meta.key.namespace))
     first += calls.asks
     saved = keep(seen, now, limits)
     first += [] if saved.write is None else [saved.write]
     # Deletions last: nobody waits for them.
-    then = [*saved.answers, *judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
-    wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
-    return Plan(first, then, wake_at, starts.claim)
+    settled = retention.delete_settled(seen)
+    return first, [*saved.answers, *decided.driver.actions, *calls.actions, *starts.pods, *settled]
 
 
 def _with_counts(seen: Observed, status: JSONObject, starts: _Starts) -> JSONObject:
@@ -197,15 +217,7 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     calls = _judge_calls(seen, kept, now, limits)
     _give_up_calls(seen, calls, now)
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
-    first: list[RunAction] = [] if ledger.page is None else [ledger.page]
-    if status:
-        first.append(patch_run(run, _with_counts(seen, status, starts), commits=len(ledger.new)))
-    if starts.pods and not seen.namespace_ready:
-        first.append(EnsureNamespace(run.meta.key.namespace))
-    first += calls.asks
-    saved = keep(seen, now, limits)
-    first += [] if saved.write is None else [saved.write]
-    then = [*saved.answers, *judged.actions, *calls.actions, *starts.pods, *retention.delete_settled(seen)]
+    first, then = _in_order(seen, _Decided(ledger, status, judged, calls, starts), now, limits)
     over = parse(rfc3339(run.cancelled_at or now)) + cancel_grace(seen)
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
 

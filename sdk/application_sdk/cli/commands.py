@@ -12,6 +12,7 @@ import typer
 
 from application_sdk.cli import options
 from application_sdk.cli.output import Format
+from application_sdk.cli.places.choosing import Where
 
 HERE = "On this machine"
 CLUSTER = "On a cluster"
@@ -23,7 +24,7 @@ def run(
     app: options.AppTarget,
     input: options.RunInput = "{}",
     entrypoint: options.Entrypoint = None,
-    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the run. Made up if not given.")] = None,
+    name: options.NewName = None,
     in_process: options.InProcess = False,
     parallelism: options.Parallelism = None,
     handler: Annotated[
@@ -64,18 +65,15 @@ def retry(
     raise typer.Exit(running.retry(run, running.Wish(output, in_process, parallelism, app)))
 
 
+@options.placed
 def list_(
-    session: typer.Context,
+    where: Where,
     app: Annotated[str | None, typer.Option("--app", help="Only runs of the app with this name.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="How many, the newest first.")] = 50,
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces of the cluster.")
     ] = False,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """List runs, newest first.
 
@@ -83,35 +81,28 @@ def list_(
     """
     from application_sdk.cli import looking
 
-    where = options.where(session, context, namespace, kubeconfig, cluster)
     looking.list_runs(where, app, limit, output, everywhere=all_namespaces)
 
 
+@options.placed
 def show(
-    session: typer.Context,
+    where: Where,
     run: options.RunPrefix,
     every: Annotated[bool, typer.Option("--all", "-a", help="Fold no equal calls into one line.")] = False,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Show a run: its state, and the tree of its calls with state, attempt, node, duration and result or reason."""
     from application_sdk.cli import looking
 
-    looking.show_run(options.where(session, context, namespace, kubeconfig, cluster), run, output, every=every)
+    looking.show_run(where, run, output, every=every)
 
 
+@options.placed
 def watch(
-    session: typer.Context,
+    where: Where,
     run: options.RunPrefix,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to watch at most.")] = None,
+    timeout: options.Timeout = None,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Watch a run until it is over or stalled; the exit code is its outcome.
 
@@ -119,12 +110,12 @@ def watch(
     """
     from application_sdk.cli import watching
 
-    where = options.where(session, context, namespace, kubeconfig, cluster)
     raise typer.Exit(watching.watch_run(where, run, output, timeout))
 
 
+@options.placed
 def logs(
-    session: typer.Context,
+    where: Where,
     run: options.RunPrefix,
     task: Annotated[
         str | None,
@@ -135,10 +126,6 @@ def logs(
     attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Only this attempt's.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is over.")] = False,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Print what the tasks of a run have printed and logged.
 
@@ -148,27 +135,24 @@ def logs(
     from application_sdk.cli import looking
     from application_sdk.cli.places.port import LogQuery
 
-    where = options.where(session, context, namespace, kubeconfig, cluster)
     looking.print_logs(where, LogQuery(run, task or "", attempt or 0, follow), output)
 
 
+@options.placed
 def describe(
-    session: typer.Context,
+    where: Where,
     run: options.RunPrefix,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Say why a run waits, fails or is stalled, and what to do about it."""
     from application_sdk.cli import describing
 
-    describing.describe_run(options.where(session, context, namespace, kubeconfig, cluster), run, output)
+    describing.describe_run(where, run, output)
 
 
+@options.placed
 def cancel(
-    session: typer.Context,
+    where: Where,
     run: options.RunName,
     force: Annotated[
         bool,
@@ -177,12 +161,8 @@ def cancel(
         ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="On a cluster: wait until it is over.")] = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.")] = None,
+    timeout: options.Timeout = None,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Cancel a run. Its route and its tasks get a CancelledError and may clean up.
 
@@ -191,7 +171,6 @@ def cancel(
     """
     from application_sdk.cli.places import choosing
 
-    where = options.where(session, context, namespace, kubeconfig, cluster)
     place, name = choosing.place_of(where, run, exactly=True)
     if place.here:
         from application_sdk.cli import running
@@ -202,24 +181,23 @@ def cancel(
     raise typer.Exit(verbs.cancel_run(choosing.as_cluster(place), name, output, waits=wait, timeout=timeout))
 
 
+@options.on_cluster
 def suspend(
-    session: typer.Context,
+    where: Where,
     run: options.RunName,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
 ) -> None:
     """Start no further pods of a run; those at work finish, and are committed. [bold]apprun resume[/] goes on."""
     from application_sdk.cli.cluster import verbs
     from application_sdk.cli.places import choosing
 
-    place, name = choosing.place_of(options.on_cluster(session, context, namespace, kubeconfig), run, exactly=True)
+    place, name = choosing.place_of(where, run, exactly=True)
     raise typer.Exit(verbs.suspend_run(choosing.as_cluster(place), name, output))
 
 
+@options.placed
 def resume(
-    session: typer.Context,
+    where: Where,
     run: options.RunName,
     app: Annotated[
         str | None, typer.Option("--app", metavar="APP", help="Here: where the app is now, if it was moved.")
@@ -227,10 +205,6 @@ def resume(
     in_process: options.InProcess = False,
     parallelism: options.Parallelism = None,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Go on with a run.
 
@@ -239,7 +213,6 @@ def resume(
     """
     from application_sdk.cli.places import choosing
 
-    where = options.where(session, context, namespace, kubeconfig, cluster)
     place, name = choosing.place_of(where, run, exactly=True)
     if place.here:
         from application_sdk.cli import running
@@ -250,25 +223,23 @@ def resume(
     raise typer.Exit(verbs.resume_run(choosing.as_cluster(place), name, output))
 
 
+@options.placed
 def export(
-    session: typer.Context,
+    where: Where,
     run: options.RunPrefix,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Where to; standard output if not given.")
     ] = None,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
-    cluster: options.Cluster = None,
 ) -> None:
     """Write a run's ledger as one JSON document, for [bold]apprun check --replay[/] and for tests."""
     from application_sdk.cli import looking
 
-    looking.export(options.where(session, context, namespace, kubeconfig, cluster), run, to)
+    looking.export(where, run, to)
 
 
+@options.on_cluster
 def deploy(
-    session: typer.Context,
+    where: Where,
     app: options.AppTarget,
     name: Annotated[str | None, typer.Option("--name", help="Name of the App; by default that of the class.")] = None,
     image: Annotated[
@@ -292,9 +263,6 @@ def deploy(
         bool, typer.Option("--force", help="Take over fields that somebody else manages, a GitOps tool for example.")
     ] = False,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
 ) -> None:
     """Bring an app to a cluster: its file, and those beside it that it imports, as a ConfigMap, and an App.
 
@@ -305,7 +273,6 @@ def deploy(
     from application_sdk.cli.cluster.packing import Settings, pack
     from application_sdk.cli.places import choosing
 
-    where = options.on_cluster(session, context, namespace, kubeconfig)
     settings = Settings(name or "", image or "", service_account or "", parallelism, tuple(file or ()))
     package = pack(app, Path.cwd(), settings)
     if output.for_programs:
@@ -313,19 +280,20 @@ def deploy(
     raise typer.Exit(deploying.deploy(choosing.cluster(where), package, output, dry_run=dry_run, force=force))
 
 
+@options.on_cluster
 def submit(
-    session: typer.Context,
+    where: Where,
     app: options.DeployedApp,
     input: options.RunInput = "{}",
     entrypoint: options.Entrypoint = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run. Made up if not given.")] = None,
+    name: options.NewName = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for its end; the exit code is the run's outcome.")
     ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait, and print meanwhile what its tasks write.")
     ] = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.")] = None,
+    timeout: options.Timeout = None,
     limit_seconds: Annotated[
         int | None, typer.Option("--time-limit", min=1, help="Seconds after which the run itself is cancelled.")
     ] = None,
@@ -333,9 +301,6 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Let the API server check it; create nothing.")] = False,
     parallelism: options.Parallelism = None,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
 ) -> None:
     """Begin a run of a deployed app on a cluster. Prints its name; with [bold]--wait[/] its output."""
     import sys
@@ -345,7 +310,6 @@ def submit(
     from application_sdk.cli.inputs import read_input
     from application_sdk.cli.places import choosing
 
-    where = options.on_cluster(session, context, namespace, kubeconfig)
     given = read_input(input, sys.stdin)
     order = Order(app, given, name or "", entrypoint or "", parallelism, limit_seconds, suspended)
     place = choosing.cluster(where)
@@ -353,8 +317,9 @@ def submit(
     raise typer.Exit(code)
 
 
+@options.on_cluster
 def doctor(
-    session: typer.Context,
+    where: Where,
     pod: Annotated[
         bool,
         typer.Option(
@@ -362,9 +327,6 @@ def doctor(
         ),
     ] = True,
     output: options.Output = Format.TEXT,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    kubeconfig: options.Kubeconfig = None,
 ) -> None:
     """Look at an installation: versions, CRDs, operator, admission policies, your rights, clocks, and the image.
 
@@ -373,7 +335,6 @@ def doctor(
     from application_sdk.cli.cluster import doctor as examination
     from application_sdk.cli.places import choosing
 
-    where = options.on_cluster(session, context, namespace, kubeconfig)
     raise typer.Exit(examination.examine(choosing.cluster(where), output, pod=pod))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from application_sdk.cli.output import Format, Session
-from application_sdk.cli.places.choosing import Where, where_of
+from application_sdk.cli.places.choosing import where_of
 
 _PLACE = "Where"
+_PLACE_NAMES = ("context", "namespace", "kubeconfig", "cluster")
 
 
 def _keep_format(context: typer.Context, value: Format) -> Format:
@@ -80,6 +84,8 @@ RunInput = Annotated[
     str,
     typer.Option("--input", "-i", metavar="JSON|@FILE|@-", help="The input: JSON, or a file with JSON or YAML."),
 ]
+NewName = Annotated[str | None, typer.Option("--name", help="Name of the run. Made up if not given.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.")]
 Entrypoint = Annotated[str | None, typer.Option("--entrypoint", "-e", help="The entry point, if the app has several.")]
 Context = Annotated[
     str | None,
@@ -120,15 +126,39 @@ Cluster = Annotated[
 ]
 
 
-def where(
-    session: typer.Context, context: str | None, namespace: str | None, kubeconfig: str | None, cluster: bool | None
-) -> Where:
-    """What the options of a command say of the place."""
-    found = session.find_root().obj
-    plugin = isinstance(found, Session) and found.plugin
-    return where_of(context, namespace, kubeconfig, cluster, plugin=plugin)
+Verb = Callable[..., None]
 
 
-def on_cluster(session: typer.Context, context: str | None, namespace: str | None, kubeconfig: str | None) -> Where:
-    """The same for commands that only a cluster has."""
-    return where(session, context, namespace, kubeconfig, True)
+def placed(verb: Verb) -> Verb:
+    """Gives a verb the options that say where its runs are, here or on a cluster: they are its first argument."""
+    return _with_options(verb, (Context, Namespace, Kubeconfig, Cluster))
+
+
+def on_cluster(verb: Verb) -> Verb:
+    """The same for verbs that only a cluster has."""
+    return _with_options(verb, (Context, Namespace, Kubeconfig))
+
+
+def _with_options(verb: Verb, chosen: Sequence[object]) -> Verb:
+    names = _PLACE_NAMES[: len(chosen)]
+
+    @functools.wraps(verb)
+    def command(session: typer.Context, **given: Any) -> None:
+        context, namespace, kubeconfig, *cluster = [given.pop(name) for name in names]
+        found = session.find_root().obj
+        plugin = isinstance(found, Session) and found.plugin
+        where = where_of(context, namespace, kubeconfig, cluster[0] if cluster else True, plugin=plugin)
+        verb(where, **given)
+
+    # What typer makes the command of: the verb's own parameters between the two.
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = [one.replace(kind=kind) for one in inspect.signature(verb, eval_str=True).parameters.values()][1:]
+    place = [
+        inspect.Parameter(name, kind, default=None, annotation=annotation)
+        for name, annotation in zip(names, chosen, strict=True)
+    ]
+    session = inspect.Parameter("session", kind, annotation=typer.Context)
+    parameters = [session, *own, *place]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command

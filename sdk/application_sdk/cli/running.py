@@ -13,15 +13,14 @@ from application_sdk.cli.executing import Execution, report
 from application_sdk.cli.exits import FAILED, SUCCEEDED, of_phase
 from application_sdk.cli.inputs import read_input
 from application_sdk.cli.output import Format, notes
-from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.errors import RunFinishedError
-from application_sdk.engines.local.home import Home, new_run_name
+from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
 from application_sdk.engines.local.retrying import retry as try_again
-from application_sdk.engines.local.runs import Order, begin, cancel_without_cleanup
+from application_sdk.engines.local.runs import begin_checked, cancel_without_cleanup
 from application_sdk.engines.local.source import AppSource, find_source
 
 _IN_PROCESS_PARALLELISM = 100
@@ -45,12 +44,7 @@ def run(app: str, input: str, entrypoint: str | None, name: str | None, wish: Wi
     execution = _execution(source, wish)
 
     def begun(app_class: type[App]) -> str:
-        chosen = app_class.definition.entrypoint(entrypoint)
-        # Also checked when the route begins. Here it costs no run.
-        decode(chosen.input_type, payload)
-        run_name = name or new_run_name(app_class.definition.name)
-        begin(_home(), run_name, Order(source, app_class.definition.name, chosen.name, payload))
-        return run_name
+        return begin_checked(_home(), app_class, source, payload, entrypoint, name)
 
     return execution.of(begun)
 

@@ -153,7 +153,7 @@ def _attempt_rows(indent: str, call: Call) -> Iterator[Row]:
 
 
 def _blame(one: Attempt) -> str:
-    charged = {"App": "the task", "Disruption": "the cluster", "None": "nobody"}.get(one.budget or "", "")
+    charged = {"App": "the task", "Disruption": one.surroundings, "None": "nobody"}.get(one.budget or "", "")
     first = one.message.partition("\n")[0]
     said = first if len(first) <= 300 else f"{first[:299]}…"
     return f"{said} (charged to {charged})" if charged else said

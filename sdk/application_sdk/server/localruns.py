@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.engines.local.errors import (
@@ -27,7 +25,7 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
-from application_sdk.engines.local.runs import Mode, begin, execute, in_process_executor
+from application_sdk.engines.local.runs import Mode, begin, execute_here
 from application_sdk.engines.local.runs import Order as LocalOrder
 from application_sdk.engines.local.source import AppSource
 from application_sdk.server.answers import STATUS_OF_PHASE, RunError, RunState, Started
@@ -36,7 +34,6 @@ from application_sdk.server.runs import Ended, Order
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
-    from application_sdk.engines.local.work import Executor
 
 _log = logging.getLogger("apprun.server")
 
@@ -44,21 +41,13 @@ STOP_SECONDS: Final = 15.0
 
 
 class LocalRuns:
-    """The runs of one app in a home. `executor` makes what executes the attempts of one run."""
+    """The runs of one app in a home."""
 
-    def __init__(
-        self,
-        home: Home,
-        app_class: type[App],
-        source: AppSource,
-        limits: Limits,
-        executor: Callable[[], AbstractContextManager[Executor]] | None = None,
-    ) -> None:
+    def __init__(self, home: Home, app_class: type[App], source: AppSource, limits: Limits) -> None:
         self._home = home
         self._app_class = app_class
         self._source = source
         self._limits = limits
-        self._executor = executor or (lambda: in_process_executor(app_class))
         self._lock = threading.Lock()
         self._working: dict[str, tuple[threading.Thread, Requests]] = {}
 
@@ -161,9 +150,8 @@ class LocalRuns:
 
     def _live(self, run: str, requests: Requests) -> None:
         try:
-            with self._executor() as executor:
-                mode = Mode(self._limits, requests=requests)
-                ended = execute(self._home, run, self._app_class, self._source, executor, mode)
+            mode = Mode(self._limits, requests=requests)
+            ended = execute_here(self._home, run, self._app_class, self._source, mode)
             _log.info("run %s is %s", run, ended.phase)
         except RunInterruptedError as interruption:
             _log.info("%s", interruption)

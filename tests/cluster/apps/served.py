@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from application_sdk.app import App, task
+from application_sdk.app import App, entrypoint, task
 from application_sdk.contracts import Input, Output
-from application_sdk.handler import AuthInput, AuthOutput, AuthStatus, DefaultHandler
+from application_sdk.handler import (
+    AuthInput,
+    AuthOutput,
+    AuthStatus,
+    DefaultHandler,
+    PreflightInput,
+    PreflightOutput,
+    PreflightStatus,
+)
 
 
 class Order(Input):
@@ -24,9 +32,18 @@ class Served(App):
     async def run(self, input: Order) -> Receipt:
         return await self.pay(input)
 
+    @entrypoint
+    async def send_back(self, input: Order) -> Receipt:
+        return Receipt(text=f"{input.item} is back")
+
 
 class ServedHandler(DefaultHandler):
     async def test_auth(self, input: AuthInput) -> AuthOutput:
         given = self.context.get_credential("password")
         good = given == await self.context.get_secret("login/password")
         return AuthOutput(status=AuthStatus.SUCCESS if good else AuthStatus.FAILED)
+
+
+class ServedSendBackHandler(ServedHandler):
+    async def preflight_check(self, input: PreflightInput) -> PreflightOutput:
+        return PreflightOutput(status=PreflightStatus.NOT_READY, message="the counter is closed")

@@ -43,7 +43,7 @@ class Command:
 
     def run(self, entrypoint: str, *options: str) -> Result:
         given = json.dumps({"journal": str(self.journal)})
-        return self("run", str(ORDERS), "-e", entrypoint, "-n", "o1", "-i", given, "--in-process", *options)
+        return self("run", str(ORDERS), "-e", entrypoint, "--name", "o1", "-i", given, "--in-process", *options)
 
 
 @pytest.fixture

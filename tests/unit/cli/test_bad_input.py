@@ -33,7 +33,7 @@ APP = str(ORDERS)
         (["run", APP, "-i", "@bad.yaml"], 2, "isn't YAML or JSON"),
         (["run", APP, "-i", "@odd.yaml"], 2, "the key 1 isn't a text; put it in quotes"),
         (["run", APP, "-e", "rnu"], 3, "has no entry point 'rnu'; it has abandoning"),
-        (["run", APP, "-n", "Not_A_Name", "-i", '{"journal": "x"}'], 2, "can't be the name of a run"),
+        (["run", APP, "--name", "Not_A_Name", "-i", '{"journal": "x"}'], 2, "can't be the name of a run"),
         (["run"], 2, "Missing argument 'APP'"),
         (["show", "orders-1"], 4, "no run 'orders-1'"),
         (["resume", "../../etc"], 4, "no run '../../etc'"),
@@ -104,7 +104,7 @@ def test_a_route_that_diverges_stalls_the_run_and_goes_on_once_corrected(apprun:
     app.write_text(ORDERS.read_text())
     Path(f"{apprun.journal}.stop").touch()
     given = json.dumps({"journal": str(apprun.journal)})
-    apprun("run", f"{app}:Orders", "-e", "needs-permission", "-n", "o1", "-i", given, "--in-process")
+    apprun("run", f"{app}:Orders", "-e", "needs-permission", "--name", "o1", "-i", given, "--in-process")
     ledger = home / "home" / "runs" / "o1" / "ledger.db"
     connection = sqlite3.connect(ledger)
     connection.execute("UPDATE run SET phase = 'Running', finished_at = NULL, error = NULL")

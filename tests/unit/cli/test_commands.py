@@ -109,7 +109,7 @@ def test_cancel_by_force_needs_no_app(apprun: Command, home: Path) -> None:
 
 def test_runs_lists_the_newest_first_and_a_damaged_one_hides_no_other(apprun: Command, home: Path) -> None:
     apprun.run("run")
-    apprun("run", str(ORDERS), "-n", "o2", "-i", json.dumps({"journal": str(apprun.journal)}), "--in-process")
+    apprun("run", str(ORDERS), "--name", "o2", "-i", json.dumps({"journal": str(apprun.journal)}), "--in-process")
     broken = home / "home" / "runs" / "o3"
     broken.mkdir()
     (broken / "ledger.db").write_bytes(b"nonsense" * 1000)
@@ -131,7 +131,7 @@ def test_show_tells_checkpoints_in_order_and_failed_attempts_with_their_budget(a
 
 def test_logs_hold_what_each_attempt_has_printed(apprun: Command) -> None:
     given = json.dumps({"journal": str(apprun.journal)})
-    apprun("run", str(ORDERS), "-e", "crashing", "-n", "o1", "-i", given)
+    apprun("run", str(ORDERS), "-e", "crashing", "--name", "o1", "-i", given)
     lines = apprun("logs", "o1", "crash").out.splitlines()
     assert [line.split("  ")[1] for line in lines] == ["about to crash"] * 3
     assert apprun("logs", "o1", "--attempt", "2").out.splitlines() == lines[1:2]
@@ -201,7 +201,7 @@ def test_no_secret_is_in_the_log_of_a_local_run(home: Path, apprun: Command, mon
     """Each task in a process of its own, which writes its log file itself."""
     monkeypatch.setenv("TOKEN", "correct-horse-battery")
     (home / "secretive.py").write_text(SECRETIVE)
-    ended = apprun("run", "secretive.py", "-n", "s1")
+    ended = apprun("run", "secretive.py", "--name", "s1")
     assert ended.code != 0
     lines = apprun("logs", "s1").out
     assert "printed [redacted]" in lines

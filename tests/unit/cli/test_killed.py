@@ -60,12 +60,13 @@ class Terminal:
         quiet = subprocess.DEVNULL
         return subprocess.Popen([*APPRUN, *arguments], stdout=quiet, stderr=quiet, env=self._environment, text=True)
 
-    def json(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [*APPRUN, *arguments, "-o", "json"], capture_output=True, text=True, env=self._environment, check=False
-        )
+    def text(self, *arguments: str) -> str:
+        done = subprocess.run([*APPRUN, *arguments], capture_output=True, text=True, env=self._environment, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
-        return json.loads(done.stdout)
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.text(*arguments, "-o", "json"))
 
     def executions(self) -> list[tuple[int, int, int]]:
         """Of steps, in order: number of the step, process of the attempt, process that it was forked from."""
@@ -95,7 +96,7 @@ def attempts(shown: Any) -> Sequence[tuple[str | None, str | None]]:
 
 
 def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_not_committed(terminal: Terminal) -> None:
-    process = terminal.start("run", "app.py", "-n", "chain", "-i", json.dumps({"number": STEPS}))
+    process = terminal.start("run", "app.py", "--name", "chain", "-i", json.dumps({"number": STEPS}))
     for step in range(STEPS):
         # Each life but the first begins with the second attempt of the step in which the one before it was killed.
         pid, _ = terminal.executing(2 * step + 1)
@@ -113,7 +114,7 @@ def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_no
 
 
 def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal) -> None:
-    process = terminal.start("run", "app.py", "-n", "chain", "-i", '{"number": 1}')
+    process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 1}')
     pid, _ = terminal.executing(1)
     os.kill(pid, signal.SIGKILL)
     assert process.wait() == 0
@@ -121,16 +122,17 @@ def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal
 
 
 def test_attempts_that_die_with_the_process_they_are_forked_from_are_tried_again_for_free(terminal: Terminal) -> None:
-    process = terminal.start("run", "app.py", "-n", "chain", "-i", '{"number": 1}')
+    process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 1}')
     pid, forker = terminal.executing(1)
     os.kill(forker, signal.SIGKILL)
     assert process.wait() == 0
     assert not _alive(pid)
     assert attempts(terminal.json("show", "chain")) == [("ExecutorLost", "Disruption"), ("Completed", "None")]
+    assert "(charged to this machine)" in terminal.text("show", "chain")
 
 
 def test_killed_all_at_once_a_run_goes_on(terminal: Terminal) -> None:
-    process = terminal.start("run", "app.py", "-n", "chain", "-i", '{"number": 2}')
+    process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 2}')
     os.kill(terminal.executing(1)[0], signal.SIGKILL)
     pid, forker = terminal.executing(3)
     for victim in (pid, forker, process.pid):
@@ -143,7 +145,7 @@ def test_killed_all_at_once_a_run_goes_on(terminal: Terminal) -> None:
 def test_of_two_processes_that_resume_a_run_the_second_is_refused(
     terminal: Terminal, environment: dict[str, str]
 ) -> None:
-    process = terminal.start("run", "app.py", "-n", "chain", "-i", '{"number": 2}')
+    process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 2}')
     terminal.executing(1)
     process.kill()
     process.wait()

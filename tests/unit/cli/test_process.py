@@ -17,7 +17,7 @@ APPRUN = [sys.executable, "-m", "application_sdk.cli"]
 
 def _arguments(home: Path, entrypoint: str) -> list[str]:
     given = json.dumps({"journal": str(home / "journal")})
-    return [*APPRUN, "run", str(ORDERS), "-e", entrypoint, "-n", "o1", "-i", given]
+    return [*APPRUN, "run", str(ORDERS), "-e", entrypoint, "--name", "o1", "-i", given]
 
 
 def test_ctrl_c_stops_in_order_and_says_how_to_go_on(home: Path, environment: dict[str, str]) -> None:

@@ -192,6 +192,7 @@ def _attempt(one: AttemptRecord) -> Attempt:
         exit_code=one.exit_code,
         started_at=one.started_at,
         finished_at=one.finished_at,
+        surroundings="this machine",
     )
 
 

@@ -49,6 +49,8 @@ class Attempt:
     finished_at: float | None = None
     log: str = ""
     """The end of what it had printed, where its place keeps that."""
+    surroundings: str = "the cluster"
+    """What disrupts attempts in its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from application_sdk.app.base import App
+from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.engine import LocalEngine
 from application_sdk.engines.local.errors import OtherAppError, RunExistsError
-from application_sdk.engines.local.home import Home, RunFolder
+from application_sdk.engines.local.home import Home, RunFolder, new_run_name
 from application_sdk.engines.local.inprocess import InProcessExecutor
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
@@ -80,6 +81,25 @@ def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = N
     return folder
 
 
+def begin_checked(
+    home: Home,
+    app_class: type[App],
+    source: AppSource,
+    given: JSONObject,
+    entrypoint: str | None = None,
+    name: str | None = None,
+) -> str:
+    """Create a run on an input that is checked before; its name, made up if none is given. Raises AppNotFoundError,
+    ContractValidationError and what `begin` raises."""
+    app = app_class.definition
+    chosen = app.entrypoint(entrypoint)
+    # Also checked when the route begins. Here it costs no run.
+    decode(chosen.input_type, given)
+    name = name or new_run_name(app.name)
+    begin(home, name, Order(source, app.name, chosen.name, given))
+    return name
+
+
 @contextlib.contextmanager
 def process_executor(source: AppSource) -> Iterator[Executor]:
     """An executor with a process for each attempt. Opened before the app is loaded here, it loads it meanwhile."""
@@ -107,6 +127,12 @@ def execute(
     while run.continued_as is not None:
         run = life.execute(home.folder(run.continued_as))
     return run
+
+
+def execute_here(home: Home, name: str, app_class: type[App], source: AppSource, mode: Mode) -> RunRecord:
+    """The same with all attempts in this process."""
+    with in_process_executor(app_class) as executor:
+        return execute(home, name, app_class, source, executor, mode)
 
 
 def cancel_without_cleanup(folder: RunFolder) -> RunRecord:

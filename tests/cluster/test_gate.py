@@ -1,0 +1,55 @@
+"""Runs that are gated by their handler's preflight check, on a real cluster."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.kube import Kube, Object, eventually
+from tests.support.runs import APPS, Runs
+
+
+@pytest.fixture
+def gated(runs: Runs, kube: Kube) -> Runs:
+    """The gated app, which has the Secret that its check needs."""
+    kube.create(f"{runs.core}/secrets", {"metadata": {"name": "door"}, "stringData": {"number": "forty-two"}})
+    runs.upload("gated")
+    runs.app("gated", "app:Gated", secrets=[{"name": "door"}])
+    return runs
+
+
+def calls(runs: Runs, run: str) -> list[tuple[str, str]]:
+    """Tasks and outcomes of a run's ledger, in order."""
+    return [(entry["task"], entry["outcome"]) for entry in runs.checkpoints(run)]
+
+
+def test_run_that_is_not_ready_fails_before_any_task_of_the_app_has_a_pod(gated: Runs) -> None:
+    gated.start("bad", "gated", {"door": "seven"})
+    gated.start("good", "gated", {"door": "forty-two"})
+
+    failed = gated.until_phase("bad", "Failed", "Succeeded", "Stalled")
+    assert failed["phase"] == "Failed"
+    assert failed["error"]["type"] == "PreflightFailedError"
+    assert failed["error"]["message"] == "not ready to run: door: no door seven"
+    (made,) = gated.tasks("bad")
+    assert (made["spec"]["task"], made["status"].get("attempt", 1)) == ("apprun.preflight", 1), "never tried again"
+    assert calls(gated, "bad") == [("apprun.preflight", "Failed")]
+
+    assert gated.until_phase("good", "Failed", "Succeeded", "Stalled")["output"] == {"text": "forty-two"}
+    assert calls(gated, "good") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
+
+
+def test_run_keeps_its_gate_when_its_driver_is_lost_and_the_code_has_none_any_more(gated: Runs, kube: Kube) -> None:
+    gated.start("slow", "gated", {"door": "forty-two", "seconds": 8})
+
+    def at_the_gate() -> Object | None:
+        return next((pod for pod in gated.pods("slow") if pod["metadata"]["labels"]["apprun.dev/role"] == "task"), None)
+
+    eventually("the check has a pod", at_the_gate, 60)
+    text = (APPS / "gated.py").read_text()
+    gated.upload("gated", text.replace('preflight_gate_mode = "hard"', 'preflight_gate_mode = "off"'))
+    kube.delete(f"{gated.core}/pods/slow-driver-1")
+
+    assert gated.until_phase("slow", "Failed", "Succeeded", "Stalled")["output"] == {"text": "forty-two"}
+    assert calls(gated, "slow") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
+    gated.start("free", "gated", {"door": "seven"})
+    gated.until_phase("free", "Succeeded")
+    assert calls(gated, "free") == [("pay", "Succeeded")], "a run that begins now has none"
