@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from application_sdk.contracts.codec import decode
+from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.types import CredentialRef
 from application_sdk.errors import NonRetryableError
 from application_sdk.execution.gate import MAX_CHECKS, GateCheck, GateInput, Verdict
@@ -40,15 +40,17 @@ async def ask(app: object, asked: GateInput) -> Verdict:
     """What the app's handler says of a run with this input. Raises what it raises."""
     definition: AppDefinition = app.definition  # type: ignore[attr-defined] # `app` is a layer above
     handler = find_handler(type(app), asked.entrypoint)()
-    given = decode(definition.entrypoint(asked.entrypoint).input_type, asked.input)
+    contract = definition.entrypoint(asked.entrypoint).input_type
+    given = decode(contract, asked.input)
+    fields = encode(given, contract)  # with the defaults of what wasn't given
     by_name = {name: await _parts(ref) for name, ref in _references(given)}
     parts = next(iter(by_name.values())) if len(by_name) == 1 else []
-    config = asked.input.get(CONFIG_FIELD)
+    config = fields.get(CONFIG_FIELD)
     question = PreflightInput(
         credentials=parts,
         credentials_by_name=by_name,
-        connection_config=config if isinstance(config, dict) else asked.input,
-        metadata=asked.input,
+        connection_config=config if isinstance(config, dict) else fields,
+        metadata=fields,
         entrypoint=asked.entrypoint,
         timeout_seconds=max(1, int(asked.timeout_seconds)),
     )

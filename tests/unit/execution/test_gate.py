@@ -157,6 +157,13 @@ def test_handler_is_asked_with_the_input_and_the_credentials_that_it_refers_to()
     assert asked.timeout_seconds == 150
 
 
+def test_handler_is_told_the_defaults_of_what_the_run_wasnt_given() -> None:
+    bench = TestBench(Hard)
+    info = RunInfo(run_id="hard-1", uid="test-1", started_at=1e9)
+    bench.live(bench.world(info), {}, info)
+    assert (ASKED[0].metadata["n"], ASKED[0].connection_config["status"]) == (0, "ready")
+
+
 def test_secret_in_a_verdict_reaches_no_ledger() -> None:
     store = MockSecretStore({"warehouse": '{"username": "etl", "password": "s3cr3t-0815"}'})
     with using_infrastructure(InfrastructureContext(secret_store=store)):
