@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.local.channel import Inbox, receive, send
-from application_sdk.engines.local.state import provide_state
+from application_sdk.engines.local.state import KeptState
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
+from application_sdk.execution.state import AttemptState
 from application_sdk.execution.task_context import AttemptInfo
 
 if TYPE_CHECKING:
-    from application_sdk.execution.definition import TaskDefinition
-    from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 SIGN_INTERVAL_SECONDS: Final = 0.5
@@ -45,8 +45,7 @@ def run_child(channel: socket.socket, entry: str) -> NoReturn:
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
     signs = _Signs(channel)
-    provide_state(Path(cast("str", message["state"])))
-    result = _attempt(entry, info, cast("JSONObject", message["input"]), signs, channel, inbox)
+    result = _attempt(entry, info, message, signs, channel, inbox)
     signs.close()
     if result.error is not None:
         _print_failure(info, result.error)
@@ -54,7 +53,7 @@ def run_child(channel: socket.socket, entry: str) -> NoReturn:
 
 
 def _attempt(
-    entry: str, info: AttemptInfo, payload: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
+    entry: str, info: AttemptInfo, work: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
 ) -> AttemptResult:
     try:
         app_class = load_app(entry)
@@ -67,22 +66,15 @@ def _attempt(
         return AttemptResult(error={"type": "TaskNotFound", "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
-    # Never closed: that would wait for stray threads of the body's before its outcome is told.
-    return asyncio.Runner().run(_run_body(definition, app, info, payload, signs, channel, inbox))
-
-
-async def _run_body(
-    definition: TaskDefinition,
-    app: object,
-    info: AttemptInfo,
-    payload: JSONObject,
-    signs: _Signs,
-    channel: socket.socket,
-    inbox: Inbox,
-) -> AttemptResult:
+    state = AttemptState(KeptState(Path(cast("str", work["state"])), app_class.name))
     silence = info.policy.get("heartbeatTimeoutSeconds")
-    attempt = Attempt(definition, app, info, signs, ProcessWatchdog(silence) if silence else NoWatchdog())
+    watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
+    attempt = Attempt(definition, app, info, signs, watchdog, state)
+    # Never closed: that would wait for stray threads of the body's before its outcome is told.
+    return asyncio.Runner().run(_run_body(attempt, cast("JSONObject", work["input"]), channel, inbox))
 
+
+async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:
     def hear() -> None:
         inbox.read(channel)
         obey()
@@ -160,7 +152,12 @@ def _leave(channel: socket.socket, result: AttemptResult, signs: _Signs) -> NoRe
         logs.finish()
     except OSError:
         pass  # The log's disk is full: the outcome matters more.
-    outcome: JSONObject = {**signs.unsent, "output": result.output, "error": cast("JSONObject | None", result.error)}
+    outcome: JSONObject = {
+        **signs.unsent,
+        "output": result.output,
+        "error": cast("JSONObject | None", result.error),
+        "state": cast("list[JSON]", list(result.state)),
+    }
     try:
         channel.setblocking(True)
         send(channel, {"outcome": outcome})

@@ -19,6 +19,7 @@ from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, Observer, Progressed
 from application_sdk.engines.local.records import AttemptRecord, Budget
 from application_sdk.engines.local.retries import GiveUp, judge
+from application_sdk.engines.local.state import StateKeeper
 from application_sdk.engines.local.work import Begun, Ended, Event, Executor, Sign, Work
 from application_sdk.execution.attempt import TIMED_OUT
 from application_sdk.execution.definition import RunInfo
@@ -40,6 +41,7 @@ class Dispatcher:
         self,
         folder: RunFolder,
         ledger: Ledger,
+        keeper: StateKeeper,
         executor: Executor,
         info: RunInfo,
         limits: Limits,
@@ -49,6 +51,7 @@ class Dispatcher:
     ) -> None:
         self._folder = folder
         self._ledger = ledger
+        self._keeper = keeper
         self._executor = executor
         self._info = info
         self._limits = limits
@@ -237,7 +240,11 @@ class Dispatcher:
     def _end(self, state: CallState, end: Ended) -> None:
         del self._running[state.call.key]
         call, now = state.call, self._clock()
-        if end.output is not None:
+        # Before it counts as a success: what it wants saved may be in conflict with what others have saved.
+        refusal = self._keeper.note(call.key, state.attempt, end.state) if end.state else None
+        if refusal is not None:
+            self._fail(state, end, refusal, disrupted=False)
+        elif end.output is not None:
             self._note_end(state, end, "Completed", "None")
             self._complete(state, Completion(call.key, call.task, "Succeeded", now, state.attempt, end.output))
         elif state.cancelled:

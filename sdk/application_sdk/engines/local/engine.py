@@ -21,6 +21,7 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Committed, Observer, Replayed, nobody
 from application_sdk.engines.local.records import AttemptRecord
+from application_sdk.engines.local.state import StateKeeper
 from application_sdk.engines.local.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
@@ -53,7 +54,11 @@ class LocalEngine:
         self._requests = requests or Requests()
         self._observe = observer
         self._clock = clock
-        self._dispatcher = Dispatcher(folder, ledger, executor, info, limits or Limits(), observer, clock, chance)
+        self._keeper = StateKeeper(folder.state, ledger.run().app, folder.ledger)
+        self._keeper.recover()
+        self._dispatcher = Dispatcher(
+            folder, ledger, self._keeper, executor, info, limits or Limits(), observer, clock, chance
+        )
         self._history = ledger.history()
         self._earlier = {record.call.key: record for record in ledger.calls()}
         self._calls: dict[str, CallState] = restore(self._earlier.values(), self._end_lost_attempts())
@@ -124,8 +129,11 @@ class LocalEngine:
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
         # Done all the same: when the route has failed, a retry needn't do it again.
         late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
-        if late:
-            self._ledger.set_aside(late)
+        try:
+            if late:
+                self._ledger.set_aside(late)
+        finally:
+            self._keeper.settle(())
 
     # Commits
 
@@ -140,6 +148,8 @@ class LocalEngine:
         self._last_at = max(self._last_at, self._clock())
         batch = [dataclasses.replace(completion, at=self._last_at) for completion in completed]
         self._ledger.commit(batch, self._dispatcher.take_ended())
+        # A crash before this leaves notes, and `recover` does them.
+        self._keeper.settle({completion.key for completion in batch})
         self._given += len(batch)
         for completion in batch:
             state = self._calls.get(completion.key)

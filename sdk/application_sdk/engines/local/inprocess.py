@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from application_sdk.app.base import App
-from application_sdk.engines.local.state import provide_state
+from application_sdk.engines.local.state import KeptState
 from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
-from application_sdk.infrastructure import InfrastructureContext, set_infrastructure
+from application_sdk.execution.state import AttemptState
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields
 
@@ -32,11 +32,8 @@ class InProcessExecutor:
         self._events: deque[Event] = deque()
         self._begun: list[Begun] = []
         self._closing = False
-        self._infrastructure: InfrastructureContext | None = None
 
     def start(self, work: Work) -> None:
-        if self._infrastructure is None:
-            self._infrastructure = provide_state(work.state)
         try:
             definition = self._app_class.definition.task(work.info.task)
             app = self._app_class()
@@ -46,7 +43,8 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - the app's own __init__
             self._tell(Ended(work.key, error=error_fields(error)))
             return
-        attempt = Attempt(definition, app, work.info, _Signs(self, work.key))
+        state = AttemptState(KeptState(work.state, self._app_class.name))
+        attempt = Attempt(definition, app, work.info, _Signs(self, work.key), state=state)
         task = self._loop.create_task(
             attempt.run(work.input), name=f"{work.info.task}-{work.info.attempt}", context=contextvars.Context()
         )
@@ -91,8 +89,6 @@ class InProcessExecutor:
             self._turn(0)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-        if self._infrastructure is not None:
-            set_infrastructure(self._infrastructure)
 
     def tell_from_any_thread(self, sign: Sign) -> None:
         """For the signs of attempts, which may come from their threads."""
@@ -120,7 +116,7 @@ class InProcessExecutor:
             self._tell(Ended(key, error=error_fields(error)))
             return
         result = done.result()
-        self._tell(Ended(key, result.output, result.error))
+        self._tell(Ended(key, result.output, result.error, state=result.state))
 
     def _tell(self, event: Event) -> None:
         if not self._closing:

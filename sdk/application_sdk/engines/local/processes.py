@@ -26,7 +26,7 @@ from application_sdk.engines.local.forker import FORK_REQUEST
 from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.local.work import EXITED, KILLED, LOST, SILENT, Begun, Ended, Event, Sign, Work
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import ErrorFields, ProgressFields
+from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
 _LOG_TAIL_BYTES: Final = 4096
 _WATCHDOG_LINE: Final = re.compile(r"^Timeout \(\d+:\d\d:\d\d[.\d]*\)!$", re.MULTILINE)
@@ -249,7 +249,8 @@ class ProcessExecutor:
                 self._forget(running)
                 output = cast("JSONObject | None", told["output"])
                 error = cast("ErrorFields | None", told["error"])
-                events.append(Ended(running.work.key, output, error))
+                state = cast("list[StateWrite]", told["state"])
+                events.append(Ended(running.work.key, output, error, state=state))
                 return
         if running.inbox.closed:
             # No outcome will come. The exit code, which says why, comes from the forker.

@@ -65,7 +65,7 @@ BEGIN SELECT RAISE(ABORT, 'a committed checkpoint is never deleted'); END;
 def create_ledger(path: Path) -> sqlite3.Connection:
     """An empty ledger in a transaction that the caller commits; readable by others only after `publish`."""
     with translated(path):
-        connection = _connect(path)
+        connection = connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -91,7 +91,7 @@ def publish(connection: sqlite3.Connection, draft: Path, path: Path) -> None:
 def open_ledger(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """The ledger at `path`. Raises LedgerCorruptError or LedgerNewerError before anything is changed."""
     with translated(path):
-        connection = _connect(path, "ro" if read_only else "rw")
+        connection = connect(path, "ro" if read_only else "rw")
         try:
             _check_format(connection, path)
             if not read_only:
@@ -114,7 +114,8 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerCorruptError(path, str(verdict))
 
 
-def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
+def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
+    """Open a database, whatever is in it."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
     # Transactions begin and end where the code says so, not where the driver guesses.
     connection.isolation_level = None

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import ErrorFields, ProgressFields
+from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
 EXITED: Final = "Exited"
 """Error type: the process ended without a result, with an exit code."""
@@ -34,7 +34,7 @@ class Work:
     log: Path
     """Gets what the attempt prints, when it has a process of its own."""
     state: Path
-    """What `self.context.save_state` writes to."""
+    """Where `self.context.load_state` looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Ended:
     """Of a process that ended without a result; negative for the signal that ended it."""
     disrupted: bool = False
     """Whether something outside of the task ended it."""
+    state: Sequence[StateWrite] = ()
+    """What is to be kept together with the output."""
 
 
 Event: TypeAlias = Begun | Sign | Ended

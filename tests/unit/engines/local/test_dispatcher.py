@@ -16,6 +16,7 @@ from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import nobody
+from application_sdk.engines.local.state import StateKeeper
 from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
@@ -68,8 +69,9 @@ class Scene:
         self.ledger = Ledger.create(self.folder.ledger, new_run())
         self.script = Script()
         info = RunInfo(run_id="orders-1", uid="uid-1", started_at=1000.0, correlation_id="c")
+        keeper = StateKeeper(self.folder.state, "orders", self.folder.ledger)
         self.dispatcher = Dispatcher(
-            self.folder, self.ledger, self.script, info, limits, nobody, self.script.clock, lambda: 0.0
+            self.folder, self.ledger, keeper, self.script, info, limits, nobody, self.script.clock, lambda: 0.0
         )
 
     def queue(self, made: ScheduledCall) -> CallState:
