@@ -102,13 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     add("env", _env, 'print shell lines that set KUBECONFIG and PATH: eval "$(cluster env)"')
     load = add("load", _load, "bring images into all nodes")
     load.add_argument("image", nargs="+", help="an image archive (tar), or the name of an image made by build-image")
-    builder = add(
-        "build-image", _build_image, "build the repository's Dockerfile without Docker; prints the archive's path"
-    )
+    builder = add("build-image", _build_image, "build a Dockerfile without Docker; prints the archive's path")
     builder.add_argument("--target", required=True, help="stage of the Dockerfile")
     builder.add_argument("--tag", required=True, help="name of the image, as in localhost/apprun-runtime:dev")
     builder.add_argument(
         "--context", type=Path, default=REPOSITORY, help="folder with the Dockerfile (this repository)"
+    )
+    builder.add_argument(
+        "--base", metavar="IMAGE", help="what the Dockerfile calls BASE: an image made by build-image (a Debian)"
     )
 
     add_for_node("kill-node", _fault(lambda a: faults.kill_node(a.name, a.node)), "a node loses power")
@@ -212,7 +213,8 @@ def _load(arguments: argparse.Namespace) -> None:
 
 
 def _build_image(arguments: argparse.Namespace) -> None:
-    archive = build.build_image(arguments.target, arguments.tag, arguments.context.resolve())
+    base = build.archive_of(arguments.base) if arguments.base else None
+    archive = build.build_image(arguments.target, arguments.tag, arguments.context.resolve(), base)
     print(json.dumps({"archive": str(archive)}) if arguments.output == "json" else archive)
 
 

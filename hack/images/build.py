@@ -1,4 +1,4 @@
-"""Builds the repository's Dockerfile without Docker and keeps the result as an archive under a hash of its inputs."""
+"""Builds a Dockerfile without Docker, and keeps the result as an archive under a hash of its inputs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ _COPY = re.compile(r"^\s*(?:COPY|ADD)\s+(?P<words>.*)$", re.IGNORECASE)
 _PIP_SETTING = re.compile(r"PIP_(?P<key>INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|PROXY)")
 
 
-def build_image(target: str, tag: str, context: Path = REPOSITORY) -> Path:
-    """Builds one target of the context's Dockerfile as ``tag``, unless nothing changed since; returns the archive."""
+def build_image(target: str, tag: str, context: Path = REPOSITORY, base: Path | None = None) -> Path:
+    """Builds one target of the context's Dockerfile as ``tag``, unless nothing changed since; returns the archive.
+
+    The Dockerfile's argument BASE is the image in the archive ``base``, a Debian with Python if there is none.
+    """
     dockerfile = context / "Dockerfile"
     if not dockerfile.exists():
         raise ClusterError(f"there is no {dockerfile}", "name the folder that has one: --context DIR")
-    archive = _folder(tag) / f"{input_key(context, target)}.tar"
+    start = f"docker-archive:{base}" if base else base_name()
+    archive = _folder(tag) / f"{input_key(context, target, start)}.tar"
     if not archive.exists():
         preflight.check_images()
         with build_lock():
-            base = ensure_base()
+            if base is None:
+                ensure_base()
             with progress.step(f"build {tag}"):
-                _build(context, target, tag, base, archive)
+                _build(context, target, tag, start, archive)
     os.utime(archive)
     _drop_old_archives(archive.parent)
     return archive
@@ -52,10 +57,10 @@ def archive_of(tag: str) -> Path:
     return archives[-1]
 
 
-def input_key(context: Path, target: str) -> str:
+def input_key(context: Path, target: str, base: str) -> str:
     """A hash over all that the built image depends on: the Dockerfile, the files that it copies, the base."""
     dockerfile = (context / "Dockerfile").read_text()
-    words = [target, base_name(), dockerfile]
+    words = [target, base, dockerfile]
     for file in copied_files(context, dockerfile):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         words.append(f"{file.relative_to(context)} {file.stat().st_mode & 0o111:o} {digest}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.support.bed import EXISTING, Bed
 from tests.support.faulty import FaultyProxy, faulty_proxy
 from tests.support.kube import CORE, Object, eventually
@@ -22,16 +21,9 @@ pytestmark = pytest.mark.skipif(
 MIB = 1024 * 1024
 
 
-def host_address(bed: Bed) -> str:
-    """This machine's end of the cable, as pods reach it."""
-    config = yaml.safe_load(bed.kubeconfig.read_text())
-    server: str = config["clusters"][0]["cluster"]["server"]
-    return server.removeprefix("https://").rpartition(":")[0].rpartition(".")[0] + ".254"
-
-
 @pytest.fixture(scope="module")
 def s3(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3"), host_address(bed)) as server:
+    with s3_server(tmp_path_factory.mktemp("s3"), bed.host_address) as server:
         yield server
 
 

@@ -2,59 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
-from tests.support.bed import RUNTIME_IMAGE, Bed
+from tests.support.bed import Bed
+from tests.support.caller import Caller, calling_pod
 from tests.support.kube import Kube, Object, eventually
 from tests.support.runs import Runs
-
-ASK = """
-import json, sys, urllib.error, urllib.request
-method, url, token, key, body = json.loads(sys.argv[1])
-headers = {"Content-Type": "application/json"}
-if token: headers["Authorization"] = "Bearer " + token
-if key: headers["Idempotency-Key"] = key
-data = json.dumps(body).encode() if body is not None else None
-try:
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
-        print(json.dumps([answer.status, json.load(answer)]))
-except urllib.error.HTTPError as error:
-    print(json.dumps([error.code, json.load(error)]))
-"""
-RESTRICTED = {
-    "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-    "container": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-}
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A pod that sends requests to a Service of its namespace."""
-
-    bed: Bed
-    runs: Runs
-    address: str
-
-    def ask(self, method: str, path: str, *, token: str = "", key: str = "", body: Any = None) -> tuple[int, Object]:
-        wish = json.dumps([method, f"http://{self.address}{path}", token, key, body])
-        told = self.bed.run(
-            *(self.bed.kubectl, "exec", "-n", self.runs.namespace, "caller", "--", "python3", "-c", ASK, wish)
-        )
-        status, answer = json.loads(told.stdout)
-        return status, answer
-
-    def token(self, account: str, audience: str = "") -> str:
-        """A token of a service account."""
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"audiences": [audience]} if audience else {},
-        }
-        path = f"{self.runs.core}/serviceaccounts/{account}/token"
-        return str(self.bed.kube.create(path, body)["status"]["token"])
 
 
 def app(kube: Kube, runs: Runs, name: str = "served") -> Object:
@@ -76,38 +28,9 @@ def caller(bed: Bed, runs: Runs, kube: Kube) -> Caller:
     kube.create(f"{runs.core}/secrets", {"metadata": {"name": "login"}, "stringData": {"password": "open sesame"}})
     runs.upload("served")
     runs.app("served", "app:Served", secrets=[{"name": "login"}], handler={})
-    for account in ("friend", "stranger"):
-        kube.create(f"{runs.core}/serviceaccounts", {"metadata": {"name": account}})
-    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{runs.namespace}"
-    rule = {"apiGroups": ["apprun.dev"], "resources": ["apps", "appruns"], "verbs": ["get", "create", "patch"]}
-    kube.create(f"{rbac}/roles", {"metadata": {"name": "friend"}, "rules": [rule]})
-    kube.create(
-        f"{rbac}/rolebindings",
-        {
-            "metadata": {"name": "friend"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "friend"},
-            "subjects": [{"kind": "ServiceAccount", "name": "friend", "namespace": runs.namespace}],
-        },
-    )
-    container = {
-        "name": "caller",
-        "image": RUNTIME_IMAGE,
-        "command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"],
-        "securityContext": RESTRICTED["container"],
-    }
-    pod: Object = {
-        "metadata": {"name": "caller"},
-        "spec": {"containers": [container], "securityContext": RESTRICTED["securityContext"]},
-    }
-    kube.create(f"{runs.core}/pods", pod)
+    found = calling_pod(bed, runs, "served-handler")
     until_ready(kube, runs, "HandlerReady")
-
-    def running() -> bool:
-        return kube.get(f"{runs.core}/pods/caller")["status"].get("phase") == "Running"
-
-    eventually("the caller runs", lambda: running() or None, 60)
-    service = kube.get(f"{runs.core}/services/served-handler")
-    return Caller(bed, runs, service["spec"]["clusterIP"])
+    return found
 
 
 def test_an_app_answers_whom_kubernetes_allows_through_its_service(caller: Caller, runs: Runs) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event, Thread
 from typing import Any
 
 import pytest
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import Object, eventually
 from tests.support.runs import Runs
+from tests.support.told import all_objects, followed_logs
 
 PASSWORD = "canary-p4ss/word+42"
 TOKEN = "canary-t0ken-4711"
@@ -120,48 +118,6 @@ def forms() -> list[str]:
     """The canaries as they are, and as they may be hidden inside of something."""
     whole = base64.b64encode(f"extractor:{PASSWORD}".encode()).decode()
     return [*CANARIES, *(base64.b64encode(v.encode()).decode().rstrip("=") for v in CANARIES), whole]
-
-
-def all_objects(vault: Runs) -> dict[str, str]:
-    """Every object of every kind in the namespace, but Secrets."""
-    kube = vault.kube
-    roots = [
-        "/api/v1",
-        *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in kube.get("/apis")["groups"]),
-    ]
-    return {
-        f"{root} {kind['name']}": str(kube.get(f"{root}/namespaces/{vault.namespace}/{kind['name']}"))
-        for root in roots
-        for kind in kube.get(root)["resources"]
-        if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] != "secrets"
-    }
-
-
-@contextmanager
-def followed_logs(vault: Runs) -> Iterator[dict[str, str]]:
-    """The whole logs of all pods that run meanwhile, by pod."""
-    logs: dict[str, str] = {}
-    threads: dict[str, Thread] = {}
-    over = Event()
-
-    def follow(pod: str) -> None:
-        logs[pod] = vault.kube.raw(f"{vault.core}/pods/{pod}/log?follow=true")
-
-    def look() -> None:
-        while not over.wait(0.1):
-            for pod in vault.kube.items(f"{vault.core}/pods"):
-                name = pod["metadata"]["name"]
-                if name not in threads and pod["status"]["phase"] == "Running":
-                    threads[name] = Thread(target=follow, args=(name,))
-                    threads[name].start()
-
-    looking = Thread(target=look)
-    looking.start()
-    yield logs
-    over.set()
-    looking.join()
-    for thread in threads.values():
-        thread.join()
 
 
 def secrets_of(pod: Object) -> list[str]:

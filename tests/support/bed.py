@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tests.support.kube import Kube
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,13 @@ class Bed:
     kubectl: str
     helm: str
     kube: Kube
+
+    @property
+    def host_address(self) -> str:
+        """This machine's end of the cable, as pods reach it. An existing cluster has no such way."""
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        server: str = config["clusters"][0]["cluster"]["server"]
+        return server.removeprefix("https://").rpartition(":")[0].rpartition(".")[0] + ".254"
 
     def cli(self, *arguments: str) -> dict[str, Any]:
         """Run a command of `hack/cluster/cluster` on this cluster; its JSON answer."""

@@ -74,8 +74,9 @@ class Kube:
         result: Object = json.loads(text)
         return result
 
-    def raw(self, path: str) -> str:
-        return self.pool.request("GET", self.server + path, headers=self.headers, timeout=30.0).data.decode()
+    def raw(self, path: str, seconds: float = 30) -> str:
+        """What is there, as text. `seconds` may pass in silence."""
+        return self.pool.request("GET", self.server + path, headers=self.headers, timeout=seconds).data.decode()
 
     def get(self, path: str) -> Object:
         return self.request("GET", path)

@@ -21,6 +21,7 @@ FROM ${BASE}
 COPY --from=deps /opt /opt
 COPY --chown=1:1 src lib/*.py /app/
 """
+BASE = "localhost/debian-python:1"
 
 
 def context(folder: Path) -> Path:
@@ -44,26 +45,31 @@ def test_the_files_of_an_image_are_those_that_its_dockerfile_copies(tmp_path: Pa
 
 def test_a_change_elsewhere_builds_nothing_anew(tmp_path: Path) -> None:
     folder = context(tmp_path)
-    before = input_key(folder, "runtime")
+    before = input_key(folder, "runtime", BASE)
     (folder / "README.md").write_text("changed")
     (folder / "src" / "__pycache__" / "a.pyc").write_text("changed")
-    assert input_key(folder, "runtime") == before
+    assert input_key(folder, "runtime", BASE) == before
 
 
 @pytest.mark.parametrize("file", ["src/a.py", "lib/b.py", "requirements.txt", "Dockerfile"])
 def test_a_change_of_an_input_builds_anew(tmp_path: Path, file: str) -> None:
     folder = context(tmp_path)
-    before = input_key(folder, "runtime")
+    before = input_key(folder, "runtime", BASE)
     (folder / file).write_text((folder / file).read_text() + "\n# changed\n")
-    assert input_key(folder, "runtime") != before
+    assert input_key(folder, "runtime", BASE) != before
+
+
+def test_another_base_builds_anew(tmp_path: Path) -> None:
+    folder = context(tmp_path)
+    assert input_key(folder, "runtime", "localhost/other:1") != input_key(folder, "runtime", BASE)
 
 
 def test_a_new_file_and_another_target_build_anew(tmp_path: Path) -> None:
     folder = context(tmp_path)
-    before = input_key(folder, "runtime")
-    assert input_key(folder, "operator") != before
+    before = input_key(folder, "runtime", BASE)
+    assert input_key(folder, "operator", BASE) != before
     (folder / "src" / "new.py").touch()
-    assert input_key(folder, "runtime") != before
+    assert input_key(folder, "runtime", BASE) != before
 
 
 def test_the_repositorys_dockerfile_copies_files_that_exist() -> None:
