@@ -27,6 +27,13 @@ def plugin() -> None:
     sys.exit(run(sys.argv[1:], plugin=True))
 
 
+def complete() -> None:
+    """Tell kubectl what completes its plugin `kubectl apprun`: it starts `kubectl_complete-apprun` for that."""
+    from application_sdk.cli.completing import candidates
+
+    sys.stdout.write(candidates(sys.argv[1:]))
+
+
 def _seed() -> None:
     if os.environ.get(HASH_SEED) != "0" and _REPLAYING.intersection(sys.argv[1:]):
         # A route that walks a set of strings has to walk it in the same order when it is replayed, in another process.

@@ -5,18 +5,45 @@ Quick or not at all: a cluster that doesn't answer within a second completes not
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from application_sdk.cli.cluster.access import find_access
 from application_sdk.cli.cluster.api import CORE, Api
 from application_sdk.cli.errors import InputError
-from application_sdk.cli.places.choosing import Where, machine, where_of
+from application_sdk.cli.places.choosing import PLACE, Where, machine, where_of
+from application_sdk.cli.program import run_program
 from application_sdk.errors import AppError
 from application_sdk.wire import names
 
 PATIENCE_SECONDS: Final = 1.0
+
+
+_NO_FILES: Final = ":4"
+_FILES: Final = ":0"
+"""What kubectl takes from the last line: whether the shell is to offer files."""
+
+
+def candidates(words: Sequence[str]) -> str:
+    """What may stand in the place of the last of `words`, the arguments of `kubectl apprun` so far. As kubectl wants it
+    told: one a line, with a description after a tab."""
+    *before, incomplete = words or [""]
+    # typer tells the same to fish.
+    os.environ |= {
+        PLACE: "cluster",
+        "_APPRUN_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_ARGS": f"{shlex.join(['apprun', *before])} {incomplete}",
+    }
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
+        run_program([])
+    lines = [line for line in told.getvalue().splitlines() if line and line != incomplete]
+    return "".join(f"{line}\n" for line in [*lines, _NO_FILES if lines else _FILES])
 
 
 def runs(params: Mapping[str, Any], incomplete: str) -> list[str]:

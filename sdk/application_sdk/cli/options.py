@@ -13,7 +13,7 @@ from application_sdk.cli.output import Format, Session
 from application_sdk.cli.places.choosing import where_of
 
 _PLACE = "Where"
-_PLACE_NAMES = ("context", "namespace", "kubeconfig", "cluster")
+PLACE_NAMES = ("context", "namespace", "kubeconfig", "cluster")
 
 
 def _keep_format(context: typer.Context, value: Format) -> Format:
@@ -140,7 +140,7 @@ def on_cluster(verb: Verb) -> Verb:
 
 
 def _with_options(verb: Verb, chosen: Sequence[object]) -> Verb:
-    names = _PLACE_NAMES[: len(chosen)]
+    names = PLACE_NAMES[: len(chosen)]
 
     @functools.wraps(verb)
     def command(session: typer.Context, **given: Any) -> None:

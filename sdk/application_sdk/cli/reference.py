@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.cli import commands, exits
+from application_sdk.cli.options import PLACE_NAMES
 from application_sdk.cli.remedies import ATTEMPT, RUN, Remedy
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 
-_PLACE: Final = ("context", "namespace", "kubeconfig", "cluster")
 _CLI_HEAD: Final = """# Command line
 
 <!-- Made by `make generate` from sdk/application_sdk/cli. Don't edit. -->
@@ -29,7 +29,8 @@ _CLI_HEAD: Final = """# Command line
 `pip install apprun` brings `apprun`, and the same as a plugin of kubectl: `kubectl apprun …`. Credentials that
 stand in the kubeconfig need nothing else; credential plugins, as clouds use them, and several kubeconfigs in one
 `$KUBECONFIG` need `pip install 'apprun[kubeconfig]'`. `apprun --install-completion` makes your shell complete
-commands, options, runs, apps, contexts and namespaces.
+commands, options, runs, apps, contexts and namespaces; kubectl's own completion does so for `kubectl apprun`. Of
+proxies in a kubeconfig (`proxy-url`) those with `http://` are known.
 
 ## Which runs
 
@@ -127,8 +128,8 @@ def _command(name: str, command: TyperCommand) -> str:
     usage = " ".join(part for param in params if (part := _usage(param)))
     text = [f"### apprun {name}\n\n", f"`apprun {name}{' ' if usage else ''}{usage} [OPTIONS]`\n\n"]
     text.append(f"{_plain(command.help or '')}\n\n")
-    rows = [_row(param) for param in params if param.name not in _PLACE]
-    rows.append(_place_row([param for param in params if param.name in _PLACE]))
+    rows = [_row(param) for param in params if param.name not in PLACE_NAMES]
+    rows.append(_place_row([param for param in params if param.name in PLACE_NAMES]))
     if rows:
         text += ["| | |\n", "| --- | --- |\n", *rows, "\n"]
     return "".join(text)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
+import socketserver
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
 from tests.support.cluster_wire import NAMESPACED, FakeCluster
 from tests.support.wire_server import refuse
 from tests.unit.cli.conftest import Command
+from typing_extensions import override
 
 FORBIDDEN = 'appruns.apprun.dev is forbidden: User "ada" cannot list resource "appruns" in API group "apprun.dev"'
 
@@ -213,3 +219,79 @@ def test_several_kubeconfigs_are_one(
     cluster.kubeconfig.write_text(yaml.safe_dump(config))
     monkeypatch.setenv("KUBECONFIG", f"{cluster.kubeconfig}:{home / 'users'}")
     assert apprun("list", "--cluster", "-o", "name").out == "r\n"
+
+
+def test_a_certificate_for_another_name_is_taken_where_the_kubeconfig_names_it(
+    apprun: Command, cluster: FakeCluster
+) -> None:
+    cluster.run("r", phase="Running")
+    edit(cluster, "cluster", server=f"https://localhost:{cluster.wire.port}")
+    assert "certificate" in apprun("list", "--cluster").err
+    edit(cluster, "cluster", **{"tls-server-name": "127.0.0.1"})
+    assert apprun("list", "--cluster", "-o", "name").out == "r\n"
+
+
+class Proxy(socketserver.StreamRequestHandler):
+    """Connects to where it is asked, and notes what it was asked with."""
+
+    heads: ClassVar[list[bytes]] = []
+    answer: ClassVar[bytes] = b""
+
+    @override
+    def handle(self) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.rfile.readline()
+        self.heads.append(head)
+        self.wfile.write(b"HTTP/1.1 " + self.answer + b"\r\nVia: test\r\n\r\n")
+        if not self.answer.startswith(b"200"):
+            return
+        host, _, port = head.split()[1].decode().rpartition(":")
+        with socket.create_connection((host, int(port))) as server:
+            back = threading.Thread(target=pump, args=(server, self.connection))
+            back.start()
+            pump(self.connection, server)
+            back.join()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Everything that comes, until its end."""
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    """Address of an HTTP proxy."""
+    Proxy.heads, Proxy.answer = [], b"200 Connection established"
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_cluster_behind_a_proxy_is_reached_through_it(apprun: Command, cluster: FakeCluster, proxy: str) -> None:
+    cluster.run("r", phase="Running")
+    edit(cluster, "cluster", **{"proxy-url": f"http://ada:s%40fe@{proxy}"})
+    assert apprun("list", "--cluster", "-o", "name").out == "r\n"
+    head = Proxy.heads[0]
+    assert head.startswith(f"CONNECT 127.0.0.1:{cluster.wire.port} HTTP/1.1\r\n".encode())
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"ada:s@fe") + b"\r\n" in head
+    assert b"secret-token" not in b"".join(Proxy.heads), "that is the server's, in the tunnel"
+
+
+def test_a_proxy_that_refuses_or_is_of_another_kind_is_told_of(
+    apprun: Command, cluster: FakeCluster, proxy: str
+) -> None:
+    Proxy.answer = b"407 Proxy Authentication Required"
+    edit(cluster, "cluster", **{"proxy-url": f"http://{proxy}"})
+    done = apprun("list", "--cluster")
+    assert (done.code, f"the proxy {proxy} answers 407 Proxy Authentication Required" in done.err) == (10, True)
+    edit(cluster, "cluster", **{"proxy-url": f"socks5://ada:safe@{proxy}"})
+    done = apprun("list", "--cluster")
+    assert (done.code, "only http:// proxies are known here" in done.err, "safe" in done.err) == (10, True, False)

@@ -433,3 +433,32 @@ def test_shells_complete_what_the_cluster_has(
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
     assert found in apprun().out
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["submit", "h"], "hello\n:4\n"),
+        (["show", "ord"], "orders-1\n:4\n"),
+        (["show", "-n", "te"], "team\n:4\n"),
+        (["suspend", "nobody"], ":0\n"),
+        (["sus"], "suspend\tStart no further pods of a run; those at...\n:4\n"),
+    ],
+)
+def test_kubectl_is_told_what_completes_its_plugin(
+    cluster: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    found: str,
+) -> None:
+    from application_sdk import cli
+
+    app_there(cluster)
+    cluster.run("orders-1", phase="Running")
+    cluster.put("/api/v1/namespaces/team", {})
+    monkeypatch.setattr("sys.argv", ["kubectl_complete-apprun", *words])
+    for name in ("APPRUN_PLACE", "_APPRUN_COMPLETE", "_TYPER_COMPLETE_FISH_ACTION", "_TYPER_COMPLETE_ARGS"):
+        monkeypatch.setenv(name, "")  # so that it is as before, after this test
+    cli.complete()
+    assert capsys.readouterr().out == found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from application_sdk.cli.cluster.errors import NoClusterError
+from application_sdk.cli.cluster.tunnel import tunnel
 from application_sdk.engines.kubernetes.connection import Address
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ _PLAIN_USER: Final = frozenset(
     {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"}
 )
 _PLAIN_CLUSTER: Final = frozenset(
-    {"server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "extensions"}
-)
+    {
+        "server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "extensions",
+        "proxy-url", "tls-server-name",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,12 @@ def _plain(
     file: Path,
 ) -> Access:
     try:
-        address, base = _address(str(cluster["server"]), lambda: _trust(cluster, user, file.parent))
+        address, base = _address(
+            str(cluster["server"]),
+            lambda: _trust(cluster, user, file.parent),
+            str(cluster.get("tls-server-name") or ""),
+            str(cluster.get("proxy-url") or ""),
+        )
         if "token" in user:
             headers = _token(str(user["token"]))
         else:
@@ -162,17 +171,22 @@ def _by_library(files: Sequence[Path], name: str, where: Where) -> Access:
         wanted = cast("Iterable[Mapping[str, str]]", loaded.auth_settings().values())
         return {setting["key"]: setting["value"] for setting in wanted if setting["in"] == "header"}
 
-    address, base = _address(str(loaded.host), trust)
+    try:
+        address, base = _address(str(loaded.host), trust, loaded.tls_server_name or "", loaded.proxy or "")
+    except (OSError, ValueError) as error:
+        raise NoClusterError(f"context {name!r} of {text} can't be used: {error}") from error
     namespace = where.namespace or str(found.get("namespace") or "default")
     return Access(name, str(loaded.host), namespace, address, base, headers)
 
 
-def _address(server: str, trust: Callable[[], ssl.SSLContext]) -> tuple[Address, str]:
+def _address(server: str, trust: Callable[[], ssl.SSLContext], server_name: str, proxy: str) -> tuple[Address, str]:
     parts = urlsplit(server if "://" in server else f"https://{server}")
     if not parts.hostname:
         raise ValueError(f"server {server!r} is no URL")
     secure = parts.scheme == "https"
-    address = Address(parts.hostname, parts.port or (443 if secure else 80), trust() if secure else None)
+    port = parts.port or (443 if secure else 80)
+    dial = tunnel(proxy, parts.hostname, port) if proxy else None
+    address = Address(parts.hostname, port, trust() if secure else None, server_name, dial)
     return address, parts.path.rstrip("/")
 
 

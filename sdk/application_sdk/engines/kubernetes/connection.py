@@ -7,7 +7,7 @@ request does. Understands what API servers send: Content-Length, chunked bodies,
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from application_sdk.engines.kubernetes.errors import Unreachable
@@ -33,6 +33,10 @@ class Address(NamedTuple):  # like Response no dataclass: compiling one costs a 
     host: str
     port: int
     tls: ssl.SSLContext | None
+    server_name: str = ""
+    """Whom its certificate has to be for, if not the host."""
+    dial: Callable[[float], socket.socket] | None = None
+    """Connects, in place of a direct connection; takes the seconds that each wait may last."""
 
     @property
     def authority(self) -> str:
@@ -57,11 +61,13 @@ class Connection:
         self._reusable = True
         self._address = address
         try:
-            raw = socket.create_connection((address.host, address.port), timeout)
+            place = (address.host, address.port)
+            raw = address.dial(timeout) if address.dial else socket.create_connection(place, timeout)
             try:
                 for level, option, value in _SOCKET_OPTIONS:
                     raw.setsockopt(level, option, value)
-                self._socket = address.tls.wrap_socket(raw, server_hostname=address.host) if address.tls else raw
+                named = address.server_name or address.host
+                self._socket = address.tls.wrap_socket(raw, server_hostname=named) if address.tls else raw
             except BaseException:
                 raw.close()
                 raise
