@@ -12,8 +12,9 @@ from types import ModuleType
 
 import pytest
 from tests.support.example import example
-from tests.support.postgres import Postgres, postgres_server
+from tests.support.postgres import PASSWORD, Postgres, postgres_server
 
+WRONG = "canary-wrong-81c"
 SHOP = """
 CREATE SCHEMA sales;
 CREATE TABLE sales.orders (id int PRIMARY KEY, item text NOT NULL, note text);
@@ -71,6 +72,13 @@ def connector() -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def environment(shop: Database, tmp_path: Path) -> dict[str, str]:
-    """A laptop's, with the secret."""
-    return {**os.environ, "APPRUN_HOME": str(tmp_path / "home"), "POSTGRES": json.dumps(shop.secret)}
+def environment(shop: Database, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A laptop's, with the secret, of which nothing is left in what runs have written."""
+    home = tmp_path / "home"
+    yield {**os.environ, "APPRUN_HOME": str(home), "POSTGRES": json.dumps(shop.secret)}
+    written = [file for file in home.rglob("*") if file.is_file()]
+    assert written
+    for file in written:
+        content = file.read_bytes()
+        assert PASSWORD.encode() not in content, file
+        assert WRONG.encode() not in content, file

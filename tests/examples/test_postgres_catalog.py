@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.examples.conftest import Database
+from tests.examples.conftest import WRONG, Database
 from tests.support.example import EXAMPLES
 from tests.support.kube import eventually
 from tests.support.pages import blocks, commands, matches
@@ -117,7 +117,7 @@ def test_a_schema_that_is_missing_or_hidden_is_named_with_those_there_are(
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"password": "canary-wrong-81c"}, "LoginRefusedError: .* doesn't let 'extractor' in: password authentication"),
+        ({"password": WRONG}, "LoginRefusedError: .* doesn't let 'extractor' in: password authentication"),
         ({"database": "nowhere"}, 'LoginRefusedError: .* database "nowhere" does not exist'),
         ({"username": "nobody"}, "LoginRefusedError: .* doesn't let 'nobody' in"),
         ({"port": "many"}, "CredentialParseError: secret 'postgres': .* port: int parsing"),
@@ -133,7 +133,7 @@ def test_a_login_that_is_refused_fails_at_once_and_tells_no_secret(
     assert finished.executed == ["find_changes"]
     everything = repr([finished.result, finished.executions, finished.exported])
     assert PASSWORD not in everything
-    assert "canary-wrong" not in everything
+    assert WRONG not in everything
 
 
 def test_a_server_that_goes_away_in_the_middle_is_waited_for(
@@ -229,7 +229,7 @@ def served(environment: dict[str, str]) -> Iterator[Served]:
             server.send_signal(signal.SIGINT)
             _, rest = server.communicate(timeout=60)
     assert PASSWORD not in told + rest
-    assert "canary-wrong" not in told + rest
+    assert WRONG not in told + rest
 
 
 def parts(**credentials: str) -> list[dict[str, str]]:
@@ -242,13 +242,13 @@ def test_whoever_sets_it_up_is_told_whether_it_would_work_and_what_is_there(
     with served(environment) as app:
         _, good = app.ask("auth")
         assert (good["success"], good["data"]["identities"]) == (True, [USER])
-        _, bad = app.ask("auth", credentials=parts(**{**shop.secret, "password": "canary-wrong-81c"}))
+        _, bad = app.ask("auth", credentials=parts(**{**shop.secret, "password": WRONG}))
         assert (bad["success"], bad["data"]["status"]) == (False, "invalid_credentials")
         _, gone = app.ask("auth", credentials=parts(**{**shop.secret, "port": "1"}))
         assert (gone["success"], gone["data"]["status"]) == (False, "failed")
-        status, odd = app.ask("auth", credentials=parts(username="x", password="canary-wrong-81c"))
+        status, odd = app.ask("auth", credentials=parts(username="x", password=WRONG))
         assert (status, "host: missing" in odd["error"]["message"]) == (400, True)
-        assert "canary" not in json.dumps([good, bad, gone, odd])
+        assert WRONG not in json.dumps([good, bad, gone, odd])
 
         _, ready = app.ask("check", metadata={"schemas": ["sales"]})
         assert (ready["success"], [check["passed"] for check in ready["data"]["checks"]]) == (True, [True, True])
@@ -263,5 +263,6 @@ def test_whoever_sets_it_up_is_told_whether_it_would_work_and_what_is_there(
         assert sales["children"][1]["children"][0]["value"] == "sales.orders.id"
         assert app.ask("metadata", credentials=parts(**{**shop.secret, "port": "1"}))[0] == 502
 
-        _, started = app.ask("start", schemas=["sales"])
+        given = parts(**{**shop.secret, "password": WRONG})
+        _, started = app.ask("start", schemas=["sales"], credentials=given)
         assert app.result(started["data"]["workflow_id"])["relations"] == 2
