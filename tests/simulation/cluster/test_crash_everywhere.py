@@ -86,6 +86,8 @@ SCENARIOS = {
     "lost-node": Scenario("Wide", {"width": 3, "seconds": 12}, lose_a_node, 6),
     "state": Scenario("Tally"),
     "heartbeats": Scenario("Counting", {"seconds": 3}),
+    "gate": Scenario("Gated", {"width": 1}),
+    "closed-gate": Scenario("Gated", {"width": 0}),
 }
 
 
@@ -141,3 +143,10 @@ def test_state_is_counted_up_once_for_each_task() -> None:
     price = {"price": "$(HOME)"}
     counted = {"count": {"n": 3}, "first": price, "second": price, "third": price}
     assert simulate(play(SCENARIOS["state"], Crash("nobody", 0, "before")))["state"] == counted
+
+
+def test_a_run_that_its_gate_refuses_has_no_other_task() -> None:
+    end = simulate(play(SCENARIOS["closed-gate"], Crash("nobody", 0, "before")))
+    assert (end["phase"], end["error"], end["ledger"]) == (
+        "Failed", "PreflightFailedError", [("apprun.preflight", "Failed")]
+    )  # fmt: skip

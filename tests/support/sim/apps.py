@@ -7,6 +7,7 @@ from typing import Annotated
 
 from application_sdk.app import App, NonRetryableError, TaskFailedError, task
 from application_sdk.contracts import HeartbeatDetails, Input, MaxItems, Output
+from application_sdk.handler import DefaultHandler, PreflightInput, PreflightOutput, PreflightStatus
 
 
 def witness(key: str, moment: str) -> None:
@@ -179,3 +180,18 @@ class Tally(Steps):
         await self.count(Step(name="first"))
         await asyncio.gather(self.count(Step(name="second")), self.count(Step(name="third")))
         return Names(names=["counted"])
+
+
+class Gated(Steps):
+    """Its handler lets runs with any width pass."""
+
+    preflight_gate_mode = "hard"
+
+    async def run(self, input: MixedInput) -> Names:
+        return Names(names=[(await self.step(Step(name=f"{n}"))).name for n in range(input.width)])
+
+
+class GatedHandler(DefaultHandler):
+    async def preflight_check(self, input: PreflightInput) -> PreflightOutput:
+        await asyncio.sleep(1)
+        return PreflightOutput(status=PreflightStatus.READY if input.metadata["width"] else PreflightStatus.NOT_READY)
