@@ -246,6 +246,13 @@ MUTANTS: Final = (
         (f"{UNIT}/execution/test_divergence.py",),
     ),
     Mutant(
+        "a run keeps the mode of the gate that it began with",
+        f"{SDK}/execution/gatemode.py",
+        "    if not past and not under_way:\n",
+        "    if True:\n",
+        (f"{UNIT}/execution/test_gate.py",),
+    ),
+    Mutant(
         "a driver adopts its own run's AppTask only",
         f"{SDK}/engines/kubernetes/calls.py",
         'if owner.uid in owners and spec.get("key") == call.key:',
