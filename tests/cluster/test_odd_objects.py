@@ -244,9 +244,9 @@ def test_objects_of_a_newer_version_are_marked_and_left_alone_and_go_on_when_cor
         found = runs.condition(run, "Stalled")
         return found if found and (found["status"], found["reason"]) == ("True", "Unreadable") else None
 
-    assert NEWER in eventually("the run is marked", lambda: marked("newer"))["message"]
+    assert NEWER in eventually("the run is marked", lambda: marked("newer"), 180)["message"]
     assert runs.status("newer")["phase"] == NEWER, "it isn't ours to change"
-    assert f"AppTask {name}" in eventually("the run with the task is marked", lambda: marked("parts"))["message"]
+    assert f"AppTask {name}" in eventually("the run with the task is marked", lambda: marked("parts"), 180)["message"]
     write_phase(flood, f"{runs.api}/apptasks/{name}", "Active")
     write_phase(flood, f"{runs.api}/appruns/newer", "Suspended")
     runs.kube.merge(f"{runs.api}/appruns/newer", {"spec": {"suspend": False}})

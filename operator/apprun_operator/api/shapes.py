@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from application_sdk.wire.fields import Outcome, StallReason
+from application_sdk.wire.names import CANCEL_KEY, KEY_LENGTH
 
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 RULES: Final = "x-kubernetes-validations"
@@ -138,8 +139,8 @@ class Checkpoint(Shape):
 
     sequence: Annotated[int, Field(ge=0)]
     """Position in the ledger, from 0."""
-    key: Annotated[str, Field(max_length=64)]
-    """Identity of the call."""
+    key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({CANCEL_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
+    """Identity of the call; the cancellation of the run is one, too."""
     task: Annotated[str, Field(max_length=NAME_MAX_LENGTH)]
     """Name of the task; `sleep` for a timer."""
     outcome: Outcome

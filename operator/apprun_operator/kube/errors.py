@@ -9,6 +9,9 @@ MAX_TEXT: Final = 2000
 STARTING: Final = "not yet ready to handle request"
 """An API server that was started a moment ago refuses writes as forbidden until its admission plugins know enough."""
 
+DENIED: Final = "denied the request"
+"""So the API server says that a webhook did, whose code comes with it: any that is no success."""
+
 
 class ApiError(Exception):
     """The API server refused. `status` is the HTTP status, `reason` the Status object's, `message` its words."""
@@ -42,7 +45,10 @@ class InvalidError(ApiError):
 
 
 class ForbiddenError(ApiError):
-    """403: RBAC, quota, Pod Security or an admission policy says no. The message says which."""
+    """403: RBAC, quota, Pod Security or an admission policy says no. The message says which.
+
+    A webhook that denies a request may choose the code: 418 or 409, it's the same no.
+    """
 
 
 class TransientError(ApiError):
@@ -73,7 +79,12 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
     if status == 403 and STARTING in message:
         return UnavailableError(f"{message} (HTTP {status})", status=status, reason=reason)
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return _kind(status, reason)(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
+    kind = ForbiddenError if _is_denial(status, message) else _kind(status, reason)
+    return kind(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
+
+
+def _is_denial(status: int, message: str) -> bool:
+    return 400 <= status < 500 and status != 429 and message.startswith("admission webhook") and DENIED in message
 
 
 def _kind(status: int, reason: str) -> type[ApiError]:

@@ -55,3 +55,15 @@ def test_refusal_of_an_api_server_that_has_only_just_started_is_none() -> None:
     words = 'pods "r-a-1" is forbidden: not yet ready to handle request'
     error = from_response(403, json.dumps({"reason": "Forbidden", "message": words}).encode())
     assert isinstance(error, TransientError)
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 409, 418])
+def test_webhook_that_denies_is_a_refusal_whatever_code_it_chooses(code: int) -> None:
+    words = 'admission webhook "fridays.example.com" denied the request: no pods on Fridays'
+    error = from_response(code, json.dumps({"message": words}).encode())
+    assert type(error) is errors.ForbiddenError
+
+
+def test_webhook_that_denies_for_now_is_asked_again() -> None:
+    words = 'admission webhook "busy.example.com" denied the request: later'
+    assert isinstance(from_response(429, json.dumps({"message": words}).encode()), TransientError)
