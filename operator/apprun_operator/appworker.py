@@ -12,6 +12,7 @@ from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
 from apprun_operator.passes import Pauses, work_off
+from apprun_operator.plan.actions import CreatePod
 from apprun_operator.plan.app import plan_app
 from apprun_operator.plan.limits import Limits
 
@@ -55,11 +56,14 @@ class AppWorker:
         if app is None:
             return
         now = self._clock()
-        decided = plan_app(app, self._store.served(key), now, self._limits)
+        decided = plan_app(app, self._store.served(key), now, self._limits, self._store.inspecting(key))
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.actions:
-            await self._executor.carry_out(action)
+            await self._executor.carry_out(key, action)
+            if isinstance(action, CreatePod):
+                # A refusal is a fact about the pod that nobody else tells of.
+                self._queue.put(key)
 
 
 def _log(key: Key, name: str, error: Exception, delay: float) -> None:

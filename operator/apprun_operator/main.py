@@ -175,7 +175,7 @@ def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -
     )
     executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
     worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
-    app_executor = AppExecutor(api, store, accounts, time.time)
+    app_executor = AppExecutor(api, store, accounts, executor, time.time)
     app_worker = AppWorker(app_queue, store, app_executor, settings.limits, time.time, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:

@@ -324,7 +324,7 @@ def test_nobody_calls_tasks_by_hand(world: World, run: str) -> None:
 
 def test_a_driver_cannot_make_drivers(world: World, run: str) -> None:
     answer = driver_of(world, run).create(world.path("apptasks"), task_body(run, driver=True, owned=True))
-    refused(answer, "apprun: only the operator starts drivers")
+    refused(answer, "apprun: only the operator starts drivers and inspections")
 
 
 def references(run: str) -> dict[str, list[dict[str, Any]]]:

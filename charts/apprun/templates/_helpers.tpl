@@ -150,8 +150,12 @@ spec:
 - apiGroups: [apprun.dev]
   resources: [apps/status, appruns/status, apptasks/status]
   verbs: [patch]
+# delete: an inspection of an App, once the App's status says what it found.
 - apiGroups: [apprun.dev]
-  resources: [apptasks, appledgers]
+  resources: [apptasks]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apprun.dev]
+  resources: [appledgers]
   verbs: [get, list, watch, create]
 # What serves an App over HTTP: made by server-side apply, which is a patch that may create.
 - apiGroups: [apps]

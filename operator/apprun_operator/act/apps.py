@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.act.accounts import Accounts
-from apprun_operator.act.executor import ReplanError
+from apprun_operator.act.executor import Executor, ReplanError, exact
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import APPLY, Api
+from apprun_operator.kube.client import APPLY, JSON_PATCH, Api
 from apprun_operator.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -17,26 +17,37 @@ from apprun_operator.kube.errors import (
     NotFoundError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.records import Key, ServedRecord
+from apprun_operator.observe.records import Key, ServedRecord, inspection_of
 from apprun_operator.observe.store import Store
+from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
 from apprun_operator.plan.app import AppAction, ApplyHandler, PatchApp, RemoveHandler
+from apprun_operator.plan.inspection import DeleteTask
 
 FIELD_MANAGER: Final = "apprun-operator"
 _APPLYING: Final = f"?fieldManager={FIELD_MANAGER}&force=true"
 
 
 class AppExecutor:
-    """`clock` tells the time of day."""
+    """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
 
-    def __init__(self, api: Api, store: Store, accounts: Accounts, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, api: Api, store: Store, accounts: Accounts, executor: Executor, clock: Callable[[], float]
+    ) -> None:
         self._api = api
+        self._executor = executor
         self._store = store
         self._accounts = accounts
         self._clock = clock
 
-    async def carry_out(self, action: AppAction) -> None:
+    async def carry_out(self, app: Key, action: AppAction) -> None:
         """Raises ReplanError, or the ApiError that prevented it."""
-        if isinstance(action, ApplyHandler):
+        if isinstance(action, EnsureNamespace):
+            await self._executor.first(action)
+        elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
+            await self._executor.then(inspection_of(app), action)
+        elif isinstance(action, DeleteTask):
+            await self._delete_task(action)
+        elif isinstance(action, ApplyHandler):
             await self._apply(action)
         elif isinstance(action, RemoveHandler):
             for resource in (resources.DEPLOYMENTS, resources.SERVICES):
@@ -68,14 +79,20 @@ class AppExecutor:
         except NotFoundError:
             pass
 
+    async def _delete_task(self, action: DeleteTask) -> None:
+        key = action.task
+        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+        try:
+            await self._api.delete(resources.APP_TASKS.path(key.namespace, key.name), options)
+        except (NotFoundError, ConflictError):
+            pass
+        self._store.remove("apptasks", key, action.uid)
+
     async def _patch(self, action: PatchApp) -> None:
-        body: JSONObject = {
-            "metadata": {"uid": action.uid, "resourceVersion": str(action.version)},
-            "status": action.status,
-        }
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
         try:
-            answer = await self._api.patch(path, body)
+            # Schemas are set as they are: merged with those before, fields that are gone would stay.
+            answer = await self._api.patch(path, exact(action.uid, action.version, action.status), JSON_PATCH)
         except (ConflictError, NotFoundError) as error:
             # A newer version is on its way: kopf brings it.
             raise ReplanError(str(error)) from error

@@ -105,14 +105,14 @@ class Executor:
         elif isinstance(action, DeletePod):
             await self._delete_pod(action)
         elif isinstance(action, PatchTask):
-            body = _exact(action.uid, action.version, action.status)
+            body = exact(action.uid, action.version, action.status)
             await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
             await self._create_task(run, action)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
-            await self._patch("appruns", action.run, _exact(action.uid, action.version, action.status), JSON_PATCH)
+            await self._patch("appruns", action.run, exact(action.uid, action.version, action.status), JSON_PATCH)
         else:
             body = _with_precondition(action.uid, action.version, action.status)
             await self._patch("appruns", action.run, body)
@@ -317,7 +317,7 @@ def _with_precondition(uid: str, version: int, status: JSONObject) -> JSONObject
     return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}
 
 
-def _exact(uid: str, version: int, status: JSONObject) -> list[JSONObject]:
+def exact(uid: str, version: int, status: JSONObject) -> list[JSONObject]:
     """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
     set as it is, not merged with what is there; one whose value is None goes."""
     operations: list[JSONObject] = [

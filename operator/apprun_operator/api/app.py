@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
 from apprun_operator.api.secrets import SecretMounts
 from apprun_operator.api.shapes import (
+    LIST_KEYS,
+    LIST_TYPE,
     RULES,
     Conditions,
+    FreeObject,
     Image,
     LabelMap,
     LooseQuantity,
@@ -17,6 +20,7 @@ from apprun_operator.api.shapes import (
     ObjectName,
     PullPolicy,
     Shape,
+    Timestamp,
     Tolerations,
     rule,
 )
@@ -149,6 +153,72 @@ class ServedAppSpec(AppSpec):
 
     handler: Handler | None = None
     """Serves the app over HTTP. Absent: it isn't."""
+    contract_changes: Literal["Warn", "Refuse"] | None = None
+    """What becomes of new code whose entry points or tasks don't take or return what the published ones do. `Warn`, as
+    when absent: it is published, and the condition `ContractsCompatible` says what has changed. `Refuse`: no run begins
+    with it until the App is put back, or this is."""
+
+
+class Contract(Shape):
+    """One entry point or task, for people."""
+
+    name: str
+    """Its name."""
+    description: str | None = None
+    """Its docstring."""
+    default: bool | None = None
+    """True for the entry point of runs that name none."""
+    takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    """Fields of its input, as Python writes them."""
+    returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    """Fields of its output."""
+
+
+ContractList: TypeAlias = Annotated[list[Contract], Field(json_schema_extra={LIST_TYPE: "map", LIST_KEYS: ["name"]})]
+
+
+class Contracts(Shape):
+    """What the app's code contains: found by importing it once, in a pod without rights, when the App had changed."""
+
+    app: str | None = None
+    """The app's own name."""
+    version: str | None = None
+    """The app's own version."""
+    sdk_version: str | None = None
+    """Version of the SDK that the image holds."""
+    code: str | None = None
+    """Digest of what names the code: entry, image and source of the spec. Inputs are checked as long as they are
+    these."""
+    image: str | None = None
+    """The image, as it was asked for."""
+    image_digest: str | None = None
+    """The image that was started, as the node names it: by its digest."""
+    source_digest: str | None = None
+    """Digest of the files of `spec.source`."""
+    default_entrypoint: str | None = None
+    """The entry point of runs that name none."""
+    entrypoints: ContractList | None = None
+    """The entry points."""
+    tasks: ContractList | None = None
+    """The tasks."""
+    schemas: FreeObject | None = None
+    """JSON Schemas of inputs and outputs, by `entrypoints` and `tasks`, then by name."""
+    omitted: str | None = None
+    """What was left out because it is too large for the App."""
+
+
+class Inspection(Shape):
+    """The last inspection of the code that came to an end."""
+
+    code: str
+    """Digest of what names the code that was looked at."""
+    at: Timestamp
+    """When it was."""
+    result: Literal["Published", "Refused", "Failed"]
+    """Published: `contracts` speaks of this code. Refused: it changes contracts incompatibly, and `contractChanges` is
+    `Refuse`. Failed: it can't be imported."""
+    failures: int | None = None
+    """How many inspections have failed in succession."""
 
 
 class HandlerStatus(Shape):
@@ -169,12 +239,17 @@ class AppStatus(Shape):
     """The `metadata.generation` that this status speaks of."""
     handler: HandlerStatus | None = None
     """The app over HTTP, when `spec.handler` is set."""
+    inspection: Inspection | None = None
+    """How the last look at the code ended."""
+    contracts: Contracts | None = None
+    """What the code contains."""
     conditions: Conditions | None = None
-    """`Ready`, and `Stalled` with what to change when the app can't be run."""
+    """`Ready`, `Reconciling` and `Stalled` as kstatus defines them; `Inspected`, with the reason when the code can't be
+    imported; `ContractsCompatible`, with what has changed when inputs or outputs of the version before don't fit."""
 
 
 class App(Shape):
     """An app: a Python class whose `run()` composes durable tasks. An AppRun that names it runs it once."""
 
     spec: ServedAppSpec
-    status: AppStatus | None = None
+    status: Annotated[AppStatus | None, Field(json_schema_extra={"default": {"observedGeneration": -1}})] = None

@@ -127,6 +127,17 @@ class ResolvedApp(AppTemplate):
     """Name of the App; for an inline app that of its class."""
     generation: int | None = None
     """Generation of the App that was read."""
+    image_digest: str | None = None
+    """The image that the first driver's node has really started. Later pods get it by this digest, if it can be pulled
+    by it."""
+    source_digest: str | None = None
+    """Digest of the files of `source` that the first driver found. Pods that find others don't work with them."""
+    parallelism: int | None = None
+    """The App's, for when it is gone."""
+    cancel_grace_seconds: int | None = None
+    """The App's, for when it is gone."""
+    retention: Retention | None = None
+    """The App's, for when it is gone."""
 
 
 class TaskCounts(Shape):

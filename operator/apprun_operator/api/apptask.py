@@ -10,7 +10,15 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from application_sdk.wire.fields import Role, TaskPhase
-from application_sdk.wire.names import DRIVER_KEY, FIRST_ATTEMPT, KEY_LENGTH, KEY_PREFIX_LENGTH
+from application_sdk.wire.names import (
+    APP_NAME_MAX_LENGTH,
+    DRIVER_KEY,
+    FIRST_ATTEMPT,
+    INSPECT_TASK,
+    INSPECTION_KEY_LENGTH,
+    KEY_LENGTH,
+    KEY_PREFIX_LENGTH,
+)
 from application_sdk.wire.pod import REFUSED_FINISHED
 from apprun_operator.api.shapes import (
     LIST_TYPE,
@@ -32,9 +40,12 @@ ATTEMPTS_MAX_ITEMS: Final = 4096
 """Above any budget that the operator grants; only a bound for the API server's cost estimates."""
 
 NAME_RULE: Final = rule(
-    f"self.metadata.name == self.spec.run + '-' + (self.spec.role == 'driver' ? '{DRIVER_KEY}' :"
-    f" (size(self.spec.key) == {KEY_LENGTH} ? self.spec.key.substring(0, {KEY_PREFIX_LENGTH}) : '?'))",
-    f"an AppTask is named <run>-<first {KEY_PREFIX_LENGTH} digits of its key>, that of a driver <run>-{DRIVER_KEY}",
+    f"size(self.spec.key) < {KEY_LENGTH} ? self.spec.role == 'driver' && has(self.spec.run)"
+    f" && self.metadata.name == self.spec.run + '-{DRIVER_KEY}' : self.metadata.name == (has(self.spec.app) ?"
+    f" self.spec.app + '-{INSPECT_TASK}-' + self.spec.key.substring(0, {INSPECTION_KEY_LENGTH}) :"
+    f" (has(self.spec.run) ? self.spec.run : '') + '-' + self.spec.key.substring(0, {KEY_PREFIX_LENGTH}))",
+    f"an AppTask is named <run>-<first {KEY_PREFIX_LENGTH} digits of its key>, that of a driver <run>-{DRIVER_KEY},"
+    f" that of an inspection <app>-{INSPECT_TASK}-<first {INSPECTION_KEY_LENGTH} digits>",
     field=".spec.key",
 )
 
@@ -128,14 +139,21 @@ class AppTaskSpec(Shape):
             RULES: [
                 rule("self == oldSelf", "a task call never changes: its spec is immutable"),
                 rule("self.role != 'timer' || has(self.seconds)", "a timer needs seconds", field=".seconds"),
+                rule(
+                    "has(self.app) == (self.role == 'inspect') && has(self.run) != has(self.app)",
+                    "a call is of a run, an inspection of an app: one of the two is given",
+                ),
             ]
         }
     )
 
-    run: Annotated[str, Field(min_length=1, max_length=63)]
-    """The AppRun that made the call."""
+    run: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """The AppRun that made the call; absent for an inspection."""
+    app: Annotated[str, Field(min_length=1, max_length=APP_NAME_MAX_LENGTH)] | None = None
+    """The App that is inspected."""
     role: Role
-    """`driver` executes the route, `task` the body of one task; a `timer` has no pod."""
+    """`driver` executes the route, `task` the body of one task; a `timer` has no pod. `inspect` imports an App's code,
+    once, and reports what it contains."""
     key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({DRIVER_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
     """Identity of the call: the same in every replay of the route."""
     task: Annotated[str, Field(min_length=1, max_length=253)]
@@ -157,6 +175,8 @@ class AppTaskSpec(Shape):
     """Timers: how long after the object's creation it fires."""
     line: Annotated[str, Field(max_length=1024)] | None = None
     """`file:line` of the call in the route."""
+    source_digest: Annotated[str, Field(max_length=128)] | None = None
+    """Digest of the app's source as its driver was given it. A task that finds other files there isn't executed."""
     cleanup: bool | None = None
     """True for a call that the route made after it was cancelled: it runs although its run is being cancelled."""
 

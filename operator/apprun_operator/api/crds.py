@@ -50,6 +50,8 @@ class Kind:
 
 AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
 
+READY: Final = '.status.conditions[?(@.type=="Ready")].status'
+READY_MESSAGE: Final = '.status.conditions[?(@.type=="Ready")].message'
 READY_REASON: Final = '.status.conditions[?(@.type=="Ready")].reason'
 
 KINDS: Final = (
@@ -59,9 +61,14 @@ KINDS: Final = (
         (),
         (
             Column("Entry", ".spec.entry", "Class that is run."),
+            Column("Version", ".status.contracts.version", "The app's own version."),
+            Column("Ready", READY, "Whether it can be run, and answers if it has a handler."),
+            Column("Reason", READY_REASON, "Why, in a word."),
             Column("Image", ".spec.image", "Image; empty for the operator's runtime image.", priority=1),
             Column("Source", ".spec.source.configMap.name", "ConfigMap with the code.", priority=1),
+            Column("SDK", ".status.contracts.sdkVersion", "Version of the SDK in the image.", priority=1),
             AGE,
+            Column("Message", READY_MESSAGE, "The reason in a sentence.", priority=1),
         ),
     ),
     Kind(
@@ -91,7 +98,7 @@ KINDS: Final = (
         (
             Column("Run", ".spec.run", "Run that made the call."),
             Column("Task", ".spec.task", "Task that is called."),
-            Column("Role", ".spec.role", "driver, task or timer.", priority=1),
+            Column("Role", ".spec.role", "driver, task, timer or inspect.", priority=1),
             Column("Phase", ".status.phase", "How the call goes."),
             Column("Attempt", ".status.attempt", "Current attempt; empty for the first.", type="integer"),
             Column("Error", ".status.error.type", "How the latest attempt failed, if one did and none has succeeded."),

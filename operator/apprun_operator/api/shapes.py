@@ -99,7 +99,8 @@ class Condition(Shape):
     """One condition, as kstatus, Flux, Argo CD and `kubectl wait` read them."""
 
     type: str
-    """`Ready`, `Reconciling`, `Stalled` or `Succeeded`."""
+    """`Ready`, `Reconciling` or `Stalled`; of a run `Succeeded` too, of an App `Inspected` and
+    `ContractsCompatible`."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str

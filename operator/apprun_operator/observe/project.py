@@ -25,9 +25,12 @@ from application_sdk.wire.fields import (
 )
 from apprun_operator.observe import times
 from apprun_operator.observe.records import (
+    INSPECTING,
     AppRecord,
     AppSpecRecord,
     Condition,
+    InspectedRecord,
+    InspectionResult,
     Key,
     Meta,
     PageRecord,
@@ -53,7 +56,8 @@ RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
 )
 TASK_PHASES: Final = frozenset({"Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"})
-ROLES: Final = frozenset({"driver", "task", "timer"})
+ROLES: Final = frozenset({"driver", "task", "timer", "inspect"})
+RESULTS: Final = frozenset({"Published", "Refused", "Failed"})
 
 # Raw JSON comes from outside and is checked field by field as it is read, hence Any.
 Raw = Mapping[str, Any]
@@ -98,9 +102,26 @@ def app(raw: Raw) -> AppRecord:
             conditions=_conditions(raw),
             observed_generation=_number(status, "observedGeneration") or 0,
             served=None if status.get("handler") is None else _object(status, "handler"),
+            refuses_changes=spec.get("contractChanges") == "Refuse",
+            wish=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
+            inspection=_inspected(_object(status, "inspection", {})),
+            contracts=None if status.get("contracts") is None else _object(status, "contracts"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return AppRecord(identity, None, problem=str(error))
+
+
+def _inspected(status: Raw) -> InspectedRecord | None:
+    """None also for one that a later version wrote: then the App is inspected anew."""
+    result = status.get("result")
+    if result not in RESULTS:
+        return None
+    return InspectedRecord(
+        code=_text(status, "code", ""),
+        at=_time(status, "at") or 0.0,
+        result=cast("InspectionResult", result),
+        failures=_count(status, "failures"),
+    )
 
 
 def run(raw: Raw) -> RunRecord:
@@ -161,7 +182,7 @@ def task(raw: Raw) -> TaskRecord:
     error = _error(status)
     return TaskRecord(
         identity,
-        run=_text(spec, "run"),
+        run=f"{INSPECTING}{_text(spec, 'app')}" if role == "inspect" else _text(spec, "run"),
         role=cast("Role", role),
         key=_text(spec, "key"),
         task=_text(spec, "task"),
@@ -172,10 +193,11 @@ def task(raw: Raw) -> TaskRecord:
         pod=cast("PodFields", spec.get("pod") or {}),
         seconds=_number(spec, "seconds") or 0.0,
         cleanup=spec.get("cleanup") is True,
+        source_digest=_text(spec, "sourceDigest", ""),
         phase=cast("TaskPhase", phase),
         attempt=attempt,
         digest=_outcome_digest(phase, status),
-        output=status.get("output") if role == "driver" else None,
+        output=status.get("output") if role in ("driver", "inspect") else None,
         continue_with=_continuation(status) if role == "driver" else None,
         error=error,
         heartbeat=status.get("heartbeat"),
@@ -223,7 +245,9 @@ def pod(raw: Raw) -> PodRecord:
     owners = data.get("ownerReferences") or []
     owner = next((o for o in owners if o.get("kind") == names.APP_TASK_KIND), None)
     attempt = labels.get(names.ATTEMPT_LABEL, "")
-    if owner is None or names.RUN_LABEL not in labels or not str(attempt).isdigit():
+    inspected = labels.get(names.APP_LABEL) if labels.get(names.ROLE_LABEL) == "inspect" else None
+    run = labels.get(names.RUN_LABEL) if inspected is None else f"{INSPECTING}{inspected}"
+    if owner is None or run is None or not str(attempt).isdigit():
         raise Unreadable("the pod carries our labels but isn't owned by an AppTask")
     conditions: Raw = {c.get("type", ""): c for c in status.get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})
@@ -235,10 +259,11 @@ def pod(raw: Raw) -> PodRecord:
     spec = _object(raw, "spec")
     return PodRecord(
         identity,
-        run=labels[names.RUN_LABEL],
+        run=run,
         task=owner.get("name", ""),
         attempt=int(attempt),
         image=(spec.get("containers") or [{}])[0].get("image", ""),
+        image_id=container.get("imageID") or "",
         phase=status.get("phase", "Pending"),
         node=spec.get("nodeName", ""),
         reason=status.get("reason", ""),

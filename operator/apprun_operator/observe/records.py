@@ -43,6 +43,20 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+INSPECTING: Final = "app/"
+"""What the store files an App's inspection under is this and the App's name; no run's name has a slash."""
+
+
+def inspection_of(app: Key) -> Key:
+    """What AppTasks and pods of an App's inspection are filed under, as those of a run are under the run's key."""
+    return Key(app.namespace, f"{INSPECTING}{app.name}")
+
+
+def inspected_by(key: Key) -> Key | None:
+    """The App whose inspection that is the key of; None for the key of a run."""
+    return Key(key.namespace, key.name.removeprefix(INSPECTING)) if key.name.startswith(INSPECTING) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Meta:
     """What every object has."""
@@ -79,10 +93,49 @@ class AppRecord:
     observed_generation: int = 0
     served: JSONObject | None = None
     """`status.handler`, as written."""
+    refuses_changes: bool = False
+    """`spec.contractChanges: Refuse`: code with incompatible contracts starts no run."""
+    wish: str = ""
+    """The annotation by which people have it inspected anew."""
+    inspection: InspectedRecord | None = None
+    """The last inspection that came to an end."""
+    contracts: JSONObject | None = None
+    """`status.contracts`, as published."""
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type."""
         return next((one for one in self.conditions if one.type == kind), None)
+
+
+InspectionResult: TypeAlias = Literal["Published", "Refused", "Failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedRecord:
+    """`status.inspection` of an App: how its last inspection ended."""
+
+    code: str
+    """Which code it was of: `plan.inspection.code_of`."""
+    at: float
+    """When its pod looked at the code."""
+    result: InspectionResult
+    failures: int = 0
+    """How many have failed in succession."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectingRecord:
+    """What is known of an App's inspection that is under way."""
+
+    tasks: Mapping[str, TaskRecord] = field(default_factory=dict)
+    """Its AppTasks, by name. More than one when the code has changed meanwhile."""
+    pods: Mapping[str, PodRecord] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    namespace_ready: bool = False
+    others: int = 0
+    """Inspections of other Apps that are under way."""
+    doubted_at: float = 0.0
+    """When a run last gave reason to think that the code is another by now; 0 when none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +228,8 @@ class TaskRecord:
     seconds: float = 0.0
     cleanup: bool = False
     """The route made the call after it was cancelled."""
+    source_digest: str = ""
+    """Of the files that the call's driver was given as the app's source."""
     seen_at: float = 0.0
     """When this operator first saw it: finer than the creation time, which is cut to seconds."""
 
@@ -183,7 +238,7 @@ class TaskRecord:
     digest: str = ""
     """Digest of the output, or of the error; only in a terminal phase."""
     output: JSON = None
-    """Only the driver's: it becomes the run's."""
+    """Only the driver's, which becomes the run's, and an inspection's, which becomes the App's."""
     continue_with: ContinuationFields | None = None
     """Only the driver's: the run goes on as a new one."""
     error: ErrorFields | None = None
@@ -233,6 +288,8 @@ class PodRecord:
     """Name of the AppTask that owns it."""
     attempt: int
     image: str = ""
+    image_id: str = ""
+    """The image that its node has really started, as the kubelet names it."""
     phase: str = "Pending"
     node: str = ""
     reason: str = ""

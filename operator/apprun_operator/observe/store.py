@@ -13,9 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe import project
+from apprun_operator.observe import project, times
 from apprun_operator.observe.records import (
     AppRecord,
+    InspectingRecord,
     Key,
     Meta,
     Observed,
@@ -28,6 +29,8 @@ from apprun_operator.observe.records import (
     StateRecord,
     TaskRecord,
     Words,
+    inspected_by,
+    inspection_of,
 )
 
 Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "appstates", "pods"]
@@ -46,6 +49,7 @@ KIND_NAMES: Final[Mapping[Kind, str]] = {"apptasks": names.APP_TASK_KIND, "apple
 REMEMBERED_BURIALS: Final = 20_000
 """How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
 MAX_REFUSAL_DELAY: Final = 60.0
+REFUSED_BY_CONTRACT: Final = ("InvalidInput", "EntrypointNotFound")
 
 
 def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
@@ -95,7 +99,7 @@ class Store:
         clock: Callable[[], float],
         wake_app: Callable[[Key], None] = lambda key: None,
     ) -> None:
-        self._wake = wake
+        self._wake_run = wake
         self._wake_app = wake_app
         self._clock = clock
         self._states: dict[Key, _RunState] = {}
@@ -106,6 +110,13 @@ class Store:
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._ready_namespaces: set[str] = set()
+
+    def _wake(self, key: Key) -> None:
+        app = inspected_by(key)
+        if app is None:
+            self._wake_run(key)
+        else:
+            self._wake_app(app)
 
     # Feeding
 
@@ -257,6 +268,29 @@ class Store:
         """What was last seen of the Deployment that serves an App."""
         return self._served.get(key)
 
+    def inspecting(self, key: Key) -> InspectingRecord:
+        """What is known of the inspection of that App. Valid until the next feeding."""
+        app, own = self._apps.get(key), inspection_of(key)
+        state = self._states.get(own) or _RunState()
+        uid = "" if app is None else app.meta.uid
+        return InspectingRecord(
+            tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
+            pods=state.pods,
+            refusals=state.refusals,
+            namespace_ready=key.namespace in self._ready_namespaces,
+            doubted_at=max((_doubted_at(state.run, app) for state in self._runs_of(key)), default=0.0) if app else 0.0,
+            others=sum(
+                1
+                for other, one in self._states.items()
+                if other != own and inspected_by(other) is not None and any(not pod.ended for pod in one.pods.values())
+            ),
+        )
+
+    def _runs_of(self, app: Key) -> Iterable[_RunState]:
+        for key, state in self._states.items():
+            if state.run is not None and key.namespace == app.namespace and state.run.app_ref == app.name:
+                yield state
+
     def app_keys(self) -> list[Key]:
         """All known Apps."""
         return list(self._apps)
@@ -297,6 +331,7 @@ class Store:
         return {
             key: sum(1 for pod in state.pods.values() if not pod.ended and pod.task != names.driver_task_name(key.name))
             for key, state in self._states.items()
+            if inspected_by(key) is None
         }
 
     def keys(self) -> list[Key]:
@@ -338,11 +373,7 @@ class Store:
         before = self._apps.get(app.meta.key)
         self._apps[app.meta.key] = app
         self._wake_app(app.meta.key)
-        if before is not None and (before.meta.uid, before.spec, before.problem) == (
-            app.meta.uid,
-            app.spec,
-            app.problem,
-        ):
+        if before is not None and _concerns_runs(before) == _concerns_runs(app):
             return
         for key, state in self._states.items():
             run = state.run
@@ -354,6 +385,8 @@ class Store:
         if state.run is not None and state.run.app != run.app:
             # A corrected app deserves a new try at once.
             state.refusals.clear()
+        if run.app_ref and (run.phase == "Stalled" or (state.run is not None and state.run.app != run.app)):
+            self._wake_app(Key(run.meta.key.namespace, run.app_ref))
         state.run = run
         for entry in reversed(run.checkpoints):
             if entry["sequence"] < state.counted:
@@ -464,6 +497,33 @@ class Store:
     def _unanswered(task: TaskRecord, pod: PodRecord) -> bool:
         same = task.attempt == pod.attempt and task.meta.uid == pod.meta.owner_uid
         return same and not task.finished and task.reported_error is None
+
+
+def _concerns_runs(app: AppRecord) -> tuple[object, ...]:
+    """What runs that haven't begun, or are stalled, may depend on."""
+    condition = app.condition("Inspected")
+    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
+
+
+def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
+    """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
+    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't."""
+    last = app.inspection
+    if run is None or last is None:
+        return 0.0
+    if run.app is None:
+        stalled = run.condition("Stalled")
+        refused = stalled is not None and stalled.status == "True" and stalled.reason in REFUSED_BY_CONTRACT
+        return times.parse(stalled.since) if stalled is not None and refused and stalled.since else 0.0
+    began = run.started_at or 0.0
+    if run.app.get("generation") != app.meta.generation or began <= last.at:
+        return 0.0
+    if last.result == "Failed":
+        # That it has called a task proves that the code can be imported by now.
+        return began if run.app.get("sourceDigest") else 0.0
+    published = app.contracts or {}
+    moved = any(run.app.get(pin) not in (None, published.get(pin)) for pin in ("imageDigest", "sourceDigest"))
+    return began if moved and last.result == "Published" else 0.0
 
 
 def _is_committed(state: _RunState, task: TaskRecord) -> bool:

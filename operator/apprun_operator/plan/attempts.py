@@ -27,6 +27,7 @@ from apprun_operator.plan.limits import (
     WORDS_SECONDS,
     Limits,
 )
+from apprun_operator.plan.pins import image_of
 
 DEFAULT_RETRY: Final = RetryFields(
     maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
@@ -238,8 +239,8 @@ def _stray_pods(seen: Observed, task: TaskRecord) -> list[ItemAction]:
 
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
     """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
-    wanted = (seen.run.app or {}).get("image")
-    return task.role == "driver" and isinstance(wanted, str) and wanted != pod.image
+    app = seen.run.app or {}
+    return task.role == "driver" and pod.image not in (app.get("image"), image_of(app))
 
 
 def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:

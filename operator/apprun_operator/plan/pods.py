@@ -14,11 +14,12 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES, Call, RetryFields, TaskSpec
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
-from apprun_operator.observe.records import Key, RunRecord, StateRecord, TaskRecord
+from apprun_operator.observe.records import INSPECTING, Key, RunRecord, StateRecord, TaskRecord
 from apprun_operator.plan import parts
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
+from apprun_operator.plan.pins import image_of
 from apprun_operator.plan.secrets import volumes as secret_volumes
 from apprun_operator.plan.state import variable
 from apprun_operator.plan.storage import StoreParts, store_parts
@@ -59,7 +60,7 @@ def driver_task(run: RunRecord, retry: RetryFields) -> CreateTask:
 
 
 def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None = None) -> CreatePod:
-    """The pod of the current attempt of `task`, a driver or a task."""
+    """The pod of the current attempt of `task`, whatever its role."""
     key = Key(task.meta.key.namespace, task.pod_name)
     call = json.dumps(_call(run, task), separators=(",", ":"), ensure_ascii=False)
     body: JSONObject = {
@@ -81,7 +82,7 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
     driver = task.role == "driver"
     call = Call(
         namespace=run.meta.key.namespace,
-        run=run.meta.key.name,
+        run="" if task.role == "inspect" else run.meta.key.name,
         runUid=run.meta.uid,
         appTask=task.meta.key.name,
         attempt=task.attempt,
@@ -100,15 +101,19 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
         call["policy"] = task.policy
     if task.heartbeat is not None:
         call["heartbeat"] = task.heartbeat
+    source = (run.app or {}).get("sourceDigest", task.source_digest)
+    if isinstance(source, str) and source:
+        call["sourceDigest"] = source
     if driver:
         call["replayRules"] = run.replay_rules or REPLAY_RULES
     return call
 
 
 def _labels(task: TaskRecord) -> JSONObject:
+    app = task.run.removeprefix(INSPECTING)
     return {
         names.MANAGED_BY_LABEL: names.MANAGED_BY,
-        names.RUN_LABEL: task.run,
+        **({names.APP_LABEL: app} if task.role == "inspect" else {names.RUN_LABEL: task.run}),
         names.TASK_LABEL: re.sub(r"[^A-Za-z0-9._-]", "-", task.task)[:63].strip("._-"),
         names.ROLE_LABEL: cast("JSON", task.role),
         names.KEY_LABEL: task.key,
@@ -119,15 +124,16 @@ def _labels(task: TaskRecord) -> JSONObject:
 def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None) -> JSONObject:
     app = run.app or {}
     asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
-    account = names.DRIVER_SERVICE_ACCOUNT
-    if task.role != "driver":
+    # An inspection imports code that nobody has looked at yet: it is given no account of the user's.
+    account = names.DRIVER_SERVICE_ACCOUNT if task.role == "driver" else names.TASK_SERVICE_ACCOUNT
+    if task.role == "task":
         account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
     # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
     volumes, mounts = parts.volumes(app, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     # The route only plans, so drivers are given no secret.
     secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
-    image, policy = asked.get("image") or app.get("image"), app.get("imagePullPolicy")
+    image, policy = asked.get("image") or image_of(app), app.get("imagePullPolicy")
     container = parts.container(
         task.role, image, COMMAND, [*mounts, *store.mounts, *secret_mounts], {**asked, "imagePullPolicy": policy}
     )

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import AppSpecRecord, Observed
+from apprun_operator.plan.checks import Unresolved, checked
+from apprun_operator.plan.code import remembered, template_of
 from apprun_operator.plan.limits import APP_GRACE, CANCEL_GRACE, Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """`until` is set while it is too early to complain."""
-
-    reason: str
-    message: str
-    until: float | None = None
+from apprun_operator.plan.pins import asked_for
 
 
 def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolved:
@@ -29,6 +20,9 @@ def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolv
         if seen.app.spec is None:
             message = f"this version of the operator can't read App {run.app_ref!r}: {seen.app.problem}"
             return Unresolved("Unreadable", message)
+        unfit = checked(run, seen.app, now, limits)
+        if unfit is not None:
+            return unfit
         spec, name, generation = seen.app.spec, run.app_ref, seen.app.meta.generation
     if spec is None:
         if not run.app_ref:
@@ -39,12 +33,7 @@ def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolv
             " spec.appRef.name of this run"
         )
         return Unresolved("AppNotFound", message, grace if now < grace else None)
-    resolved: JSONObject = {**spec.template, "name": name, "generation": generation}
-    resolved.setdefault("image", limits.runtime_image)
-    if limits.image_pull_policy:
-        resolved.setdefault("imagePullPolicy", limits.image_pull_policy)
-    resolved.setdefault("serviceAccountName", names.TASK_SERVICE_ACCOUNT)
-    return resolved
+    return template_of(spec, name, generation, limits)
 
 
 def changed(seen: Observed, now: float, limits: Limits) -> bool:
@@ -52,32 +41,32 @@ def changed(seen: Observed, now: float, limits: Limits) -> bool:
     if seen.run.meta.generation != seen.run.observed_generation:
         return True
     resolved = resolve(seen, now, limits)
-    return isinstance(resolved, dict) and resolved != seen.run.app
+    return isinstance(resolved, dict) and resolved != asked_for(seen.run.app)
 
 
 def parallelism(seen: Observed, limits: Limits) -> int:
     """How many task pods the run may have at a time. Read anew in each pass, so that a change takes effect at once."""
-    spec = _live_spec(seen)
-    declared = None if spec is None else spec.parallelism
+    declared = _live_spec(seen).parallelism
     wanted = next(n for n in (seen.run.parallelism, declared, limits.parallelism) if n is not None)
     return min(wanted, limits.max_pods_per_run or wanted)
 
 
 def cancel_grace(seen: Observed) -> float:
     """How many seconds the route of the cancelled run has to clean up."""
-    spec = _live_spec(seen)
-    declared = None if spec is None else spec.cancel_grace
+    declared = _live_spec(seen).cancel_grace
     return next(n for n in (seen.run.cancel_grace, declared, CANCEL_GRACE) if n is not None)
 
 
 def ttl_seconds(seen: Observed) -> float | None:
     """How long after its end the run is kept; None for ever."""
-    spec = _live_spec(seen)
-    declared = None if spec is None else spec.ttl_seconds
+    declared = _live_spec(seen).ttl_seconds
     return seen.run.ttl_seconds if seen.run.ttl_seconds is not None else declared
 
 
-def _live_spec(seen: Observed) -> AppSpecRecord | None:
+def _live_spec(seen: Observed) -> AppSpecRecord:
+    """The App's spec of today; as it was when the run began, where the App is gone."""
     if seen.run.inline_app is not None:
         return seen.run.inline_app
-    return None if seen.app is None else seen.app.spec
+    if seen.app is not None and seen.app.spec is not None:
+        return seen.app.spec
+    return remembered(seen.run.app or {})

@@ -30,13 +30,15 @@ from apprun_operator.plan.actions import (
 )
 from apprun_operator.plan.announce import announcement
 from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
+from apprun_operator.plan.checks import Unresolved
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
 from apprun_operator.plan.continuation import successor
 from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, WORDS_AT_A_TIME, Limits
 from apprun_operator.plan.patches import patch_run, replacing
-from apprun_operator.plan.resolve import Unresolved, cancel_grace, parallelism, resolve
-from apprun_operator.plan.stall import RUNNING, standing
+from apprun_operator.plan.pins import corrected, learned, pinned
+from apprun_operator.plan.resolve import cancel_grace, parallelism, resolve
+from apprun_operator.plan.stall import RUNNING, standing, with_changed_code
 from apprun_operator.plan.state import keep
 
 GIVEN_UP_AT_A_TIME: Final = 200
@@ -110,6 +112,8 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     if isinstance(resolved, Unresolved):
         if resolved.until is not None:
             return Plan(wake_at=resolved.until)
+        if resolved.waits:
+            return _say(seen, Standing("Pending", resolved.reason, resolved.message), now)
         return _say(seen, Standing("Stalled", resolved.reason, resolved.message), now)
     # One write says that the run began, with what, and under which rules. A crash after it finds `began` and no driver.
     status: JSONObject = {
@@ -147,6 +151,7 @@ class _Calls:
 
 def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     """A run that began: commit what is reported, answer what ended, start what may start."""
+    written, seen = seen.run.app, pinned(seen)
     run = seen.run
     ledger = commit(seen, now)
     driver = seen.tasks.get(names.driver_task_name(run.meta.key.name))
@@ -157,13 +162,17 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     judged = attempts.judge(seen, driver, now, limits)
     calls = _judge_calls(seen, seen.tasks, now, limits)
     wanted, app, look_again = standing(seen, driver, judged, bool(ledger.new), now, limits)
+    wanted = with_changed_code(seen, wanted)
     status: JSONObject = {**ledger.status}
     if app is not None:
-        status["app"] = replacing(run.app or {}, app)
+        status["app"] = replacing(run.app or {}, corrected(seen, app))
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     wanted, queue_due = _with_queue(seen, wanted, starts, bool(status), now)
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
+    known = learned(written, run.app)
+    if status and known and app is None:
+        status["app"] = known
     first, then = _in_order(seen, _Decided(ledger, status, judged, calls, starts), now, limits)
     wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
     return Plan(first, then, wake_at, starts.claim)
@@ -205,6 +214,7 @@ def _with_counts(seen: Observed, status: JSONObject, starts: _Starts) -> JSONObj
 
 def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     """A run that is being cancelled: its route goes on, to clean up; the calls that it had made before are given up."""
+    seen = pinned(seen)
     run = seen.run
     driver = seen.tasks.get(names.driver_task_name(run.meta.key.name))
     if driver is None:

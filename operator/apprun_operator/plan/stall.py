@@ -6,18 +6,22 @@ spec, a commit, or a driver that lives clears it. So slow retries in between don
 
 from __future__ import annotations
 
+from typing import Final
+
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import STALL_REASONS, ErrorFields
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.attempts import Verdict
+from apprun_operator.plan.checks import Unresolved
 from apprun_operator.plan.conditions import Standing, standing_of
 from apprun_operator.plan.failure import SDK_NOT_FOUND
 from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
-from apprun_operator.plan.resolve import Unresolved, changed, resolve
+from apprun_operator.plan.resolve import changed, resolve
 
 RUNNING = Standing("Running", "Running")
 SHORT_LIVED = STALL_REASONS | {SDK_NOT_FOUND}
 """Stalls whose driver starts, and ends at once: that it runs proves little."""
+CODE_CHANGED: Final = "CodeChanged"
 STALLING_HOLDS = frozenset({"ImagePullFailed", "ContainerNotStarted"})
 """Holds of a driver's pod that a person has to end, even if waiting might help."""
 
@@ -29,6 +33,9 @@ def standing(
     run = seen.run
     if run.phase == "Stalled" and changed(seen, now, limits):
         resolved = resolve(seen, now, limits)
+        if isinstance(resolved, Unresolved) and (resolved.until is not None or resolved.waits):
+            # Too early to say anything else than before.
+            return standing_of(run), None, resolved.until
         if isinstance(resolved, Unresolved):
             return Standing("Stalled", resolved.reason, resolved.message), None, resolved.until
         return _going(seen), resolved, None
@@ -47,6 +54,17 @@ def standing(
     if run.phase != "Stalled" or commits:
         return _going(seen), None, None
     return _until_proven(seen, driver, now)
+
+
+def with_changed_code(seen: Observed, wanted: Standing) -> Standing:
+    """A run whose tasks find other code than it began with needs a person, though its driver lives."""
+    if wanted != RUNNING:
+        return wanted
+    for _, task in sorted(seen.tasks.items()):
+        last = task.attempts[-1] if task.attempts and not task.finished else None
+        if last is not None and last["reason"] == CODE_CHANGED:
+            return Standing("Stalled", CODE_CHANGED, last.get("message", ""))
+    return wanted
 
 
 def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Standing, JSONObject | None, float | None]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from application_sdk.app.findings import fields_of
 from application_sdk.app.manifest import incompatibilities, manifest_of
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exits import FAILED, SUCCEEDED
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
 
     from application_sdk.app.base import App
     from application_sdk.execution.definition import TaskDefinition
@@ -119,19 +119,5 @@ def _policy(task: TaskDefinition) -> str:
 def _print_contracts(given: type[BaseModel], returned: type[BaseModel]) -> None:
     for word, contract in (("takes", given), ("returns", returned)):
         results().print(f"  {word:<8} {contract.__name__}", markup=False)
-        for name, field in contract.model_fields.items():
-            shown = field.alias or name
-            required = "" if field.is_required() else f" = {_default(field)}"
-            annotation = getattr(field.annotation, "__name__", None) if isinstance(field.annotation, type) else None
-            results().print(f"             {shown}: {annotation or _plain(field.annotation)}{required}", markup=False)
-
-
-def _default(field: FieldInfo) -> str:
-    if field.default_factory is not None:
-        return "made anew"
-    text = repr(field.default)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _plain(annotation: object) -> str:
-    return str(annotation).replace("typing.", "")
+        for line in fields_of(contract):
+            results().print(f"             {line}", markup=False)

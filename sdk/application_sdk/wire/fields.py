@@ -28,7 +28,11 @@ PAGE_SIZE: Final = 128
 TAIL_LIMIT: Final = 256
 """When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
 
-Role: TypeAlias = Literal["driver", "task", "timer"]
+MAX_CONTRACTS_BYTES: Final = 200 * 1024
+"""Limit of what an inspection reports of an app, in bytes of its JSON: it is given to the next inspection in its pod's
+annotation, to be compared with."""
+
+Role: TypeAlias = Literal["driver", "task", "timer", "inspect"]
 TaskPhase: TypeAlias = Literal["Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"]
 """`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for. `Saving` is
 written by a pod whose task has succeeded and wants state kept: it has succeeded once the operator has kept that."""
@@ -41,11 +45,12 @@ TERMINAL_TASK_PHASES: Final[frozenset[TaskPhase]] = frozenset({"Succeeded", "Fai
 TERMINAL_RUN_PHASES: Final[frozenset[RunPhase]] = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 StallReason: TypeAlias = Literal[
-    "LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable"
+    "LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable", "CodeChanged"
 ]
-"""Ends of a driver that only a person can mend: the run waits, `Stalled`, until its App or its spec is corrected."""
+"""Ends of a driver that only a person can mend: the run waits, `Stalled`, until its App or its spec is corrected.
+`CodeChanged` is an end of tasks too."""
 STALL_REASONS: Final[frozenset[StallReason]] = frozenset(
-    {"LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable"}
+    {"LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable", "CodeChanged"}
 )
 
 
@@ -98,7 +103,9 @@ class Identity(TypedDict):
 class TaskSpec(TypedDict):
     """AppTask.spec: one call, immutable, written by the driver (the driver's own by the operator)."""
 
-    run: str
+    run: NotRequired[str]
+    """The run that made the call. An inspection has an app instead."""
+    app: NotRequired[str]
     role: Role
     key: str
     task: str
@@ -114,6 +121,8 @@ class TaskSpec(TypedDict):
     """Timers: how long after the object's creation it fires."""
     line: NotRequired[str]
     """`file:line` of the call in the route."""
+    sourceDigest: NotRequired[str]
+    """Of the files that the route's driver was given as the app's source: the task is executed with the same ones."""
     cleanup: NotRequired[bool]
     """The route made the call after it was cancelled, so it is executed although the run is being cancelled."""
 
@@ -244,9 +253,56 @@ class Call(TypedDict):
     idempotencyKey: str
     """The same for every attempt of this call: `<run uid>/<key>`."""
     correlationId: str
+    sourceDigest: NotRequired[str]
+    """Of the files that the run began with, where that is known: the pod works with no others."""
     replayRules: NotRequired[int]
     """Driver only."""
     node: NotRequired[str]
+
+
+class ContractFields(TypedDict):
+    """One entry point or task of an app, for people. The schemas stand apart."""
+
+    name: str
+    description: NotRequired[str]
+    default: NotRequired[bool]
+    """Set on the entry point that runs which name none are given."""
+    takes: list[str]
+    """The input's fields, a line each: `name: string = "World"`."""
+    returns: list[str]
+    """The output's fields."""
+
+
+class ContractSchemas(TypedDict):
+    """JSON Schemas of one entry point or task. Either is left out when an app's schemas are too large for its App."""
+
+    input: NotRequired[JSONObject]
+    output: NotRequired[JSONObject]
+
+
+class AppSchemas(TypedDict):
+    """By name."""
+
+    entrypoints: dict[str, ContractSchemas]
+    tasks: dict[str, ContractSchemas]
+
+
+class Findings(TypedDict):
+    """What an inspection reports as its output: what the code contains, and what is incompatible with `published`."""
+
+    app: str
+    version: str
+    sdkVersion: str
+    sourceDigest: NotRequired[str]
+    """Of the files that were mounted as the app's source; absent when its code is in the image."""
+    defaultEntrypoint: str
+    entrypoints: list[ContractFields]
+    tasks: list[ContractFields]
+    schemas: AppSchemas
+    changes: list[str]
+    """Incompatible changes, in sentences."""
+    omitted: NotRequired[str]
+    """What was left out because it is too large."""
 
 
 class Report(TypedDict, total=False):

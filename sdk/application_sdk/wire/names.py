@@ -75,7 +75,16 @@ TASK_SERVICE_ACCOUNT: Final = "apprun-task"
 DRIVER_SERVICE_ACCOUNT: Final = "apprun-driver"
 HANDLER_SERVICE_ACCOUNT: Final = "apprun-handler"
 APP_LABEL: Final = f"{GROUP}/app"
-"""Of what serves an App: its name."""
+"""Of what serves or inspects an App: its name."""
+INSPECT_ANNOTATION: Final = f"{GROUP}/inspect"
+"""Annotation of an App: a new value has it inspected anew, though nothing of it has changed."""
+TAKES_MORE: Final = "x-apprun-takes-more"
+"""In a JSON Schema that is published: the code may accept what the schema doesn't."""
+INSPECT_TASK: Final = "inspect"
+"""What stands for the task where an AppTask is an inspection."""
+INSPECTION_KEY_LENGTH: Final = 8
+APP_NAME_MAX_LENGTH: Final = 63
+"""An App's name is the value of a label of its inspection's pods."""
 
 
 def driver_task_name(run: str) -> str:
@@ -96,6 +105,11 @@ def pod_name(app_task: str, attempt: int) -> str:
 def handler_name(app: str) -> str:
     """The Deployment and the Service that answer for an App over HTTP."""
     return f"{app}-handler"
+
+
+def inspection_name(app: str, key: str) -> str:
+    """The AppTask that finds out what an App's code contains. Another code has another key, hence another name."""
+    return f"{app}-inspect-{key[:INSPECTION_KEY_LENGTH]}"
 
 
 def page_name(run: str, number: int) -> str:

@@ -35,7 +35,7 @@ def images(cluster: Cluster, run: str) -> set[str]:
     return {
         str(item["spec"]["containers"][0]["image"])
         for _, event, place, item, _ in cluster.server.log
-        if place.plural == "pods" and event == "ADDED" and item["metadata"]["labels"][names.RUN_LABEL] == run
+        if place.plural == "pods" and event == "ADDED" and item["metadata"]["labels"].get(names.RUN_LABEL) == run
     }
 
 

@@ -34,10 +34,11 @@ DRIVER_ROLE = {
 TASK_ROLE = {"apptasks/status": {"patch"}}
 OPERATOR_ROLE = {
     "apps": {"list", "watch"},
+    "apps/status": {"patch"},
     "appruns": READ | {"create", "delete"},
     "appruns/status": {"patch"},
     "apptasks/status": {"patch"},
-    "apptasks": READ | {"create"},
+    "apptasks": READ | {"create", "delete"},
     "appledgers": READ | {"create"},
     "pods": READ | {"create", "delete"},
     "appstates": READ | {"create", "patch"},
@@ -146,7 +147,10 @@ def _status(item: Object | None) -> Object:
 def _apptask(old: Object | None, new: Object) -> list[str]:
     spec, found = new["spec"], []
     key = "driver" if spec["role"] == "driver" else (spec["key"][:16] if len(spec["key"]) == 32 else "?")
-    if new["metadata"]["name"] != f"{spec['run']}-{key}":
+    if (spec["role"] == "inspect") != ("app" in spec) or ("app" in spec) == ("run" in spec):
+        return ["a call is of a run, an inspection of an app: one of the two is given"]
+    name = f"{spec['app']}-inspect-{spec['key'][:8]}" if "app" in spec else f"{spec['run']}-{key}"
+    if new["metadata"]["name"] != name:
         found.append("an AppTask is named <run>-<first 16 digits of its key>")
     if spec["role"] == "timer" and "seconds" not in spec:
         found.append("a timer needs seconds")
@@ -249,13 +253,14 @@ def _task_calls(user: User, place: Place, subresource: str, old: Object | None, 
     if place.plural != "apptasks" or old is not None or new is None or user == OPERATOR:
         return name, ""
     spec, owners = new["spec"], new["metadata"].get("ownerReferences") or []
-    prefix, pod = f"{spec['run']}-driver-", _pod(user, place)
+    prefix, pod = f"{spec.get('run', '')}-driver-", _pod(user, place)
     number = pod.removeprefix(prefix)
     driver = f"system:serviceaccount:{place.namespace}:{names.DRIVER_SERVICE_ACCOUNT}"
     if user.name != driver or not pod.startswith(prefix) or not number.isdigit() or number.startswith("0"):
-        return name, f"apprun: not the driver of this run: tasks of run {spec['run']} are created by its own driver"
-    if spec["role"] == "driver":
-        return name, "apprun: only the operator starts drivers"
+        run = spec.get("run", "")
+        return name, f"apprun: not the driver of this run: tasks of run {run} are created by its own driver"
+    if spec["role"] in ("driver", "inspect"):
+        return name, "apprun: only the operator starts drivers and inspections"
     owner = owners[0] if len(owners) == 1 else {}
     if (owner.get("kind"), owner.get("name")) != ("AppRun", spec["run"]) or not owner["apiVersion"].startswith(
         "apprun.dev/"

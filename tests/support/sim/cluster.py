@@ -25,8 +25,10 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from apprun_operator.act.accounts import Accounts
+from apprun_operator.act.apps import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
+from apprun_operator.appworker import AppWorker
 from apprun_operator.leadership import Alone, Campaign
 from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
@@ -43,8 +45,8 @@ NAMESPACE = "default"
 APPS = "tests.support.sim.apps"
 
 Hook = Callable[[str, str, str, "Process | None"], Awaitable[None]]
-"""Called around each request with who makes it (`operator`, `driver`, `task <key>`), the moment (`before`, `after`,
-`watching`), the request, and a pod's process. May raise an ApiError, take time, or never return."""
+"""Called around each request with who makes it (`operator`, `driver`, `inspect`, `task <key>`), the moment (`before`,
+`after`, `watching`), the request, and a pod's process. May raise an ApiError, take time, or never return."""
 
 
 async def undisturbed(party: str, moment: str, request: str, process: Process | None) -> None:
@@ -71,16 +73,19 @@ class Replica:
         """Cleared while the process is stopped."""
         self.frozen.set()
         self._tasks: list[asyncio.Task[Any]] = []
-        self.queue = KeyQueue()
-        self.store = Store(self.queue.put, wall)
+        self.queue, self.app_queue = KeyQueue(), KeyQueue()
+        self.store = Store(self.queue.put, wall, self.app_queue.put)
         api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
         candidate = Election(name)
         self.campaign = Campaign(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
         self._api = api
         self.terms = Terms(self.campaign or Alone())
         fenced = Fenced(api, self.terms.may_write)
-        executor = Executor(fenced, self.store, Accounts(fenced, "apprun-driver", "apprun-task"), name)
+        accounts = Accounts(fenced, "apprun-driver", "apprun-task")
+        executor = Executor(fenced, self.store, accounts, name)
         chance = cluster.chance.random
+        apps_executor = AppExecutor(fenced, self.store, accounts, executor, wall)
+        self.app_worker = AppWorker(self.app_queue, self.store, apps_executor, cluster.limits, wall, chance)
         self.worker = Worker(self.queue, self.store, executor, cluster.limits, Metrics(), wall, chance)
         self.informers = [
             Informer(
@@ -119,6 +124,8 @@ class Replica:
             async with asyncio.TaskGroup() as group:
                 for _ in range(3):
                     group.create_task(self.worker.run())
+                self.app_worker.begin()
+                group.create_task(self.app_worker.run())
         finally:
             await self.worker.stop()
 
@@ -129,6 +136,7 @@ class Replica:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.worker.stop()
         self.queue.close()
+        self.app_queue.close()
         self._tasks = []
 
     async def _reach(self, moment: str, request: str) -> None:

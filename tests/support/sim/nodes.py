@@ -21,6 +21,7 @@ from tests.support.virtual_time import wall
 from application_sdk.engines.kubernetes.api import Api
 from application_sdk.engines.kubernetes.connection import Address
 from application_sdk.engines.kubernetes.driverpod import run_driver
+from application_sdk.engines.kubernetes.inspectpod import run_inspection
 from application_sdk.engines.kubernetes.taskpod import run_task
 from application_sdk.wire import names
 from application_sdk.wire.pod import EXIT_TERMINATED
@@ -181,7 +182,7 @@ class Nodes:
         account = item["spec"]["serviceAccountName"]
         user = User(f"system:serviceaccount:{place.namespace}:{account}", place.name, uid)
         call = json.loads(item["metadata"]["annotations"][names.CALL_ANNOTATION])
-        party = "driver" if call["role"] == "driver" else f"task {call['key']}"
+        party = f"task {call['key']}" if call["role"] == "task" else call["role"]
 
         async def reach(moment: str, request: str) -> None:
             if not node.reachable:
@@ -197,7 +198,7 @@ class Nodes:
             for variable in item["spec"]["containers"][0]["env"]:
                 if variable["name"] == names.STATE_VARIABLE:
                     os.environ[variable["name"]] = variable["value"]
-            run = run_driver if call["role"] == "driver" else run_task
+            run = {"driver": run_driver, "inspect": run_inspection}.get(call["role"], run_task)
             return run(call, api, node.name, wall())
 
         self.later(0.3, lambda: self._run(node, place, uid, process, main))
@@ -206,8 +207,10 @@ class Nodes:
         if process.dead or not node.alive:
             return
         process.start(main)
-        if node.reachable and self._pod(place, uid) is not None:
-            running = {"state": {"running": {"startedAt": rfc3339(wall())}}}
+        item = self._pod(place, uid)
+        if node.reachable and item is not None:
+            image = item["spec"]["containers"][0]["image"]
+            running = {"imageID": f"{image}@sha256:0", "state": {"running": {"startedAt": rfc3339(wall())}}}
             self.edit(place, status={"phase": "Running", "containerStatuses": [running]})
 
     def _spawn(self, coroutine: Any) -> None:

@@ -25,11 +25,15 @@ PLACES: dict[str, tuple[str, ...]] = {
     "AttemptFields": ("AppTask.status.attempts[]",),
     "LogFields": ("AppTask.status.log",),
     "ProgressFields": ("AppTask.status.progress",),
+    "ContractFields": ("App.status.contracts.entrypoints[]", "App.status.contracts.tasks[]"),
     "Checkpoint": ("AppRun.status.checkpoints[]", "AppLedger.spec.checkpoints[]"),
 }
 """Where each dictionary lies in the API."""
 
 ELSEWHERE = {
+    "AppSchemas": "an object that isn't looked into, App.status.contracts.schemas",
+    "ContractSchemas": "a part of AppSchemas",
+    "Findings": "the output of an inspection; App.status.contracts is made of it",
     "Call": "an annotation of pods",
     "Report": "a patch of AppTask.status; see test_a_report_is_a_part_of_the_status",
 }

@@ -34,6 +34,8 @@ class Owner:
 
     run: str
     uid: str
+    source_digest: str = ""
+    """Of the files that the driver was given as the app's source; empty when the image has the code."""
 
 
 def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
@@ -55,6 +57,8 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
         spec["seconds"] = call.seconds
     if call.cleanup:
         spec["cleanup"] = True
+    if owner.source_digest:
+        spec["sourceDigest"] = owner.source_digest
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.APP_TASK_KIND,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from application_sdk.app.loading import AppLoadError, load_app
@@ -22,11 +23,13 @@ from application_sdk.engines.kubernetes.report import (
     failure_report,
     success_report,
 )
+from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
 from application_sdk.engines.kubernetes.startup import settle
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult, stalled
 from application_sdk.execution.logs import kept_log
 from application_sdk.execution.run import run_route
+from application_sdk.wire import names
 from application_sdk.wire.fields import CANCELLED, MAX_POD_PAYLOAD_BYTES, ContinuationFields, ErrorFields
 from application_sdk.wire.pod import EXIT_FENCED
 
@@ -59,13 +62,16 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
 
 
 def _execute(call: Call, api: Api) -> RouteResult:
+    source = source_digest(Path(names.SOURCE_DIRECTORY))
+    if source != call.get("sourceDigest", source):
+        return stalled("CodeChanged", CODE_CHANGED)
     try:
         app_class = load_app(call["entry"])
     except AppLoadError as error:
         return stalled("LoadFailed", str(error), error.traceback)
     settle()
     try:
-        engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"]), time.sleep)
+        engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"], source), time.sleep)
         info = RunInfo(
             run_id=call["run"],
             uid=call["runUid"],

@@ -90,6 +90,10 @@ def _load_role(call: Call) -> Callable[[Call, Api, str, float], int]:
         from application_sdk.engines.kubernetes.driverpod import run_driver
 
         return run_driver
+    if call["role"] == "inspect":
+        from application_sdk.engines.kubernetes.inspectpod import run_inspection
+
+        return run_inspection
     from application_sdk.engines.kubernetes.taskpod import run_task
 
     return run_task

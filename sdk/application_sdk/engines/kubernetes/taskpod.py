@@ -11,11 +11,13 @@ import logging
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
 from application_sdk.engines.kubernetes.signs import SignWriter
+from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
 from application_sdk.engines.kubernetes.startup import settle
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
@@ -25,7 +27,7 @@ from application_sdk.execution.logs import kept_log
 from application_sdk.execution.state import AttemptState, StateSnapshot
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, ErrorFields
-from application_sdk.wire.names import STATE_VARIABLE
+from application_sdk.wire.names import SOURCE_DIRECTORY, STATE_VARIABLE
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_TERMINATED
 
 if TYPE_CHECKING:
@@ -95,6 +97,9 @@ class _Fence:
 def _attempt(
     call: Call, state: Mapping[str, JSONObject], signs: SignWriter, fence: _Fence, runner: asyncio.Runner
 ) -> AttemptResult:
+    wanted = call.get("sourceDigest")
+    if wanted and wanted != source_digest(Path(SOURCE_DIRECTORY)):
+        return AttemptResult(error={"type": "CodeChanged", "message": CODE_CHANGED, "stall": "CodeChanged"})
     try:
         app_class = load_app(call["entry"])
         definition = app_class.definition.task(call["task"])

@@ -107,7 +107,8 @@ def test_a_refusal_of_the_api_server_is_told_in_its_words() -> None:
 def test_a_status_that_says_so_already_isnt_written_again() -> None:
     facts = {"service": "shop-handler", "replicas": 1, "ready": 1}
     condition = ready("HandlerReady", status="True", message="served by Service shop-handler")
-    app = an_app(conditions=(condition,), observed_generation=1, served=facts)
+    others = (replace(condition, type=kind, status="False") for kind in ("Reconciling", "Stalled"))
+    app = an_app(conditions=(condition, *others), observed_generation=1, served=facts)
     assert plan_app(app, UP, NOW, LIMITS).actions == ()
 
 

@@ -1,0 +1,277 @@
+"""What a run's code would surely refuse of its input: judged by the JSON Schema that the App publishes of it.
+
+Only half of a validator, on purpose. pydantic reads laxly ("3" is a number, 1 a boolean), and apps may read more laxly
+still; the code has the last word when the driver starts. So a refusal here needs proof, and whatever isn't understood
+passes: an input that the code takes is never refused. A library for JSON Schema would refuse too much, and have to be
+told of each of these rules anyway.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from application_sdk.wire.digest import JSON, JSONObject, canonical_json
+from application_sdk.wire.names import TAKES_MORE
+
+TOLD: Final = 5
+"""So many faults are named; the rest is counted."""
+DEPTH: Final = 64
+"""What is nested deeper passes."""
+TRUTHS: Final = frozenset({"0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes"})
+"""Text that is read as a boolean, in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that the code refuses."""
+
+    path: str
+    """Where, such as `spec.input.rows[3].name`."""
+    problem: str
+
+
+def faults(schema: Mapping[str, JSON], value: JSON, path: str) -> list[Fault]:
+    """Everything about `value`, which stands at `path`, that code with this schema refuses for sure."""
+    return _Check(schema).node(schema, value, path, 0)
+
+
+def told(found: list[Fault]) -> str:
+    """Faults in a sentence."""
+    more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
+    return "; ".join(f"{fault.path} {fault.problem}" for fault in found[:TOLD]) + more
+
+
+class _Check:
+    def __init__(self, root: Mapping[str, JSON]) -> None:
+        found = root.get("$defs")
+        self._definitions = found if isinstance(found, dict) else {}
+
+    def node(self, schema: JSON | Mapping[str, JSON], value: JSON, path: str, depth: int) -> list[Fault]:
+        if not isinstance(schema, Mapping) or TAKES_MORE in schema or depth > DEPTH:
+            return []
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            return self.node(self._definitions.get(reference.rpartition("/")[2]), value, path, depth + 1)
+        for word in ("anyOf", "oneOf"):
+            cases = schema.get(word)
+            if isinstance(cases, list):
+                return self._cases(cases, value, path, depth)
+        allowed = _allowed(schema)
+        if allowed is not None:
+            return (
+                [] if _is_among(value, allowed) else [Fault(path, f"is {_shown(value)}, not one of {_listed(allowed)}")]
+            )
+        kind = schema.get("type")
+        reads = _READS.get(kind) if isinstance(kind, str) else None
+        if reads is None:
+            return []
+        if not reads(schema, value):
+            return [Fault(path, f"is {_shown(value)}, not {_WORDS[str(kind)]}")]
+        return list(self._inside(str(kind), schema, value, path, depth))
+
+    def _cases(self, cases: list[JSON], value: JSON, path: str, depth: int) -> list[Fault]:
+        """One of several kinds. Told is what is wrong with the one that comes nearest."""
+        found = [self.node(case, value, path, depth + 1) for case in cases]
+        if not all(found):
+            return []
+        # A fault deep inside tells more than "not null".
+        inner = [one for one in found if any(fault.path != path for fault in one)]
+        if inner:
+            return min(inner, key=len)
+        plain = [one[0].problem.partition(", not ")[2] for one in found]
+        words = list(dict.fromkeys(word for word in plain if word))
+        return [Fault(path, f"is {_shown(value)}, not {' or '.join(words)}")] if words else found[0]
+
+    def _inside(self, kind: str, schema: Mapping[str, JSON], value: JSON, path: str, depth: int) -> Iterator[Fault]:
+        if kind == "object" and isinstance(value, dict):
+            yield from self._object(schema, value, path, depth)
+        elif kind == "array" and isinstance(value, list):
+            yield from self._array(schema, value, path, depth)
+        elif kind == "string" and isinstance(value, str):
+            yield from _length(schema, "Length", len(value.strip()), len(value), path, "characters")
+        elif kind in ("integer", "number") and isinstance(value, int | float) and not isinstance(value, bool):
+            yield from _range(schema, value, path)
+
+    def _object(self, schema: Mapping[str, JSON], value: JSONObject, path: str, depth: int) -> Iterator[Fault]:
+        properties = schema.get("properties")
+        known = properties if isinstance(properties, dict) else {}
+        required = schema.get("required")
+        for name in required if isinstance(required, list) else []:
+            if name not in value:
+                yield Fault(f"{path}.{name}", "is missing")
+        others = schema.get("additionalProperties", True)
+        for name, inner in value.items():
+            place = f"{path}.{name}"
+            if name in known:
+                yield from self.node(known[name], inner, place, depth + 1)
+            elif others is False:
+                close = _closest(name, known)
+                hint = f"did you mean {close}?" if close else f"it takes {', '.join(sorted(known)) or 'no fields'}"
+                yield Fault(place, f"is unknown: {hint}")
+            else:
+                yield from self.node(others, inner, place, depth + 1)
+
+    def _array(self, schema: Mapping[str, JSON], value: list[JSON], path: str, depth: int) -> Iterator[Fault]:
+        first = schema.get("prefixItems")
+        places = first if isinstance(first, list) else []
+        if not schema.get("uniqueItems"):
+            # What is there twice counts once in a set, which may bring it below its limit.
+            yield from _length(schema, "Items", len(value), len(value), path, "items")
+        for number, inner in enumerate(value):
+            wanted = places[number] if number < len(places) else schema.get("items")
+            yield from self.node(wanted, inner, f"{path}[{number}]", depth + 1)
+
+
+def _length(schema: Mapping[str, JSON], what: str, least: int, most: int, path: str, unit: str) -> Iterator[Fault]:
+    """`least` and `most` is how long the value may be once the code has read it: it may strip text."""
+    lower, upper = schema.get(f"min{what}"), schema.get(f"max{what}")
+    if isinstance(lower, int) and most < lower:
+        yield Fault(path, f"has {most} {unit}, at least {lower} are asked for")
+    if isinstance(upper, int) and least > upper:
+        yield Fault(path, f"has {least} {unit}, more than {upper}")
+
+
+def _range(schema: Mapping[str, JSON], value: float, path: str) -> Iterator[Fault]:
+    checks: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
+        ("minimum", lambda found, limit: found < limit, "less than"),
+        ("maximum", lambda found, limit: found > limit, "more than"),
+        ("exclusiveMinimum", lambda found, limit: found <= limit, "not more than"),
+        ("exclusiveMaximum", lambda found, limit: found >= limit, "not less than"),
+    )
+    for word, breaks, words in checks:
+        limit = schema.get(word)
+        if isinstance(limit, int | float) and breaks(value, limit):
+            yield Fault(path, f"is {_shown(value)}, {words} {limit}")
+
+
+# What pydantic reads as what
+
+
+def _text(schema: Mapping[str, JSON], value: JSON) -> bool:
+    # Times, paths and so on are text to JSON, but are read from numbers too.
+    return isinstance(value, str) or ("format" in schema and isinstance(value, int | float))
+
+
+def _integer(schema: Mapping[str, JSON], value: JSON) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value) and value == int(value)
+    return isinstance(value, int) or (isinstance(value, str) and _is_number(value))
+
+
+def _number(schema: Mapping[str, JSON], value: JSON) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _boolean(schema: Mapping[str, JSON], value: JSON) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in TRUTHS
+    return value in (0, 1) and isinstance(value, int | float)
+
+
+def _null(schema: Mapping[str, JSON], value: JSON) -> bool:
+    return value is None
+
+
+def _list(schema: Mapping[str, JSON], value: JSON) -> bool:
+    # A named tuple is read from an object too.
+    return isinstance(value, list) or ("prefixItems" in schema and isinstance(value, dict))
+
+
+def _mapping(schema: Mapping[str, JSON], value: JSON) -> bool:
+    return isinstance(value, dict)
+
+
+_READS: Final[Mapping[str, Callable[[Mapping[str, JSON], JSON], bool]]] = {
+    "string": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "null": _null,
+    "array": _list,
+    "object": _mapping,
+}
+_WORDS: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "an object",
+}
+
+
+def _allowed(schema: Mapping[str, JSON]) -> list[JSON] | None:
+    if "const" in schema:
+        return [schema["const"]]
+    values = schema.get("enum")
+    return values if isinstance(values, list) else None
+
+
+def _is_among(value: JSON, allowed: list[JSON]) -> bool:
+    """Whether it is, or may be read as, one of these: 1, 1.0, "1" and true are all the same here."""
+    return any(value == one or _loosely(value) == _loosely(one) for one in allowed)
+
+
+def _loosely(value: JSON) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _closest(name: str, known: Mapping[str, JSON]) -> str:
+    """A field that differs by case, or by one character."""
+    for other in sorted(known):
+        if name.lower() == other.lower() or _one_apart(name, other):
+            return other
+    return ""
+
+
+def _one_apart(one: str, other: str) -> bool:
+    if abs(len(one) - len(other)) > 1 or min(len(one), len(other)) < 3:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[start + (len(one) >= len(other)) :] == other[start + (len(other) >= len(one)) :]
+
+
+def _shown(value: JSON) -> str:
+    """A value in a message. Long ones are cut, and containers named by their kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = canonical_json(value).decode("utf-8", "replace")
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _listed(values: list[JSON]) -> str:
+    shown = [_shown(value) for value in values[:10]]
+    return ", ".join([*shown, "…"] if len(values) > 10 else shown)
+
+
+def input_schema(contracts: JSONObject, entrypoint: str) -> Mapping[str, JSON] | None:
+    """The published schema of an entry point's input; None when it isn't there."""
+    schemas = contracts.get("schemas")
+    entries = schemas.get("entrypoints") if isinstance(schemas, dict) else None
+    one = entries.get(entrypoint) if isinstance(entries, dict) else None
+    found = one.get("input") if isinstance(one, dict) else None
+    return cast("Mapping[str, JSON]", found) if isinstance(found, dict) else None
+
+
+def entrypoints(contracts: JSONObject) -> list[str]:
+    """Names of the published entry points."""
+    listed = contracts.get("entrypoints")
+    return [str(one["name"]) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
