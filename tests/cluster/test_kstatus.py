@@ -32,6 +32,19 @@ def test_each_phase_reads_as_it_should() -> None:
     assert statuses([run(phase) for phase in EXPECTED]) == list(EXPECTED.values())
 
 
+def test_an_app_is_in_progress_until_its_code_is_known_and_failed_when_that_cant_be_imported() -> None:
+    def app(ready: str, reconciling: str, stalled: str, observed: int = 1) -> Object:
+        truths = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled, "Inspected": ready}
+        conditions = [{"type": kind, "status": truth} for kind, truth in truths.items()]
+        status = {"observedGeneration": observed, "conditions": conditions}
+        metadata = {"name": "a", "namespace": "n", "generation": 1}
+        return {"apiVersion": "apprun.dev/v1alpha1", "kind": "App", "metadata": metadata, "status": status}
+
+    new = {**app("True", "False", "False"), "status": {"observedGeneration": -1}}
+    known = [app("False", "True", "False"), app("False", "False", "True"), app("True", "False", "False")]
+    assert statuses([new, *known]) == ["InProgress", "InProgress", "Failed", "Current"]
+
+
 def test_a_run_that_the_operator_has_not_seen_is_in_progress() -> None:
     new = {**run("Succeeded"), "status": {"observedGeneration": -1}}
     corrected = run("Stalled", generation=2)

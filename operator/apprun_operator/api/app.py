@@ -168,9 +168,9 @@ class Contract(Shape):
     """Its docstring."""
     default: bool | None = None
     """True for the entry point of runs that name none."""
-    takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
     """Fields of its input, as Python writes them."""
-    returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
     """Fields of its output."""
 
 

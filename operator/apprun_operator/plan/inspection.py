@@ -46,6 +46,10 @@ DOUBT_SECONDS: Final = 30.0
 """Runs may cast doubt on what is published; not more often than this is it looked at anew for that."""
 DIGEST_SECONDS: Final = 10.0
 """How long after a report kubelet may take to tell which image it has started."""
+PUBLISHED: Final = frozenset(
+    {"app", "version", "sdkVersion", "sourceDigest", "defaultEntrypoint", "entrypoints", "tasks", "schemas", "omitted"}
+)
+"""Fields of a report that the App's status has too."""
 NOT_INSPECTED: Final = "NotInspected"
 CONTRACT_REFUSED: Final = "ContractRefused"
 TOLD_CHANGES: Final = 8
@@ -227,15 +231,15 @@ def _under_way(app: AppRecord, limits: Limits) -> Said | None:
 def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
     """What follows from a finished inspection."""
     code, at = code_of(app, limits), _at(task)
-    if task.phase != "Succeeded" or not isinstance(task.output, dict):
+    found = _findings(task.output) if task.phase == "Succeeded" else None
+    if found is None:
         failures = 1 if app.inspection is None or app.inspection.result != "Failed" else app.inspection.failures + 1
-        error = task.error or {"type": "Unknown", "message": "the inspection ended without a report"}
+        error = task.error or {"type": "NoReport", "message": "the inspection ended without a report that can be read"}
         return Verdict(
             inspected=Said("False", error["type"], _failure(error["message"], error.get("traceback", ""))),
             stalled=True,
             facts={"inspection": _ended(InspectedRecord(code, at, "Failed", failures))},
         )
-    found = cast("Findings", task.output)
     changes = found.get("changes", [])
     if changes and app.refuses_changes:
         told = f"the new code isn't run, since contractChanges is Refuse: {_listed(changes)}"
@@ -245,7 +249,9 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
             stalled=True,
             facts={"inspection": _ended(InspectedRecord(code, at, "Refused"))},
         )
-    contracts: JSONObject = {name: value for name, value in cast("JSONObject", found).items() if name != "changes"}
+    contracts: JSONObject = {
+        name: value for name, value in cast("JSONObject", found).items() if name in PUBLISHED and value is not None
+    }
     contracts |= {"code": code, "image": _image(app, limits)}
     compatible = Said("True", "Compatible", "what the version before took and returned still fits")
     if app.contracts is None:
@@ -259,6 +265,20 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
         compatible=_kept(app, code, compatible),
         facts={"inspection": _ended(InspectedRecord(code, at, "Published")), "contracts": contracts},
     )
+
+
+def _findings(output: JSON) -> Findings | None:
+    """A report, as far as decisions rest on it; None when it isn't one. The app's code runs where it is written."""
+    if not isinstance(output, dict) or not isinstance(output.get("schemas"), dict):
+        return None
+    for kind in ("entrypoints", "tasks"):
+        listed = output.get(kind)
+        if not isinstance(listed, list) or not all(isinstance(one, dict) and "name" in one for one in listed):
+            return None
+    changes = output.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(change, str) for change in changes):
+        return None
+    return cast("Findings", output)
 
 
 def _kept(app: AppRecord, code: str, compatible: Said) -> Said | None:

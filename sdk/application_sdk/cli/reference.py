@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.cli import commands, exits
 from application_sdk.cli.options import PLACE_NAMES
-from application_sdk.cli.remedies import ATTEMPT, RUN, Remedy
+from application_sdk.cli.remedies import APP, ATTEMPT, RUN, Remedy
 
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -74,6 +74,14 @@ run, with its messages, tracebacks and the end of the log. By symptom:
 In the `Ready` condition of the AppRun, in its message, in the message of an AppTask that is `Waiting`.
 
 """
+_APPS_HEAD: Final = """
+## Why an App isn't ready
+
+In the `Ready` and `Inspected` conditions of the App, and in `kubectl get apps`. What keeps a run's pods from starting
+keeps an inspection from it too, under the same word; `TimedOut` is an import that takes longer than a minute.
+
+"""
+
 _ATTEMPTS_HEAD: Final = """
 ## Why an attempt ended
 
@@ -90,7 +98,9 @@ def cli_page() -> str:
 
 def reasons_page() -> str:
     """`docs/reasons.md`."""
-    return "".join([_REASONS_HEAD, *_reason_rows(RUN), _ATTEMPTS_HEAD, *_reason_rows(ATTEMPT)])
+    return "".join(
+        [_REASONS_HEAD, *_reason_rows(RUN), _ATTEMPTS_HEAD, *_reason_rows(ATTEMPT), _APPS_HEAD, *_reason_rows(APP)]
+    )
 
 
 def _exit_rows() -> Iterator[str]:

@@ -54,6 +54,21 @@ RUN: Final[dict[str, Remedy]] = {
         "The input doesn't fit the entry point's Input class.",
         "The message names the field. Submit the run again with a correct `--input`.",
     ),
+    "AppNotInspected": Remedy(
+        "The App starts no run before its code was looked at, since its `contractChanges` is `Refuse`.",
+        "Wait, or see in `kubectl describe app {app}` what holds up the inspection.",
+    ),
+    "ContractRefused": Remedy(
+        "The App's new code changes what its entry points or tasks take or return, and its `contractChanges` is"
+        " `Refuse`.",
+        "Put the App back, give the new fields defaults, or allow the change with `contractChanges: Warn`. Runs that"
+        " wait begin by themselves.",
+    ),
+    "CodeChanged": Remedy(
+        "Somebody has edited or deleted the ConfigMap with the run's code, so no pod goes on with it.",
+        "Put the ConfigMap back as it was: the run goes on by itself. Or cancel it and submit a new one. Give each"
+        " version of the code a ConfigMap of its own.",
+    ),
     "NonDeterministicRun": Remedy(
         "The route made other calls than the ledger holds: its code, or something that it reads, has changed.",
         "Put back the code that the run began with, or submit a new run. `apprun export {run}` and `apprun check"
@@ -210,6 +225,33 @@ ATTEMPT: Final[dict[str, Remedy]] = {
     ),
 }
 """Why an attempt ended. Those of `RUN` occur here too; any other word is the class of the exception that was raised."""
+
+APP: Final[dict[str, Remedy]] = {
+    "Inspecting": Remedy(
+        "A pod imports the App's code, to find out what it contains.", "Wait: it takes as long as a pod and the import."
+    ),
+    "NoReport": Remedy(
+        "The inspection's process ended without a report.",
+        "The module calls `os._exit` when it is imported, or meddles with what is reported. Don't.",
+    ),
+    "ContractChanged": Remedy(
+        "The published code takes or returns something else than the version before. The message names each change.",
+        "Nothing, if that is meant: runs under way keep their code. Else put it back, or give new fields defaults.",
+    ),
+    "NotInspected": Remedy(
+        "The App's name has more than 63 characters, which no label holds.",
+        "It runs all the same, unchecked. Give it a shorter name.",
+    ),
+    "HandlerStarting": Remedy("The pods that serve the App over HTTP start.", "Wait."),
+    "HandlerSlow": Remedy(
+        "The pods that serve the App don't answer.", "The message says where to look: their log, their events."
+    ),
+    "HandlerRefused": Remedy(
+        "The API server refuses what serves the App.", "The message is its answer: a quota, a policy, a wrong quantity."
+    ),
+    "NameTooLong": Remedy("A Service can't have that long a name.", "Give the App a shorter name."),
+}
+"""Why an App isn't ready. Those of `RUN` occur here too: `LoadFailed`, `ImagePullFailed`, `QuotaExceeded` and so on."""
 
 RAISED: Final = Remedy(
     "The task's own code raised it.",

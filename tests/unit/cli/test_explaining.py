@@ -10,7 +10,7 @@ import pytest
 
 from application_sdk.cli.explaining import Finding, explain
 from application_sdk.cli.places.records import Attempt, Call, Run, RunDetails
-from application_sdk.cli.remedies import ATTEMPT, RUN, of_attempt, of_run
+from application_sdk.cli.remedies import APP, ATTEMPT, RUN, of_attempt, of_run
 
 NOW = 1000.0
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -124,7 +124,7 @@ def test_every_reason_of_the_operations_page_has_a_remedy() -> None:
 
 
 def test_remedies_are_whole_sentences() -> None:
-    for remedy in (*RUN.values(), *ATTEMPT.values()):
+    for remedy in (*RUN.values(), *ATTEMPT.values(), *APP.values()):
         for text in (remedy.cause, remedy.action):
             assert text.endswith((".", ")")), text
             assert text[0].isupper() or text[0] == "`", text

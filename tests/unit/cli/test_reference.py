@@ -8,7 +8,7 @@ import pytest
 
 from application_sdk.cli import exits
 from application_sdk.cli.reference import DOCS, cli_page, reasons_page
-from application_sdk.cli.remedies import ATTEMPT, RUN
+from application_sdk.cli.remedies import APP, ATTEMPT, RUN
 
 
 @pytest.mark.parametrize(("name", "page"), [("cli.md", cli_page), ("reasons.md", reasons_page)])
@@ -25,4 +25,4 @@ def test_every_exit_code_has_a_row_and_no_two_are_equal() -> None:
 
 def test_every_reason_has_a_row() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", reasons_page(), re.MULTILINE))
-    assert rows == RUN.keys() | ATTEMPT.keys()
+    assert rows == RUN.keys() | ATTEMPT.keys() | APP.keys()

@@ -64,8 +64,26 @@ def test_argo_cd_judges_a_task_by_its_phase(phase: str, status: str) -> None:
 
 
 def test_what_has_no_end_is_healthy() -> None:
-    for kind in ("App", "AppLedger", "AppState"):
+    for kind in ("AppLedger", "AppState"):
         assert health({"kind": kind, "metadata": {"name": "x"}, "spec": {}}).status == "Healthy"
+
+
+@pytest.mark.parametrize(
+    ("ready", "stalled", "observed", "status"),
+    [
+        ("True", "False", 1, "Healthy"),
+        ("False", "False", 1, "Progressing"),
+        ("False", "True", 1, "Degraded"),
+        ("True", "False", -1, "Progressing"),
+    ],
+)
+def test_argo_cd_judges_an_app_by_its_conditions(ready: str, stalled: str, observed: int, status: str) -> None:
+    truths = {"Ready": ready, "Stalled": stalled}
+    conditions = [{"type": kind, "status": truth, "message": "so it is"} for kind, truth in truths.items()]
+    told = {"observedGeneration": observed, "conditions": conditions}
+    app = {"kind": "App", "metadata": {"name": "a", "generation": 1}, "status": told}
+    assert health(app).status == status
+    assert observed < 1 or health(app).message == "so it is"
 
 
 def test_the_app_takes_the_runs_input() -> None:

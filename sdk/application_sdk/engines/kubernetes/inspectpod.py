@@ -13,10 +13,10 @@ import os
 import tempfile
 import threading
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from application_sdk import __version__
 from application_sdk.app.findings import findings_of
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
@@ -72,7 +72,7 @@ def _inspect(call: Call) -> Findings | ErrorFields:
         definition = load_app(call["entry"]).definition
         published = call["input"].get("published")
         before = published if isinstance(published, dict) else None
-        found = findings_of(definition, before, _sdk_version(), MAX_CONTRACTS_BYTES)
+        found = findings_of(definition, before, __version__, MAX_CONTRACTS_BYTES)
     except AppLoadError as error:
         return ErrorFields(type="LoadFailed", message=str(error), traceback=error.traceback, retryable=False)
     except Exception as error:  # noqa: BLE001 - whatever is odd about the app's contracts
@@ -98,10 +98,3 @@ def _stacks() -> str:
         file.seek(0)
         return file.read()
     return ""
-
-
-def _sdk_version() -> str:
-    try:
-        return version("apprun")
-    except PackageNotFoundError:
-        return ""

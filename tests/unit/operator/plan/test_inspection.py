@@ -267,3 +267,9 @@ def test_a_status_that_says_so_already_isnt_written_again() -> None:
         for one in listed
     )
     assert actions(replace(app, conditions=conditions), seen(task, a_pod(task))) == []
+
+
+def test_a_report_that_isnt_one_is_a_failure() -> None:
+    for output in (None, 3, {}, {**FOUND, "tasks": None}, {**FOUND, "entrypoints": ["run"]}, {**FOUND, "changes": "x"}):
+        task = a_task(an_app(), phase="Succeeded", output=output)
+        assert said(an_app(), seen(task))["Inspected"] == ("False", "NoReport")
