@@ -61,6 +61,9 @@ NAMES = {
     ),
     "application_sdk.main": "run_dev_combined",
     "application_sdk.observability": "get_logger",
+    "application_sdk.storage": (
+        "create_local_store create_memory_store delete download_file exists list_keys upload_file"
+    ),
     "application_sdk.testing": (
         "MockCredentialStore MockHeartbeatController MockSecretStore MockStateStore app_context clean_app_registry "
         "mock_credential_store mock_heartbeat mock_secret_store mock_state_store"

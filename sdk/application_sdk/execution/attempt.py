@@ -134,7 +134,8 @@ class Attempt:
                 if _REFERENCES not in sys.modules:
                     return await self._body(given)
                 # Moving files is part of the work: its limits hold, and a failure is one of the attempt's.
-                return await self.files().store(await self._body(await self.files().fetch(given)))
+                files = self.files()
+                return await files.store(await self._body(await files.fetch(given)))
         except TimeoutError as error:
             if limit.expired():
                 ended = _Ended(self._timed_out())

@@ -30,6 +30,10 @@ class AttemptFiles:
         self._info = info
         self._context = context
         self._storage: FileStorage | None = None
+        slot = sys.modules.get("application_sdk.storage.slot")
+        if slot is not None:
+            # The app uses the functions of `storage`, which have no `self`.
+            slot.fill(self.storage)
 
     def storage(self) -> FileStorage:
         """The store, as this attempt may use it. Made when it is first asked for."""

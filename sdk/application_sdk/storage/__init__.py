@@ -18,6 +18,15 @@ from application_sdk.storage.errors import (
     UnsafeReferenceError,
 )
 from application_sdk.storage.files import FileStorage
+from application_sdk.storage.functions import (
+    create_local_store,
+    create_memory_store,
+    delete,
+    download_file,
+    exists,
+    list_keys,
+    upload_file,
+)
 from application_sdk.storage.store import ObjectInfo
 from application_sdk.storage.writing import FileWriter
 
@@ -34,4 +43,11 @@ __all__ = [
     "StoreUnavailableError",
     "UnsafeFileError",
     "UnsafeReferenceError",
+    "create_local_store",
+    "create_memory_store",
+    "delete",
+    "download_file",
+    "exists",
+    "list_keys",
+    "upload_file",
 ]
