@@ -219,6 +219,10 @@ ATTEMPT: Final[dict[str, Remedy]] = {
         "Something blocks it; the traceback shows where. Beat more often, or raise the limit.",
     ),
     "Interrupted": Remedy("The run was stopped while the attempt was under way.", "Nothing: the call was made again."),
+    "PreflightFailedError": Remedy(
+        "The handler's preflight check says that the run wouldn't find what it needs, so its route wasn't begun.",
+        "Mend what the message names, then submit a new run; on this machine `apprun retry {run}`.",
+    ),
     "NotStarted": Remedy(
         "No node started the pod in time.",
         "Look at the nodes: `kubectl get nodes`, and the pod's events with `kubectl describe pod`.",

@@ -83,6 +83,14 @@ def test_a_local_run_is_retried_and_one_of_a_cluster_submitted_again() -> None:
     assert "submit a new run" in said(run("Failed"), failed)[-1].remedy
 
 
+def test_a_run_that_its_gate_refused_is_no_fault_of_the_code() -> None:
+    refusal: Any = {"type": "PreflightFailedError", "message": "not ready to run: host: isn't known"}
+    findings = said(run("Failed", error=refusal), call("Failed", "apprun.preflight", error=refusal))
+    assert "host: isn't known" in findings[0].what
+    assert "Mend what the message names" in findings[0].remedy
+    assert not any("Correct the code" in finding.remedy for finding in findings)
+
+
 def test_what_ran_out_of_memory_is_told_to_ask_for_more() -> None:
     dead = Attempt(1, "OOMKilled", "App", "the container used more memory than its limit")
     (finding,) = said(run(), call("Retrying", attempts=(dead,), due_at=1003.0))
