@@ -42,6 +42,55 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "a run's pods are asked for by the digest of the first one's image",
+        f"{OPERATOR}/plan/pods.py",
+        'asked.get("image") or image_of(app)',
+        'asked.get("image") or app.get("image")',
+        (f"{UNIT}/operator/plan/test_pins.py",),
+    ),
+    Mutant(
+        "a task isn't executed with other files than its run began with",
+        f"{SDK}/engines/kubernetes/taskpod.py",
+        "if wanted and wanted != source_digest(Path(SOURCE_DIRECTORY)):",
+        "if False:",
+        (f"{UNIT}/engines/kubernetes/test_taskpod.py",),
+    ),
+    Mutant(
+        "a driver doesn't execute other files than its run began with",
+        f"{SDK}/engines/kubernetes/driverpod.py",
+        'if source != call.get("sourceDigest", source):',
+        "if False:",
+        (f"{UNIT}/engines/kubernetes/test_driverpod.py",),
+    ),
+    Mutant(
+        "what an app reads in its own way isn't refused by a schema",
+        f"{OPERATOR}/plan/inputs.py",
+        " or TAKES_MORE in schema",
+        "",
+        (f"{UNIT}/operator/plan/test_inputs.py",),
+    ),
+    Mutant(
+        "what is published of other code decides nothing",
+        f"{OPERATOR}/plan/checks.py",
+        'if app.contracts is None or app.contracts.get("code") != code:',
+        "if app.contracts is None:",
+        (f"{UNIT}/operator/plan/test_checks.py",),
+    ),
+    Mutant(
+        "another inspection has another name, so that a zombie of the one before can't report for it",
+        f"{OPERATOR}/plan/inspection.py",
+        '"" if app.inspection is None else rfc3339(app.inspection.at)',
+        '""',
+        (f"{UNIT}/operator/plan/test_inspection.py",),
+    ),
+    Mutant(
+        "not every App of a cluster is inspected at the same time",
+        f"{OPERATOR}/plan/inspection.py",
+        "if seen.others >= AT_A_TIME:",
+        "if False:",
+        (f"{UNIT}/operator/plan/test_inspection.py",),
+    ),
+    Mutant(
         "a write of the operator holds for the resourceVersion that it was decided on",
         f"{OPERATOR}/act/executor.py",
         '        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},\n',

@@ -174,6 +174,7 @@ def prepare(bed: Bed) -> Runs:
     runs = Runs(bed.kube, namespace)
     runs.upload("pretended", (Path(__file__).parent / "scale_app.py").read_text())
     runs.app("pretended", "app:Pretended")
+    runs.until_inspected("pretended")
     return runs
 
 

@@ -80,4 +80,5 @@ def prepare(kube: Kube, namespace: str) -> Runs:
     runs = Runs(kube, namespace)
     runs.upload("trivial", (Path(__file__).parent / "app.py").read_text())
     runs.app("trivial", "app:Trivial")
+    runs.until_inspected("trivial")
     return runs

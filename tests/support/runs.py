@@ -49,6 +49,16 @@ class Runs:
             },
         )
 
+    def until_inspected(self, app: str) -> None:
+        """Wait until the App's code was looked at, and nothing is left of that."""
+
+        def over() -> bool | None:
+            seen = self.kube.get(f"{self.api}/apps/{app}").get("status", {}).get("inspection")
+            left = self.kube.items(f"{self.api}/apptasks?labelSelector=apprun.dev/app={app}")
+            return (seen is not None and not left) or None
+
+        eventually(f"App {app} is inspected", over, 120)
+
     def start(self, name: str, app: str, input: dict[str, Any] | None = None, **spec: Any) -> None:
         self.kube.create(
             f"{self.api}/appruns",

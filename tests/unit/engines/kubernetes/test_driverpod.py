@@ -10,6 +10,7 @@ from tests.support.pods import PodProcess, call
 from tests.support.run_world import RUN, UID, RunWorld
 from tests.support.wire_server import WireServer
 
+from application_sdk.engines.kubernetes.source import source_digest
 from application_sdk.wire.pod import EXIT_REPORTED
 
 APP = """
@@ -71,3 +72,24 @@ def test_cancelled_route_cleans_up_and_reports_that_it_was_cancelled(pod: PodPro
         assert process.wait(30) == EXIT_REPORTED
     assert [task["spec"].get("cleanup") for task in world.tasks.values()] == [None, True]
     assert world.reports[DRIVER]["error"]["type"] == "Cancelled"
+
+
+def test_each_call_carries_the_digest_of_the_files_that_its_driver_was_given(pod: PodProcess, world: RunWorld) -> None:
+    pod.write(driver_call(), app=f"{APP}        return await self.work(input)\n")
+    with pod.start():
+        eventually("the route has called a task", lambda: list(world.tasks) or None, 30)
+        (made,) = world.tasks.values()
+    assert made["spec"]["sourceDigest"] == source_digest(pod.source)
+
+
+def test_driver_that_finds_other_files_than_its_run_began_with_executes_nothing(
+    pod: PodProcess, world: RunWorld
+) -> None:
+    pod.write(
+        driver_call(sourceDigest="0" * 32), app=f"print('imported')\n{APP}        return await self.work(input)\n"
+    )
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    assert world.reports[DRIVER]["error"]["stall"] == "CodeChanged"
+    assert "imported" not in ended.stdout + ended.stderr
+    assert not world.tasks

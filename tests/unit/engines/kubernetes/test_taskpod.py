@@ -11,6 +11,7 @@ from typing import Any
 from tests.support.pods import PodProcess, call
 from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse
 
+from application_sdk.engines.kubernetes.source import source_digest
 from application_sdk.wire.logs import LOG_TAIL_BYTES, plain
 from application_sdk.wire.pod import (
     EXIT_FENCED,
@@ -79,6 +80,20 @@ def test_a_failed_attempt_is_reported_and_no_failure_of_the_pod(pod: PodProcess,
     assert (error["type"], error["message"], error["attempt"], error["retryable"]) == ("OSError", "x", 2, True)
     assert 'app.py", line' in error["traceback"]
     assert "OSError: x" in ended.stderr
+
+
+def test_a_task_is_never_executed_with_other_files_than_its_run_began_with(pod: PodProcess, server: WireServer) -> None:
+    pod.write(call(sourceDigest="0" * 32), app=f"print('imported')\n{GREET}")
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    error = reported(server.requests[0])["error"]
+    assert (error["type"], error["stall"], error["attempt"]) == ("CodeChanged", "CodeChanged", 1)
+    assert "Put it back" in error["message"]
+    assert "imported" not in ended.stdout
+    server.requests.clear()
+    pod.write(call(sourceDigest=source_digest(pod.source)))
+    assert pod.run().returncode == EXIT_REPORTED
+    assert reported(server.requests[0])["phase"] == "Succeeded"
 
 
 def test_a_pod_without_a_call_says_so(pod: PodProcess, server: WireServer) -> None:
