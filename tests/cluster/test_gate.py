@@ -37,7 +37,9 @@ def test_run_that_is_not_ready_fails_before_any_task_of_the_app_has_a_pod(gated:
     assert calls(gated, "good") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
 
 
-def test_run_keeps_its_gate_when_its_driver_is_lost_and_the_code_has_none_any_more(gated: Runs, kube: Kube) -> None:
+def test_run_keeps_its_gate_when_its_driver_is_lost_and_waits_for_the_code_that_it_began_with(
+    gated: Runs, kube: Kube
+) -> None:
     gated.start("slow", "gated", {"door": "forty-two", "seconds": 8})
 
     def at_the_gate() -> Object | None:
@@ -45,11 +47,16 @@ def test_run_keeps_its_gate_when_its_driver_is_lost_and_the_code_has_none_any_mo
 
     eventually("the check has a pod", at_the_gate, 60)
     text = (APPS / "gated.py").read_text()
-    gated.upload("gated", text.replace('preflight_gate_mode = "hard"', 'preflight_gate_mode = "off"'))
+    ungated = text.replace('preflight_gate_mode = "hard"', 'preflight_gate_mode = "off"')
+    gated.upload("gated", ungated)
     kube.delete(f"{gated.core}/pods/slow-driver-1")
 
-    assert gated.until_phase("slow", "Failed", "Succeeded", "Stalled")["output"] == {"text": "forty-two"}
+    # Code that has no gate any more never gets into a run that began with one.
+    assert gated.until_phase("slow", "Failed", "Succeeded", "Stalled")["conditions"][0]["reason"] == "CodeChanged"
+    gated.upload("gated", text)
+    assert gated.until_phase("slow", "Failed", "Succeeded")["output"] == {"text": "forty-two"}
     assert calls(gated, "slow") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
+    gated.upload("gated", ungated)
     gated.start("free", "gated", {"door": "seven"})
     gated.until_phase("free", "Succeeded")
     assert calls(gated, "free") == [("pay", "Succeeded")], "a run that begins now has none"

@@ -79,9 +79,8 @@ def test_an_app_answers_whom_kubernetes_allows_through_its_service(caller: Calle
 def test_a_handler_comes_changes_and_goes_with_its_app(bed: Bed, runs: Runs, kube: Kube) -> None:
     runs.upload("served")
     runs.app("served", "app:Nope", handler={"replicas": 1})
-    found = until_ready(kube, runs, "HandlerSlow")
-    message = found["status"]["conditions"][0]["message"]
-    assert "kubectl logs" in message
+    found = until_ready(kube, runs, "LoadFailed")
+    assert "has no class 'Nope'. Apps in it: Served" in found["status"]["conditions"][0]["message"]
     kube.merge(f"{runs.api}/apps/served", {"spec": {"entry": "app:Served"}})
     found = until_ready(kube, runs, "HandlerReady")
     assert found["status"]["handler"] == {"service": "served-handler", "replicas": 1, "ready": 1}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
@@ -108,8 +109,8 @@ class _Check:
             if name in known:
                 yield from self.node(known[name], inner, place, depth + 1)
             elif others is False:
-                close = _closest(name, known)
-                hint = f"did you mean {close}?" if close else f"it takes {', '.join(sorted(known)) or 'no fields'}"
+                close = get_close_matches(name, sorted(known), n=1)
+                hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(sorted(known)) or 'no fields'}"
                 yield Fault(place, f"is unknown: {hint}")
             else:
                 yield from self.node(others, inner, place, depth + 1)
@@ -230,21 +231,6 @@ def _loosely(value: JSON) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def _closest(name: str, known: Mapping[str, JSON]) -> str:
-    """A field that differs by case, or by one character."""
-    for other in sorted(known):
-        if name.lower() == other.lower() or _one_apart(name, other):
-            return other
-    return ""
-
-
-def _one_apart(one: str, other: str) -> bool:
-    if abs(len(one) - len(other)) > 1 or min(len(one), len(other)) < 3:
-        return False
-    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return one[start + (len(one) >= len(other)) :] == other[start + (len(other) >= len(one)) :]
 
 
 def _shown(value: JSON) -> str:

@@ -90,6 +90,7 @@ def problems(value: Any, contract: type[BaseModel] = Orders) -> list[str]:
         ({"customer": "A"}, "spec.input.customer has 1 characters, at least 2 are asked for"),
         ({"customer": "A very long name"}, "spec.input.customer has 16 characters, more than 8"),
         ({"customer": "Ada", "custmer": 1}, "spec.input.custmer is unknown: did you mean customer?"),
+        ({"customer": "Ada", "urgnet": True}, "spec.input.urgnet is unknown: did you mean urgent?"),
         ({"customer": "Ada", "rows": {}}, "spec.input.rows is an object, not a list"),
         ({"customer": "Ada", "rows": [{"name": "a"}, {}]}, "spec.input.rows[1].name is missing"),
         ({"customer": "Ada", "rows": [{"name": "a", "amount": "x"}]},
