@@ -98,17 +98,10 @@ MUTANTS: Final = (
         (f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(
-        "a write of the operator holds for the object with that uid",
-        f"{OPERATOR}/act/executor.py",
-        '        {"op": "replace", "path": "/metadata/uid", "value": uid},\n',
-        "",
-        (f"{UNIT}/operator/act/test_executor.py",),
-    ),
-    Mutant(
         "a commit holds for the ledger that it was decided on",
         f"{OPERATOR}/act/executor.py",
-        'return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}',
-        'return {"metadata": {"uid": uid}, "status": status}',
+        'return {"metadata": {"resourceVersion": str(version)}, "status": status}',
+        'return {"metadata": {}, "status": status}',
         (f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(

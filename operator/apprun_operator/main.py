@@ -25,7 +25,7 @@ from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
 from apprun_operator.appworker import AppWorker
 from apprun_operator.handlers import Feed, KopfThread
-from apprun_operator.kube.client import Client
+from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
 from apprun_operator.lag import measure_lag
 from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
@@ -51,7 +51,9 @@ STOP_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
+    """What works in the process, and what it works with."""
+
     queue: KeyQueue
     store: Store
     metrics: Metrics
@@ -84,7 +86,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     client = Client(cluster, metrics.requested)
     lease = _lease(settings, cluster, metrics)
     terms = Terms(lease.campaign if lease else Alone())
-    parts = _build(settings, client, terms, metrics)
+    parts = build(settings, client, terms, metrics)
     kopf_thread = KopfThread(_feed(loop, parts.store), settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
@@ -122,7 +124,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         running.result()
 
 
-async def _run(settings: Settings, parts: _Parts, kopf_thread: KopfThread, terms: Terms) -> None:
+async def _run(settings: Settings, parts: Parts, kopf_thread: KopfThread, terms: Terms) -> None:
     """Informers, and in each term workers, once all that they plan with is known."""
 
     def pause() -> float:
@@ -137,10 +139,15 @@ async def _run(settings: Settings, parts: _Parts, kopf_thread: KopfThread, terms
         for informer in (*parts.watching, *parts.listing):
             await informer.synced.wait()
         logger.info("ready: %s", dict(parts.store.sizes()))
-        await terms.run(lambda: _work(settings, parts))
+        await terms.run(lambda: work(settings, parts))
 
 
-async def _work(settings: Settings, parts: _Parts) -> None:
+async def work(settings: Settings, parts: Parts) -> None:
+    """One term, until cancelled."""
+    if settings.lease is not None:
+        # The leader before may have done more than our watches have told yet: a call that is committed and whose pod is
+        # gone would look like one that waits for its pod.
+        await asyncio.gather(*(informer.renew() for informer in (*parts.watching, *parts.listing)))
     parts.worker.begin()
     known = parts.store.keys()
     for key in known:
@@ -163,7 +170,8 @@ def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> Leadership
     return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
 
 
-def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -> _Parts:
+def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Parts:
+    """All that plans and acts, put together over one connection."""
     queue, app_queue = KeyQueue(), KeyQueue()
     store = Store(queue.put, time.time, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
@@ -196,7 +204,7 @@ def _build(settings: Settings, client: Client, terms: Terms, metrics: Metrics) -
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    return _Parts(queue, store, metrics, worker, app_queue, app_worker, watching, listing)
+    return Parts(queue, store, metrics, worker, app_queue, app_worker, watching, listing)
 
 
 def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:

@@ -10,33 +10,14 @@ from pathlib import Path
 import pytest
 from tests.cluster.admission_world import operator_account
 from tests.cluster.apiserver import Client
-from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
+from tests.support.absence import Absence
+from tests.support.bed import EXISTING, Bed
 from tests.support.interrupted import working_pods
 from tests.support.kube import CORE, Object, eventually
 from tests.support.recorded import GOLDEN, provide, restore
 from tests.support.runs import Runs, source
 
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="nodes of an existing cluster are not ours to break")
-PODS = f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=operator"
-
-
-class Absence:
-    """The operator's replicas, to be taken away and brought back."""
-
-    def __init__(self, bed: Bed) -> None:
-        self._bed = bed
-
-    def begin(self) -> None:
-        self._scale(0)
-        eventually("no operator is left", lambda: not self._bed.kube.items(PODS) or None)
-
-    def end(self) -> None:
-        self._scale(2)
-        self._bed.run(self._bed.kubectl, "-n", SYSTEM_NAMESPACE, "rollout", "status", "deployment/apprun")
-
-    def _scale(self, replicas: int) -> None:
-        where = ("-n", SYSTEM_NAMESPACE, "deployment/apprun", f"--replicas={replicas}")
-        self._bed.run(self._bed.kubectl, "scale", *where)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from apprun_operator.kube.errors import (
     InvalidError,
     NotFoundError,
 )
-from apprun_operator.observe.times import parse, rfc3339
+from apprun_operator.observe.times import rfc3339
 
 # Objects of many kinds, as JSON.
 Object = dict[str, Any]
@@ -38,6 +38,8 @@ DEFAULT_STATUS: Mapping[str, Object] = {
     "pods": {"phase": "Pending"},
 }
 BOOKMARK_SECONDS = 50.0
+GRACE = 30.0
+"""Seconds that a pod has to end when it is deleted."""
 SERVERS_OWN = (
     "uid", "resourceVersion", "creationTimestamp", "generation", "namespace", "name",
     "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -178,10 +180,11 @@ class FakeServer:
         self.rules.authorize(self, user, "patch", place, subresource)
         old = self.read(place)
         new = _json_patched(old, body) if isinstance(body, Sequence) else merged(old, body)
-        for name in ("uid", "resourceVersion"):
-            if new["metadata"].get(name, "") not in ("", old["metadata"][name]):
-                message = f"{place.name!r}: the object has been modified ({name})"
-                raise ConflictError(message, status=409, reason="Conflict")
+        if new["metadata"].get("resourceVersion", "") not in ("", old["metadata"]["resourceVersion"]):
+            raise ConflictError(f"{place.name!r}: the object has been modified", status=409, reason="Conflict")
+        # No precondition, and in a write of the status it counts for nothing, as all metadata but the version.
+        if not subresource and new["metadata"].get("uid", "") not in ("", old["metadata"]["uid"]):
+            raise InvalidError(f"{place.name!r}: metadata.uid: field is immutable", status=422, reason="Invalid")
         item = new if place.plural == "events" else _replaced(old, new, subresource)
         item = self.rules.complete(place, item)
         self.rules.admit(self, user, place, subresource, old, item)
@@ -196,8 +199,9 @@ class FakeServer:
             return item
         return self.put("MODIFIED", place, item)
 
-    def delete(self, caller: str | User, place: Place, uid: str = "", grace: float = 30.0, version: str = "",
+    def delete(self, caller: str | User, place: Place, uid: str = "", grace: float | None = None, version: str = "",
                propagation: str = "Background") -> Object:  # fmt: skip
+        """Without a `grace` it is the usual one, and of what is being deleted the one that it was given."""
         user = _user(caller)
         self.rules.authorize(self, user, "delete", place, "")
         item = self.read(place)
@@ -207,22 +211,22 @@ class FakeServer:
         self.rules.admit(self, user, place, "", item, None)
         self.writes.append((str(caller), "delete", place))
         metadata = item["metadata"]
-        if place.plural == "pods" and _ends_gracefully(item) and grace:
-            ends = self.clock() + grace
-            if "deletionTimestamp" in metadata and ended(metadata["deletionTimestamp"]) <= ends:
-                return item
-            metadata = {
-                **metadata,
-                "deletionTimestamp": _seconds(ends),
-                "deletionGracePeriodSeconds": int(grace),
-            }
-            return self.put("MODIFIED", place, {**item, "metadata": metadata})
+        if place.plural == "pods":
+            if "deletionTimestamp" in metadata:
+                if grace is None or grace >= metadata["deletionGracePeriodSeconds"]:
+                    return item
+            else:
+                grace = 0.0 if not _ends_gracefully(item) else GRACE if grace is None else grace
+            if grace:
+                times = {"deletionTimestamp": _seconds(self.clock() + grace), "deletionGracePeriodSeconds": int(grace)}
+                return self.put("MODIFIED", place, {**item, "metadata": {**metadata, **times}})
         waits_for = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
         finalizers = [*(metadata.get("finalizers") or []), *([waits_for] if waits_for else [])]
         if finalizers:
             if "deletionTimestamp" in metadata:
                 return item
-            metadata = {**metadata, "finalizers": finalizers, "deletionTimestamp": _seconds(self.clock())}
+            ending = {"deletionTimestamp": _seconds(self.clock()), "generation": metadata["generation"] + 1}
+            metadata = {**metadata, "finalizers": finalizers, **ending}
             return self.put("MODIFIED", place, {**item, "metadata": metadata})
         self.remove(place)
         return item
@@ -310,7 +314,7 @@ def _replaced(old: Object, new: Object, subresource: str) -> Object:
         item = {name: value for name, value in old.items() if name != "status"}
         return item if new.get("status") is None else {**item, "status": new["status"]}
     kept = {name: old["metadata"][name] for name in SERVERS_OWN if name in old["metadata"]}
-    chosen = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN}
+    chosen = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN and value}
     item = {**new, "metadata": {**chosen, **kept}}
     item.pop("status", None)
     return {**item, "status": old["status"]} if "status" in old else item
@@ -367,11 +371,13 @@ class FakeApi:
         await self._fault("before", f"DELETE {place.plural} {place.name}")
         wanted = options.get("preconditions", {})
         answer = self._server.delete(
-            self._caller, place, wanted.get("uid", ""), options.get("gracePeriodSeconds", 30.0),
+            self._caller, place, wanted.get("uid", ""), options.get("gracePeriodSeconds"),
             wanted.get("resourceVersion", ""), options.get("propagationPolicy", "Background"),
         )  # fmt: skip
         await self._fault("after", f"DELETE {place.plural} {place.name}")
-        return {"kind": "Pod", **answer} if place.plural == "pods" else answer
+        if place.plural == "pods":
+            return {"kind": "Pod", **answer}
+        return answer if place in self._server.objects else {"kind": "Status", "status": "Success"}
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[Object]]:
         place, _ = parse_path(path)
@@ -414,7 +420,9 @@ def parse_path(path: str) -> tuple[Place, str]:
 
 
 def merged(old: Any, patch: Any) -> Any:
-    """RFC 7386, nulls included: they remove, at any depth."""
+    """RFC 7386, nulls included: they remove, at any depth; in lists too, as the API server has it."""
+    if isinstance(patch, list):
+        return [merged(None, inner) for inner in patch]
     if not isinstance(patch, dict):
         return patch
     result = dict(old) if isinstance(old, dict) else {}
@@ -429,11 +437,6 @@ def merged(old: Any, patch: Any) -> Any:
 def has_labels(item: Object, labels: Mapping[str, str]) -> bool:
     own = item["metadata"].get("labels") or {}
     return all(own.get(name) == value for name, value in labels.items())
-
-
-def ended(moment: str) -> float:
-    """Seconds since the epoch of a timestamp in an object."""
-    return parse(moment)
 
 
 def raised(error: ApiError) -> Fault:
@@ -462,11 +465,11 @@ def _json_patched(old: Object, operations: Sequence[Object]) -> Object:
         target = item
         for step in way:
             if step not in target:
-                raise InvalidError(f"{operation['path']}: nothing there", status=422)
+                raise InvalidError(f"{operation['path']}: nothing there", status=422, reason="Invalid")
             target = target[step]
         if operation["op"] == "remove":
             if last not in target:
-                raise InvalidError(f"{operation['path']}: nothing there", status=422)
+                raise InvalidError(f"{operation['path']}: nothing there", status=422, reason="Invalid")
             del target[last]
         else:
             target[last] = operation["value"]

@@ -103,6 +103,9 @@ class Runs:
 
         return eventually(f"{run} reaches {' or '.join(phases)}", reached, seconds)
 
+    def until_no_pods(self, run: str, seconds: float = 60) -> None:
+        eventually(f"no pod of {run} is left", lambda: not self.pods(run) or None, seconds)
+
     def until_committed(self, run: str, at_least: int, seconds: float = 120) -> list[Object]:
         def committed() -> list[Object] | None:
             found = self.checkpoints(run)

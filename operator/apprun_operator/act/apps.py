@@ -92,7 +92,7 @@ class AppExecutor:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
         try:
             # Schemas are set as they are: merged with those before, fields that are gone would stay.
-            answer = await self._api.patch(path, exact(action.uid, action.version, action.status), JSON_PATCH)
+            answer = await self._api.patch(path, exact(action.version, action.status), JSON_PATCH)
         except (ConflictError, NotFoundError) as error:
             # A newer version is on its way: kopf brings it.
             raise ReplanError(str(error)) from error

@@ -94,7 +94,7 @@ class Executor:
         elif isinstance(action, Announce):
             await self._announce(action)
         elif isinstance(action, EnsureNamespace):
-            await self._ensure_namespace(action.namespace)
+            await self._ensure_namespace(action)
         else:
             await self._delete_run(action)
 
@@ -105,16 +105,16 @@ class Executor:
         elif isinstance(action, DeletePod):
             await self._delete_pod(action)
         elif isinstance(action, PatchTask):
-            body = exact(action.uid, action.version, action.status)
+            body = exact(action.version, action.status)
             await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
             await self._create_task(run, action)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
-            await self._patch("appruns", action.run, exact(action.uid, action.version, action.status), JSON_PATCH)
+            await self._patch("appruns", action.run, exact(action.version, action.status), JSON_PATCH)
         else:
-            body = _with_precondition(action.uid, action.version, action.status)
+            body = _with_precondition(action.version, action.status)
             await self._patch("appruns", action.run, body)
 
     async def _patch(self, kind: Kind, key: Key, body: JSONObject | list[JSONObject], content_type: str = "") -> None:
@@ -156,7 +156,6 @@ class Executor:
                 answer = await self._api.create(path, action.body)
             else:
                 body: list[JSONObject] = [
-                    {"op": "replace", "path": "/metadata/uid", "value": action.uid},
                     {"op": "replace", "path": "/metadata/resourceVersion", "value": str(action.version)},
                     {"op": "replace", "path": "/spec", "value": action.body["spec"]},
                 ]
@@ -266,8 +265,18 @@ class Executor:
         except ApiError as error:
             logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
-    async def _ensure_namespace(self, namespace: str) -> None:
-        await self._accounts.ensure(namespace)
+    async def _ensure_namespace(self, action: EnsureNamespace) -> None:
+        """A refusal counts as one of the pod that would be next: so the run tells of it, and it is tried again."""
+        namespace = action.run.namespace
+        try:
+            await self._accounts.ensure(namespace)
+        except ForbiddenError as error:
+            kind, words = read_refusal(error)
+            if kind != "Terminating":
+                kind = "NotAllowed"
+                words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
+            self._store.refuse(action.run, action.pod, kind, words)
+            raise ReplanError(words) from error
         self._store.namespace_is_ready(namespace)
 
     async def _refresh(self, kind: Kind, key: Key) -> None:
@@ -313,15 +322,14 @@ class Executor:
             raise ReplanError(f"{key.path} went away meanwhile") from error
 
 
-def _with_precondition(uid: str, version: int, status: JSONObject) -> JSONObject:
-    return {"metadata": {"uid": uid, "resourceVersion": str(version)}, "status": status}
+def _with_precondition(version: int, status: JSONObject) -> JSONObject:
+    return {"metadata": {"resourceVersion": str(version)}, "status": status}
 
 
-def exact(uid: str, version: int, status: JSONObject) -> list[JSONObject]:
+def exact(version: int, status: JSONObject) -> list[JSONObject]:
     """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
     set as it is, not merged with what is there; one whose value is None goes."""
     operations: list[JSONObject] = [
-        {"op": "replace", "path": "/metadata/uid", "value": uid},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
     ]
     for name, value in status.items():

@@ -25,7 +25,7 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    """404: there is no such object, namespace or kind."""
+    """404, in the API server's own words: there is no such object or namespace."""
 
 
 class AlreadyExistsError(ApiError):
@@ -90,6 +90,8 @@ def _is_denial(status: int, message: str) -> bool:
 def _kind(status: int, reason: str) -> type[ApiError]:
     if status == 409:
         return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+    if status == 404 and reason != "NotFound":
+        return UnavailableError  # Somebody on the way, who knows nothing of objects: none may be taken for gone.
     known: dict[int, type[ApiError]] = {
         400: InvalidError,
         401: UnauthorizedError,

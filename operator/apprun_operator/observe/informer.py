@@ -107,6 +107,19 @@ class Informer:
 
         await self._forever(once)
 
+    async def renew(self) -> None:
+        """Beside `run`: know all that the API server holds by now, however late the watch is. Waits until it is so."""
+        tries = Progress()
+        while True:
+            try:
+                await self._list()
+            except ApiError as error:
+                tries = tries.failed(error)
+                logger.warning("%s: %s; listing again", self.kind, error)
+                await asyncio.sleep(tries.backoff(self._chance()))
+            else:
+                return
+
     async def _follow(self) -> None:
         if not self._progress.version:
             await self._list()

@@ -1,6 +1,7 @@
 """What a plan may ask for: frozen values, one API call each. The executor carries them out, tests compare them.
 
-Every write to an object that others write too carries `uid` and `version`: what has changed since is planned anew.
+Every write to an object that others write too carries its `version`: what has changed since is planned anew. No two
+objects ever have the same, so it tells namesakes apart too; a uid in a write of a status counts for nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ class PatchRun:
     """
 
     run: Key
-    uid: str
     version: int
     status: JSONObject
     commits: int = 0
@@ -74,9 +74,10 @@ class WriteState:
 
 @dataclass(frozen=True, slots=True)
 class EnsureNamespace:
-    """Make sure of the service accounts and role bindings that pods in `namespace` need."""
+    """Make sure of the service accounts and role bindings that pods in the run's namespace need, `pod` the first."""
 
-    namespace: str
+    run: Key
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,6 @@ class PatchTask:
     merged with what is there, so nothing of an earlier attempt's error is left in a later one's."""
 
     task: Key
-    uid: str
     version: int
     status: JSONObject
 

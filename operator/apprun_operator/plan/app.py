@@ -51,7 +51,6 @@ class PatchApp:
     """Set these fields of the App's status, if it is still the version that was planned with. None removes one."""
 
     app: Key
-    uid: str
     version: int
     status: JSONObject
 
@@ -109,7 +108,7 @@ def plan_app(
     if status:
         # After the handler's removal, which nobody would think of any more; before an inspection's AppTask goes, since
         # its report is nowhere else.
-        actions.append(PatchApp(app.meta.key, app.meta.uid, app.meta.version, status))
+        actions.append(PatchApp(app.meta.key, app.meta.version, status))
     if inspection is None:
         return AppPlan(actions, serving.wake_at)
     return AppPlan([*actions, *inspection.actions], earliest(serving.wake_at, inspection.wake_at))

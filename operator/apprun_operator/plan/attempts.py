@@ -326,7 +326,7 @@ def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: 
 
 
 def _patch(task: TaskRecord, status: JSONObject) -> PatchTask:
-    return PatchTask(task.meta.key, task.meta.uid, task.meta.version, status)
+    return PatchTask(task.meta.key, task.meta.version, status)
 
 
 def earliest(*times: float | None) -> float | None:

@@ -106,7 +106,7 @@ def inspect(app: AppRecord, seen: InspectingRecord, now: float, limits: Limits) 
     if task is None:
         if seen.others >= AT_A_TIME:
             return Verdict(stale, now + LOOK_AGAIN, inspected=_under_way(app, limits))
-        first = [] if seen.namespace_ready else [EnsureNamespace(app.meta.key.namespace)]
+        first = [] if seen.namespace_ready else [_accounts(app, names.pod_name(name, 1))]
         return Verdict([*stale, *first, _create(app, name, key)], inspected=_under_way(app, limits))
     if task.finished:
         return replace(_conclude(app, task, limits), actions=stale)
@@ -187,6 +187,10 @@ def _create(app: AppRecord, name: str, key: str) -> CreateTask:
     return CreateTask(Key(app.meta.key.namespace, name), body)
 
 
+def _accounts(app: AppRecord, pod: str) -> EnsureNamespace:
+    return EnsureNamespace(inspection_of(app.meta.key), pod)
+
+
 def _go_on(
     app: AppRecord,
     task: TaskRecord,
@@ -201,7 +205,7 @@ def _go_on(
     judged = attempts.judge(observed, task, now, limits)
     actions: list[InspectionAction] = [*stale, *judged.actions]
     if judged.wants_pod:
-        actions += [] if seen.namespace_ready else [EnsureNamespace(app.meta.key.namespace)]
+        actions += [] if seen.namespace_ready else [_accounts(app, task.pod_name)]
         actions.append(pods.pod(run, task, limits))
     held = judged.held
     if held is None or now < held.since + WAITING_GRACE:

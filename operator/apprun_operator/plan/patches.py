@@ -9,7 +9,7 @@ from apprun_operator.plan.actions import PatchRun
 
 def patch_run(run: RunRecord, status: JSONObject, *, commits: int = 0, exact: bool = False) -> PatchRun:
     """Write `status` into exactly the version of the run that was planned with."""
-    return PatchRun(run.meta.key, run.meta.uid, run.meta.version, status, commits, exact)
+    return PatchRun(run.meta.key, run.meta.version, status, commits, exact)
 
 
 def replacing(old: JSONObject, new: JSONObject) -> JSONObject:

@@ -125,7 +125,8 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     }
     first: list[RunAction] = [patch_run(run, status)]
     if not seen.namespace_ready:
-        first.append(EnsureNamespace(run.meta.key.namespace))
+        driver = names.driver_task_name(run.meta.key.name)
+        first.append(EnsureNamespace(run.meta.key, names.pod_name(driver, 1)))
     return Plan(first, [pods.driver_task(run, attempts.DRIVER_RETRY)])
 
 
@@ -198,7 +199,7 @@ def _in_order(
     if decided.status:
         first.append(patch_run(seen.run, _with_counts(seen, decided.status, starts), commits=len(ledger.new)))
     if starts.pods and not seen.namespace_ready:
-        first.append(EnsureNamespace(seen.run.meta.key.namespace))
+        first.append(EnsureNamespace(seen.run.meta.key, starts.pods[0].pod.name))
     first += calls.asks
     saved = keep(seen, now, limits)
     first += [] if saved.write is None else [saved.write]

@@ -61,7 +61,7 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
             values, changed = after, True
             applied.append(call)
             savers |= {write["key"]: task for write in task.saves}
-        answers.append(PatchTask(task.meta.key, task.meta.uid, task.meta.version, {"phase": "Succeeded"}))
+        answers.append(PatchTask(task.meta.key, task.meta.version, {"phase": "Succeeded"}))
     return Kept(_write(seen, values, applied, savers, now) if changed else None, answers)
 
 

@@ -115,7 +115,7 @@ RUN: Final[dict[str, Remedy]] = {
         "The message is the API server's. It is tried again at least every minute.",
     ),
     "OperatorNotAllowed": Remedy(
-        "The operator may not create pods here.",
+        "The operator may not create pods here, or not the service accounts that they need.",
         "Its role isn't the chart's any more: `helm upgrade` puts it back. `apprun doctor` looks at it.",
     ),
     "Unreadable": Remedy(

@@ -33,3 +33,28 @@ def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_o
             assert cluster.status(run)["phase"] == "Succeeded"
 
     simulate(story())
+
+
+def test_a_new_leader_whose_watches_are_late_starts_no_committed_call_again() -> None:
+    """All that it has heard of the call is that it was made: no pod, no report, no commit."""
+
+    async def story() -> None:
+        cluster = Cluster(elected=True)
+        async with cluster.living():
+            leader = cluster.replicas[0]
+            await cluster.until(lambda: leader.terms.acting)
+            standby = cluster.start_operator()
+            await cluster.until(lambda: all(informer.synced.is_set() for informer in standby.informers))
+            standby.deaf = {"pods"}
+            run = cluster.apply_run("r", "Chain", {"width": 3})
+            await cluster.until(lambda: standby.store.sizes()["apptasks"] == 2)
+            standby.deaf = {"pods", "apptasks", "appruns"}
+            await cluster.until(lambda: len(cluster.entries(run)) == 2)
+            await cluster.stop_operator(leader)
+            await cluster.until(lambda: standby.terms.acting)
+            await asyncio.sleep(5)
+            standby.deaf = set()
+            await cluster.until_ended(run)
+            assert set(cluster.done.values()) == {1}
+
+    simulate(story())

@@ -5,10 +5,10 @@ CEL, and the admission policies. Written by hand after crds/ and charts/.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from tests.support.fake_api import TERMINAL, FakeServer, Object, Place, Rules, User
 from tests.support.sim import schema
+from tests.support.sim.roles import DRIVER_ROLE, LEASE, OPERATOR_ROLE, TASK_ROLE, Role
 
 from application_sdk.wire import names
 from apprun_operator.kube.errors import ForbiddenError, InvalidError, UnauthorizedError
@@ -24,30 +24,6 @@ TRUSTED = frozenset(
         "system:kube-controller-manager",
     }
 )
-READ = {"get", "list", "watch"}
-DRIVER_ROLE = {
-    "apptasks": READ | {"create"},
-    "appruns": READ,
-    "appledgers": READ,
-    "apptasks/status": {"patch"},
-}
-TASK_ROLE = {"apptasks/status": {"patch"}}
-OPERATOR_ROLE = {
-    "apps": {"list", "watch"},
-    "apps/status": {"patch"},
-    "appruns": READ | {"create", "delete"},
-    "appruns/status": {"patch"},
-    "apptasks/status": {"patch"},
-    "apptasks": READ | {"create", "delete"},
-    "appledgers": READ | {"create"},
-    "pods": READ | {"create", "delete"},
-    "appstates": READ | {"create", "patch"},
-    "events": {"get", "list", "create", "patch"},
-    "serviceaccounts": {"create"},
-    "rolebindings": {"create"},
-    "leases": {"get", "create", "patch"},
-    "customresourcedefinitions": {"get"},
-}
 RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
 WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")
 OURS = ("apps", "appruns", "apptasks", "appledgers", "appstates")
@@ -82,9 +58,10 @@ class ClusterRules(Rules):
                 reason="Forbidden",
             )
 
-    def _roles(self, server: FakeServer, user: User, namespace: str, account: str, place: Place) -> list[Any]:
+    def _roles(self, server: FakeServer, user: User, namespace: str, account: str, place: Place) -> list[Role]:
         if user == OPERATOR:
-            return [OPERATOR_ROLE]
+            its_own = place.namespace == namespace
+            return [OPERATOR_ROLE, {"leases": LEASE}] if its_own else [OPERATOR_ROLE]
         if place.namespace != namespace:
             return []
         roles = []
@@ -109,9 +86,8 @@ class ClusterRules(Rules):
             self._needs_account(server, place, new)
         if place.plural not in OURS:
             return
-        if new is not None:
-            for message in RULES.get(place.plural, lambda old, new: [])(old, new):
-                raise _invalid(place, message)
+        if new is not None and (found := RULES.get(place.plural, lambda old, new: [])(old, new)):
+            raise _invalid(place, ", ".join(found))
         for policy in (_run_status, _ledgers, _task_calls, _task_protection, _task_reports):
             name, message = policy(user, place, subresource, old, new)
             if message:

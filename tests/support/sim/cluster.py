@@ -72,6 +72,8 @@ class Replica:
         self.frozen = asyncio.Event()
         """Cleared while the process is stopped."""
         self.frozen.set()
+        self.deaf: set[str] = set()
+        """Kinds whose watches tell it nothing for now."""
         self._tasks: list[asyncio.Task[Any]] = []
         self.queue, self.app_queue = KeyQueue(), KeyQueue()
         self.store = Store(self.queue.put, wall, self.app_queue.put)
@@ -116,6 +118,8 @@ class Replica:
         await self.terms.run(self._work)
 
     async def _work(self) -> None:
+        if self.campaign is not None:
+            await asyncio.gather(*(informer.renew() for informer in self.informers))
         self.worker.begin()
         known = self.store.keys()
         for key in known:
@@ -141,6 +145,8 @@ class Replica:
 
     async def _reach(self, moment: str, request: str) -> None:
         await self.frozen.wait()
+        while moment == "event" and request.rpartition("/")[2] in self.deaf:  # noqa: ASYNC110 (a set, not an event)
+            await asyncio.sleep(0.1)
         await self.cluster.reach("operator", moment, request, None)
         await self.frozen.wait()
 

@@ -21,13 +21,7 @@ class Crash:
     done: bool = False
 
     async def __call__(self, party: str, moment: str, request: str, process: Process | None) -> None:
-        if (
-            party.partition(" ")[0] != self.party
-            or moment == "watching"
-            or (party == "operator" and "WATCH" in request)
-        ):
-            return
-        if moment != self.moment:
+        if party.partition(" ")[0] != self.party or moment != self.moment:
             return
         self.requests.append(request)
         if len(self.requests) != self.number:

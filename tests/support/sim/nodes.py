@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.fake_api import FakeServer, Object, Place, User
 from tests.support.sim import strands
-from tests.support.sim.access import GARBAGE_COLLECTOR
+from tests.support.sim.collector import Collector
 from tests.support.sim.connections import PodConnection
 from tests.support.virtual_time import wall
 
@@ -25,7 +25,7 @@ from application_sdk.engines.kubernetes.inspectpod import run_inspection
 from application_sdk.engines.kubernetes.taskpod import run_task
 from application_sdk.wire import names
 from application_sdk.wire.pod import EXIT_TERMINATED
-from apprun_operator.kube.errors import ApiError, UnavailableError
+from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.observe.times import rfc3339
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Nodes:
     def __init__(self, cluster: Cluster, count: int) -> None:
         self._cluster = cluster
         self._server: FakeServer = cluster.server
+        self._collector = Collector(cluster.server)
         self.nodes = {f"node{n + 1}": Node(f"node{n + 1}") for n in range(count)}
         self.unschedulable = False
         self.no_image = False
@@ -105,12 +106,12 @@ class Nodes:
     def _observe(self, event: str, place: Place, item: Object, before: Object | None) -> None:
         uid = item["metadata"]["uid"]
         if event == "ADDED" and item["metadata"].get("ownerReferences"):
-            self.later(0.5, lambda: self._collect_if_orphaned(place, uid))
+            self.later(0.5, lambda: self._collector.collect_if_left(place, uid))
         if place.plural != "pods":
             if event == "DELETED":
-                self.later(0.3, lambda: self.collect(uid))
+                self.later(0.3, lambda: self._collector.collect(uid))
             elif "deletionTimestamp" in item["metadata"]:
-                self.later(0.2, lambda: self._finalize(place, uid))
+                self.later(0.2, lambda: self._collector.finalize(place, uid))
             return
         if event == "ADDED":
             self.later(0.2, lambda: self._schedule(place, uid))
@@ -258,48 +259,6 @@ class Nodes:
 
     def _vanish(self, place: Place, uid: str) -> None:
         if self._pod(place, uid) is not None:
-            self._server.remove(place)
-
-    # Controllers
-
-    def collect(self, uid: str) -> None:
-        """The garbage collector: what is left of an owner that is gone, goes."""
-        for place, item in list(self._server.objects.items()):
-            owners = item["metadata"].get("ownerReferences") or []
-            if any(owner["uid"] == uid for owner in owners):
-                self._delete(place, item["metadata"]["uid"])
-
-    def _collect_if_orphaned(self, place: Place, uid: str) -> None:
-        """Made after its owner had gone."""
-        item = self._pod(place, uid)
-        owners = [] if item is None else item["metadata"].get("ownerReferences") or []
-        alive = {other["metadata"]["uid"] for other in self._server.objects.values()}
-        if owners and not any(owner["uid"] in alive for owner in owners):
-            self._delete(place, uid)
-
-    def _delete(self, place: Place, uid: str) -> None:
-        try:
-            self._server.delete(GARBAGE_COLLECTOR, place, uid)
-        except ApiError:
-            pass
-
-    def _finalize(self, place: Place, uid: str) -> None:
-        """Foreground deletion waits for what blocks it, which ours never do; orphaning cuts the ties."""
-        item = self._pod(place, uid)
-        if item is None:
-            return
-        finalizers = item["metadata"].get("finalizers") or []
-        for other, dependent in list(self._server.objects.items()):
-            owners = dependent["metadata"].get("ownerReferences") or []
-            if not any(owner["uid"] == uid for owner in owners):
-                continue
-            if "orphan" in finalizers:
-                kept = [owner for owner in owners if owner["uid"] != uid]
-                metadata = {**dependent["metadata"], "ownerReferences": kept}
-                self._server.put("MODIFIED", other, {**dependent, "metadata": metadata})
-            elif "foregroundDeletion" in finalizers:
-                self._delete(other, dependent["metadata"]["uid"])
-        if set(finalizers) <= {"orphan", "foregroundDeletion"} and place in self._server.objects:
             self._server.remove(place)
 
     # Faults

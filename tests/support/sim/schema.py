@@ -47,8 +47,8 @@ def _completed(schema: dict[str, Any], value: Any) -> Any:
         result = {}
         for name, inner in value.items():
             if name in known:
-                # A null where null isn't allowed is dropped when there is a default, else it is an error.
-                if inner is None and "default" in known[name] and not known[name].get("nullable"):
+                # A null where null isn't allowed is as good as nothing.
+                if inner is None and not known[name].get("nullable"):
                     continue
                 result[name] = _completed(known[name], inner)
             elif isinstance(schema.get("additionalProperties"), dict):

@@ -80,6 +80,7 @@ class Storm:
         errors: list[ApiError] = [
             UnavailableError("503", status=503, reason="ServiceUnavailable"),
             UnavailableError("500", status=500, reason="InternalError"),
+            UnavailableError("404 page not found", status=404),
             UnavailableError("no answer in time"),
             UnavailableError("the answer breaks off in the middle"),
             ThrottledError("429", status=429, reason="TooManyRequests", retry_after=1),
@@ -258,7 +259,7 @@ async def a_container_is_killed(storm: Storm) -> None:
 async def an_apptask_is_deleted(storm: Storm) -> None:
     tasks = sorted(storm.cluster.places("apptasks"), key=lambda p: p.name)
     if tasks:
-        propagation = storm.chance.choice(["Background", "Background", "Foreground"])
+        propagation = storm.chance.choice(["Background", "Background", "Foreground", "Orphan"])
         storm.cluster.server.delete(PERSON, storm.chance.choice(tasks), propagation=propagation)
 
 
@@ -343,7 +344,7 @@ async def a_run_is_deleted(storm: Storm) -> None:
     run = storm.any_run()
     item = storm.cluster.server.objects[run]
     storm.cluster.server.delete(
-        PERSON, run, propagation=storm.chance.choice(["Background", "Background", "Foreground"])
+        PERSON, run, propagation=storm.chance.choice(["Background", "Background", "Foreground", "Orphan"])
     )
     if storm.chance.random() < 0.5:
         await asyncio.sleep(storm.chance.random() * 3)

@@ -82,15 +82,15 @@ def test_an_unknown_reason_makes_no_label_of_its_own() -> None:
 
 def test_a_message_about_a_wait_is_no_failed_attempt() -> None:
     task = a_task()
-    patch = PatchTask(task.meta.key, task.meta.uid, 1, {"phase": "Waiting", "message": "QuotaExceeded: no"})
+    patch = PatchTask(task.meta.key, 1, {"phase": "Waiting", "message": "QuotaExceeded: no"})
     assert figures.of_item(task.meta.key, None, "task", patch).figures == ()
 
 
 def test_a_run_begins_once_and_ends_once() -> None:
     run = a_run(phase="Pending", conditions=(), started_at=None, app=None)
     status: JSONObject = {"phase": "Running", "startedAt": "2027-01-15T08:00:00Z", "app": {"name": "resolved"}}
-    begins = PatchRun(run.meta.key, "uid", 1, status)
-    ends = PatchRun(run.meta.key, "uid", 1, {"phase": "Failed"})
+    begins = PatchRun(run.meta.key, 1, status)
+    ends = PatchRun(run.meta.key, 1, {"phase": "Failed"})
     new = seen(run=run)
     assert figures.of_run(new, begins, NOW) == Told("default", "resolved", (RunBegan(),))
     going = seen(run=a_run())

@@ -26,7 +26,8 @@ class Unreachable(Exception):
 
 
 class Busy(ApiError):
-    """The API server can't answer now (429, 5xx). `retry_after` is its own wish in seconds, 0 if it has none."""
+    """The API server can't answer now (429, 5xx, a 404 that isn't its own). `retry_after` is its own wish in seconds, 0
+    if it has none."""
 
     def __init__(self, request: str, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(request, status, reason, message)
@@ -46,7 +47,7 @@ class Refused(ApiError):
 
 
 class NotFound(ApiError):
-    """The object isn't there (404)."""
+    """The API server says that the object isn't there (404)."""
 
 
 class AlreadyExists(ApiError):
@@ -81,7 +82,8 @@ _BUSY: Final = frozenset({408, 425, 429})
 
 def error_for(request: str, status: int, reason: str, message: str, retry_after: float = 0.0) -> ApiError:
     """The error that stands for an answer other than 2xx."""
-    if status in _BUSY or status >= 500:
+    # A 404 without the API server's reason is of somebody on the way: it says nothing about any object.
+    if status in _BUSY or status >= 500 or (status == 404 and reason != "NotFound"):
         return Busy(request, status, reason, message, retry_after)
     if any(words in message for words in _POLICY_WORDS):
         # Policies and schema rules pick the code of their refusals; what they mean is in the text alone.

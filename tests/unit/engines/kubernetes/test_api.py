@@ -105,6 +105,7 @@ def test_a_token_that_kubelet_replaced_is_used_at_once(api: Api, server: WireSer
         (401, "Unauthorized", errors.Unauthorized),
         (403, "Forbidden", errors.Forbidden),
         (404, "NotFound", errors.NotFound),
+        (404, "", errors.Busy),  # a proxy's: it says nothing about any object
         (409, "AlreadyExists", errors.AlreadyExists),
         (409, "Conflict", errors.Conflict),
         (410, "Expired", errors.Gone),

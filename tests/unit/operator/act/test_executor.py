@@ -101,7 +101,7 @@ def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], No
 
 @story
 async def test_next_plan_sees_an_own_write_before_any_watch(bench: Bench) -> None:
-    await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+    await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
     assert bench.seen.run.phase == "Running"
     assert bench.seen.run.meta.version > bench.version
 
@@ -110,29 +110,23 @@ async def test_next_plan_sees_an_own_write_before_any_watch(bench: Bench) -> Non
 async def test_write_to_a_changed_run_is_not_done_and_the_store_knows_better(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
     assert "phase" not in bench.status(Place("appruns", *RUN))
     assert bench.seen.run.suspend
-
-
-@story
-async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
-    with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, "another", bench.version, {"phase": "Running"}))
 
 
 @story
 async def test_run_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.server.remove(Place("appruns", *RUN))
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Running"}))
+        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
     assert bench.seen is None
 
 
 @story
 async def test_nulls_inside_an_output_survive_an_exact_write(bench: Bench) -> None:
     status = {"output": {"x": None}, "phase": "Succeeded"}
-    await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, status, exact=True))
+    await bench.executor.first(PatchRun(RUN, bench.version, status, exact=True))
     assert bench.status(Place("appruns", *RUN))["output"] == {"x": None}
 
 
@@ -140,14 +134,19 @@ async def test_nulls_inside_an_output_survive_an_exact_write(bench: Bench) -> No
 async def test_exact_write_has_the_same_precondition(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.run_uid, bench.version, {"phase": "Failed"}, exact=True))
+        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=True))
 
 
 @story
-async def test_write_is_for_the_run_with_that_uid_alone(bench: Bench) -> None:
+async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
+    place = Place("appruns", *RUN)
+    made = bench.server.objects[place]
+    bench.server.remove(place)
+    bench.server.create("user", place, {"metadata": {"name": "r"}, "spec": made["spec"]})
     for exact in (True, False):
         with pytest.raises(ReplanError):
-            await bench.executor.first(PatchRun(RUN, "another", bench.version, {"phase": "Failed"}, exact=exact))
+            await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=exact))
+    assert "phase" not in bench.status(place)
 
 
 @story
@@ -169,22 +168,22 @@ async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
 
 @story
 async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -> None:
-    uid = await bench.with_driver()
+    await bench.with_driver()
     task = bench.seen.tasks["r-driver"]
     bench.server.report("default", POD.name, "r-driver", {"phase": "Succeeded", "output": 1})
     with pytest.raises(ReplanError):
-        await bench.executor.then(RUN, PatchTask(task.meta.key, uid, task.meta.version, {"attempt": 2}))
+        await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"attempt": 2}))
     assert bench.seen.tasks["r-driver"].phase == "Succeeded"
 
 
 @story
 async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench) -> None:
-    uid = await bench.with_driver()
+    await bench.with_driver()
     first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
     bench.server.report("default", POD.name, "r-driver", {"error": first})
     bench.store.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
     task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
-    await bench.executor.then(RUN, PatchTask(task.meta.key, uid, task.meta.version, {"error": final, "message": None}))
+    await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None}))
     stored = bench.server.read(Place("apptasks", "default", "r-driver"))["status"]
     assert stored["error"] == final
     assert "message" not in stored
@@ -377,8 +376,8 @@ async def test_lost_page_is_remembered(bench: Bench) -> None:
 
 @story
 async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -> None:
-    await bench.executor.first(EnsureNamespace("default"))
-    await bench.executor.first(EnsureNamespace("default"))
+    await bench.executor.first(EnsureNamespace(RUN, POD.name))
+    await bench.executor.first(EnsureNamespace(RUN, POD.name))
     made = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
     assert sorted(place.name for place in made) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
     anyone = bench.server.objects[Place("rolebindings", "default", "apprun-task")]
@@ -390,7 +389,7 @@ async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -
 async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench) -> None:
     name = "appruns.apprun.dev"
     crd = bench.server.create("helm", Place("customresourcedefinitions", "", name), {"metadata": {"name": name}})
-    await bench.executor.first(EnsureNamespace("default"))
+    await bench.executor.first(EnsureNamespace(RUN, POD.name))
     made = [item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")]
     assert len(made) == 4
     for item in made:
@@ -406,7 +405,7 @@ async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench
 @story
 async def test_accounts_that_the_chart_makes_are_not_touched(bench: Bench) -> None:
     untouchable = FakeApi(bench.server, "o", raised(ForbiddenError("no right to")))
-    await bench.on(untouchable, accounts_given=True).first(EnsureNamespace("default"))
+    await bench.on(untouchable, accounts_given=True).first(EnsureNamespace(RUN, POD.name))
     assert bench.seen.namespace_ready
 
 

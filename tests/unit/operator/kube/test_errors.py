@@ -17,6 +17,7 @@ from apprun_operator.kube.errors import MAX_TEXT, TransientError, from_response
         (401, "Unauthorized", errors.UnauthorizedError),
         (403, "Forbidden", errors.ForbiddenError),
         (404, "NotFound", errors.NotFoundError),
+        (404, "", errors.UnavailableError),  # a proxy's: it says nothing about any object
         (409, "AlreadyExists", errors.AlreadyExistsError),
         (409, "Conflict", errors.ConflictError),
         (410, "Expired", errors.GoneError),
@@ -39,7 +40,7 @@ def test_only_what_may_pass_is_transient() -> None:
         for s in (400, 401, 403, 404, 409, 410, 422, 429, 500, 503)
         if isinstance(from_response(s, b""), TransientError)
     }
-    assert passing == {401, 429, 500, 503}
+    assert passing == {401, 404, 429, 500, 503}
 
 
 def test_wish_of_a_throttling_server_is_kept() -> None:

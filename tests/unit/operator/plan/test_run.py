@@ -227,7 +227,7 @@ def test_commit_carries_the_version_that_it_was_planned_with() -> None:
     )
     (patch,) = decide(observed).first
     assert isinstance(patch, PatchRun)
-    assert (patch.uid, patch.version, patch.commits) == ("u", 4711, 1)
+    assert (patch.version, patch.commits) == (4711, 1)
 
 
 def test_page_is_created_before_the_status_lets_go_of_its_entries() -> None:
