@@ -122,10 +122,12 @@ def _status(item: Object | None) -> Object:
 
 def _apptask(old: Object | None, new: Object) -> list[str]:
     spec, found = new["spec"], []
-    key = "driver" if spec["role"] == "driver" else (spec["key"][:16] if len(spec["key"]) == 32 else "?")
     if (spec["role"] == "inspect") != ("app" in spec) or ("app" in spec) == ("run" in spec):
         return ["a call is of a run, an inspection of an app: one of the two is given"]
-    name = f"{spec['app']}-inspect-{spec['key'][:8]}" if "app" in spec else f"{spec['run']}-{key}"
+    key = spec["key"]
+    name = f"{spec['app']}-inspect-{key[:8]}" if "app" in spec else f"{spec['run']}-{key[:16]}"
+    if len(key) < 32:
+        name = f"{spec['run']}-driver" if spec["role"] == "driver" else ""
     if new["metadata"]["name"] != name:
         found.append("an AppTask is named <run>-<first 16 digits of its key>")
     if spec["role"] == "timer" and "seconds" not in spec:
