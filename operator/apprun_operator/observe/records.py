@@ -133,7 +133,7 @@ class InspectingRecord:
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     namespace_ready: bool = False
     others: int = 0
-    """Inspections of other Apps that are under way."""
+    """Inspections of other Apps whose pods start or run."""
     doubted_at: float = 0.0
     """When a run last gave reason to think that the code is another by now; 0 when none does."""
 

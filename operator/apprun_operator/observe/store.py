@@ -282,7 +282,7 @@ class Store:
             others=sum(
                 1
                 for other, one in self._states.items()
-                if other != own and inspected_by(other) is not None and any(not pod.ended for pod in one.pods.values())
+                if other != own and inspected_by(other) is not None and any(pod.healthy for pod in one.pods.values())
             ),
         )
 
@@ -520,7 +520,7 @@ def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
         return 0.0
     if last.result == "Failed":
         # That it has called a task proves that the code can be imported by now.
-        return began if run.app.get("sourceDigest") else 0.0
+        return began if run.app.get("sourceDigest") or run.app.get("imageDigest") else 0.0
     published = app.contracts or {}
     moved = any(run.app.get(pin) not in (None, published.get(pin)) for pin in ("imageDigest", "sourceDigest"))
     return began if moved and last.result == "Published" else 0.0

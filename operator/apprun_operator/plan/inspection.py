@@ -29,11 +29,12 @@ from apprun_operator.plan import attempts, pods
 from apprun_operator.plan.actions import CreateTask, EnsureNamespace, ItemAction
 from apprun_operator.plan.code import code_of, may_move, template_of
 from apprun_operator.plan.commit import owner_reference
-from apprun_operator.plan.failure import Held
 from apprun_operator.plan.limits import WAITING_GRACE, Limits
 
 IMPORT_SECONDS: Final = 60.0
 """How long an import may take."""
+ALL_SECONDS: Final = 900.0
+"""How long an inspection may take in all, the wait for a place and the image included."""
 RETRY: Final = RetryFields(maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0)
 """For pods that die without a report. What an import raises is never tried again: it would raise it again."""
 AT_A_TIME: Final = 10
@@ -163,7 +164,7 @@ def _create(app: AppRecord, name: str, key: str) -> CreateTask:
         role="inspect",
         key=key,
         task=names.INSPECT_TASK,
-        policy={"timeoutSeconds": IMPORT_SECONDS, "retry": RETRY},
+        policy={"timeoutSeconds": IMPORT_SECONDS, "scheduleToCloseSeconds": ALL_SECONDS, "retry": RETRY},
     )
     if app.contracts is not None:
         spec["input"] = {"published": {field: app.contracts.get(field) for field in ("defaultEntrypoint", "schemas")}}
@@ -211,11 +212,14 @@ def _go_on(
     if held is None or now < held.since + WAITING_GRACE:
         soon = None if held is None else held.since + WAITING_GRACE
         return Verdict(actions, attempts.earliest(judged.wake_at, soon), inspected=_under_way(app, limits))
+    if held.permanent:
+        # Given up, so that its pod takes no place: it is tried again, as code that can't be imported is.
+        return replace(_failed(app, code_of(app, limits), now, held.reason, held.message), actions=stale)
     said = app.condition("Inspected")
     if said is not None and (said.status, said.reason) == ("False", held.reason):
         # The words of kubelet and scheduler change from try to try. The first ones stay.
-        held = Held(held.reason, said.message, held.since, held.permanent)
-    return Verdict(actions, judged.wake_at, inspected=Said("False", held.reason, held.message), stalled=held.permanent)
+        held = replace(held, message=said.message)
+    return Verdict(actions, judged.wake_at, inspected=Said("False", held.reason, held.message))
 
 
 def _as_run(app: AppRecord, limits: Limits) -> RunRecord:
@@ -237,13 +241,8 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
     code, at = code_of(app, limits), _at(task)
     found = _findings(task.output) if task.phase == "Succeeded" else None
     if found is None:
-        failures = 1 if app.inspection is None or app.inspection.result != "Failed" else app.inspection.failures + 1
         error = task.error or {"type": "NoReport", "message": "the inspection ended without a report that can be read"}
-        return Verdict(
-            inspected=Said("False", error["type"], _failure(error["message"], error.get("traceback", ""))),
-            stalled=True,
-            facts={"inspection": _ended(InspectedRecord(code, at, "Failed", failures))},
-        )
+        return _failed(app, code, at, error["type"], _failure(error["message"], error.get("traceback", "")))
     changes = found.get("changes", [])
     if changes and app.refuses_changes:
         told = f"the new code isn't run, since contractChanges is Refuse: {_listed(changes)}"
@@ -268,6 +267,16 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
         inspected=Said("True", "Inspected", _counted(found)),
         compatible=_kept(app, code, compatible),
         facts={"inspection": _ended(InspectedRecord(code, at, "Published")), "contracts": contracts},
+    )
+
+
+def _failed(app: AppRecord, code: str, at: float, reason: str, message: str) -> Verdict:
+    """What is said of code that can't be looked at, until that is tried again."""
+    failures = 1 if app.inspection is None or app.inspection.result != "Failed" else app.inspection.failures + 1
+    return Verdict(
+        inspected=Said("False", reason, message),
+        stalled=True,
+        facts={"inspection": _ended(InspectedRecord(code, at, "Failed", failures))},
     )
 
 

@@ -231,8 +231,17 @@ def test_what_a_pod_cant_start_for_is_the_apps_condition() -> None:
     found = seen(task, refusals={task.pod_name: refusal})
     assert said(an_app(), found)["Inspected"] == ("False", "QuotaExceeded")
     assert said(an_app(), found)["Reconciling"] == ("True", "QuotaExceeded")
+
+
+def test_a_pod_that_never_will_start_is_given_up_and_tried_again_later() -> None:
+    task = a_task(an_app())
     waiting = replace(a_pod(task), phase="Pending", running_since=None, waiting_reason="InvalidImageName")
     assert said(an_app(), seen(task, waiting))["Stalled"] == ("True", "ImagePullFailed")
+    last = status(an_app(), seen(task, waiting))["inspection"]
+    assert last == {"code": CODE, "at": rfc3339(NOW), "result": "Failed", "failures": 1}
+    app = an_app(**inspected("Failed", failures=1, at=NOW))
+    assert [one.task for one in actions(app, seen(task, waiting)) if isinstance(one, DeleteTask)] == [task.meta.key]
+    assert plan_app(app, None, NOW, LIMITS, seen(task, waiting)).wake_at == NOW + 60
 
 
 def test_a_pod_that_dies_without_a_report_is_tried_again_and_then_given_up() -> None:
