@@ -13,8 +13,10 @@ from collections.abc import Iterator
 import pytest
 from tests.support import audit
 from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
+from tests.support.faulty import FaultyProxy, faulty_proxy
 from tests.support.kube import CORE, Kube
 from tests.support.runs import Runs
+from tests.support.s3 import S3Server, s3_server
 
 NAME = os.environ.get("CLUSTER_NAME", "test")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -32,6 +34,20 @@ def bed() -> Iterator[Bed]:
     finally:
         if not EXISTING and not KEEP:
             take_down(NAME)
+
+
+@pytest.fixture(scope="session")
+def s3(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on this machine. Pods of an existing cluster have no way to it."""
+    with s3_server(tmp_path_factory.mktemp("s3"), bed.host_address) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
+    """A line to it that fails."""
+    with faulty_proxy((s3.host, s3.port), s3.host) as found:
+        yield found
 
 
 @pytest.fixture

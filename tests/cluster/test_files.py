@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.bed import EXISTING, Bed
-from tests.support.faulty import FaultyProxy, faulty_proxy
+from tests.support.faulty import FaultyProxy
 from tests.support.kube import CORE, Object, eventually
 from tests.support.runs import Runs, source
-from tests.support.s3 import BUCKET, SECRET_KEY, S3Server, s3_server
+from tests.support.s3 import BUCKET, SECRET_KEY, S3Server
 
 pytestmark = pytest.mark.skipif(
     EXISTING, reason="the store is on this machine, where an existing cluster has no way to"
 )
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def s3(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3"), bed.host_address) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    with faulty_proxy((s3.host, s3.port), s3.host) as found:
-        yield found
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from tests.support.bed import EXISTING, ROOT, RUNTIME_IMAGE, Bed
 from tests.support.caller import calling_pod
-from tests.support.faulty import FaultyProxy, faulty_proxy
+from tests.support.faulty import FaultyProxy
 from tests.support.kube import CORE, Object, eventually
 from tests.support.postgres import PASSWORD, USER, Postgres, postgres_server
 from tests.support.runs import Runs
-from tests.support.s3 import BUCKET, SECRET_KEY, S3Server, s3_server
+from tests.support.s3 import BUCKET, SECRET_KEY, S3Server
 from tests.support.told import all_objects, followed_logs
 
 pytestmark = pytest.mark.skipif(EXISTING, reason="database and store are on this machine, and a node is killed")
@@ -60,18 +60,6 @@ def image(bed: Bed) -> str:
 def postgres(bed: Bed) -> Iterator[Postgres]:
     with postgres_server(bed.host_address) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def s3(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3"), bed.host_address) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    with faulty_proxy((s3.host, s3.port), s3.host) as found:
-        yield found
 
 
 @dataclass(frozen=True)
@@ -214,7 +202,7 @@ def test_bad_input_is_told_without_a_secret(connector: Connector, runs: Runs, tm
 def test_a_node_that_dies_while_a_schema_is_uploaded_costs_that_upload_only(
     bed: Bed, connector: Connector, runs: Runs, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
-    proxy.set(bytes_per_second=256 * KIB)
+    proxy.set(bytes_per_second=128 * KIB)
     connector.apply(tmp_path, proxy.endpoint)
     runs.until_committed(RUN, 3)
     eventually("the large schema is on its way", lambda: proxy.passed > 512 * KIB or None, 120)

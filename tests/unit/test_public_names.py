@@ -85,7 +85,7 @@ ATTRIBUTES = {
         "app_name correlation_id"
     ),
     TaskContext: (
-        "heartbeat get_heartbeat_details run_in_thread holding_progress attempt idempotency_key is_cancelled"
+        "heartbeat get_heartbeat_details run_in_thread holding_progress attempt idempotency_key is_cancelled scratch"
     ),
 }
 
