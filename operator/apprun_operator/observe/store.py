@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe import project, times
+from apprun_operator.observe import project
+from apprun_operator.observe.doubts import concerns_runs, doubted_at
 from apprun_operator.observe.records import (
     AppRecord,
     InspectingRecord,
@@ -49,7 +50,6 @@ KIND_NAMES: Final[Mapping[Kind, str]] = {"apptasks": names.APP_TASK_KIND, "apple
 REMEMBERED_BURIALS: Final = 20_000
 """How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
 MAX_REFUSAL_DELAY: Final = 60.0
-REFUSED_BY_CONTRACT: Final = ("InvalidInput", "EntrypointNotFound")
 
 
 def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
@@ -278,7 +278,7 @@ class Store:
             pods=state.pods,
             refusals=state.refusals,
             namespace_ready=key.namespace in self._ready_namespaces,
-            doubted_at=max((_doubted_at(state.run, app) for state in self._runs_of(key)), default=0.0) if app else 0.0,
+            doubted_at=max((doubted_at(state.run, app) for state in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
                 1
                 for other, one in self._states.items()
@@ -373,7 +373,7 @@ class Store:
         before = self._apps.get(app.meta.key)
         self._apps[app.meta.key] = app
         self._wake_app(app.meta.key)
-        if before is not None and _concerns_runs(before) == _concerns_runs(app):
+        if before is not None and concerns_runs(before) == concerns_runs(app):
             return
         for key, state in self._states.items():
             run = state.run
@@ -497,33 +497,6 @@ class Store:
     def _unanswered(task: TaskRecord, pod: PodRecord) -> bool:
         same = task.attempt == pod.attempt and task.meta.uid == pod.meta.owner_uid
         return same and not task.finished and task.reported_error is None
-
-
-def _concerns_runs(app: AppRecord) -> tuple[object, ...]:
-    """What runs that haven't begun, or are stalled, may depend on."""
-    condition = app.condition("Inspected")
-    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
-
-
-def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
-    """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
-    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't."""
-    last = app.inspection
-    if run is None or last is None:
-        return 0.0
-    if run.app is None:
-        stalled = run.condition("Stalled")
-        refused = stalled is not None and stalled.status == "True" and stalled.reason in REFUSED_BY_CONTRACT
-        return times.parse(stalled.since) if stalled is not None and refused and stalled.since else 0.0
-    began = run.started_at or 0.0
-    if run.app.get("generation") != app.meta.generation or began <= last.at:
-        return 0.0
-    if last.result == "Failed":
-        # That it has called a task proves that the code can be imported by now.
-        return began if run.app.get("sourceDigest") or run.app.get("imageDigest") else 0.0
-    published = app.contracts or {}
-    moved = any(run.app.get(pin) not in (None, published.get(pin)) for pin in ("imageDigest", "sourceDigest"))
-    return began if moved and last.result == "Published" else 0.0
 
 
 def _is_committed(state: _RunState, task: TaskRecord) -> bool:

@@ -1,0 +1,39 @@
+"""What Apps and their runs tell one another: what of an App a run may depend on, and when a run says that an App is
+published as something else than it is by now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apprun_operator.observe import times
+from apprun_operator.observe.records import AppRecord, RunRecord
+
+REFUSED_BY_CONTRACT: Final = ("InvalidInput", "EntrypointNotFound")
+"""Reasons of runs that couldn't begin with what is published."""
+
+
+def concerns_runs(app: AppRecord) -> tuple[object, ...]:
+    """What runs that haven't begun, or are stalled, may depend on."""
+    condition = app.condition("Inspected")
+    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
+
+
+def doubted_at(run: RunRecord | None, app: AppRecord) -> float:
+    """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
+    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't."""
+    last = app.inspection
+    if run is None or last is None:
+        return 0.0
+    if run.app is None:
+        stalled = run.condition("Stalled")
+        refused = stalled is not None and stalled.status == "True" and stalled.reason in REFUSED_BY_CONTRACT
+        return times.parse(stalled.since) if stalled is not None and refused and stalled.since else 0.0
+    began = run.started_at or 0.0
+    if run.app.get("generation") != app.meta.generation or began <= last.at:
+        return 0.0
+    if last.result == "Failed":
+        # That it has called a task proves that the code can be imported by now.
+        return began if run.app.get("sourceDigest") or run.app.get("imageDigest") else 0.0
+    published = app.contracts or {}
+    moved = any(run.app.get(pin) not in (None, published.get(pin)) for pin in ("imageDigest", "sourceDigest"))
+    return began if moved and last.result == "Published" else 0.0
