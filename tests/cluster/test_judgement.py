@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+import urllib3
 from tests.support.argo import health
 from tests.support.kstatus import statuses
 from tests.support.kube import Object, eventually
@@ -32,9 +33,11 @@ def history(runs: Runs) -> Iterator[list[Object]]:
     version = runs.kube.get(f"{runs.api}/appruns")["metadata"]["resourceVersion"]
 
     def follow() -> None:
-        for event in runs.kube.watch(f"{runs.api}/appruns", f"&resourceVersion={version}", seconds=200):
-            if event["type"] in ("ADDED", "MODIFIED"):
-                seen.append(event["object"])
+        # It may outlive the cluster, when this is the session's last test.
+        with suppress(urllib3.exceptions.HTTPError):
+            for event in runs.kube.watch(f"{runs.api}/appruns", f"&resourceVersion={version}", seconds=200):
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    seen.append(event["object"])
 
     threading.Thread(target=follow, daemon=True).start()
     yield seen
