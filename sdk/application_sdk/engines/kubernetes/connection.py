@@ -67,6 +67,7 @@ class Connection:
                 for level, option, value in _SOCKET_OPTIONS:
                     raw.setsockopt(level, option, value)
                 named = address.server_name or address.host
+                raw.getpeername()  # of a peer that is gone again, `ssl` would leave a socket open that nobody holds
                 self._socket = address.tls.wrap_socket(raw, server_hostname=named) if address.tls else raw
             except BaseException:
                 raw.close()
