@@ -30,10 +30,12 @@ LEASES = "/apis/coordination.k8s.io/v1/leases"
 @pytest.fixture
 def bare(bed: Bed) -> Iterator[Bed]:
     """The cluster without any AppRun; whatever a test installs is gone afterwards."""
-    remove_all(bed)
-    yield bed
-    remove_all(bed)
-    bed.install()
+    try:
+        remove_all(bed)
+        yield bed
+        remove_all(bed)
+    finally:
+        bed.install()
 
 
 def remove_all(bed: Bed) -> None:
