@@ -105,11 +105,10 @@ MUTANTS: Final = (
         (f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(
-        "a pod is deleted by its uid, never its namesake",
+        "an object is deleted by its uid, never its namesake",
         f"{OPERATOR}/act/executor.py",
-        "        key = action.pod\n"
-        '        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}',
-        '        key = action.pod\n        options: JSONObject = {"propagationPolicy": "Background"}',
+        'options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}',
+        'options: JSONObject = {"propagationPolicy": "Background"}',
         (f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(

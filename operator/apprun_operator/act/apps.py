@@ -80,13 +80,8 @@ class AppExecutor:
             pass
 
     async def _delete_task(self, action: DeleteTask) -> None:
-        key = action.task
-        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
-        try:
-            await self._api.delete(resources.APP_TASKS.path(key.namespace, key.name), options)
-        except (NotFoundError, ConflictError):
-            pass
-        self._store.remove("apptasks", key, action.uid)
+        await self._executor.delete("apptasks", action.task, action.uid)
+        self._store.remove("apptasks", action.task, action.uid)
 
     async def _patch(self, action: PatchApp) -> None:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")

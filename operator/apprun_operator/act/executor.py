@@ -226,25 +226,23 @@ class Executor:
         else:
             self._store.refuse(run, key.name, "NameTaken", f"{message}: delete it")
 
-    async def _delete_pod(self, action: DeletePod) -> None:
-        key = action.pod
-        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+    async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
+        """Delete exactly that object, and what it owns after it. The answer; empty where it was gone already."""
+        options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            answer = await self._api.delete(resources.PODS.path(key.namespace, key.name), options)
+            return await self._api.delete(KINDS[kind].path(key.namespace, key.name), options)
         except (NotFoundError, ConflictError):
-            self._store.remove("pods", key, action.uid)
-            return
+            return {}
+
+    async def _delete_pod(self, action: DeletePod) -> None:
+        answer = await self.delete("pods", action.pod, action.uid)
         if answer.get("kind") == "Pod":
             self._store.apply("pods", answer)
         else:
-            self._store.remove("pods", key, action.uid)
+            self._store.remove("pods", action.pod, action.uid)
 
     async def _delete_run(self, action: DeleteRun) -> None:
-        options: JSONObject = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
-        try:
-            await self._api.delete(resources.APP_RUNS.path(action.run.namespace, action.run.name), options)
-        except (NotFoundError, ConflictError):
-            pass
+        await self.delete("appruns", action.run, action.uid)
         self._store.remove("appruns", action.run, action.uid)
 
     async def _announce(self, action: Announce) -> None:
