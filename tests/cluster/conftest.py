@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(420))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Each failure is told when it happens: whoever stops a long run half-way still learns what went wrong."""
+    if report.failed:
+        print(f"\n{report.nodeid}: {report.when} failed\n{report.longreprtext}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
     try:

@@ -36,7 +36,7 @@ def twins(bed: Bed) -> Iterator[Twins]:
     made = Twins(world)
     yield made
     made.close()
-    world.admin.delete(f"/api/v1/namespaces/{world.namespace}")
+    made.leave()
     absence.end()
 
 

@@ -30,12 +30,26 @@ LEASES = "/apis/coordination.k8s.io/v1/leases"
 @pytest.fixture
 def bare(bed: Bed) -> Iterator[Bed]:
     """The cluster without any AppRun; whatever a test installs is gone afterwards."""
+    nothing_is_held_back(bed.kube)
     try:
         remove_all(bed)
         yield bed
         remove_all(bed)
     finally:
         bed.install()
+
+
+def nothing_is_held_back(kube: Kube) -> None:
+    """What holds back a namespace would hold back the CRDs: with them everything after it would fail."""
+
+    def going() -> dict[str, object]:
+        found = [item for item in kube.items(f"{CORE}/namespaces") if "deletionTimestamp" in item["metadata"]]
+        return {item["metadata"]["name"]: item["status"].get("conditions") for item in found}
+
+    try:
+        eventually("namespaces that are going are gone", lambda: not going() or None, 120)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {json.dumps(going(), indent=1)}") from error
 
 
 def remove_all(bed: Bed) -> None:

@@ -76,6 +76,19 @@ class Twins:
     def close(self) -> None:
         self._runner.close()
 
+    def leave(self) -> None:
+        """The namespace goes, and what the players had held back in it: it would hang there for ever, and its CRDs."""
+        admin, namespace = self.world.admin, f"/api/v1/namespaces/{self.world.namespace}"
+        collector, _ = self.users["collector"]  # People may not write tasks, be they administrators.
+        expect(admin.delete(namespace))
+        for plural in KINDS:
+            for item in self.listed(plural):
+                if item["metadata"].get("finalizers"):
+                    path = self.path(plural, item["metadata"]["name"])
+                    answer = collector.patch(path, {"metadata": {"finalizers": None}})
+                    assert answer.allowed or answer.code == 404, f"{path} stays held: {answer.message}"
+        worlds.eventually(lambda: admin.get(namespace).code == 404, 60)
+
     def add_pod(self, name: str, account: str) -> None:
         """A pod on both sides, and the user that its token makes."""
         client = self.world.pod(name, account)
