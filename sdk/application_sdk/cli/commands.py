@@ -262,6 +262,13 @@ def deploy(
     force: Annotated[
         bool, typer.Option("--force", help="Take over fields that somebody else manages, a GitOps tool for example.")
     ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", "-w", help="Wait until the operator has imported the code on the cluster; exit 3 if it can't."
+        ),
+    ] = False,
+    timeout: options.Timeout = None,
     output: options.Output = Format.TEXT,
 ) -> None:
     """Bring an app to a cluster: its file, and those beside it that it imports, as a ConfigMap, and an App.
@@ -277,7 +284,9 @@ def deploy(
     package = pack(app, Path.cwd(), settings)
     if output.for_programs:
         raise typer.Exit(deploying.print_manifests(package, output))
-    raise typer.Exit(deploying.deploy(choosing.cluster(where), package, output, dry_run=dry_run, force=force))
+    place = choosing.cluster(where)
+    code = deploying.deploy(place, package, output, dry_run=dry_run, force=force, waits=wait, timeout=timeout)
+    raise typer.Exit(code)
 
 
 @options.on_cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,75 @@ def test_deploy_dry_run_changes_nothing(apprun: Command, cluster: FakeCluster, h
     assert "created (dry run)" in apprun("deploy", "dry_app.py", "--dry-run").err
     assert all("dryRun=All" in target for target, _ in cluster.written("PATCH"))
     assert cluster.objects == {}
+
+
+def told_by_the_operator(cluster: FakeCluster, *conditions: tuple[str, str, str, str]) -> threading.Thread:
+    """It looks at App `orders` once that is there."""
+
+    def operate() -> None:
+        path = f"{NAMESPACED}/apps/orders"
+        while path not in cluster.objects:
+            time.sleep(0.01)
+        fields = ("type", "status", "reason", "message")
+        said = [dict(zip(fields, condition, strict=True)) for condition in conditions]
+        app = cluster.objects[path]
+        status = {"observedGeneration": 2, "conditions": said}
+        cluster.put(path, {**app, "metadata": {**app["metadata"], "generation": 2}, "status": status})
+
+    operator = threading.Thread(target=operate)
+    operator.start()
+    return operator
+
+
+DEPLOYED = ("deploy", "orders:Orders", "--image", "orders:1", "--wait", "--timeout", "30")
+
+
+def test_deploy_waits_for_what_the_code_contains(apprun: Command, cluster: FakeCluster) -> None:
+    operator = told_by_the_operator(
+        cluster,
+        ("Ready", "True", "Inspected", "1 entry point and 2 tasks"),
+        ("ContractsCompatible", "False", "ContractChanged", "field rows is gone."),
+    )
+    done = apprun(*DEPLOYED)
+    operator.join()
+    assert done.code == 0
+    assert done.err.splitlines()[-2:] == [
+        "app/orders: Inspected: 1 entry point and 2 tasks",
+        "app/orders: field rows is gone.",
+    ]
+
+
+def test_deploy_of_code_that_cannot_be_imported_says_why_and_exits_with_3(
+    apprun: Command, cluster: FakeCluster
+) -> None:
+    why = "ModuleNotFoundError: No module named 'pandas'"
+    operator = told_by_the_operator(
+        cluster, ("Ready", "False", "LoadFailed", why), ("Stalled", "True", "LoadFailed", why)
+    )
+    done = apprun(*DEPLOYED)
+    operator.join()
+    assert (done.code, done.err.splitlines()[-1]) == (3, f"app/orders: LoadFailed: {why}")
+
+
+def test_deploy_gives_up_waiting_and_says_what_was_last_known(apprun: Command, cluster: FakeCluster) -> None:
+    operator = told_by_the_operator(cluster, ("Ready", "False", "ImagePullFailed", "no such host"))
+    done = apprun(*DEPLOYED[:-1], "1.5")
+    operator.join()
+    assert done.code == 13
+    assert "App 'orders' isn't ready after 1.5 s: app/orders: ImagePullFailed: no such host" in done.err
+
+
+def test_what_the_status_says_of_an_earlier_version_is_not_taken_for_the_answer(
+    apprun: Command, cluster: FakeCluster
+) -> None:
+    said = [{"type": "Ready", "status": "True", "reason": "Inspected", "message": "1 entry point"}]
+    cluster.put(
+        f"{NAMESPACED}/apps/orders",
+        {"metadata": {"generation": 3}, "spec": {}, "status": {"observedGeneration": 2, "conditions": said}},
+    )
+    done = apprun(*DEPLOYED[:-1], "0.5")
+    assert done.code == 13
+    assert "the operator has not looked at it yet" in done.err
 
 
 def test_deploy_of_an_image_imports_nothing(apprun: Command, cluster: FakeCluster) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.cluster.errors import ObjectNotFoundError, TakenError, WaitedTooLongError
-from application_sdk.cli.cluster.following import follow_one
+from application_sdk.cli.cluster.following import follow_until
 from application_sdk.cli.cluster.place import ClusterPlace
 from application_sdk.cli.cluster.reading import run_of
 from application_sdk.cli.errors import InputError
@@ -120,36 +120,21 @@ def change(place: ClusterPlace, run: str, spec: JSONObject) -> Run:
 
 
 def _end(place: ClusterPlace, run: str, deadline: float | None, timeout: float | None, note: Note) -> Run:
-    """Watched in a thread, so that a time limit holds however silent the server is."""
-    import queue
-
-    news: queue.Queue[Run | Exception] = queue.Queue()
-
-    def watch() -> None:
-        api = place.api.again()
-        try:
-            for found in follow_one(api, api.path(names.APP_RUNS), run):
-                news.put(run_of(found, api.access.context))
-        except Exception as error:  # noqa: BLE001 - raised by the thread that waits
-            news.put(error)
-
-    threading.Thread(target=watch, daemon=True).start()
-    said = ""
-    while True:
-        try:
-            found = news.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0.001))
-        except queue.Empty:
-            raise WaitedTooLongError(
-                f"run {run!r} isn't over after {timeout:g} s; it goes on. `apprun watch {run}`, `apprun cancel {run}`"
-            ) from None
-        if isinstance(found, Exception):
-            raise found
-        if found.finished or found.phase == "Stalled":
-            return found
-        text = f"{run}: {found.phase}" + (f": {found.message}" if found.message else "")
-        if text != said:
-            note(text)
-            said = text
+    api, said = place.api, ""
+    try:
+        for item in follow_until(api, api.path(names.APP_RUNS), run, deadline):
+            found = run_of(item, api.access.context)
+            if found.finished or found.phase == "Stalled":
+                return found
+            text = f"{run}: {found.phase}" + (f": {found.message}" if found.message else "")
+            if text != said:
+                note(text)
+                said = text
+    except TimeoutError:
+        raise WaitedTooLongError(
+            f"run {run!r} isn't over after {timeout:g} s; it goes on. `apprun watch {run}`, `apprun cancel {run}`"
+        ) from None
+    raise AssertionError("a watch has no end of its own")
 
 
 def _no_app(place: ClusterPlace, app: str) -> str:

@@ -1,4 +1,5 @@
-"""`apprun deploy`: an app's code and its App by server-side apply, and what an earlier deployment has left."""
+"""`apprun deploy`: an app's code and its App by server-side apply, what the operator makes of it, and what an earlier
+deployment has left."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Final, Literal, TypeAlias
 
 from application_sdk.cli import exits
 from application_sdk.cli.cluster.api import CORE, Object
-from application_sdk.cli.cluster.errors import ClusterError
+from application_sdk.cli.cluster.errors import ClusterError, WaitedTooLongError
+from application_sdk.cli.cluster.following import follow_until
 from application_sdk.cli.cluster.packing import APP_LABEL, Package
 from application_sdk.cli.cluster.place import ClusterPlace
 from application_sdk.cli.cluster.reading import seconds
@@ -32,8 +34,21 @@ def print_manifests(package: Package, format: Format) -> int:
     return exits.SUCCEEDED
 
 
-def deploy(place: ClusterPlace, package: Package, format: Format, *, dry_run: bool, force: bool) -> int:
-    """Apply the objects, and remove code of earlier deployments that nobody uses any more."""
+def deploy(
+    place: ClusterPlace,
+    package: Package,
+    format: Format,
+    *,
+    dry_run: bool,
+    force: bool,
+    waits: bool = False,
+    timeout: float | None = None,
+) -> int:
+    """Apply the objects, and remove code of earlier deployments that nobody uses any more.
+
+    With `waits` until the operator has found the App fit for runs or not; `timeout` is in seconds. Returns the exit
+    code.
+    """
     for found in package.objects:
         kind, name = str(found["kind"]), str(found["metadata"]["name"])
         change = _apply(place, found, dry_run=dry_run, force=force)
@@ -46,7 +61,46 @@ def deploy(place: ClusterPlace, package: Package, format: Format, *, dry_run: bo
         _prune(place, package)
         if format is not Format.NAME:
             say(f"deployed to {place.title}; run it with `apprun submit {package.name}`", "dim")
+        if waits:
+            return _tell_fitness(place, package.name, timeout)
     return exits.SUCCEEDED
+
+
+def _tell_fitness(place: ClusterPlace, name: str, timeout: float | None) -> int:
+    """Say what the operator finds out about the App: what it contains, or why it can't be run."""
+    api, said = place.api, ""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        for app in follow_until(api, api.path(names.APPS), name, deadline):
+            told = _conditions(app)
+            ready, stalled = told.get("Ready", {}), told.get("Stalled", {})
+            text = f"app/{name}: {ready.get('reason', 'the operator has not looked at it yet')}"
+            text += f": {ready['message']}" if ready.get("message") else ""
+            if stalled.get("status") == "True":
+                say(text, "red")
+                return exits.REFUSED
+            changes = told.get("ContractsCompatible", {})
+            if ready.get("status") == "True":
+                say(text, "green")
+                if changes.get("status") == "False":
+                    say(f"app/{name}: {changes['message']}", "yellow")
+                return exits.SUCCEEDED
+            if text != said:
+                say(text, "dim")
+                said = text
+    except TimeoutError:
+        raise WaitedTooLongError(
+            f"App {name!r} isn't ready after {timeout:g} s: {said}. `kubectl describe app {name}` shows how it goes on"
+        ) from None
+    raise AssertionError("a watch has no end of its own")
+
+
+def _conditions(app: Object) -> dict[str, Object]:
+    """By type, if they speak of the App as it is now."""
+    status = app.get("status") or {}
+    if status.get("observedGeneration") != app["metadata"].get("generation"):
+        return {}
+    return {str(one["type"]): one for one in status.get("conditions") or []}
 
 
 def _apply(place: ClusterPlace, found: Object, *, dry_run: bool, force: bool) -> Change:

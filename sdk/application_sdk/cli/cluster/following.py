@@ -5,6 +5,8 @@ An API server that goes away for a while is waited for; what it refuses is an er
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -88,6 +90,31 @@ def follow_one(api: Api, path: str, name: str) -> Iterator[Object]:
             if refusal.status in (401, 403):
                 raise explained(api.access, refusal, path) from refusal
         time.sleep(backoff.delay())
+
+
+def follow_until(api: Api, path: str, name: str, deadline: float | None) -> Iterator[Object]:
+    """As `follow_one`, but raises TimeoutError at `deadline` (as `time.monotonic` tells it), if there is one.
+
+    It is watched in a thread, so that the limit holds however silent the server is.
+    """
+    news: queue.Queue[Object | Exception] = queue.Queue()
+
+    def watch() -> None:
+        try:
+            for found in follow_one(api.again(), path, name):
+                news.put(found)
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits
+            news.put(error)
+
+    threading.Thread(target=watch, daemon=True).start()
+    while True:
+        try:
+            found = news.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0.001))
+        except queue.Empty:
+            raise TimeoutError(name) from None
+        if isinstance(found, Exception):
+            raise found
+        yield found
 
 
 def _news(known: dict[str, Object], listed: list[Object]) -> Iterator[Object]:
