@@ -61,17 +61,7 @@ class Connection:
         self._reusable = True
         self._address = address
         try:
-            place = (address.host, address.port)
-            raw = address.dial(timeout) if address.dial else socket.create_connection(place, timeout)
-            try:
-                for level, option, value in _SOCKET_OPTIONS:
-                    raw.setsockopt(level, option, value)
-                named = address.server_name or address.host
-                raw.getpeername()  # of a peer that is gone again, `ssl` would leave a socket open that nobody holds
-                self._socket = address.tls.wrap_socket(raw, server_hostname=named) if address.tls else raw
-            except BaseException:
-                raw.close()
-                raise
+            self._socket = _dialled(address, timeout) if address.dial else _connected(address, timeout)
         except OSError as error:
             raise Unreachable(f"can't connect to the API server at {address.authority}: {error}") from error
         self._reader = self._socket.makefile("rb")
@@ -178,6 +168,47 @@ class Connection:
             raise Unreachable(f"GET {target}: the stream broke: {_said(error)}") from error
         finally:
             self.close()
+
+
+def _connected(address: Address, timeout: float) -> socket.socket:
+    """A socket to the first of the host's addresses that answers. Raises OSError, of the last one.
+
+    TLS takes the socket over before it connects: `ssl` would leave one open, without anybody who holds it, whose peer
+    resets in between.
+    """
+    refused = OSError("the name of the host has no addresses")
+    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        end = socket.socket(family, kind, protocol)
+        try:
+            if address.tls:
+                end = address.tls.wrap_socket(end, server_hostname=address.server_name or address.host)
+            _prepare(end)
+            end.settimeout(timeout)
+            end.connect(place)
+            return end
+        except OSError as error:
+            end.close()
+            refused = error
+    raise refused
+
+
+def _dialled(address: Address, timeout: float) -> socket.socket:
+    """The same by way of somebody else, who hands over a socket that is connected already."""
+    assert address.dial is not None
+    raw = address.dial(timeout)
+    try:
+        _prepare(raw)
+        named = address.server_name or address.host
+        raw.getpeername()  # as far as that can be avoided here: see `_connected`
+        return address.tls.wrap_socket(raw, server_hostname=named) if address.tls else raw
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _prepare(end: socket.socket) -> None:
+    for level, option, value in _SOCKET_OPTIONS:
+        end.setsockopt(level, option, value)
 
 
 def _said(error: OSError | ValueError) -> str:
