@@ -13,35 +13,43 @@ from apprun_operator.plan.pins import asked_for
 def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolved:
     """The app with which the run begins, or begins again after a stall, with the operator's defaults filled in."""
     run = seen.run
-    spec, name, generation = run.inline_app, "", run.meta.generation
-    if spec is not None:
-        name = str(spec.template["entry"]).rpartition(":")[2]
-    elif run.app_ref and seen.app is not None:
+    if run.inline_app is None and run.app_ref and seen.app is not None:
         if seen.app.spec is None:
             message = f"this version of the operator can't read App {run.app_ref!r}: {seen.app.problem}"
             return Unresolved("Unreadable", message)
         unfit = checked(run, seen.app, now, limits)
         if unfit is not None:
             return unfit
-        spec, name, generation = seen.app.spec, run.app_ref, seen.app.meta.generation
-    if spec is None:
-        if not run.app_ref:
-            return Unresolved("AppMissing", "the run names no app: give spec.appRef.name or spec.app")
-        grace = run.meta.created + 1.0 + APP_GRACE
-        message = (
-            f"App {run.app_ref!r} doesn't exist in namespace {run.meta.key.namespace!r}: create it, or correct"
-            " spec.appRef.name of this run"
-        )
-        return Unresolved("AppNotFound", message, grace if now < grace else None)
-    return template_of(spec, name, generation, limits)
+    found = _named(seen, limits)
+    if found is not None:
+        return found
+    if not run.app_ref:
+        return Unresolved("AppMissing", "the run names no app: give spec.appRef.name or spec.app")
+    grace = run.meta.created + 1.0 + APP_GRACE
+    message = (
+        f"App {run.app_ref!r} doesn't exist in namespace {run.meta.key.namespace!r}: create it, or correct"
+        " spec.appRef.name of this run"
+    )
+    return Unresolved("AppNotFound", message, grace if now < grace else None)
 
 
-def changed(seen: Observed, now: float, limits: Limits) -> bool:
-    """Whether a stalled run would begin differently today: the App or the run's own spec was corrected."""
+def changed(seen: Observed, limits: Limits) -> bool:
+    """Whether a stalled run would begin differently today, or not at all: the App or the run's own spec was changed."""
     if seen.run.meta.generation != seen.run.observed_generation:
         return True
-    resolved = resolve(seen, now, limits)
-    return isinstance(resolved, dict) and resolved != asked_for(seen.run.app)
+    found = _named(seen, limits)
+    return found is not None and found != asked_for(seen.run.app)
+
+
+def _named(seen: Observed, limits: Limits) -> JSONObject | None:
+    """What the run names as its app, fit or not; None when there is nothing of that name, or nobody can read it."""
+    run = seen.run
+    if run.inline_app is not None:
+        name = str(run.inline_app.template["entry"]).rpartition(":")[2]
+        return template_of(run.inline_app, name, run.meta.generation, limits)
+    if run.app_ref and seen.app is not None and seen.app.spec is not None:
+        return template_of(seen.app.spec, run.app_ref, seen.app.meta.generation, limits)
+    return None
 
 
 def parallelism(seen: Observed, limits: Limits) -> int:

@@ -12,7 +12,6 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import STALL_REASONS, ErrorFields
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.attempts import Verdict
-from apprun_operator.plan.checks import Unresolved
 from apprun_operator.plan.conditions import Standing, standing_of
 from apprun_operator.plan.failure import SDK_NOT_FOUND
 from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
@@ -31,14 +30,14 @@ def standing(
 ) -> tuple[Standing, JSONObject | None, float | None]:
     """What the status should say; the app to write when it is resolved anew; when to look again."""
     run = seen.run
-    if run.phase == "Stalled" and changed(seen, now, limits):
-        resolved = resolve(seen, now, limits)
-        if isinstance(resolved, Unresolved) and (resolved.until is not None or resolved.waits):
-            # Too early to say anything else than before.
-            return standing_of(run), None, resolved.until
-        if isinstance(resolved, Unresolved):
-            return Standing("Stalled", resolved.reason, resolved.message), None, resolved.until
+    resolved = resolve(seen, now, limits) if run.phase == "Stalled" and changed(seen, limits) else None
+    if isinstance(resolved, dict):
         return _going(seen), resolved, None
+    if resolved is not None and not commits:
+        # What a person reads is about the App as it is now; while it is too early to tell, as before.
+        early = resolved.until is not None or resolved.waits
+        said = standing_of(run) if early else Standing("Stalled", resolved.reason, resolved.message)
+        return said, None, resolved.until
     reported = driver.reported_error
     if reported is not None and "stall" in reported:
         return Standing("Stalled", reported["stall"], reported["message"] + _origin(seen, reported)), None, None

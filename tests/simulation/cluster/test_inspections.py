@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -225,3 +226,27 @@ def test_code_that_changes_contracts_is_published_with_a_warning_otherwise() -> 
     assert first == ("True", "FirstVersion")
     assert last["ContractsCompatible"] == ("False", "ContractChanged")
     assert last["Ready"] == ("True", "Inspected")
+
+
+def test_a_run_whose_app_is_corrected_is_told_what_is_wrong_now_however_fast_the_inspection_is() -> None:
+    """It was told, for ever, of the code that couldn't be imported before, while the input was what is wrong."""
+
+    async def story(after: float) -> Object:
+        cluster = Cluster()
+        async with cluster.living():
+            apply_app(cluster, "Nowhere")
+            run = apply_run(cluster, "r", {"width": "many"})
+            await cluster.until(lambda: stalled(cluster, run) == "LoadFailed", 120)
+            await asyncio.sleep(after)
+            cluster.server.patch(PERSON, APP, {"spec": {"entry": f"{APPS}:Chain"}}, "")
+            await cluster.until(lambda: stalled(cluster, run) == "InvalidInput", 120)
+            cluster.server.patch(PERSON, run, {"spec": {"input": {"width": 1}}}, "")
+            await cluster.until_ended(run)
+            return cluster.status(run)
+
+    def stalled(cluster: Cluster, run: Place) -> str:
+        found = [one for one in cluster.status(run).get("conditions") or [] if one["type"] == "Stalled"]
+        return str(found[0]["reason"]) if found and found[0]["status"] == "True" else ""
+
+    for after in (0.0, 1.0, 5.0, 15.0):
+        assert simulate(story(after))["phase"] == "Succeeded"

@@ -6,8 +6,9 @@ from typing import Any
 
 from tests.support.records import APP, LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Refusal
+from apprun_operator.observe.records import AppRecord, AppSpecRecord, InspectedRecord, Refusal
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
+from apprun_operator.plan.code import code_of
 from apprun_operator.plan.run import plan
 
 PULL = {"phase": "Pending", "running_since": None, "waiting_reason": "ErrImagePull", "waiting_message": "not found"}
@@ -107,6 +108,37 @@ def test_unchanged_app_clears_nothing() -> None:
     run = stalled(inline_app=None, app_ref="app", app={**APP, "name": "app"})
     app = AppRecord(meta("app", generation=1), AppSpecRecord({"entry": "app:App"}))
     assert not decide(waiting_driver(), run=run, app=app).first
+
+
+def refusing_app() -> AppRecord:
+    """Corrected, inspected, and its entry point wants a field that the run doesn't give."""
+    spec = AppSpecRecord({"entry": "app:Right"})
+    code = code_of(AppRecord(meta("app", generation=2), spec), LIMITS)
+    wants = {"type": "object", "properties": {"rows": {"type": "integer"}}, "required": ["rows"]}
+    contracts = {
+        "code": code,
+        "defaultEntrypoint": "run",
+        "entrypoints": [{"name": "run"}],
+        "schemas": {"entrypoints": {"run": {"input": wants}}},
+    }
+    inspection = InspectedRecord(code, NOW - 1, "Published")
+    return AppRecord(meta("app", generation=2), spec, contracts=contracts, inspection=inspection)
+
+
+def test_corrected_app_that_refuses_the_input_is_what_the_run_is_told_then() -> None:
+    """Its inspection may be done before the run is looked at again: the old reason must not stay."""
+    run = stalled(inline_app=None, app_ref="app", input={})
+    status = status_of(decide(waiting_driver(), run=run, app=refusing_app()))
+    assert (status["conditions"][0]["reason"], "app" in status) == ("InvalidInput", False)
+    assert "spec.input.rows is missing" in status["message"]
+
+
+def test_run_that_works_after_all_goes_on_with_the_code_that_it_has() -> None:
+    driver = waiting_driver()
+    things = (driver, a_pod(driver, running_since=NOW - 1), a_task("a", phase="Succeeded"))
+    run = stalled(inline_app=None, app_ref="app", input={})
+    status = status_of(decide(*things, run=run, app=refusing_app()))
+    assert (status["phase"], "app" in status) == ("Running", False)
 
 
 def test_corrected_image_replaces_the_pod_that_waits_for_the_wrong_one() -> None:
