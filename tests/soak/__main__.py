@@ -15,6 +15,8 @@ from tests.support.kube import CORE
 from tests.support.runs import Runs
 
 COMMAND = "make soak"
+PATIENT_WITH_NODES = ("--set", "kube-controller-manager.node-monitor-grace-period=20s")
+"""The test bed counts nodes as lost after four seconds, and with each death of the API server all of them at once."""
 
 
 def main() -> int:
@@ -34,7 +36,7 @@ def main() -> int:
         return 2
     pace = Pace(beat=options.beat, away=2 * options.beat, whole=2 * options.beat)
     recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience, pace=pace)
-    bed = bring_up(options.name)
+    bed = bring_up(options.name, *PATIENT_WITH_NODES)
     try:
         bed.install(f"maxPods={options.pods}")
         namespace = f"soak-{uuid.uuid4().hex[:6]}"
