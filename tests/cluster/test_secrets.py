@@ -78,20 +78,22 @@ def test_undeclared_secret_fails_the_task_before_it_has_a_pod(vault: Runs) -> No
 def test_rotated_secret_reaches_a_task_that_runs(vault: Runs) -> None:
     with_secrets(vault)
     vault.start("rotate", "vault", {"how": "await_rotation"})
-    pod = eventually("the task runs", lambda: running(vault, "rotate"), 60)
+    pod = eventually("the task has read the first secret", lambda: waits_for_rotation(vault, "rotate"), 60)
     vault.kube.merge(f"{vault.core}/secrets/payments", {"stringData": {"token": "another-one-4712"}})
     looks = itertools.count()
 
     def ended() -> Object | None:
         status = vault.status("rotate")
-        if status.get("phase") == "Succeeded":
+        if status.get("phase") in ("Succeeded", "Failed"):
             return status
         # A change of the pod has kubelet look at it at once; else it does so every minute.
         look = {"metadata": {"annotations": {"look": str(next(looks))}}}
         vault.kube.merge(f"{vault.core}/pods/{pod}", look)
         return None
 
-    assert eventually("the task sees the new secret", ended, 240, every=3)["output"]["text"] == "rotated"
+    status = eventually("the run ends", ended, 240, every=3)
+    assert status["phase"] == "Succeeded", status
+    assert status["output"]["text"] == "rotated"
 
 
 def test_no_value_is_in_anything_that_is_written(vault: Runs, bed: Bed) -> None:
@@ -124,9 +126,10 @@ def secrets_of(pod: Object) -> list[str]:
     return [volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume]
 
 
-def running(vault: Runs, run: str) -> str | None:
-    for pod in vault.pods(run):
-        states: list[Any] = pod["status"].get("containerStatuses") or [{}]
-        if pod["metadata"]["labels"]["apprun.dev/role"] == "task" and "running" in states[0].get("state", {}):
-            return str(pod["metadata"]["name"])
-    return None
+def waits_for_rotation(vault: Runs, run: str) -> str | None:
+    """The pod of the task that holds the first token, once it says so."""
+    told = [task.get("status", {}).get("progress", {}).get("message") for task in vault.tasks(run)]
+    if "has the first token" not in told:
+        return None
+    (pod,) = [pod for pod in vault.pods(run) if pod["metadata"]["labels"]["apprun.dev/role"] == "task"]
+    return str(pod["metadata"]["name"])

@@ -61,9 +61,10 @@ class Vault(App):
     async def undeclared(self, input: Ask) -> Told:
         return Told()
 
-    @task(timeout_seconds=150)
+    @task(timeout_seconds=150, retry_max_attempts=1)
     async def await_rotation(self, input: Ask) -> Told:
         first = await self.context.get_secret("payments/token")
+        self.task_context.progress(message="has the first token")
         while await self.context.get_secret("payments/token") == first:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
         return Told(text="rotated")
