@@ -8,6 +8,7 @@ import uuid
 import pytest
 from tests.support.bed import EXISTING, Bed
 from tests.support.interrupted import assert_completed, started
+from tests.support.kube import Object, eventually
 from tests.support.replicas import Replicas
 from tests.support.runs import Runs
 
@@ -66,3 +67,29 @@ def test_an_upgrade_in_the_middle_of_a_run_interrupts_nothing(bed: Bed, runs: Ru
         for task in runs.tasks("upgraded")
         for attempt in task["status"].get("attempts", [])
     )
+
+
+@needs_own_cluster
+def test_a_lost_node_never_takes_both_where_replicas_may_not_share_one(bed: Bed, replicas: Replicas) -> None:
+    bed.install("nodeSpread=DoNotSchedule")
+    try:
+        bed.cli("kill-node", "node2")
+        waits = eventually("the replacement waits for a node", lambda: unplaced(replicas), 90)
+        assert [one.node for one in replicas.all()] == ["node1"]
+        bed.cli("start-node", "node2")
+        nodes = eventually(
+            "both nodes have one", lambda: n if len(n := {r.node: r for r in replicas.all()}) == 2 else None
+        )
+        assert nodes["node2"].name == waits
+    finally:
+        bed.cli("up")
+        bed.install()
+
+
+def unplaced(replicas: Replicas) -> str | None:
+    """The replica that the scheduler found no node for."""
+    return next((pod["metadata"]["name"] for pod in replicas.pods() if unschedulable(pod)), None)
+
+
+def unschedulable(pod: Object) -> bool:
+    return any(c.get("reason") == "Unschedulable" for c in pod["status"].get("conditions", []))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-from typing import Any
 
 import pytest
 from tests.support.bed import SYSTEM_NAMESPACE, Bed

@@ -14,8 +14,13 @@ from tests.support.runs import Runs
 pytestmark = pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break")
 
 SMALL = Recipe(
-    runs=3, chain=4, width=8, seconds=4, patience=600, pace=Pace(beat=25, away=15, whole=20, first_node=10, rounds=1)
-)  # fmt: skip
+    runs=3,
+    chain=4,
+    width=8,
+    seconds=4,
+    patience=600,
+    pace=Pace(leader=25, api=25, first_api=37, away=15, whole=20, first_node=10, rounds=1),
+)
 
 
 @pytest.fixture

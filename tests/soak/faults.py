@@ -24,18 +24,28 @@ from tests.support.replicas import Replicas
 
 @dataclass(frozen=True)
 class Pace:
-    """In seconds. `beat` is from one death to the next, of the operator's leader and, half a beat later, of the API
-    server. `away` is how long a node is dead or cut off, `whole` how long all nodes are there before the next one.
+    """In seconds. `leader` and `api` are from one death to the next, of the operator's leader and of the API server.
+    `away` is how long a node is dead or cut off, `whole` how long all nodes are there before the next one.
 
     After `rounds` of each kind of fault of a node nothing breaks any more; 0: it never ends.
     """
 
-    beat: float = 20.0
+    leader: float = 30.0
+    api: float = 130.0
+    """Kubernetes' own clients (scheduler, kubelet, controllers) come back within seconds; but when they lost the server
+    again within two minutes they wait twice as long each time, up to a minute. (client-go, reflector.go)
+    """
     api_down: float = 2.0
-    away: float = 40.0
-    whole: float = 40.0
+    first_api: float = 45.0
+    away: float = 60.0
+    whole: float = 60.0
     first_node: float = 30.0
     rounds: int = 0
+
+    @property
+    def between(self) -> float:
+        """From one fault to the next, of whatever kind, on average. A node's loss and its return are one each."""
+        return 1 / (1 / self.leader + 1 / self.api + 2 / (self.away + self.whole))
 
 
 ENDLESS = 1 << 30
@@ -70,12 +80,12 @@ class Faults:
         eventually("two replicas of the operator are ready", lambda: len(self._replicas.all()) == 2 or None, 300)
 
     def _operators(self) -> None:
-        self._every(itertools.repeat(("operator killed", self._kill_leader, 0.0)), self._pace.beat, self._pace.beat)
+        self._every(itertools.repeat(("operator killed", self._kill_leader, 0.0)), self._pace.leader, self._pace.leader)
 
     def _api_servers(self) -> None:
         down = f"--down-seconds={self._pace.api_down:g}"
         kill = ("API server killed", lambda: self._cli("kill-apiserver", down), 0.0)
-        self._every(itertools.repeat(kill), self._pace.beat, 1.5 * self._pace.beat)
+        self._every(itertools.repeat(kill), self._pace.api, self._pace.first_api)
 
     def _nodes(self) -> None:
         away, whole = self._pace.away, self._pace.whole

@@ -28,6 +28,7 @@ class Replica:
 
     name: str
     uid: str
+    node: str
     restarts: int
 
     @property
@@ -81,7 +82,11 @@ class Replicas:
         self._kube = bed.kube
 
     def all(self) -> list[Replica]:
-        return [replica(pod) for pod in self._kube.items(f"{PODS}?{SELECTOR}") if is_ready(pod)]
+        return [replica(pod) for pod in self.pods() if is_ready(pod)]
+
+    def pods(self) -> list[Object]:
+        """Of all replicas, whatever state they are in."""
+        return self._kube.items(f"{PODS}?{SELECTOR}")
 
     def leader(self) -> Replica:
         """Who leads, when all are ready."""
@@ -113,7 +118,7 @@ class Replicas:
 
 def replica(pod: Object) -> Replica:
     (container,) = pod["status"]["containerStatuses"]
-    return Replica(pod["metadata"]["name"], pod["metadata"]["uid"], container["restartCount"])
+    return Replica(pod["metadata"]["name"], pod["metadata"]["uid"], pod["spec"]["nodeName"], container["restartCount"])
 
 
 def is_ready(pod: Object) -> bool:
