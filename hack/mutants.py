@@ -190,8 +190,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an output is what was committed, for the operator",
-        f"{OPERATOR}/observe/store.py",
-        'return state.committed[task.key] in ("", task.digest)',
+        f"{OPERATOR}/observe/facts.py",
+        'return self.committed[task.key] in ("", task.digest)',
         "return True",
         (f"{UNIT}/operator/observe", f"{UNIT}/operator/plan"),
     ),
@@ -225,16 +225,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a pod that vanished without an answer leaves a trace",
-        f"{OPERATOR}/observe/store.py",
-        "                state.pods[key.name] = replace(pod, gone=True)\n",
-        "                pass\n",
+        f"{OPERATOR}/observe/facts.py",
+        "            self.pods[name] = replace(pod, gone=True)\n",
+        "            pass\n",
         (f"{UNIT}/operator/observe",),
     ),
     Mutant(
         "a trace goes with its AppTask",
-        f"{OPERATOR}/observe/store.py",
-        "                self._forget_pod(state, task.pod_name)\n            state.settled",
-        "                pass\n            state.settled",
+        f"{OPERATOR}/observe/facts.py",
+        "                self._forget_pod(task.pod_name)\n            self.settled",
+        "                pass\n            self.settled",
         (f"{UNIT}/operator/observe", f"{SIMULATION}/test_found.py"),
     ),
     Mutant(

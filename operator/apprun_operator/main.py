@@ -32,9 +32,10 @@ from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_
 from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
 from apprun_operator.observe.informer import Informer, silences
+from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.project import Unreadable, meta
 from apprun_operator.observe.queue import KeyQueue
-from apprun_operator.observe.store import Kind, Store
+from apprun_operator.observe.store import Store
 from apprun_operator.settings import Settings, SettingsError, from_environment
 from apprun_operator.terms import Terms
 from apprun_operator.worker import Worker

@@ -23,12 +23,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--runs", type=int, default=Recipe.runs)
     parser.add_argument("--width", type=int, default=Recipe.width, help="calls side by side, beside two chains of 8")
-    parser.add_argument("--pods", type=int, default=40, help="task pods at a time, as the machine bears it")
+    parser.add_argument("--pods", type=int, default=30, help="task pods at a time, as the machine bears it")
     parser.add_argument(
         "--leader", type=float, default=Pace.leader, help="seconds from one death of the leader to the next"
     )
     parser.add_argument("--api", type=float, default=Pace.api, help="the same for the API server")
-    parser.add_argument("--away", type=float, default=Pace.away, help="seconds that a node is dead, then whole")
+    parser.add_argument("--away", type=float, default=Pace.away, help="seconds that a node is dead or cut off")
+    parser.add_argument("--whole", type=float, default=Pace.whole, help="seconds until the next one is")
     parser.add_argument("--patience", type=float, default=Recipe.patience, help="seconds until a run counts as stuck")
     parser.add_argument("--name", default="soak", help="the cluster's name")
     parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
@@ -36,7 +37,7 @@ def main() -> int:
     if EXISTING:
         sys.stderr.write("nodes and control plane of an existing cluster are not ours to break\n")
         return 2
-    pace = Pace(leader=options.leader, api=options.api, away=options.away, whole=options.away)
+    pace = Pace(leader=options.leader, api=options.api, away=options.away, whole=options.whole)
     recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience, pace=pace)
     bed = bring_up(options.name, *PATIENT_WITH_NODES)
     try:

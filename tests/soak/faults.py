@@ -38,7 +38,7 @@ class Pace:
     api_down: float = 2.0
     first_api: float = 45.0
     away: float = 60.0
-    whole: float = 60.0
+    whole: float = 180.0
     first_node: float = 30.0
     rounds: int = 0
 

@@ -25,8 +25,9 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Kind, Store
+from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
     Announce,
     CreatePage,

@@ -16,9 +16,10 @@ from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.client import Api
 from apprun_operator.kube.errors import ApiError, GoneError, UnavailableError, from_response
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.project import Unreadable, meta
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Kind, Store
+from apprun_operator.observe.store import Store
 
 logger = logging.getLogger(__name__)
 

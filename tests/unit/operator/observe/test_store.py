@@ -264,7 +264,7 @@ def test_nothing_is_kept_of_a_run_that_is_gone(known: Known) -> None:
         known.store.remove(kind, Key("default", name))  # type: ignore[arg-type]
     known.store.remove("pods", Key("default", pod("a", 0)["metadata"]["name"]))
     assert not known.store.keys()
-    assert not known.store._states
+    assert not known.store._runs
 
 
 def test_finished_run_lets_go_of_what_nobody_asks_for_again(known: Known) -> None:
@@ -325,7 +325,7 @@ def test_app_wakes_the_runs_that_name_it(known: Known) -> None:
 def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any, raw: Any) -> None:
     with pytest.raises(Unreadable):
         known.store.apply(kind, raw)
-    assert not known.store._states
+    assert not known.store._runs
 
 
 @pytest.mark.parametrize(
