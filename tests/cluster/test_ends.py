@@ -58,7 +58,8 @@ def test_cancelled_run_stops_its_tasks_cleans_up_and_ends(runs: Runs) -> None:
 
 def test_result_of_a_task_that_finishes_while_it_is_stopped_is_committed(runs: Runs) -> None:
     runs.start("late", "tidy", {"stubborn": True})
-    until_pods_run(runs, "late")
+    # Only once the body runs can it be stubborn: a process that starts is stopped like any other.
+    eventually("the task is at work", lambda: any("progress" in task.get("status", {}) for task in runs.tasks("late")))
     change(runs, "late", cancel=True)
     assert runs.until_phase("late", "Cancelled", "Succeeded", "Failed")["phase"] == "Cancelled"
     assert dict(story(runs, "late"))["work"] == "Succeeded"

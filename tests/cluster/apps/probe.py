@@ -65,6 +65,8 @@ class Probe(App):
             raise NonRetryableError(f"{input.name} can never work")
         if attempt <= input.fail_attempts:
             raise RuntimeError(f"{input.name} fails in attempt {attempt}")
+        if input.stubborn:
+            self.task_context.progress(message="at work")
         try:
             await asyncio.sleep(input.seconds)
         except asyncio.CancelledError:
