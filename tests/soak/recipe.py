@@ -19,6 +19,7 @@ from tests.support.kube import ApiError, Object, eventually
 from tests.support.runs import Runs, source
 
 ENDS = ("Succeeded", "Failed", "Cancelled")
+STANDSTILL_SECONDS = 60
 ANSWER_SECONDS = 300
 """A net for calls that the API server doesn't answer, because it is dead just then."""
 
@@ -76,21 +77,45 @@ def cook(bed: Bed, runs: Runs, recipe: Recipe) -> Outcome:
 
 def until_ended(runs: Runs, names: list[str], patience: float) -> None:
     """Until each run has ended or the patience has; then the verdict says which are stuck."""
-    deadline, told = time.monotonic() + patience, 0.0
+    deadline, told, moved, before = time.monotonic() + patience, 0.0, time.monotonic(), 0
     while time.monotonic() < deadline:
+        time.sleep(1)
         try:
             found = runs.kube.items(f"{runs.api}/appruns")
-        except Exception:  # dead just now
-            time.sleep(1)
-            continue
-        phases = [run.get("status", {}).get("phase", "") for run in found]
-        if len(found) == len(names) and all(phase in ENDS for phase in phases):
-            return
-        if time.monotonic() - told > 20:
+            phases = [run.get("status", {}).get("phase", "") for run in found]
+            if len(found) == len(names) and all(phase in ENDS for phase in phases):
+                return
+            if time.monotonic() - told < 20:
+                continue
             told = time.monotonic()
             done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in found)
-            print(f"{time.strftime('%H:%M:%S')} {done} tasks, {phases.count('Succeeded')} runs done", file=sys.stderr)
-        time.sleep(1)
+            say(f"{done} tasks, {phases.count('Succeeded')} runs done")
+            if done != before:
+                moved, before = told, done
+            elif told - moved > STANDSTILL_SECONDS:
+                say("\n  ".join(["nothing moves:", *standing(runs)]))
+        except Exception:  # dead just now
+            continue
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def standing(runs: Runs) -> Iterator[str]:
+    """What each pod and each call that is left waits for, for whoever wonders later why nothing went on."""
+    for pod in runs.kube.items(f"{runs.core}/pods"):
+        status: Object = pod["status"]
+        states = [state for one in status.get("containerStatuses", []) for state in one["state"]]
+        unmet = [f"{c['type']}: {c.get('reason')}" for c in status.get("conditions", []) if c["status"] != "True"]
+        ending = "ending, " if "deletionTimestamp" in pod["metadata"] else ""
+        node = pod["spec"].get("nodeName", "no node")
+        yield f"{pod['metadata']['name']} on {node}: {ending}{status.get('phase')} {states} {unmet}"
+    for task in runs.kube.items(f"{runs.api}/apptasks"):
+        status = task.get("status", {})
+        if status.get("phase") not in ENDS:
+            where = f"{task['metadata']['name']}, attempt {status.get('attempt')}"
+            yield f"{where}: {status.get('phase')} {status.get('message', '')}"
 
 
 def facts_of(runs: Runs, name: str) -> RunFacts:
