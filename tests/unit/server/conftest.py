@@ -17,6 +17,8 @@ from application_sdk.server.limits import Limits
 from application_sdk.server.localruns import LocalRuns
 from application_sdk.server.serving import manifest_as_json
 
+BODY_BYTES = 20_000
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[LocalRuns]:
@@ -26,7 +28,7 @@ def runs(tmp_path: Path) -> Iterator[LocalRuns]:
 
 @pytest.fixture
 def client(runs: LocalRuns) -> Iterator[TestClient]:
-    limits = Limits(body_bytes=20_000, call_seconds=5, wait_seconds=30)
+    limits = Limits(body_bytes=BODY_BYTES, call_seconds=5, wait_seconds=30)
     service = Service(Shop, handlers_of(Shop), runs, manifest_as_json(Shop), limits=limits)
     with TestClient(create_application(service), raise_server_exceptions=False) as found:
         yield found

@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
+from tests.unit.server.conftest import BODY_BYTES
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -35,7 +36,11 @@ def test_odd_requests_are_answered_as_the_document_says(client: TestClient) -> N
             asked += 1
             if "wait" in (case.query or {}):
                 case.query["wait"] = "false"
-            case.call_and_validate()
+            response = case.call()
+            if response.status_code == 413:  # no schema says how long a text that fits it may be
+                assert len(response.request.body or b"") > BODY_BYTES
+            else:
+                case.validate_response(response)
 
         ask()
     assert asked > 100
