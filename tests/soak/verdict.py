@@ -100,10 +100,10 @@ def _none_lost(facts: Facts) -> Claim:
 
 
 def _each_witnessed(committed: dict[str, Checkpoint], executions: Sequence[Execution]) -> Claim:
-    done = Counter((e.call, e.attempt) for e in executions if e.done is not None)
-    wrong = [call for call, entry in committed.items() if not done[call, entry.attempt]]
+    done = _done_per_attempt(executions)
+    wrong = [call for call, entry in committed.items() if done[call, entry.attempt] != 1]
     return Claim(
-        "each checkpoint is the result of an execution that was counted outside",
+        "each checkpoint is the result of one execution that was counted outside",
         bool(committed) and not wrong,
         _some(wrong) or f"{len(committed)} of {len(executions)} executions",
     )
@@ -112,11 +112,13 @@ def _each_witnessed(committed: dict[str, Checkpoint], executions: Sequence[Execu
 def _none_doubled(runs: Sequence[RunFacts], committed: dict[str, Checkpoint], executions: Sequence[Execution]) -> Claim:
     """A zombie may begin late what an attempt after it has done; the committed attempt and later ones never again.
 
-    Before it is committed an attempt may begin anew: its pod may vanish, with its node, while nobody watches.
+    An attempt may begin twice, if the first time came to nothing: its pod may vanish, with its node, while nobody
+    watches.
     """
     twice = [
         f"{run.name}/{key}" for run in runs for key, n in Counter(e.key for e in run.ledger).items() if n > 1
     ]  # fmt: skip
+    again = [f"{call} in attempt {n}" for (call, n), times in _done_per_attempt(executions).items() if times > 1]
     after = [
         f"{e.call} in attempt {e.attempt} after attempt {committed[e.call].attempt} was committed"
         for e in executions
@@ -126,12 +128,16 @@ def _none_doubled(runs: Sequence[RunFacts], committed: dict[str, Checkpoint], ex
             or (e.attempt == committed[e.call].attempt and e.begun > committed[e.call].at)
         )
     ]
-    wrong = [*twice, *after]
+    wrong = [*twice, *again, *after]
     return Claim(
-        "0 doubled: no call is committed twice, nothing began anew once it was committed",
+        "0 doubled: no call is committed twice, no attempt was done twice, nothing began anew once it was committed",
         not wrong,
         _some(wrong) or f"{len(executions) - len(committed)} executions died uncommitted",
     )
+
+
+def _done_per_attempt(executions: Sequence[Execution]) -> Counter[tuple[str, int]]:
+    return Counter((e.call, e.attempt) for e in executions if e.done is not None)
 
 
 def _nothing_unknown(committed: dict[str, Checkpoint], executions: Sequence[Execution]) -> Claim:

@@ -38,6 +38,11 @@ def test_attempt_that_died_uncommitted_may_have_begun_anew() -> None:
     assert failed(with_execution(Execution("uid/b", 1, 10.0))) == set()
 
 
+def test_attempt_that_was_done_twice() -> None:
+    assert failed(with_execution(replace(FIRST, begun=7.0))) == {"0 doubled:", "each checkpoint"}
+    assert failed(with_execution(*2 * [replace(LOST, done=12.0)])) == {"0 doubled:"}
+
+
 def test_zombie_may_begin_late_and_even_end() -> None:
     zombie = replace(LOST, begun=25.0, done=26.0)
     assert failed(replace(HONEST, executions=(FIRST, zombie, SECOND))) == set()
