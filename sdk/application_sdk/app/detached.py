@@ -87,4 +87,5 @@ def detached_info(name: str, heartbeat: JSONObject | None = None) -> AttemptInfo
         policy=Policy(retry=TASK_RETRY.to_fields()),
         max_output_bytes=MAX_PAYLOAD_BYTES,
         heartbeat=heartbeat,
+        own_disk=True,
     )

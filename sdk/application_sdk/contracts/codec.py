@@ -16,7 +16,8 @@ from application_sdk.contracts.base import HeartbeatDetails, Output
 from application_sdk.contracts.comparison import first_difference
 from application_sdk.contracts.errors import ContractValidationError, Problem, describe, excerpt
 from application_sdk.contracts.normalform import normal_form
-from application_sdk.contracts.reading import problems_of
+from application_sdk.contracts.paths import CONTEXT_KEY, Paths
+from application_sdk.contracts.reading import how_many_more, problems_of
 from application_sdk.contracts.safety import validate_payload_safety
 from application_sdk.wire.digest import JSON, JSONObject
 
@@ -41,13 +42,16 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
             value, mode="json", by_alias=True, round_trip=True, warnings=False
         )
         payload = normal_form(raw, value)
-        again = _validate(contract, to_json(payload), None)
+        again = _validate(contract, to_json(payload), None, "keep")
     except ValidationError as error:
         problems = problems_of(contract, error)
         raise ContractValidationError(
-            describe(f"This {name} can't be stored: it holds what its own class refuses.", problems),
+            describe(
+                f"This {name} can't be stored: it holds what its own class refuses.", problems, how_many_more(error)
+            ),
             contract=name,
             problems=problems,
+            count=error.error_count(),
         ) from error
     except ContractValidationError:
         raise
@@ -68,34 +72,43 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
     return payload
 
 
-def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = None) -> Model:
+def decode(
+    contract: type[Model], payload: JSON, *, unknown: Unknown | None = None, paths: Paths = "drop"
+) -> Model:
     """The object of `contract` that `payload` describes. Raises ContractValidationError that names every fault in it.
 
     Unknown fields are refused, since in an input they are typing errors. In outputs and heartbeat details, which
     another version of the app may have written, they are ignored. `unknown` decides otherwise; a nested model that
     says `extra=` in its own config is read as it says.
+
+    `paths` says what becomes of a file's `local_path`. Unless the payload is known to be of this machine it is left
+    out, since whoever wrote the payload would choose the file that this process reads.
     """
     if unknown is None:
         unknown = "ignore" if issubclass(contract, (Output, HeartbeatDetails)) else "refuse"
     try:
-        return _validate(contract, to_json(payload, inf_nan_mode="strings"), unknown)
+        return _validate(contract, to_json(payload, inf_nan_mode="strings"), unknown, paths)
     except ValidationError as error:
         problems = problems_of(contract, error)
         name = contract.__name__
         raise ContractValidationError(
-            describe(f"The JSON is no {name}:", problems), contract=name, problems=problems
+            describe(f"The JSON is no {name}:", problems, how_many_more(error)),
+            contract=name,
+            problems=problems,
+            count=error.error_count(),
         ) from error
     except PydanticSerializationError as error:
         name = contract.__name__
         raise ContractValidationError(f"What was given as {name} is not JSON: {error}", contract=name) from error
 
 
-def _validate(contract: type[Model], text: bytes, unknown: Unknown | None) -> Model:
+def _validate(contract: type[Model], text: bytes, unknown: Unknown | None, paths: Paths) -> Model:
     if not contract.__pydantic_complete__:
         validate_payload_safety(contract)
     extra = None if unknown is None or unknown in _own_extra_rules(contract) else _EXTRA[unknown]
     validator = contract.__pydantic_validator__
-    result: Model = validator.validate_json(text, by_alias=True, by_name=True, extra=extra)
+    context = {CONTEXT_KEY: paths}
+    result: Model = validator.validate_json(text, by_alias=True, by_name=True, extra=extra, context=context)
     return result
 
 

@@ -36,15 +36,19 @@ class Problem:
 class ContractValidationError(ValueError):
     """A payload doesn't agree with its contract, or can't be stored and read back as what it is.
 
-    `contract` is the name of the class, `problems` holds every fault that was found.
+    `contract` is the name of the class, `problems` holds the faults that were found, the first twenty of many; `count`
+    is how many there are.
     """
 
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, contract: str = "", problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, message: str, *, contract: str = "", problems: Iterable[Problem] = (), count: int | None = None
+    ) -> None:
         super().__init__(message)
         self.contract = contract
         self.problems: tuple[Problem, ...] = tuple(problems)
+        self.count = len(self.problems) if count is None else count
 
 
 class PayloadSafetyError(ContractValidationError):

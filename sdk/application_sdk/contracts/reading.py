@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _MAX_FIELDS_LISTED = 30
+MAX_PROBLEMS = 20
+"""How many faults are told. A payload can have as many as it has bytes."""
 
 
 def problems_of(contract: type[BaseModel], error: ValidationError) -> list[Problem]:
-    """One Problem for each fault that pydantic found in a payload of `contract`."""
-    return [_problem(contract, details) for details in error.errors(include_url=False)]
+    """One Problem for each of the first faults that pydantic found in a payload of `contract`."""
+    return [_problem(contract, details) for details in error.errors(include_url=False)[:MAX_PROBLEMS]]
+
+
+def how_many_more(error: ValidationError) -> str:
+    """What is to be said of the faults that aren't told; empty when all are."""
+    more = error.error_count() - MAX_PROBLEMS
+    return f"  … and {more} more." if more > 0 else ""
 
 
 def _problem(contract: type[BaseModel], details: ErrorDetails) -> Problem:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Self
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from application_sdk.contracts.base import Input, Output
+from application_sdk.contracts.paths import admitted_request
 from application_sdk.contracts.types import FileReference, StorageTier
 
 __all__ = ["DownloadInput", "DownloadOutput", "UploadInput", "UploadOutput"]
@@ -29,6 +30,11 @@ class UploadInput(Input):
     """Leave out files whose content is in the store already."""
     raise_on_empty: bool = False
     """Fail when there was no file to upload."""
+
+    @field_validator("local_path")
+    @classmethod
+    def _is_of_this_disk(cls, path: str, info: ValidationInfo) -> str:
+        return admitted_request(path, info)
 
     @field_validator("storage_path", "storage_subdir")
     @classmethod
@@ -59,6 +65,11 @@ class DownloadInput(Input):
     ref: FileReference | None = None
     skip_if_exists: bool = False
     """Leave out files that are on the disk already with the same content."""
+
+    @field_validator("local_path")
+    @classmethod
+    def _is_of_this_disk(cls, path: str | None, info: ValidationInfo) -> str | None:
+        return admitted_request(path, info)
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from application_sdk.contracts.base import Contract, SerializableEnum
 from application_sdk.contracts.bounds import BoundedDict, BoundedList, MaxItems
+from application_sdk.contracts.paths import admitted
 from application_sdk.errors import MisuseError
 
 __all__ = ["BoundedDict", "BoundedList", "CredentialRef", "FileReference", "GitReference", "MaxItems", "StorageTier"]
@@ -54,6 +55,11 @@ class FileReference(Contract):
     """The file's own name: under it another pod finds it. None leaves it to `local_path`."""
     content_type: str | None = None
     """Media type of the content, once it is known; guessed from the name unless it is given."""
+
+    @field_validator("local_path")
+    @classmethod
+    def _is_of_this_disk(cls, path: str | None, info: ValidationInfo) -> str | None:
+        return admitted(path, info)
 
     @property
     def path(self) -> Path:

@@ -1,6 +1,7 @@
 """Secrets that an app was given: masked wherever text is told, and refused in data that is kept.
 
-Whatever hands a secret to an app calls `confide`. Logs and errors are masked (`execution.redaction`); outputs,
+Whatever hands a secret to an app calls `confide`; a pod gives all that is mounted into it to `confide_all` when it
+starts, since code may read those files without asking. Logs and errors are masked (`execution.redaction`); outputs,
 heartbeat details and state are data, which can't be masked without changing it: so an attempt has one checked before it
 lets go of it.
 """
@@ -8,13 +9,15 @@ lets go of it.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, NamedTuple
+import re
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from application_sdk.errors import NonRetryableError
 from application_sdk.execution import redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from application_sdk.wire.digest import JSON
 
@@ -22,15 +25,27 @@ SHORTEST: Final = 8
 """Shorter values aren't looked for in data: they would be found where they aren't meant."""
 PUBLIC_NAMES: Final = frozenset(
     {
-        "catalog", "client_id", "database", "dbname", "driver", "endpoint", "expires_at", "header_name", "host",
-        "hostname", "port", "prefix", "region", "schema", "scopes", "ssl_mode", "sslmode", "tenant", "token_url",
-        "type", "user", "username", "warehouse",
+        "account", "account_name", "auth_type", "authtype", "bucket", "ca.crt", "catalog", "client_id", "database",
+        "dbname", "driver", "endpoint", "expires_at", "header_name", "host", "hostname", "port", "prefix", "project_id",
+        "region", "role", "schema", "scopes", "ssl_mode", "sslmode", "tenant", "tls.crt", "token_url", "type", "user",
+        "username", "warehouse",
     }
 )  # fmt: skip
-"""Fields of a secret that may be shown: where to go and as whom. All others are hidden."""
+"""Fields of a secret or a credential that may be shown: where to go and as whom. All others are hidden, and so is an
+address with a password in it, whatever its field is called."""
+RESCAN_SECONDS: Final = 1.0
+"""How old the last look at mounted secrets may be when data is checked: they are replaced while a process lives."""
+
+_PASSWORD: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/?#@\s:]{0,1000}:([^/?#\s]{1,4000})@", re.IGNORECASE)
+"""The password in an address such as `postgres://user:password@host`."""
 
 _known: Final[dict[str, str]] = {}
 """Names of secrets by values that data may not hold."""
+_released: Final[set[str]] = set()
+"""Values of fields that an app's own type of credential calls public, so that a later look doesn't hide them."""
+
+Source: TypeAlias = "Callable[[], Iterable[tuple[str, str]]]"
+"""Gives secrets as (name, text)."""
 
 
 class SecretLeakError(NonRetryableError):
@@ -46,20 +61,42 @@ class Leak(NamedTuple):
 
 def confide(name: str, text: str, public: Collection[str] = PUBLIC_NAMES) -> None:
     """Keep the secret `name` from being told. Of one that is a JSON object, all fields but the `public` ones."""
+    _release(text, public)
     for value in _values(text, public):
-        redaction.hide(value)
-        if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
-            _known[value.strip()] = name
+        _keep(name, value)
+
+
+def confide_all(source: Source) -> None:
+    """Keep all secrets that a source gives from being told: now, and those that it gives by the time of each check.
+
+    A secret that is named as a public field, such as `db/username`, may be shown.
+    """
+    _Sources.all.append(source)
+    _Sources.look()
+
+
+def secret_values(field: str, value: str, public: Collection[str] = PUBLIC_NAMES) -> Iterator[str]:
+    """What has to be hidden of a credential's field: all of it, its password if it is an address, or nothing."""
+    password = _PASSWORD.search(value)
+    if password is not None:
+        yield value
+        yield password[1]
+    elif field.lower() not in public:
+        yield value
 
 
 def forget() -> None:
     """Know no secret any more. For tests."""
     _known.clear()
+    _released.clear()
+    _Sources.all.clear()
+    _Sources.seen.clear()
     redaction.forget()
 
 
 def leak(payload: JSON) -> Leak | None:
     """The first field of `payload`, its keys included, that holds a secret's value."""
+    _Sources.look_again()
     return _leak(payload, "") if _known else None
 
 
@@ -90,7 +127,51 @@ def _leak(payload: JSON, path: str) -> Leak | None:
     return None
 
 
+class _Sources:
+    """Where secrets are that nobody has asked for yet."""
+
+    all: Final[list[Source]] = []
+    seen: Final[dict[str, str]] = {}
+    looked: float = 0.0
+
+    @classmethod
+    def look_again(cls) -> None:
+        if cls.all and time.monotonic() - cls.looked >= RESCAN_SECONDS:
+            cls.look()
+
+    @classmethod
+    def look(cls) -> None:
+        cls.looked = time.monotonic()
+        for source in cls.all:
+            for name, text in source():
+                if cls.seen.get(name) == text:
+                    continue
+                cls.seen[name] = text
+                field = name.rpartition("/")[2]
+                values = secret_values(field, text) if field.lower() in PUBLIC_NAMES else _values(text, PUBLIC_NAMES)
+                for value in values:
+                    if value.strip() not in _released:
+                        _keep(name, value)
+
+
+def _keep(name: str, value: str) -> None:
+    redaction.hide(value)
+    if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
+        _known[value.strip()] = name
+
+
+def _release(text: str, public: Collection[str]) -> None:
+    """Let data hold the fields that a type of credential calls public, and that a first look has hidden."""
+    shown = {value.strip() for value in _values(text, ())} - {value.strip() for value in _values(text, public)}
+    for value in shown:
+        _released.add(value)
+        _known.pop(value, None)
+
+
 def _values(text: str, public: Collection[str]) -> Iterator[str]:
+    password = _PASSWORD.search(text)
+    if password is not None:
+        yield password[1]
     if not text.lstrip().startswith("{"):
         yield text
         return
@@ -108,6 +189,8 @@ def _hidden(value: JSON, public: Collection[str]) -> Iterator[str]:
         for name, inner in value.items():
             if name.lower() not in public:
                 yield from _hidden(inner, public)
+            elif isinstance(inner, str):
+                yield from secret_values(name, inner, public)
     elif isinstance(value, list):
         for inner in value:
             yield from _hidden(inner, public)

@@ -178,3 +178,5 @@ class RunInfo:
     """Limit of an input or output, in bytes of its JSON."""
     replay_rules: int | None = None
     """Version of the replay rules that the run began with; None means this SDK's."""
+    own_disk: bool = False
+    """Whether its input may name files of this machine's disk: on a laptop and in tests, where its user wrote it."""

@@ -92,6 +92,8 @@ class ExportedRun:
                 started_at=float(document["startedAt"]),
                 correlation_id=document["correlationId"],
                 replay_rules=document["replayRules"],
+                # It is replayed, and no task reads a file then.
+                own_disk=True,
             ),
             calls=[_call_from_json(call) for call in document["calls"]],
             completions=[_completion_from_json(checkpoint) for checkpoint in document["checkpoints"]],

@@ -127,7 +127,9 @@ class RouteRuntime:
         lineage.set(consumed(call.task, input_digest))
         if completion.outcome == "Succeeded":
             self.files_made = self.files_made or self._stored_files(completion.output)
-            return decode(definition.output_type, completion.output)
+            # A route reads no file, and each attempt drops the paths of others. What the route passes on has to be the
+            # same on every engine and in every replay, since a call's identity rests on it.
+            return decode(definition.output_type, completion.output, paths="keep")
         if completion.outcome == "Cancelled":
             raise asyncio.CancelledError(f"task {definition.name!r} was cancelled")
         raise _failure(definition.name, completion)

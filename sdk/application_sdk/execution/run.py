@@ -68,7 +68,7 @@ def run_route(
     except AppNotFoundError as error:
         return stalled("EntrypointNotFound", f"{error}. Correct spec.entrypoint")
     try:
-        given = decode(chosen.input_type, input_json)
+        given = decode(chosen.input_type, input_json, paths="keep" if info.own_disk else "refuse")
         check_size(input_json, info.max_payload_bytes, contract=chosen.input_type.__name__)
     except ContractValidationError as error:
         return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import auto
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from application_sdk.contracts.base import SerializableEnum
+
+
+MAX_PARTS: Final = 200
+"""How many parts a credential may have, and how many credentials a request. A list is read no further than that."""
 
 
 class HandlerCredential(BaseModel):
@@ -23,13 +28,16 @@ class HandlerCredential(BaseModel):
     value: str = Field(repr=False)
 
 
+Credentials: TypeAlias = Annotated[list[HandlerCredential], Field(max_length=MAX_PARTS)]
+
+
 class _Request(BaseModel):
     """What all requests have in common."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    credentials: list[HandlerCredential] = []
-    entrypoint: str = ""
+    credentials: Credentials = []
+    entrypoint: str = Field(default="", max_length=128)
     """Of several entry points the one that is meant; empty where there is one."""
 
 
@@ -88,13 +96,13 @@ class PreflightCheck(BaseModel):
 class PreflightInput(_Request):
     """Would a run find what it needs?"""
 
-    credentials_by_name: dict[str, list[HandlerCredential]] = {}
+    credentials_by_name: dict[str, Credentials] = Field(default={}, max_length=MAX_PARTS)
     """For apps with several credentials, by the name of each."""
     connection_config: dict[str, JsonValue] = {}
     """Host, port, database, …: whatever the app asks for."""
     metadata: dict[str, JsonValue] = {}
     """What was filled into the app's form."""
-    checks_to_run: list[str] = []
+    checks_to_run: list[str] = Field(default=[], max_length=1000)
     """Names of the checks that are wanted; empty for all."""
     timeout_seconds: int = Field(default=60, ge=1)
 

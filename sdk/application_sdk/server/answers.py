@@ -37,6 +37,7 @@ Code: TypeAlias = Literal[
     "NotFound",
     "MethodNotAllowed",
     "RequestTooLarge",
+    "RequestTimeout",
     "NameTaken",
     "HandlerError",
     "HandlerFailed",

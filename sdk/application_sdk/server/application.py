@@ -270,7 +270,7 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
         payload.pop("credentials", None)
     given: JSONObject = payload
     try:
-        decode(chosen.input_type, given)
+        decode(chosen.input_type, given, paths="refuse")
         check_size(given, server.definition.max_payload_bytes, contract=chosen.input_type.__name__)
     except ContractValidationError as error:
         raise invalid_input(error) from error

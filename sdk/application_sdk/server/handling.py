@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from application_sdk.errors import AppError
+from application_sdk.execution.confidence import secret_values
 from application_sdk.execution.redaction import Redactor, redacted
 from application_sdk.handler.base import HandlerError
 from application_sdk.handler.context import HandlerContext, bind_handler_context
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _log = logging.getLogger("apprun.server")
-
-_PUBLIC: Final = frozenset(
-    {
-        "account", "authtype", "auth_type", "catalog", "database", "dbname", "driver", "host", "hostname", "port",
-        "region", "role", "schema", "type", "url", "user", "username", "warehouse",
-    }
-)  # fmt: skip
-"""Parts of credentials that may be told. All others are masked in what the server and its log say."""
 
 Asked = TypeVar("Asked", bound="BaseModel")
 Said = TypeVar("Said", bound="BaseModel")
@@ -83,11 +76,10 @@ class HandlerThread:
 class _Question:
     """A call of a handler, for what is told of its failure."""
 
-    def __init__(self, name: str, context: HandlerContext) -> None:
+    def __init__(self, name: str, context: HandlerContext, others: Sequence[HandlerCredential] = ()) -> None:
         self.name = name
         self._request = context.request_id_str
-        self._secrets = Redactor()
-        self._secrets.hide(*(part.value for part in context.credentials if part.key.lower() not in _PUBLIC))
+        self._credentials = [*context.credentials, *others]
 
     def refused(self, error: HandlerError) -> Problem:
         _log.warning("%s refused request %s: %s", self.name, self._request, self._told(str(error)))
@@ -105,4 +97,8 @@ class _Question:
         )
 
     def _told(self, text: str) -> str:
-        return redacted(self._secrets.redacted(text))
+        """`text` without the credentials of the request."""
+        # Made for a failure only: to write each value in all of its forms takes its time.
+        secrets = Redactor()
+        secrets.hide(*(value for part in self._credentials for value in secret_values(part.key, part.value)))
+        return redacted(secrets.redacted(text))

@@ -20,6 +20,7 @@ STATUS: Final[Mapping[Code, int]] = {
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "RequestTooLarge": 413,
+    "RequestTimeout": 408,
     "NameTaken": 409,
     "HandlerError": 500,
     "HandlerFailed": 500,
@@ -27,6 +28,12 @@ STATUS: Final[Mapping[Code, int]] = {
     "Unavailable": 503,
     "InternalError": 500,
 }
+
+
+MAX_FAULTS: Final = 20
+"""How many faults of a request are told: as many as there are would make an answer larger than its request."""
+MAX_FIELD_LENGTH: Final = 200
+MAX_PROBLEM_LENGTH: Final = 1000
 
 
 class Problem(Exception):
@@ -52,11 +59,26 @@ class Problem(Exception):
 def invalid_input(error: ContractValidationError) -> Problem:
     """An input that isn't what the entry point takes: with the path of each fault, without the values."""
     faults = [
-        Fault(field=_within(problem.path), problem=f"{problem.reason} {problem.remedy}".strip())
-        for problem in error.problems
+        fault_of(_within(problem.path), f"{problem.reason} {problem.remedy}".strip())
+        for problem in error.problems[:MAX_FAULTS]
     ]
     what = f"the body isn't a {error.contract}" if error.contract else "the body isn't the app's input"
-    return Problem("InvalidInput", f"{what}: see `faults`" if faults else str(error), faults=faults)
+    message = f"{what}: see {see_faults(error.count)}" if faults else str(error)[:MAX_PROBLEM_LENGTH]
+    return Problem("InvalidInput", message, faults=faults)
+
+
+def fault_of(field: str, problem: str) -> Fault:
+    """A fault as it is told: names of fields are the caller's, and may be as long as the request."""
+    return Fault(field=_cut(field, MAX_FIELD_LENGTH), problem=_cut(problem, MAX_PROBLEM_LENGTH))
+
+
+def see_faults(count: int) -> str:
+    """Where to look for `count` faults."""
+    return "`faults`" if count <= MAX_FAULTS else f"`faults`, which has {MAX_FAULTS} of {count}"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _within(path: str) -> str:

@@ -12,6 +12,7 @@ from application_sdk.contracts.types import FileReference
 from application_sdk.storage import directory, keys
 from application_sdk.storage.directory import Entry
 from application_sdk.storage.errors import UnsafeFileError
+from application_sdk.storage.forbidden import check_may_be_stored
 from application_sdk.storage.parallel import SMALL_AT_ONCE, by_size, side_by_side
 from application_sdk.storage.store import Store
 from application_sdk.storage.transfer import Digest, Tick, digest_file, patiently, read_ahead, upload_file
@@ -146,6 +147,7 @@ def existing(ref: FileReference) -> Path:
             f"{ref.local_path!r} is to be stored, but there is no file or directory of that name here: a task stores "
             "what it has written itself"
         )
+    check_may_be_stored(local)
     return local
 
 

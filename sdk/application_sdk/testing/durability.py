@@ -213,7 +213,7 @@ class _Check:
         )
 
 
-_INFO = RunInfo(run_id="durability", uid="durability", started_at=START)
+_INFO = RunInfo(run_id="durability", uid="durability", started_at=START, own_disk=True)
 _WORDS = {
     "before schedule": "before it could start its next calls,",
     "after schedule": "right after it started its next calls,",

@@ -80,7 +80,7 @@ class FinishedRun:
         """What the route returned. Raises RunFailedError unless it succeeded."""
         if self.result.outcome != "Succeeded" or self.result.output is None:
             raise RunFailedError(describe_end(self.result))
-        return decode(self.app.definition.entrypoint(self.entrypoint).output_type, self.result.output)
+        return decode(self.app.definition.entrypoint(self.entrypoint).output_type, self.result.output, paths="keep")
 
     def file(self, ref: FileReference) -> Path:
         """A file or directory that the run has stored, read-only on this disk. Raises StorageError when it is gone."""
@@ -121,6 +121,7 @@ def run_app(
             uid=f"test-{number}",
             started_at=started_at.timestamp() if started_at is not None else START,
             correlation_id=f"{app.definition.name}-1",
+            own_disk=True,
         )
         world = bench.world(info)
         if cancel_after is not None:
@@ -236,7 +237,7 @@ def describe_end(result: RouteResult) -> str:
 
 
 def _input(definition: AppDefinition, call: ScheduledCall) -> Input:
-    return decode(definition.task(call.task).input_type, call.input)
+    return decode(definition.task(call.task).input_type, call.input, paths="keep")
 
 
 def _failure(

@@ -107,6 +107,12 @@ def handler_name(app: str) -> str:
     return f"{app}-handler"
 
 
+def handler_audience(namespace: str, app: str) -> str:
+    """The audience of tokens that an App's handler takes. Another app, or one of that name elsewhere, has another, so
+    that no app can use the tokens that it is shown on others."""
+    return f"{GROUP}/{namespace}/{app}"
+
+
 def inspection_name(app: str, key: str) -> str:
     """The AppTask that finds out what an App's code contains. Another code has another key, hence another name."""
     return f"{app}-inspect-{key[:INSPECTION_KEY_LENGTH]}"

@@ -54,6 +54,7 @@ def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) ->
             started_at=seconds(status["startedAt"]),
             correlation_id=spec.get("correlationId") or uid,
             replay_rules=status.get("replayRules"),
+            own_disk=True,
         ),
         calls=[recorded_call(task) for task in made],
         completions=completions,

@@ -196,6 +196,7 @@ class Dispatcher:
             namespace=NAMESPACE,
             run_uid=self._info.uid,
             files=self._folder.files_place(call.key, state.attempt),
+            own_disk=True,
         )
         return Work(
             call.key, call.input, info, self._folder.log(call.task, call.key, state.attempt), self._folder.state

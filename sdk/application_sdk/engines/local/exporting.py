@@ -26,6 +26,7 @@ def export_run(ledger: Ledger) -> ExportedRun:
             started_at=run.created_at,
             correlation_id=run.correlation_id,
             replay_rules=run.replay_rules,
+            own_disk=True,
         ),
         calls=[
             RecordedCall(call.key, call.task, call.entrypoint, call.input, call.identity, call.line)

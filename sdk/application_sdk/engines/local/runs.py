@@ -94,7 +94,8 @@ def begin_checked(
     app = app_class.definition
     chosen = app.entrypoint(entrypoint)
     # Also checked when the route begins. Here it costs no run.
-    decode(chosen.input_type, given)
+    # The user's own input, which may name a file beside it.
+    decode(chosen.input_type, given, paths="keep")
     name = name or new_run_name(app.name)
     begin(home, name, Order(source, app.name, chosen.name, given))
     return name
@@ -171,6 +172,7 @@ class _Life:
             started_at=run.created_at,
             correlation_id=run.correlation_id,
             replay_rules=run.replay_rules,
+            own_disk=True,
         )
         requests = self.mode.requests
         requests.cancelled = folder.cancel_request.exists

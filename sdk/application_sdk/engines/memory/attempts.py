@@ -61,6 +61,7 @@ class AttemptRunner:
             namespace=NAMESPACE,
             run_uid=self._info.uid,
             files=self._files,
+            own_disk=True,
         )
         definition = self._definition.task(call.task)
         stand_in = self._stand_ins.get(call.task)
