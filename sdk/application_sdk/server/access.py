@@ -22,6 +22,11 @@ class Caller:
 class Access(Protocol):
     """Decides about requests."""
 
+    def recall(self, authorization: str, action: Action, run: str = "") -> Caller | None:
+        """What is known without asking anybody: the caller, or None if `check` has to ask. Raises Problem for what is
+        refused without asking. Doesn't block."""
+        ...
+
     def check(self, authorization: str, action: Action, run: str = "") -> Caller:
         """The caller, by the request's Authorization header. Blocks. Raises Problem: Unauthenticated, Forbidden or
         Unavailable."""
@@ -30,6 +35,9 @@ class Access(Protocol):
 
 class OpenAccess:
     """Everybody may do everything: for a server that listens on this machine only."""
+
+    def recall(self, authorization: str, action: Action, run: str = "") -> Caller:
+        return Caller("local")
 
     def check(self, authorization: str, action: Action, run: str = "") -> Caller:
         return Caller("local")

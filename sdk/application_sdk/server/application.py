@@ -6,19 +6,15 @@ Paths and shapes are those of the App Framework's handler service. Its OpenAPI d
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from fastapi import Body, Depends, FastAPI, Header, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import Body, FastAPI, Header, Path, Query
 from pydantic import BaseModel, JsonValue
-from starlette.exceptions import HTTPException
 
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.errors import ContractValidationError
@@ -34,21 +30,22 @@ from application_sdk.handler.contracts import (
     PreflightOutput,
     PreflightStatus,
 )
-from application_sdk.server.access import Access, Action, OpenAccess
+from application_sdk.server.access import Access, OpenAccess
 from application_sdk.server.answers import (
     Answer,
-    Code,
     Fault,
     Health,
-    Refusal,
     RefusalBody,
     RunResult,
     RunState,
     Started,
 )
 from application_sdk.server.document import describe
+from application_sdk.server.exception_handlers import refuse_in_one_form
+from application_sdk.server.guarded import RUN_PATTERN, Gate
 from application_sdk.server.handling import HandlerThread
-from application_sdk.server.limits import BodyLimit, BodyTooLargeError, Limits
+from application_sdk.server.limits import BodyLimit, Limits, check_credentials
+from application_sdk.server.origin import SameOrigin
 from application_sdk.server.problems import Problem, invalid_input
 from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
@@ -58,12 +55,11 @@ if TYPE_CHECKING:
     from application_sdk.execution.definition import EntrypointDefinition
     from application_sdk.wire.digest import JSONObject
 
-_log = logging.getLogger("apprun.server")
-
-RUN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 LOOK_SECONDS: Final = 0.5
+READY_SECONDS: Final = 1.0
+"""How long an answer to whether runs could be started is good: nobody needs a token to ask."""
 _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": RefusalBody} for status in (400, 401, 403, 404, 409, 413, 422, 500, 503)
+    status: {"model": RefusalBody} for status in (400, 401, 403, 404, 408, 409, 413, 422, 500, 503)
 }
 _TIMED: Final = {**_REFUSALS, 504: {"model": RefusalBody}}
 
@@ -90,6 +86,9 @@ class Service:
     manifest: JSONObject
     access: Access = field(default_factory=OpenAccess)
     limits: Limits = field(default_factory=Limits)
+    hosts: frozenset[str] | None = None
+    """Names that requests may call this server by, and pages may be of that send any. None: any, where a token is
+    needed."""
 
 
 def create_application(service: Service) -> FastAPI:
@@ -109,12 +108,16 @@ def create_application(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
     )
-    application.add_middleware(BodyLimit, limit=service.limits.body_bytes)
-    _refuse_in_one_form(application, service.limits)
+    application.add_middleware(BodyLimit, limit=service.limits.body_bytes, seconds=service.limits.body_seconds)
+    if service.hosts is not None:
+        application.add_middleware(SameOrigin, hosts=service.hosts)
+    refuse_in_one_form(application, service.limits)
     _serve_health(application, server)
     _serve_questions(application, server)
     _serve_runs(application, server)
+    _serve_descriptions(application, server)
     describe(application, definition, service.app_class.__name__)
     return application
 
@@ -126,20 +129,18 @@ class _Server:
         self.service = service
         self.definition = service.app_class.definition
         self.thread = HandlerThread()
+        self.gate = Gate(service.access)
+        self._ready_until = 0.0
 
     def close(self) -> None:
         self.thread.close()
+        self.gate.close()
 
-    def allowed(self, action: Action) -> Callable[..., Awaitable[None]]:
-        """A dependency that lets a request pass, or not."""
-
-        async def check(request: Request) -> None:
-            authorization = request.headers.get("authorization", "")
-            run = request.path_params.get("workflow_id", "")
-            caller = await asyncio.to_thread(self.service.access.check, authorization, action, run)
-            request.state.caller = caller.name
-
-        return check
+    async def until_ready(self) -> None:
+        """Raises Problem when no run could be started now."""
+        if time.monotonic() >= self._ready_until:
+            await asyncio.to_thread(self.service.runs.check)
+            self._ready_until = time.monotonic() + READY_SECONDS
 
     def context(self, asked: Question) -> HandlerContext:
         return HandlerContext(self.definition.name, tuple(asked.credentials))
@@ -158,42 +159,43 @@ class _Server:
     ) -> Said:
         """What the handler of the entry point that is meant says."""
         method = question(self.service.handlers[self.entrypoint(asked.entrypoint).name])
-        return await self.thread.ask(method, asked, self.context(asked), self.seconds(asked.timeout_seconds))
+        by_name = asked.credentials_by_name if isinstance(asked, PreflightInput) else {}
+        others = [part for parts in by_name.values() for part in parts]
+        check_credentials([*asked.credentials, *others], self.service.limits)
+        seconds = self.seconds(asked.timeout_seconds)
+        return await self.thread.ask(method, asked, self.context(asked), seconds, others)
 
 
 def _serve_questions(application: FastAPI, server: _Server) -> None:
-    asking = [Depends(server.allowed("ask"))]
+    asking = server.gate.router("ask")
 
-    @application.post("/workflows/v1/auth", dependencies=asking, responses=_TIMED, operation_id="test_auth")
+    @asking.post("/workflows/v1/auth", responses=_TIMED, operation_id="test_auth")
     async def test_auth(asked: AuthInput) -> Answer[AuthOutput]:
         """Whether the credentials are good. `success` says so too."""
         said = await server.ask(lambda handler: handler.test_auth, asked)
         return Answer(success=said.status.is_success, message=said.message or f"auth: {said.status}", data=said)
 
-    @application.post("/workflows/v1/check", dependencies=asking, responses=_TIMED, operation_id="preflight_check")
+    @asking.post("/workflows/v1/check", responses=_TIMED, operation_id="preflight_check")
     async def preflight_check(asked: PreflightInput) -> Answer[PreflightOutput]:
         """Whether a run would find what it needs. `success` is False when it would not."""
         said = await server.ask(lambda handler: handler.preflight_check, asked)
         good = said.status is not PreflightStatus.NOT_READY
         return Answer(success=good, message=said.message or f"check: {said.status}", data=said)
 
-    @application.post("/workflows/v1/metadata", dependencies=asking, responses=_TIMED, operation_id="fetch_metadata")
+    @asking.post("/workflows/v1/metadata", responses=_TIMED, operation_id="fetch_metadata")
     async def fetch_metadata(asked: MetadataInput) -> Answer[JsonValue]:
         """What there is to choose from: `data` is the list of objects."""
         said = await server.ask(lambda handler: handler.fetch_metadata, asked)
         return Answer(message=f"{len(said.objects)} objects", data=said.model_dump(mode="json")["objects"])
 
+    application.include_router(asking)
+
 
 def _serve_runs(application: FastAPI, server: _Server) -> None:
     service = server.service
-    looking = [Depends(server.allowed("look"))]
+    starting, looking, stopping = (server.gate.router(action) for action in ("start", "look", "stop"))
 
-    @application.post(
-        "/workflows/v1/start",
-        dependencies=[Depends(server.allowed("start"))],
-        responses=_TIMED,
-        operation_id="start",
-    )
+    @starting.post("/workflows/v1/start", responses=_TIMED, operation_id="start")
     async def start(
         payload: Annotated[dict[str, JsonValue], Body(description="The entry point's input")],
         entrypoint: EntrypointQuery = "",
@@ -208,19 +210,14 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
         started = await asyncio.to_thread(service.runs.start, order)
         return Answer(message="started" if started.created else "was started before", data=started)
 
-    @application.get(
-        "/workflows/v1/status/{workflow_id}", dependencies=looking, responses=_REFUSALS, operation_id="status"
-    )
+    @looking.get("/workflows/v1/status/{workflow_id}", responses=_REFUSALS, operation_id="status")
     async def status(workflow_id: RunPath) -> Answer[RunState]:
         """Where a run stands."""
         state = (await asyncio.to_thread(service.runs.look, workflow_id)).state
         return Answer(message=state.message or state.phase, data=state)
 
-    @application.get(
-        "/workflows/v1/status/{workflow_id}/{run_id}",
-        dependencies=looking,
-        responses=_REFUSALS,
-        operation_id="status_of_run",
+    @looking.get(
+        "/workflows/v1/status/{workflow_id}/{run_id}", responses=_REFUSALS, operation_id="status_of_run"
     )
     async def status_of_run(workflow_id: RunPath, run_id: Annotated[str, Path(max_length=64)]) -> Answer[RunState]:
         """Where the run with this name and this unique id stands."""
@@ -229,9 +226,7 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
             raise Problem("NotFound", f"run {workflow_id!r} has the id {answer.data.run_id}: the one before it is gone")
         return answer
 
-    @application.get(
-        "/workflows/v1/result/{workflow_id}", dependencies=looking, responses=_REFUSALS, operation_id="result"
-    )
+    @looking.get("/workflows/v1/result/{workflow_id}", responses=_REFUSALS, operation_id="result")
     async def result(
         workflow_id: RunPath,
         wait: Annotated[bool, Query(description="Wait for the end, for half a minute at most")] = False,
@@ -239,26 +234,29 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
         """What a run has returned. `success` is False if it failed or was cancelled."""
         return _result(workflow_id, await _look(service, workflow_id, wait=wait))
 
-    @application.post(
-        "/workflows/v1/stop/{workflow_id}",
-        dependencies=[Depends(server.allowed("stop"))],
-        responses=_REFUSALS,
-        operation_id="stop",
-    )
+    @stopping.post("/workflows/v1/stop/{workflow_id}", responses=_REFUSALS, operation_id="stop")
     async def stop(workflow_id: RunPath) -> Answer[RunState]:
         """Cancel a run. Its route and its tasks may clean up; `status` tells when it has ended."""
         await asyncio.to_thread(service.runs.stop, workflow_id)
         return await status(workflow_id)
 
-    @application.get(
-        "/workflows/v1/manifest",
-        dependencies=[Depends(server.allowed("describe"))],
-        responses=_REFUSALS,
-        operation_id="manifest",
-    )
+    for router in (starting, looking, stopping):
+        application.include_router(router)
+
+
+def _serve_descriptions(application: FastAPI, server: _Server) -> None:
+    describing = server.gate.router("describe")
+
+    @describing.get("/workflows/v1/manifest", responses=_REFUSALS, operation_id="manifest")
     async def manifest() -> Answer[dict[str, JsonValue]]:
         """What the app consists of: entry points and tasks, with the JSON Schemas of what they take and return."""
-        return Answer(message=server.definition.name, data=service.manifest)
+        return Answer(message=server.definition.name, data=server.service.manifest)
+
+    @describing.get("/openapi.json", include_in_schema=False)
+    async def document() -> dict[str, Any]:
+        return application.openapi()
+
+    application.include_router(describing)
 
 
 def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> Order:
@@ -270,8 +268,9 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
         payload.pop("credentials", None)
     given: JSONObject = payload
     try:
-        decode(chosen.input_type, given, paths="refuse")
+        # The size first: it bounds how many faults there can be to look for.
         check_size(given, server.definition.max_payload_bytes, contract=chosen.input_type.__name__)
+        decode(chosen.input_type, given, paths="refuse")
     except ContractValidationError as error:
         raise invalid_input(error) from error
     app = server.definition.name
@@ -318,48 +317,5 @@ def _serve_health(application: FastAPI, server: _Server) -> None:
     @application.get("/ready", operation_id="ready", responses={503: {"model": RefusalBody}})
     async def ready() -> Health:
         """Whether runs could be started now."""
-        await asyncio.to_thread(server.service.runs.check)
+        await server.until_ready()
         return Health(status="ready", app=name)
-
-
-def _refuse_in_one_form(application: FastAPI, limits: Limits) -> None:
-    async def problem(request: Request, error: Exception) -> JSONResponse:
-        return _refusal(cast("Problem", error))
-
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
-        return _refusal(_not_valid(cast("RequestValidationError", error)))
-
-    async def http(request: Request, error: Exception) -> JSONResponse:
-        known = cast("HTTPException", error)
-        # FastAPI takes whatever is raised while a body is read for a body that can't be parsed.
-        if isinstance(known.__cause__, BodyTooLargeError):
-            return _refusal(Problem("RequestTooLarge", f"a request may have {limits.body_bytes} bytes at most"))
-        code: Code = {404: "NotFound", 405: "MethodNotAllowed"}.get(known.status_code, "InvalidRequest")  # type: ignore[assignment]
-        message = f"there is no {request.method} {request.url.path}" if known.status_code == 404 else known.detail
-        return _refusal(Problem(code, message, status=known.status_code, headers=known.headers))
-
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _refusal(Problem("InternalError", f"the server failed with {type(error).__name__}; its log has more"))
-
-    application.add_exception_handler(Problem, problem)
-    application.add_exception_handler(RequestValidationError, invalid)
-    application.add_exception_handler(HTTPException, http)
-    application.add_exception_handler(Exception, unknown)
-
-
-def _refusal(problem: Problem) -> JSONResponse:
-    body = RefusalBody(error=Refusal(code=problem.code, message=problem.message, faults=problem.faults))
-    return JSONResponse(body.model_dump(mode="json"), problem.status, headers=problem.headers)
-
-
-def _not_valid(error: RequestValidationError) -> Problem:
-    """What FastAPI found, without the values: they may be secrets."""
-    faults = []
-    for found in error.errors():
-        place = [str(part) for part in found["loc"]]
-        if found["type"] == "json_invalid":
-            why = str((found.get("ctx") or {}).get("error", ""))
-            return Problem("MalformedJSON", f"the body isn't JSON, at character {place[-1]}: {why}")
-        faults.append(Fault(field=".".join(place[1:]) or place[0], problem=str(found["msg"])))
-    return Problem("InvalidRequest", "the request isn't as it should be: see `faults`", faults=faults)

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from application_sdk.errors import AppError
 from application_sdk.execution.confidence import secret_values
@@ -22,6 +22,8 @@ from application_sdk.server.problems import Problem
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from application_sdk.handler.contracts import HandlerCredential
 
 _log = logging.getLogger("apprun.server")
 
@@ -47,30 +49,32 @@ class HandlerThread:
         asked: Asked,
         context: HandlerContext,
         seconds: float,
+        others: Sequence[HandlerCredential] = (),
     ) -> Said:
-        """What a handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`."""
+        """What a handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`. `others` are
+        credentials beside those of the context, hidden as they are."""
 
         async def call() -> Said:
             with bind_handler_context(context):
                 return await method(asked)
 
         answer = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        question = _Question(method.__qualname__, context)
+        question = _Question(method.__qualname__, context, others)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await asyncio.wrap_future(answer)
         except TimeoutError as error:
             if not limit.expired():
-                raise question.failed(error) from error
+                raise await asyncio.to_thread(question.failed, error) from error
             raise Problem(
                 "TimedOut",
                 f"{question.name}() hasn't answered in {seconds:g} s. Ask with a larger `timeout_seconds`, or look at "
                 "what it waits for",
             ) from error
         except HandlerError as error:
-            raise question.refused(error) from error
+            raise await asyncio.to_thread(question.refused, error) from error
         except Exception as error:
-            raise question.failed(error) from error
+            raise await asyncio.to_thread(question.failed, error) from error
 
 
 class _Question:

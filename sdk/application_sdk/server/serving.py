@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.app.manifest import manifest_of
@@ -39,15 +39,21 @@ def manifest_as_json(app_class: type[App]) -> JSONObject:
 
 
 @contextlib.contextmanager
-def local_service(app_class: type[App], source: AppSource, home: Home, limits: Limits) -> Iterator[Service]:
-    """What is served of an app on this machine: runs of the local engine, open to whoever reaches the server."""
+def local_service(
+    app_class: type[App], source: AppSource, home: Home, limits: Limits, hosts: Iterable[str] = ()
+) -> Iterator[Service]:
+    """What is served of an app on this machine: runs of the local engine, open to this machine's programs.
+
+    `hosts` are names of the server beside `localhost` and the loopback addresses. No web page but its own may use it.
+    """
     with _extra():
         from application_sdk.server.application import Service
 
     runs = LocalRuns(home, app_class, source, limits)
     with contextlib.closing(runs):
         runs.go_on()
-        yield Service(app_class, handlers_of(app_class), runs, manifest_as_json(app_class))
+        known = frozenset(host.lower() for host in hosts)
+        yield Service(app_class, handlers_of(app_class), runs, manifest_as_json(app_class), hosts=known)
 
 
 async def serve(service: Service, host: str, port: int, told: Callable[[str], None] = _log.info) -> None:
