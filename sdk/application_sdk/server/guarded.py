@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from typing_extensions import override
 
 from application_sdk.server.problems import Problem
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
@@ -59,6 +60,7 @@ class Gate:
         gate = self
 
         class GuardedRoute(APIRoute):
+            @override
             def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
                 answer = super().get_route_handler()
 

@@ -63,6 +63,7 @@ async def serve(service: Service, host: str, port: int, told: Callable[[str], No
         import uvicorn
 
         from application_sdk.server.application import create_application
+        from application_sdk.server.connections import Patience
 
     application = create_application(service)
     with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
@@ -74,6 +75,8 @@ async def serve(service: Service, host: str, port: int, told: Callable[[str], No
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             server_header=False,
+            http=Patience().protocol(),
+            ws="none",
         )
         server = uvicorn.Server(config)
         with _ending(server):
