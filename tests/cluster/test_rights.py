@@ -28,6 +28,7 @@ SHOWN_ELSEWHERE = {
     "apprun.dev/apps/status": "test_handlers.py",
     "apps/deployments": "test_handlers.py",
     "services": "test_handlers.py",
+    "rbac.authorization.k8s.io/clusterrolebindings": "test_handlers.py",
     "apprun.dev/appstates": "test_state.py",
 }
 """Resources of which other tests show that the operator's rights are used."""

@@ -23,7 +23,8 @@ RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
 
 
 class Accounts:
-    """Makes them. `driver_role`, `task_role` and `handler_role` name the ClusterRoles that the chart installed."""
+    """Makes them. `driver_role`, `task_role`, `handler_role` and `review_role` name the ClusterRoles that the chart
+    installed."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Accounts:
         driver_role: str,
         task_role: str,
         handler_role: str = names.HANDLER_SERVICE_ACCOUNT,
+        review_role: str = names.TOKEN_REVIEW_ROLE,
         *,
         given: bool = False,
     ) -> None:
@@ -38,6 +40,7 @@ class Accounts:
         """Whether they are made by somebody else."""
         self._api = api
         self._for_runs = {names.DRIVER_SERVICE_ACCOUNT: driver_role, names.TASK_SERVICE_ACCOUNT: task_role}
+        self._review_role = review_role
         self._for_handlers = {names.HANDLER_SERVICE_ACCOUNT: handler_role}
 
     async def ensure(self, namespace: str) -> None:
@@ -46,8 +49,11 @@ class Accounts:
         await self._ensure(namespace, self._for_runs)
 
     async def ensure_handler(self, namespace: str) -> None:
-        """The same for what handlers need."""
+        """The same for what handlers need, the right to ask whose a caller's token is included."""
         await self._ensure(namespace, self._for_handlers)
+        if not self.given:
+            binding = review_binding(namespace, self._review_role, await self._owners())
+            await self._create(resources.CLUSTER_ROLE_BINDINGS, "", binding)
 
     async def _ensure(self, namespace: str, roles: Mapping[str, str]) -> None:
         if self.given:
@@ -55,10 +61,13 @@ class Accounts:
         owners = await self._owners()
         for account, role in roles.items():
             for resource, body in objects(namespace, account, role, owners):
-                try:
-                    await self._api.create(resource.path(namespace), body)
-                except AlreadyExistsError:
-                    pass
+                await self._create(resource, namespace, body)
+
+    async def _create(self, resource: Resource, namespace: str, body: JSONObject) -> None:
+        try:
+            await self._api.create(resource.path(namespace), body)
+        except AlreadyExistsError:
+            pass
 
     async def _owners(self) -> list[JSON]:
         try:
@@ -96,3 +105,19 @@ def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iter
             "subjects": [subject],
         },
     )
+
+
+def review_binding(namespace: str, role: str, owners: list[JSON]) -> JSONObject:
+    """Lets the handlers' account of one namespace, and no other, ask for TokenReviews. One object for each namespace:
+    a list of subjects in one object would have many writers."""
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {
+            "name": f"{role}-{namespace}",
+            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY},
+            **({"ownerReferences": owners} if owners else {}),
+        },
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": names.HANDLER_SERVICE_ACCOUNT, "namespace": namespace}],
+    }

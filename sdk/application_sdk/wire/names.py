@@ -74,6 +74,8 @@ FIRST_ATTEMPT: Final = 1
 TASK_SERVICE_ACCOUNT: Final = "apprun-task"
 DRIVER_SERVICE_ACCOUNT: Final = "apprun-driver"
 HANDLER_SERVICE_ACCOUNT: Final = "apprun-handler"
+TOKEN_REVIEW_ROLE: Final = "apprun-token-review"
+"""ClusterRole that lets handlers ask whose token a caller has sent. Kubernetes knows no such right of one namespace."""
 APP_LABEL: Final = f"{GROUP}/app"
 """Of what serves or inspects an App: its name."""
 INSPECT_ANNOTATION: Final = f"{GROUP}/inspect"

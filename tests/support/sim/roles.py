@@ -32,5 +32,6 @@ OPERATOR_ROLE: Role = {
     # What rbac-operator.yaml adds for an operator of all namespaces.
     "serviceaccounts": frozenset({"create"}),
     "rolebindings": frozenset({"create"}),
+    "clusterrolebindings": frozenset({"create"}),
     "customresourcedefinitions": frozenset({"get"}),
 }
