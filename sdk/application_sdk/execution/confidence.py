@@ -17,7 +17,7 @@ from application_sdk.errors import NonRetryableError
 from application_sdk.execution import redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from application_sdk.wire.digest import JSON
 
@@ -62,8 +62,7 @@ class Leak(NamedTuple):
 def confide(name: str, text: str, public: Collection[str] = PUBLIC_NAMES) -> None:
     """Keep the secret `name` from being told. Of one that is a JSON object, all fields but the `public` ones."""
     _release(text, public)
-    for value in _values(text, public):
-        _keep(name, value)
+    _keep([(name, value) for value in _values(text, public)])
 
 
 def confide_all(source: Source) -> None:
@@ -142,6 +141,7 @@ class _Sources:
     @classmethod
     def look(cls) -> None:
         cls.looked = time.monotonic()
+        new: list[tuple[str, str]] = []
         for source in cls.all:
             for name, text in source():
                 if cls.seen.get(name) == text:
@@ -149,15 +149,16 @@ class _Sources:
                 cls.seen[name] = text
                 field = name.rpartition("/")[2]
                 values = secret_values(field, text) if field.lower() in PUBLIC_NAMES else _values(text, PUBLIC_NAMES)
-                for value in values:
-                    if value.strip() not in _released:
-                        _keep(name, value)
+                new += [(name, value) for value in values if value.strip() not in _released]
+        _keep(new)
 
 
-def _keep(name: str, value: str) -> None:
-    redaction.hide(value)
-    if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
-        _known[value.strip()] = name
+def _keep(secrets: Sequence[tuple[str, str]]) -> None:
+    # All at once: each change of what is hidden costs as much as all that is hidden.
+    redaction.hide(*(value for _, value in secrets))
+    for name, value in secrets:
+        if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
+            _known[value.strip()] = name
 
 
 def _release(text: str, public: Collection[str]) -> None:

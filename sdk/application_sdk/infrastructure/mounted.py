@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from application_sdk.infrastructure.stores import SecretNotFoundError, UnreadableSecretError
-from application_sdk.wire.names import SECRETS_DIRECTORY
-
-SECRETS_VARIABLE: Final = "APPRUN_SECRETS_DIR"
-"""Environment variable that names another folder, for a laptop."""
+from application_sdk.wire.names import SECRETS_DIRECTORY, SECRETS_VARIABLE
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]*[A-Za-z0-9])?")
 _KEY: Final = re.compile(r"(?!\.\.)[-._A-Za-z0-9]+")

@@ -39,7 +39,7 @@ def main() -> int:
     except KeyError as error:
         sys.stderr.write(f"the environment variable {error} is missing: this is started by the operator\n")
         return 2
-    know_mounted_secrets(Path(names.POD_DIRECTORY))
+    know_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
     source = Path(names.SOURCE_DIRECTORY)
     if source.is_dir():
         sys.path.insert(0, str(source))

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from application_sdk.storage.errors import UnsafeFileError
-from application_sdk.wire.names import POD_DIRECTORY, SECRETS_DIRECTORY, STORE_DIRECTORY
+from application_sdk.wire.names import POD_DIRECTORY, SECRETS_DIRECTORY, SECRETS_VARIABLE, STORE_DIRECTORY
 
-_SECRETS_VARIABLE: Final = "APPRUN_SECRETS_DIR"
 _PLACES: Final = (str(Path(POD_DIRECTORY).parents[1]), "/run/secrets", SECRETS_DIRECTORY, STORE_DIRECTORY, "/proc", "/sys")
 """Tokens and secrets, and the kernel's view of processes, which has their environment."""
 
@@ -31,6 +30,6 @@ def check_may_be_stored(local: Path) -> None:
 
 
 def _forbidden() -> list[Path]:
-    chosen = os.environ.get(_SECRETS_VARIABLE)
+    chosen = os.environ.get(SECRETS_VARIABLE)
     places = [*_PLACES, *([os.path.expanduser(chosen)] if chosen else [])]
     return [Path(place).resolve() for place in places]

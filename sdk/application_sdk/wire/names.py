@@ -54,6 +54,8 @@ NAMESPACE_STORE: Final = "apprun-store"
 """ConfigMap and Secret with the environment variables of a namespace's file store, for apps that name none."""
 SECRETS_DIRECTORY: Final = "/apprun/secrets"
 """Where what `App.spec.secrets` declares is mounted: a folder for each, with a file for each of its keys."""
+SECRETS_VARIABLE: Final = "APPRUN_SECRETS_DIR"
+"""Environment variable that names another folder for them, on a laptop or in an image."""
 STATE_VARIABLE: Final = "APPRUN_STATE"
 """Environment variable of a task pod with the app's state: a JSON object of the values by key. Absent: there is
 none."""

@@ -6,12 +6,12 @@ An app may read the files itself, without `get_secret`; and code that was fooled
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from application_sdk.execution.confidence import confide_all
-from application_sdk.wire.names import SECRETS_DIRECTORY, STORE_DIRECTORY
+from application_sdk.wire.names import SECRETS_DIRECTORY, SECRETS_VARIABLE, STORE_DIRECTORY
 
 MAX_FILES: Final = 256
 """In all. Kubernetes mounts a file for each key of a Secret, and a Secret has few keys."""
@@ -21,8 +21,9 @@ MAX_BYTES_IN_ALL: Final = 1024 * 1024
 TOKEN: Final = "the pod's own token"
 
 
-def know_mounted_secrets(directory: Path, mounts: Sequence[str] = (SECRETS_DIRECTORY, STORE_DIRECTORY)) -> None:
+def know_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> None:
     """Have the leak check and the masks of this process know the token in `directory`, and all files of the mounts."""
+    mounts = (environment.get(SECRETS_VARIABLE) or SECRETS_DIRECTORY, STORE_DIRECTORY)
 
     def found() -> Iterator[tuple[str, str]]:
         token = _text(directory / "token")
