@@ -63,7 +63,8 @@ class ShopHandler(Handler):
         if self.context.has_credential("slow"):
             await asyncio.sleep(60)
         if self.context.has_credential("refuse"):
-            raise HandlerError(f"{self.context.get_credential('host')} refuses {password}", http_status=409)
+            place = self.context.get_credential("url") or self.context.get_credential("host")
+            raise HandlerError(f"{place} refuses {password}", http_status=409)
         if self.context.has_credential("crash"):
             raise RuntimeError(f"can't log in with {password}")
         good = password == "open sesame"
