@@ -162,9 +162,9 @@ def test_it_logs_in_checks_extracts_and_next_time_takes_what_has_changed(
         kept = runs.kube.get(f"{runs.api}/appstates/postgres-catalog")["spec"]["entries"]
         assert sorted(next(iter(kept.values()))["value"]) == ["large", "sales"]
 
-        caller = calling_pod(connector.bed, runs, "postgres-catalog-handler")
+        caller = calling_pod(connector.bed, runs, "postgres-catalog")
         eventually("it is served", lambda: caller.is_ready() or None, 120)
-        friend = caller.token("friend", audience="apprun.dev")
+        friend = caller.token("friend")
         _, good = caller.ask("POST", "/workflows/v1/auth", token=friend, body={})
         assert (good["success"], good["data"]["identities"]) == (True, [USER])
         given = [{"key": k, "value": v} for k, v in connector.postgres.secret(password=WRONG).items()]

@@ -11,6 +11,8 @@ from tests.support.bed import RUNTIME_IMAGE, Bed
 from tests.support.kube import Object, eventually
 from tests.support.runs import Runs
 
+from application_sdk.wire import names
+
 ASK = """
 import json, sys, urllib.error, urllib.request
 method, url, token, key, body = json.loads(sys.argv[1])
@@ -37,6 +39,7 @@ class Caller:
     bed: Bed
     runs: Runs
     address: str
+    app: str
 
     def ask(self, method: str, path: str, *, token: str = "", key: str = "", body: Any = None) -> tuple[int, Object]:
         wish = json.dumps([method, f"http://{self.address}{path}", token, key, body])
@@ -53,18 +56,24 @@ class Caller:
         except AssertionError:
             return False
 
-    def token(self, account: str, audience: str = "") -> str:
-        """A token of a service account."""
+    @property
+    def audience(self) -> str:
+        """Of tokens for the app that is asked."""
+        return names.handler_audience(self.runs.namespace, self.app)
+
+    def token(self, account: str, audience: str | None = None) -> str:
+        """A token of a service account: for the app, or for another audience; an empty one is the API server's."""
+        wanted = self.audience if audience is None else audience
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": {"audiences": [audience]} if audience else {},
+            "spec": {"audiences": [wanted]} if wanted else {},
         }
         path = f"{self.runs.core}/serviceaccounts/{account}/token"
         return str(self.bed.kube.create(path, body)["status"]["token"])
 
 
-def calling_pod(bed: Bed, runs: Runs, service: str) -> Caller:
+def calling_pod(bed: Bed, runs: Runs, app: str) -> Caller:
     """Such a pod that runs, and two accounts, `friend` and `stranger`, of which `friend` may start runs."""
     kube = runs.kube
     for account in ("friend", "stranger"):
@@ -98,7 +107,7 @@ def calling_pod(bed: Bed, runs: Runs, service: str) -> Caller:
     eventually("the caller runs", lambda: running() or None, 60)
 
     def address() -> str | None:
-        found = kube.find(f"{runs.core}/services/{service}")
+        found = kube.find(f"{runs.core}/services/{names.handler_name(app)}")
         return found["spec"]["clusterIP"] if found else None
 
-    return Caller(bed, runs, eventually("the Service is there", address, 60))
+    return Caller(bed, runs, eventually("the Service is there", address, 60), app)

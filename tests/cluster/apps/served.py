@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from application_sdk.app import App, entrypoint, task
-from application_sdk.contracts import Input, Output
+from application_sdk.contracts import FileReference, Input, Output
 from application_sdk.handler import (
     AuthInput,
     AuthOutput,
@@ -24,6 +26,10 @@ class Receipt(Output):
     text: str = ""
 
 
+class Sheet(Input):
+    file: FileReference = FileReference()
+
+
 class Served(App):
     @task
     async def pay(self, input: Order) -> Receipt:
@@ -35,6 +41,14 @@ class Served(App):
     @entrypoint
     async def send_back(self, input: Order) -> Receipt:
         return Receipt(text=f"{input.item} is back")
+
+    @task
+    async def header(self, input: Sheet) -> Receipt:
+        return Receipt(text=Path(input.file.local_path or "/dev/null").read_text()[:40])
+
+    @entrypoint
+    async def read(self, input: Sheet) -> Receipt:
+        return await self.header(input)
 
 
 class ServedHandler(DefaultHandler):

@@ -208,3 +208,31 @@ def test_no_secret_is_in_the_log_of_a_local_run(home: Path, apprun: Command, mon
     everything = lines + ended.out + ended.err + apprun("show", "s1", "-o", "json").out
     assert "refused [redacted]" in everything
     assert "correct-horse" not in everything
+
+
+READER = """
+from application_sdk.app import App, task
+from application_sdk.contracts import FileReference, Input, Output
+
+class Sheet(Input):
+    file: FileReference
+
+class Said(Output):
+    text: str = ""
+
+class Reader(App):
+    @task
+    async def read(self, input: Sheet) -> Said:
+        return Said(text=input.file.path.read_text())
+
+    async def run(self, input: Sheet) -> Said:
+        return await self.read(input)
+"""
+
+
+def test_a_users_own_file_may_be_an_input(apprun: Command, tmp_path: Path) -> None:
+    (tmp_path / "reader.py").write_text(READER)
+    (tmp_path / "own.csv").write_text("a,b")
+    given = json.dumps({"file": {"local_path": str(tmp_path / "own.csv")}})
+    done = apprun("run", str(tmp_path / "reader.py:Reader"), "--input", given)
+    assert (done.code, done.json) == (0, {"text": "a,b"}), done.err

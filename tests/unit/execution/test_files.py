@@ -332,3 +332,13 @@ def test_attempts_have_folders_of_their_own_that_go_when_what_they_hold_is_store
 async def test_a_task_that_is_called_as_a_method_has_such_a_folder_too() -> None:
     made = await Scratch().make(Size(files=7))
     assert made.file.path.read_text() == "7"
+
+
+class Own(Files):
+    async def run(self, input: One) -> Text:
+        return await self.read(input)
+
+
+def test_a_users_own_file_is_read_on_a_users_own_machine() -> None:
+    """On a laptop and in tests, where whoever gives the input could open the file as well."""
+    assert run_app(Own, One(file=write("own.txt", "mine"))).output.text == "mine"

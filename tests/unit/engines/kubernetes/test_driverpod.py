@@ -93,3 +93,18 @@ def test_driver_that_finds_other_files_than_its_run_began_with_executes_nothing(
     assert world.reports[DRIVER]["error"]["stall"] == "CodeChanged"
     assert "imported" not in ended.stdout + ended.stderr
     assert not world.tasks
+
+
+def test_an_input_that_names_a_file_of_some_disk_starts_nothing(pod: PodProcess, world: RunWorld) -> None:
+    app = APP.replace("import Input", "import FileReference, Input").replace(
+        "page: int = 1\n", "page: int = 1\n    file: FileReference = FileReference()\n", 1
+    )
+    pod.write(
+        driver_call(input={"file": {"local_path": "/apprun/secrets/login/password"}}),
+        app=f"{app}        return await self.work(input)\n",
+    )
+    ended = pod.run()
+    assert ended.returncode == EXIT_REPORTED, ended.stderr
+    error = world.reports[DRIVER]["error"]
+    assert (error["stall"], "Given.file.local_path" in error["message"]) == ("InvalidInput", True)
+    assert "give a reference with its storage_path" in error["message"]
