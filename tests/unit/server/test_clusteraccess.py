@@ -113,6 +113,10 @@ def test_garbage_costs_the_api_server_nothing(access: ClusterAccess, server: Wir
     assert server.requests == []
 
 
+def test_a_token_for_the_old_audience_as_well_is_taken(access: ClusterAccess) -> None:
+    assert access.check(f"Bearer {token(aud=['apprun.dev', AUDIENCE])}", "start").name == "friend"
+
+
 def test_a_forged_token_is_reviewed_once(access: ClusterAccess, server: WireServer) -> None:
     for _ in range(20):
         assert "invalid bearer token" in refused(access, token("forged")).message
