@@ -28,6 +28,7 @@ from application_sdk.server.problems import Problem
 from application_sdk.server.serving import manifest_as_json
 
 AUTH = "/workflows/v1/auth"
+JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
 
 
@@ -77,7 +78,7 @@ def test_a_path_that_a_caller_names_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("parts", [[{}] * 250_000, [{"key": "k"}] * 80_000, ["x"] * 200_000])
 def test_a_list_of_wrong_credentials_gets_a_short_answer(shop: TestClient, parts: list[Any]) -> None:
     begun = time.monotonic()
-    answer = shop.post(AUTH, content=json.dumps({"credentials": parts}, separators=(",", ":")))
+    answer = shop.post(AUTH, content=json.dumps({"credentials": parts}, separators=(",", ":")), headers=JSON)
     assert answer.status_code == 422
     assert len(answer.content) < 10_000
     assert 1 <= len(answer.json()["error"]["faults"]) <= 20
@@ -109,7 +110,7 @@ def test_a_long_name_is_cut_in_the_answer(shop: TestClient) -> None:
 def test_a_nested_body_is_refused_or_read_and_no_fault(shop: TestClient, depth: int) -> None:
     nested = "[" * depth + "]" * depth
     for path, body in (("start", f'{{"items": {nested}}}'), ("check", f'{{"connection_config": {{"a": {nested}}}}}')):
-        answer = shop.post(f"/workflows/v1/{path}", content=body, headers={"Content-Type": "application/json"})
+        answer = shop.post(f"/workflows/v1/{path}", content=body, headers=JSON)
         assert answer.status_code in (200, 400, 422), answer.text
         assert len(answer.content) < 10_000
 
@@ -171,7 +172,7 @@ def test_the_document_is_behind_the_same_door(tmp_path: Path) -> None:
 def test_a_stranger_s_body_is_not_read(tmp_path: Path) -> None:
     with served(Shop, tmp_path, access=Doorkeeper()) as client:
         for body in ("{", "[" * 100_000, '{"credentials": 3}', " " * (MIB + 1)):
-            assert client.post(AUTH, content=body).status_code == 401
+            assert client.post(AUTH, content=body, headers=JSON).status_code == 401
 
 
 def test_a_caller_beyond_those_that_are_checked_is_sent_away(
