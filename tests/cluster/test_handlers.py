@@ -116,7 +116,12 @@ def lets_handlers_alone_ask_whose_a_token_is(bed: Bed, runs: Runs) -> None:
         return user.create("/apis/authentication.k8s.io/v1/tokenreviews", review).code
 
     handler = f"{runs.namespace}:apprun-handler"
-    others = (f"{runs.namespace}:stranger", f"{runs.namespace}:apprun-task", "default:default", "nowhere:apprun-handler")
+    others = (
+        f"{runs.namespace}:stranger",
+        f"{runs.namespace}:apprun-task",
+        "default:default",
+        "nowhere:apprun-handler",
+    )
     assert {account: asks(account) for account in (handler, *others)} == {handler: 201, **dict.fromkeys(others, 403)}
 
 

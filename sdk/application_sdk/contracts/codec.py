@@ -72,9 +72,7 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
     return payload
 
 
-def decode(
-    contract: type[Model], payload: JSON, *, unknown: Unknown | None = None, paths: Paths = "drop"
-) -> Model:
+def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = None, paths: Paths = "drop") -> Model:
     """The object of `contract` that `payload` describes. Raises ContractValidationError that names every fault in it.
 
     Unknown fields are refused, since in an input they are typing errors. In outputs and heartbeat details, which

@@ -90,9 +90,7 @@ class Attempt:
         """Run the body on an input. Raises nothing that the body raises."""
         self._task = asyncio.current_task()
         try:
-            given = decode(
-                self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop"
-            )
+            given = decode(self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop")
         except ContractValidationError as error:
             return AttemptResult(error=ErrorFields(type=INVALID_INPUT, message=str(error), retryable=False))
         permanent = self._info.policy["retry"].get("nonRetryable", [])

@@ -216,9 +216,7 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
         state = (await asyncio.to_thread(service.runs.look, workflow_id)).state
         return Answer(message=state.message or state.phase, data=state)
 
-    @looking.get(
-        "/workflows/v1/status/{workflow_id}/{run_id}", responses=_REFUSALS, operation_id="status_of_run"
-    )
+    @looking.get("/workflows/v1/status/{workflow_id}/{run_id}", responses=_REFUSALS, operation_id="status_of_run")
     async def status_of_run(workflow_id: RunPath, run_id: Annotated[str, Path(max_length=64)]) -> Answer[RunState]:
         """Where the run with this name and this unique id stands."""
         answer = await status(workflow_id)

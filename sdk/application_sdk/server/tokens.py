@@ -48,7 +48,9 @@ def flaw(token: str, audience: str) -> str:
 
 def _other_audience(audiences: list[object]) -> str:
     if names.GROUP in audiences:
-        return f"tokens for the audience {names.GROUP} aren't taken any more, since each app could use them on all others"
+        return (
+            f"tokens for the audience {names.GROUP} aren't taken any more, since each app could use them on all others"
+        )
     told = ", ".join(str(one) for one in audiences[:3])[:_MAX_TOLD]
     return f"the token is for {told or 'nobody'}, not for this app"
 

@@ -13,7 +13,14 @@ from typing import Final
 from application_sdk.storage.errors import UnsafeFileError
 from application_sdk.wire.names import POD_DIRECTORY, SECRETS_DIRECTORY, SECRETS_VARIABLE, STORE_DIRECTORY
 
-_PLACES: Final = (str(Path(POD_DIRECTORY).parents[1]), "/run/secrets", SECRETS_DIRECTORY, STORE_DIRECTORY, "/proc", "/sys")
+_PLACES: Final = (
+    str(Path(POD_DIRECTORY).parents[1]),
+    "/run/secrets",
+    SECRETS_DIRECTORY,
+    STORE_DIRECTORY,
+    "/proc",
+    "/sys",
+)
 """Tokens and secrets, and the kernel's view of processes, which has their environment."""
 
 

@@ -125,9 +125,7 @@ def test_credentials_larger_than_any_are_refused(shop: TestClient, sizes: list[i
 
 
 @pytest.mark.parametrize("key", ["url", "host"])
-def test_an_address_with_a_password_is_masked(
-    shop: TestClient, caplog: pytest.LogCaptureFixture, key: str
-) -> None:
+def test_an_address_with_a_password_is_masked(shop: TestClient, caplog: pytest.LogCaptureFixture, key: str) -> None:
     caplog.set_level(logging.WARNING)
     parts = {key: "postgres://u:hunter2secret@h/db", "refuse": "", "password": "hunter2secret"}
     answer = shop.post(AUTH, json={"credentials": [{"key": name, "value": value} for name, value in parts.items()]})
@@ -175,9 +173,7 @@ def test_a_stranger_s_body_is_not_read(tmp_path: Path) -> None:
             assert client.post(AUTH, content=body, headers=JSON).status_code == 401
 
 
-def test_a_caller_beyond_those_that_are_checked_is_sent_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_beyond_those_that_are_checked_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("application_sdk.server.guarded.CHECKS_WAITING", -8)
     with served(Shop, tmp_path, access=Doorkeeper()) as client:
         answer = client.post(AUTH, json={}, headers={"Authorization": "Bearer word"})
@@ -203,7 +199,8 @@ def test_this_machine_s_names_are_served(laptop: TestClient, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", "[bad", "10.0.0.1"]
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", "[bad", "10.0.0.1"],
 )
 def test_a_name_that_leads_here_is_not_served(laptop: TestClient, host: str) -> None:
     for method, path in (("GET", "/workflows/v1/manifest"), ("GET", "/openapi.json"), ("POST", "/workflows/v1/stop/r")):

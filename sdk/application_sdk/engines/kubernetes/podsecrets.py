@@ -48,7 +48,9 @@ def _files(mount: Path) -> Iterator[tuple[str, Path]]:
         if entry.is_file():
             yield entry.name, Path(entry.path)
         elif entry.is_dir():
-            yield from ((f"{entry.name}/{key.name}", Path(key.path)) for key in _entries(Path(entry.path)) if key.is_file())
+            yield from (
+                (f"{entry.name}/{key.name}", Path(key.path)) for key in _entries(Path(entry.path)) if key.is_file()
+            )
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

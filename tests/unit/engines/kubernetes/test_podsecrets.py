@@ -121,3 +121,32 @@ def test_a_path_in_a_tasks_input_is_not_followed(pod: PodProcess, server: WireSe
     pod.write(call(input={"file": {"local_path": str(mounts / "login" / "username")}}), app=APP)
     pod.run()
     assert reported(server.requests[-1])["output"] == {"text": "nothing to read"}
+
+
+ECHO = """
+from application_sdk.app import App, task
+from application_sdk.contracts import FileReference, Input, Output
+
+class Given(Input):
+    file: FileReference = FileReference()
+
+class Made(Output):
+    file: FileReference = FileReference()
+
+class Subject(App):
+    async def run(self, input: Given) -> Made:
+        return await self.work(input)
+
+    @task
+    async def work(self, input: Given) -> Made:
+        return Made(file=input.file)
+"""
+
+
+def test_a_reference_that_is_echoed_uploads_nothing(pod: PodProcess, server: WireServer, tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("somebody's file")
+    pod.environ["APPRUN_STORE_URL"] = (tmp_path / "store").as_uri()
+    pod.write(call(input={"file": {"local_path": str(tmp_path / "etc")}}), app=ECHO)
+    pod.run()
+    assert reported(server.requests[-1])["output"]["file"]["storage_path"] is None
+    assert [place for place in (tmp_path / "store").rglob("*") if place.is_file()] == []
