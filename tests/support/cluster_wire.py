@@ -100,7 +100,8 @@ class FakeCluster:
         }
         state = {"Running": "running", "Succeeded": "terminated"}.get(phase)
         if state:
-            status.setdefault("containerStatuses", [{"state": {state: {"startedAt": "2026-07-01T10:00:01Z"}}}])
+            own = {"name": task["spec"]["role"], "state": {state: {"startedAt": "2026-07-01T10:00:01Z"}}}
+            status.setdefault("containerStatuses", [own])
         return self.put(
             f"{PODS}/{name}",
             {"metadata": {"name": name, "labels": labels}, "spec": {"nodeName": "node1"},

@@ -102,6 +102,12 @@ def pod_name(app_task: str, attempt: int) -> str:
     return f"{app_task}-{attempt}"
 
 
+def container_name(role: str) -> str:
+    """The container of a call's pod that executes it. Admission webhooks add containers of their own, before and after
+    it, so a pod's container is found by this name, never by its place."""
+    return role
+
+
 def handler_name(app: str) -> str:
     """The Deployment and the Service that answer for an App over HTTP."""
     return f"{app}-handler"

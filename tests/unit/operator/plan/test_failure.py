@@ -168,13 +168,18 @@ def test_report_that_the_api_server_never_takes_is_not_tried_again() -> None:
         ("Invalid", 1, True),
         ("Forbidden", 1, True),
         ("Webhook", 9, False),
-        ("NoAccount", 1, False),
-        ("NoAccount", 3, True),
+        ("NoAccount", 9, False),
     ],
 )
 def test_refused_pod(kind: Any, count: int, permanent: bool) -> None:
-    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count))
+    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count), NOW + 1, LIMITS)
     assert (held.permanent, held.message, held.wake_at) == (permanent, "because", NOW + 2)
+
+
+def test_missing_service_account_is_waited_for_as_long_as_a_node_is() -> None:
+    refusal = Refusal("pod", "NoAccount", "not found", NOW - LIMITS.pending_timeout, NOW + 2, 60)
+    assert not of_refusal(refusal, NOW, LIMITS).permanent
+    assert of_refusal(refusal, NOW + 1, LIMITS).permanent
 
 
 def test_report_names_the_exception_and_charges_the_app() -> None:
