@@ -52,7 +52,7 @@ def _configure(kube: Kube, namespace: str, url: str, certificate: Path) -> None:
         "failurePolicy": "Fail",
         "clientConfig": {"url": url, "caBundle": base64.b64encode(certificate.read_bytes()).decode()},
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "objectSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "apprun"}},
+        "objectSelector": {"matchExpressions": [{"key": "apprun.dev/attempt", "operator": "Exists"}]},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
     }
     kube.create(CONFIGURATIONS, {"metadata": {"name": namespace}, "webhooks": [hook]})
@@ -80,7 +80,7 @@ def _handler(mutation: Mutation) -> type[BaseHTTPRequestHandler]:
 def _answer(request: Object, mutation: Mutation) -> Object:
     response: Object = {"uid": request["uid"], "allowed": True}
     pod = request["object"]
-    call = json.loads(pod["metadata"].get("annotations", {}).get(CALL, "{}"))
+    call = json.loads(pod["metadata"]["annotations"][CALL])
     spec = copy.deepcopy(pod["spec"])
     mutation(spec, call)
     if spec != pod["spec"]:

@@ -254,7 +254,7 @@ def pod(raw: Raw) -> PodRecord:
     disruption = conditions.get("DisruptionTarget", {})
     disrupted = disruption.get("status") == "True"
     own = containers.container_of(raw)
-    container = containers.status_of(raw, own)
+    container, image = containers.status_of(raw, own), containers.declared(raw, own).get("image", "")
     state: Raw = container.get("state") or {}
     waiting, ended, running = (state.get(name) or {} for name in ("waiting", "terminated", "running"))
     spec = _object(raw, "spec")
@@ -263,7 +263,9 @@ def pod(raw: Raw) -> PodRecord:
         run=run,
         task=owner.get("name", ""),
         attempt=int(attempt),
-        image=containers.declared(raw, own).get("image", ""),
+        image=image,
+        # Pods of older operators don't say it.
+        asked_image=(data.get("annotations") or {}).get(names.IMAGE_ANNOTATION) or image,
         image_id=container.get("imageID") or "",
         phase=status.get("phase", "Pending"),
         node=spec.get("nodeName", ""),

@@ -289,6 +289,8 @@ class PodRecord:
     """Name of the AppTask that owns it."""
     attempt: int
     image: str = ""
+    asked_image: str = ""
+    """The image that the operator asked for. Another one is in the container where a webhook rewrites images."""
     image_id: str = ""
     """The image that its node has really started, as the kubelet names it."""
     phase: str = "Pending"

@@ -247,7 +247,7 @@ def _stray_pods(seen: Observed, task: TaskRecord) -> list[ItemAction]:
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
     """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
     app = seen.run.app or {}
-    return task.role == "driver" and pod.image not in (app.get("image"), image_of(app))
+    return task.role == "driver" and pod.asked_image not in (app.get("image"), image_of(app))
 
 
 def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:

@@ -36,6 +36,9 @@ ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
 CALL_ANNOTATION: Final = f"{GROUP}/call"
 """Pod annotation with a `fields.Call` as JSON: all that a pod needs to know, so that it reads nothing from the API."""
 
+IMAGE_ANNOTATION: Final = f"{GROUP}/image"
+"""Pod annotation with the image that was asked for: a webhook may have put another one into the container."""
+
 POD_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds `token`, `ca.crt`, `namespace` (as every Kubernetes client expects) and, beside them, `call`."""
 CALL_FILE: Final = "call"
