@@ -55,7 +55,8 @@ def status_of(pod: Raw, name: str) -> Raw:
 
 def gates(pod: Raw) -> str:
     """The names of the scheduling gates that hold the pod back, in one text; empty once it may be scheduled."""
-    condition = next((c for c in _part(pod, "status").get("conditions") or [] if c.get("type") == "PodScheduled"), {})
+    conditions = _part(pod, "status").get("conditions") or []
+    condition: Raw = next((c for c in conditions if c.get("type") == "PodScheduled"), {})
     if condition.get("status") == "True" or condition.get("reason") != SCHEDULING_GATED:
         return ""
     listed = [str(gate.get("name")) for gate in _part(pod, "spec").get("schedulingGates") or []]
