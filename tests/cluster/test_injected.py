@@ -65,6 +65,10 @@ class Webhook:
         elif beside == "init container without an image":
             before.append(container("migrate", MISSING))
         elif beside == "native sidecar fails":
+            # It keeps the others waiting until its probe has succeeded, as a mesh's does.
+            probe = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "failureThreshold": 100}
+            before.append(fails("a-proxy", RUNTIME, restartPolicy="Always", startupProbe=probe))
+        elif beside == "native sidecar ends":
             before.append(fails("a-proxy", RUNTIME, restartPolicy="Always"))
         elif beside == "gate":
             spec["schedulingGates"] = [{"name": GATE}]
@@ -86,6 +90,7 @@ ENDS: dict[tuple[str, str], tuple[str, int]] = {
 GOES_WELL = [
     ("sidecar first", "succeeds"),
     ("native sidecar", "succeeds"),
+    ("native sidecar ends", "works"),
     ("sidecar without an image", "works"),
     ("sidecar exits 0", "works"),
     ("sidecar exits 1", "works"),
