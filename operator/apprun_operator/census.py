@@ -96,4 +96,4 @@ def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
     pod = pods.get(task.pod_name)
     if pod is None or pod.ended:
         return "Queued"
-    return "Running" if pod.phase == "Running" else "Starting"
+    return "Running" if pod.running else "Starting"

@@ -92,7 +92,6 @@ OWN_ENDS: dict[str, tuple[str, str, int | None, str]] = {
     "idles": ("NoProgress", "App", None, "max_no_progress_seconds"),
     "no program": ("ContainerNotStarted", "App", 128, "python3"),
     "no name": ("ImagePullFailed", "App", None, "localhost/NO:1"),
-    "no account": ("ServiceAccountNotFound", "App", None, "nobody"),
 }
 
 
@@ -239,6 +238,14 @@ def test_quota_is_waited_for_and_charged_to_nobody(causes: Runs) -> None:
     causes.kube.delete(f"{quotas}/one")
     assert causes.until_phase("cause", "Succeeded", "Failed")["output"] == {"errors": [""]}
     assert "attempts" not in status_of(causes, "works")
+
+
+def test_service_account_that_comes_late_is_waited_for_and_charged_to_nobody(causes: Runs) -> None:
+    start(causes, "no account")
+    assert '"nobody" not found' in until_waiting(causes, "no account", "ServiceAccountNotFound")
+    causes.kube.create(f"{causes.core}/serviceaccounts", {"metadata": {"name": "nobody"}})
+    assert causes.until_phase("cause", "Succeeded", "Failed")["output"] == {"errors": [""]}
+    assert "attempts" not in status_of(causes, "no account")
 
 
 def test_task_above_the_namespaces_limit_fails_at_once_with_the_api_servers_words(causes: Runs) -> None:

@@ -83,6 +83,8 @@ class Bed:
             f"runtimeImage.tag={runtime_tag}",
             "nodeLostGraceSeconds=3",
             *values,
+            # The tag stays the same: in a cluster that was kept, the pods of an older image would stay as well.
+            *([f"podAnnotations.image=build-{_built['operator']}"] if "operator" in _built else []),
         ]
         return self.run(
             *(self.helm, "upgrade", "--install", name, str(ROOT / "charts" / "apprun")),
@@ -103,13 +105,24 @@ def bring_up(name: str, *options: str) -> Bed:
     _stream(name, "up", *options)
     if not EXISTING:
         for target, tag in (("runtime", RUNTIME_IMAGE), ("operator", OPERATOR_IMAGE)):
-            _stream(name, "build-image", "--target", target, "--tag", tag)
+            _built[target] = _build(name, target, tag)
             _stream(name, "load", tag)
     kubeconfig = Path(_plain(name, "kubeconfig"))
     folder = None if EXISTING else Path(_plain(name, "binaries"))
     bed = Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), Kube.from_kubeconfig(kubeconfig))
     bed.install()
     return bed
+
+
+_built: dict[str, str] = {}
+"""What the images that were built are made of, by target."""
+
+
+def _build(name: str, target: str, tag: str) -> str:
+    """Build an image; a digest of what is in it."""
+    command = [sys.executable, str(CLI), "build-image", "--name", name, "--target", target, "--tag", tag]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip()).stem
 
 
 def take_down(name: str) -> None:

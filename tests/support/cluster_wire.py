@@ -100,7 +100,8 @@ class FakeCluster:
         }
         state = {"Running": "running", "Succeeded": "terminated"}.get(phase)
         if state:
-            status.setdefault("containerStatuses", [{"state": {state: {"startedAt": "2026-07-01T10:00:01Z"}}}])
+            own = {"name": task["spec"]["role"], "state": {state: {"startedAt": "2026-07-01T10:00:01Z"}}}
+            status.setdefault("containerStatuses", [own])
         return self.put(
             f"{PODS}/{name}",
             {"metadata": {"name": name, "labels": labels}, "spec": {"nodeName": "node1"},
@@ -129,7 +130,7 @@ class FakeCluster:
             kinds = ("apps", "appruns", "apptasks", "appledgers")
             answer(body={"resources": [{"name": kind} for kind in kinds]})(handler, request)
         elif parts.path.endswith("/log"):
-            self._log(handler, request, parts.path)
+            self._log(handler, request, parts.path, query)
         elif request.method == "GET" and "watch" in query:
             self._watch(handler, parts.path, query)
         else:
@@ -206,8 +207,14 @@ class FakeCluster:
                 if place.rpartition("/")[0] == path and self._chosen(place, found, query):
                     handler.chunk(json.dumps({"type": kind, "object": found}).encode() + b"\n")
 
-    def _log(self, handler: Handler, request: Request, path: str) -> None:
+    def _log(self, handler: Handler, request: Request, path: str, query: dict[str, str]) -> None:
         name = path.split("/")[-2]
+        statuses = self.objects.get(path.removesuffix("/log"), {}).get("status", {}).get("containerStatuses") or []
+        there = [status["name"] for status in statuses]
+        if query.get("container", "") not in there and len(there) > 1:
+            words = f"a container name must be specified for pod {name}, choose one of: [{' '.join(there)}]"
+            refuse(400, "BadRequest", words)(handler, request)
+            return
         if name not in self.logs:
             refuse(404, "NotFound", f'pods "{name}" not found')(handler, request)
             return

@@ -114,6 +114,8 @@ class FakeServer:
     """Every accepted write: caller, verb, place."""
     observers: list[Callable[[str, Place, Object, Object | None], None]] = field(default_factory=list)
     """Called with each change: event type, place, object, and the object before."""
+    mutate: Callable[[Place, Object], Object] = lambda place, item: item
+    """What a mutating webhook makes of an object that is created."""
 
     def compact(self) -> None:
         self.oldest = self.version
@@ -168,7 +170,7 @@ class FakeServer:
         }
         item = {**body, "metadata": metadata}
         item.pop("status", None)
-        item = self.rules.complete(place, item)
+        item = self.rules.complete(place, self.mutate(place, item))
         self.rules.admit(self, user, place, "", None, item)
         if place in self.objects:
             raise AlreadyExistsError(f"{place.name!r} already exists", status=409, reason="AlreadyExists")

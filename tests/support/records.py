@@ -77,6 +77,7 @@ def a_pod(task: TaskRecord, **fields: Any) -> PodRecord:
         "node": "node1",
         "running_since": NOW - 30,
     }
+    fields.setdefault("asked_image", fields.get("image", defaults["image"]))
     return PodRecord(**{**defaults, **fields})
 
 

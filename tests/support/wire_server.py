@@ -187,13 +187,13 @@ class WireServer:
             return self.connections
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+def make_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for an address that is its own authority, and its key."""
     certificate, key = folder / "ca.crt", folder / "tls.key"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName=IP:{address}"),
             *("-keyout", key, "-out", certificate),
         ],
         check=True,

@@ -163,13 +163,15 @@ class World:
             return
         self._edit_pod(place, spec={"nodeName": node})
         await asyncio.sleep(0.3)
-        running = {"state": {"running": {"startedAt": rfc3339(wall())}}}
-        self._edit_pod(place, status={"phase": "Running", "containerStatuses": [running]})
         call = json.loads(self.server.read(place)["metadata"]["annotations"][names.CALL_ANNOTATION])
+        name = names.container_name(call["role"])
+        running = {"name": name, "state": {"running": {"startedAt": rfc3339(wall())}}}
+        self._edit_pod(place, status={"phase": "Running", "containerStatuses": [running]})
         code = await (self._driver(place, call) if call["role"] == "driver" else self._body(place, call, node))
         await asyncio.sleep(KUBELET_LAG)
         if node not in self.dead_nodes and place in self.server.objects:
-            terminated = {"state": {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}}
+            end = {"exitCode": code, "reason": "Error" if code else "Completed"}
+            terminated = {"name": name, "state": {"terminated": end}}
             phase = "Failed" if code else "Succeeded"
             self._edit_pod(place, status={"phase": phase, "containerStatuses": [terminated]})
 

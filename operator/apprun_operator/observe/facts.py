@@ -96,7 +96,8 @@ class RunFacts:
         name = pod.meta.key.name
         before = self.pods.get(name)
         seen_at = now if before is None else before.seen_at
-        self.pods[name] = pod = replace(pod, seen_at=seen_at)
+        ungated_at = 0.0 if before is None else now if before.gates and not pod.gates else before.ungated_at
+        self.pods[name] = pod = replace(pod, seen_at=seen_at, ungated_at=ungated_at)
         self.refusals.pop(name, None)
         if not pod.starting:
             self.words.pop(name, None)

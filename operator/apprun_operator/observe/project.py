@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from application_sdk.wire import logs, names
+from application_sdk.wire import containers, logs, names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import (
     PAGE_SIZE,
@@ -253,7 +253,8 @@ def pod(raw: Raw) -> PodRecord:
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
     disrupted = disruption.get("status") == "True"
-    container: Raw = next(iter(status.get("containerStatuses") or []), {})
+    own = containers.container_of(raw)
+    container, image = containers.status_of(raw, own), containers.declared(raw, own).get("image", "")
     state: Raw = container.get("state") or {}
     waiting, ended, running = (state.get(name) or {} for name in ("waiting", "terminated", "running"))
     spec = _object(raw, "spec")
@@ -262,7 +263,9 @@ def pod(raw: Raw) -> PodRecord:
         run=run,
         task=owner.get("name", ""),
         attempt=int(attempt),
-        image=(spec.get("containers") or [{}])[0].get("image", ""),
+        image=image,
+        # Pods of older operators don't say it.
+        asked_image=(data.get("annotations") or {}).get(names.IMAGE_ANNOTATION) or image,
         image_id=container.get("imageID") or "",
         phase=status.get("phase", "Pending"),
         node=spec.get("nodeName", ""),
@@ -272,6 +275,9 @@ def pod(raw: Raw) -> PodRecord:
         disruption=disruption.get("reason", "") if disrupted else "",
         disruption_message=disruption.get("message", "") if disrupted else "",
         unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
+        gates=containers.gates(raw),
+        scheduled_at=(_time(scheduled, "lastTransitionTime") or 0.0) if scheduled.get("status") == "True" else 0.0,
+        blocker=containers.blocker(raw),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         exit_code=ended.get("exitCode"),

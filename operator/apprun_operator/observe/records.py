@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from application_sdk.wire import names
+from application_sdk.wire.containers import STARTING, Blocker
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import (
     TERMINAL_RUN_PHASES,
@@ -26,9 +27,6 @@ from application_sdk.wire.fields import (
     StateWrite,
     TaskPhase,
 )
-
-STARTING: Final = ("", "ContainerCreating", "PodInitializing")
-"""What kubelet says of a container that isn't there yet while all goes well."""
 
 
 class Key(NamedTuple):
@@ -280,7 +278,10 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """A pod of an AppTask, cut to what decides. `gone` is a pod that vanished before its attempt was answered."""
+    """A pod of an AppTask, cut to what decides. `gone` is a pod that vanished before its attempt was answered.
+
+    Image, waiting, exit and running are those of the call's own container, whatever else runs in the pod.
+    """
 
     meta: Meta
     run: str
@@ -288,6 +289,8 @@ class PodRecord:
     """Name of the AppTask that owns it."""
     attempt: int
     image: str = ""
+    asked_image: str = ""
+    """The image that the operator asked for. Another one is in the container where a webhook rewrites images."""
     image_id: str = ""
     """The image that its node has really started, as the kubelet names it."""
     phase: str = "Pending"
@@ -301,6 +304,14 @@ class PodRecord:
     disruption_message: str = ""
     unschedulable: str = ""
     """The scheduler's words, while it can't place the pod."""
+    gates: str = ""
+    """Names of the scheduling gates that hold it back from the scheduler."""
+    scheduled_at: float = 0.0
+    """When it was given its node."""
+    ungated_at: float = 0.0
+    """When the operator saw that the last of its gates was opened."""
+    blocker: Blocker | None = None
+    """The init container that keeps the call's container from starting."""
     waiting_reason: str = ""
     waiting_message: str = ""
     exit_code: int | None = None
@@ -318,17 +329,31 @@ class PodRecord:
 
     def __post_init__(self) -> None:
         starts = self.starting and not self.mounts
-        ending = self.gone or self.deletion_at is not None or bool(self.disruption)
-        object.__setattr__(self, "healthy", (starts or self.phase == "Running") and not ending)
+        ending = self.ended or self.deletion_at is not None or bool(self.disruption)
+        object.__setattr__(self, "healthy", (starts or self.running) and not ending)
+
+    @property
+    def running(self) -> bool:
+        """The call's container is at work. The pod may well be Pending then, since another container's image is
+        missing."""
+        at_work = self.running_since is not None or self.phase == "Running"
+        return at_work and self.exit_code is None
 
     @property
     def starting(self) -> bool:
         """Kubelet prepares it, or the scheduler has just been told, and neither has said that anything is wrong."""
-        return self.phase == "Pending" and not self.unschedulable and self.waiting_reason in STARTING
+        held = self.unschedulable or self.gates or self.blocker is not None
+        return self.phase == "Pending" and not self.running and not held and self.waiting_reason in STARTING
 
     @property
     def ended(self) -> bool:
-        return self.gone or self.phase in ("Succeeded", "Failed")
+        """The attempt is over when its container is, though a sidecar may keep the pod Running."""
+        return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
+
+    @property
+    def pending_since(self) -> float:
+        """Since when scheduler or kubelet could start it: a queue before them is no part of that."""
+        return max(self.meta.created, self.ungated_at, self.scheduled_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan import failure, secrets
+from apprun_operator.plan import failure, restarts, secrets
 from apprun_operator.plan.actions import DeletePod, FetchWords, ItemAction, PatchTask
 from apprun_operator.plan.failure import Alive, Ended, Held, Reading
 from apprun_operator.plan.limits import (
@@ -79,20 +79,23 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
             # A further attempt ends like this one, so the run has to wait for a person.
             reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
             held = Held(reading.reason, reading.message, now, permanent=True)
+        elif reading.budget == "None" and reading.reason in restarts.REASONS:
+            held = Held(reading.reason, reading.message, task.meta.created)
         return Verdict([*stray, end_attempt(task, reading, pod, now, limits)], held=held)
     asks, wake_for_words = _what_to_ask(seen, pod, now)
     if isinstance(reading, Held):
         verdict = _hold(task, pod, reading, stray, deadline, now, limits)
         return replace(verdict, asks=asks, wake_at=earliest(verdict.wake_at, wake_for_words))
     actions = list(stray)
-    if task.phase == "Waiting" and pod is not None:
+    held = restarts.still_held(task, pod)
+    if task.phase == "Waiting" and pod is not None and held is None:
         actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
-        return Verdict(actions, earliest(wake_at, wake_for_words), occupies=True, asks=asks)
+        return Verdict(actions, earliest(wake_at, wake_for_words), occupies=True, held=held, asks=asks)
     if now < task.not_before and not _stall_is_over(seen, task):
-        return Verdict(actions, earliest(wake_at, task.not_before))
-    return Verdict(actions, wake_at, wants_pod=True)
+        return Verdict(actions, earliest(wake_at, task.not_before), held=held)
+    return Verdict(actions, wake_at, wants_pod=True, held=held)
 
 
 def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
@@ -106,6 +109,8 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
         reading = failure.of_pod(pod, now, limits)
         if isinstance(reading, Held) and _corrected(seen, task, pod):
             return Ended(CORRECTED, "the app was corrected", "None")
+        if isinstance(reading, Held):
+            return restarts.held_or_made_again(task, pod, reading, now, limits)
         return _mounting(seen, pod, now, limits) or reading
     if pod is not None and not pod.gone:
         # Of a run of the same name that was deleted. It goes by itself, but on a lost node it may take for ever.
@@ -117,7 +122,7 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
         return Ended("SecretNotDeclared", undeclared, "App", retryable=False)
     refusal = seen.refusals.get(task.pod_name)
     if refusal is not None and now < refusal.retry_at:
-        return failure.of_refusal(refusal)
+        return failure.of_refusal(refusal, now, limits)
     return Alive()
 
 
@@ -171,15 +176,16 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
                 "message": message,
             },
         )
+    waits = task.role == "task" and ended.budget == "None" and ended.reason in restarts.REASONS
     return _patch(
         task,
         {
-            "phase": "Active",
+            "phase": "Waiting" if waits else "Active",
             "attempt": task.attempt + 1,
             "attempts": attempts,
             **log,
             "notBefore": rfc3339(now + pause) if pause else None,
-            "message": message,
+            "message": f"{ended.reason}: {ended.message}" if waits else message,
         },
     )
 
@@ -217,7 +223,8 @@ def _hold(
     if held.permanent and task.role == "task":
         ended = Ended(held.reason, held.message, "App", retryable=False)
         return Verdict([*stray, end_attempt(task, ended, pod, now, limits)])
-    wake_at = earliest(held.wake_at, deadline)
+    # A driver waits on when its time is over: that is no reason to look at it again and again.
+    wake_at = earliest(held.wake_at if held.wake_at is not None and held.wake_at > now else None, deadline)
     actions = list(stray)
     if task.role == "task" and now >= held.since + WAITING_GRACE:
         if task.phase != "Waiting" or not task.message.startswith(held.reason):
@@ -240,7 +247,7 @@ def _stray_pods(seen: Observed, task: TaskRecord) -> list[ItemAction]:
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
     """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
     app = seen.run.app or {}
-    return task.role == "driver" and pod.image not in (app.get("image"), image_of(app))
+    return task.role == "driver" and pod.asked_image not in (app.get("image"), image_of(app))
 
 
 def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:
@@ -263,7 +270,9 @@ def _deadline(task: TaskRecord) -> float | None:
 
 def _trimmed(attempts: Sequence[AttemptFields]) -> list[AttemptFields]:
     uncharged = [entry["attempt"] for entry in attempts if entry["budget"] == "None"]
-    dropped = set(uncharged[:-KEPT_UNCHARGED])
+    # The first pod of a wait says how long it has lasted.
+    began = {entry["attempt"] for entry in restarts.series(attempts)[:1]}
+    dropped = set(uncharged[:-KEPT_UNCHARGED]) - began
     return [entry for entry in attempts if entry["attempt"] not in dropped]
 
 
@@ -299,7 +308,7 @@ def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) ->
 
 
 def _stalled(entry: AttemptFields) -> bool:
-    return entry["budget"] == "None" and entry["reason"] not in (CORRECTED, CANCELLED)
+    return entry["budget"] == "None" and entry["reason"] not in (CORRECTED, CANCELLED, *restarts.REASONS)
 
 
 def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:

@@ -1,8 +1,9 @@
 """How a pod's state, the API server's refusal or a reported error is to be read: alive, held up, or
 ended and on whose account.
 
-The pod's `DisruptionTarget` condition is asked first, then its own reason, then its exit code: what the cluster did
-must never burn the retries of the app. `plan.attempts` acts on the answer; nothing here looks at budgets.
+The pod's `DisruptionTarget` condition is asked first, then its own reason, then the exit code of the call's container:
+what the cluster did must never burn the retries of the app. Of other containers only those count that keep the call's
+from starting. `plan.attempts` acts on the answer; nothing here looks at budgets.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from application_sdk.wire import pod as exits
+from application_sdk.wire.containers import IMAGE_REASONS, INIT_CONTAINER_FAILED, SCHEDULING_GATED, Blocker
 from application_sdk.wire.fields import ErrorFields, StallReason
 from apprun_operator.observe.records import PodRecord, Refusal
 from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
@@ -40,17 +42,6 @@ DISRUPTIONS: Final = {
     "TerminationByKubelet": ("TerminatedByNode", "the node ended the pod"),
     "DeletionByPodGC": ("NodeLost", "the pod's node is gone"),
 }
-IMAGE_REASONS: Final = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
-)
 CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 PERMANENT_IMAGE_REASONS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 NOT_FOUND_WORDS: Final = (
@@ -70,11 +61,13 @@ LAST_TRACE_LINE: Final = re.compile(r'^ *File "[^"]*", line \d+ in ', re.MULTILI
 OVER_ITS_LIMIT: Final = re.compile(r"exceeds the (total )?limit|exceeded its local ephemeral storage limit")
 
 UNSCHEDULABLE: Final = "Unschedulable"
+IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 NOT_STARTED: Final = "ContainerNotStarted"
 SDK_NOT_FOUND: Final = "SdkNotFound"
 FAULTS_OF_THE_IMAGE: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND})
 """Ends that a further attempt of a driver would only repeat: a person has to correct the App."""
 
+LOST_REASONS: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 CLUSTER_EXIT: Final = 255
 """With reason `Unknown`: containerd came back from a reboot and knows nothing of the container."""
 
@@ -133,21 +126,21 @@ def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
     if pod.disruption == NODE_LOST:
         # The pod may stay Terminating for ever; the fence keeps a zombie from reporting, so nobody has to wait for it.
         return _disrupted(pod)
-    if pod.gone or pod.phase in ("Succeeded", "Failed"):
+    if pod.ended:
         return _ended(pod)
     if pod.deletion_at is not None:
         given_up = pod.deletion_at + DELETION_SLACK
         return _ended(pod) if now >= given_up else Alive(given_up)
-    if pod.phase == "Pending":
+    if pod.phase == "Pending" and not pod.running:
         return _pending(pod, now, limits)
     return Alive()
 
 
-def of_refusal(refusal: Refusal) -> Held:
+def of_refusal(refusal: Refusal, now: float, limits: Limits) -> Held:
     """What it means that the API server won't create the pod."""
-    permanent = refusal.kind in ("Forbidden", "Invalid", "NameTaken") or (
-        refusal.kind == "NoAccount" and refusal.count > 2
-    )
+    # An account may come after the run, as a Secret may: both are often applied by somebody else.
+    late = refusal.kind == "NoAccount" and now - refusal.since > limits.pending_timeout
+    permanent = late or refusal.kind in ("Forbidden", "Invalid", "NameTaken")
     reasons = {
         "Quota": "QuotaExceeded",
         "Forbidden": "PodForbidden",
@@ -166,7 +159,7 @@ def _disrupted(pod: PodRecord) -> Ended:
     return Ended(reason, _sentence(words, pod.disruption_message), "Disruption", exit_code=pod.exit_code)
 
 
-def _ended(pod: PodRecord) -> Ended:
+def _ended(pod: PodRecord) -> Ended | Held:
     """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
     if pod.reason == "Evicted" and OVER_ITS_LIMIT.search(pod.message):
         message = f"{pod.message}: write less to /tmp, or raise the namespace's limit of ephemeral storage"
@@ -182,8 +175,10 @@ def _ended(pod: PodRecord) -> Ended:
     if pod.exit_reason == "OOMKilled":
         message = "the container used more memory than its limit: raise memory in @task, or in the App's spec.pod"
         return Ended("OOMKilled", message, "App", exit_code=pod.exit_code)
-    if pod.exit_code == CLUSTER_EXIT and pod.exit_reason in ("Unknown", "ContainerStatusUnknown"):
+    if _rebooted(pod):
         return Ended("NodeRebooted", "the node came back without the container", "Disruption", exit_code=pod.exit_code)
+    if pod.blocker is not None and pod.deletion_at is None:
+        return _blocked(pod.blocker, pod)
     # Kubelet calls the end of a container unknown too when the pod is deleted before it has begun.
     if pod.deletion_at is not None or (pod.gone and pod.exit_code is None):
         return Ended(
@@ -195,6 +190,22 @@ def _ended(pod: PodRecord) -> Ended:
         message = _sentence("the container couldn't start", pod.exit_message)
         return Ended(NOT_STARTED, message, "App", exit_code=pod.exit_code)
     return _exited(pod)
+
+
+def _rebooted(pod: PodRecord) -> bool:
+    """Whether the node came back while the call's container, or one before it, was at work."""
+    ended = pod if pod.blocker is None else pod.blocker
+    return ended.exit_code == CLUSTER_EXIT and ended.exit_reason in LOST_REASONS
+
+
+def _blocked(blocker: Blocker, pod: PodRecord) -> Ended | Held:
+    """A container of somebody else's keeps the call's from starting. No attempt of the app's can mend that."""
+    message = f"{blocker.words}. The task didn't ask for it: whoever adds it to pods has to correct it"
+    if pod.gone:
+        return Ended(INIT_CONTAINER_FAILED, message, "None")
+    if blocker.exit_code is not None:
+        message = f"{message}. Its log: kubectl logs {pod.meta.key.name} -c {blocker.name}"
+    return Held(INIT_CONTAINER_FAILED, message, pod.pending_since)
 
 
 def _exited(pod: PodRecord) -> Ended:
@@ -226,13 +237,16 @@ def _exited(pod: PodRecord) -> Ended:
 
 
 def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
-    since = pod.meta.created
+    since = pod.pending_since
+    if pod.gates:
+        message = f"the pod is queued: its scheduling gates ({pod.gates}) are closed. Whoever set them opens them"
+        return Held(SCHEDULING_GATED, message, since)
+    if pod.blocker is not None:
+        return _blocked(pod.blocker, pod)
     if pod.waiting_reason in IMAGE_REASONS:
         permanent, wake_at = _image_is_missing(pod, now, since)
-        if now - since > limits.pending_timeout:
-            permanent = True
         message = f"image {pod.image!r} can't be pulled ({pod.waiting_reason}): {pod.waiting_message or 'no details'}"
-        return Held("ImagePullFailed", message, since, permanent, wake_at)
+        return Held(IMAGE_PULL_FAILED, message, since, permanent, wake_at)
     if pod.waiting_reason in CONFIG_REASONS:
         message = f"the container can't start ({pod.waiting_reason}): {pod.waiting_message}"
         return Held("ContainerNotStarted", message, since, now - since > IMAGE_GRACE, since + IMAGE_GRACE)

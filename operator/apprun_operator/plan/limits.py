@@ -41,6 +41,12 @@ APP_GRACE: Final = 2.0
 """How long an App may come after the run that names it: both are often applied together."""
 IMAGE_GRACE: Final = 30.0
 """How long a task's pod may fail to get an image that the registry says it hasn't."""
+HELD_POD_RETRY: Final = 30.0
+"""After so long a pod that can't start is made again, then after twice that. What a pod is given when it is created,
+such as pull secrets and injected containers, never changes."""
+FAILED_POD_RETRY: Final = 10.0
+"""The same for one that failed before its container could start: kubelet doesn't try that again by itself."""
+LAST_POD_RETRY: Final = 300.0
 WAITING_GRACE: Final = 5.0
 """How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
 MOUNT_GRACE: Final = 3.0

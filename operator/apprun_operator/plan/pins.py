@@ -25,7 +25,7 @@ def pinned(seen: Observed) -> Observed:
     driver = seen.tasks.get(names.driver_task_name(seen.run.meta.key.name))
     if "imageDigest" not in app and driver is not None:
         pod = seen.pods.get(driver.pod_name)
-        if pod is not None and pod.image_id and pod.running_since and pod.image == app.get("image"):
+        if pod is not None and pod.image_id and pod.running_since and pod.asked_image == app.get("image"):
             found["imageDigest"] = pod.image_id
     if "sourceDigest" not in app and "source" in app:
         digests = {task.source_digest for task in seen.tasks.values() if task.source_digest}

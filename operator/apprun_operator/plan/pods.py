@@ -63,6 +63,7 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
     """The pod of the current attempt of `task`, whatever its role."""
     key = Key(task.meta.key.namespace, task.pod_name)
     call = json.dumps(_call(run, task), separators=(",", ":"), ensure_ascii=False)
+    image = _image(run, task)
     body: JSONObject = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -70,10 +71,10 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
             "name": key.name,
             "namespace": key.namespace,
             "labels": _labels(task),
-            "annotations": {names.CALL_ANNOTATION: call},
+            "annotations": {names.CALL_ANNOTATION: call, names.IMAGE_ANNOTATION: image},
             "ownerReferences": [owner_reference(names.APP_TASK_KIND, task.meta.key.name, task.meta.uid)],
         },
-        "spec": _pod_spec(run, task, limits, state),
+        "spec": _pod_spec(run, task, image, limits, state),
     }
     return CreatePod(key, task.meta.uid, body)
 
@@ -121,7 +122,13 @@ def _labels(task: TaskRecord) -> JSONObject:
     }
 
 
-def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None) -> JSONObject:
+def _image(run: RunRecord, task: TaskRecord) -> JSON:
+    app = run.app or {}
+    asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
+    return asked.get("image") or image_of(app)
+
+
+def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, state: StateRecord | None) -> JSONObject:
     app = run.app or {}
     asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
     # An inspection imports code that nobody has looked at yet: it is given no account of the user's.
@@ -133,9 +140,9 @@ def _pod_spec(run: RunRecord, task: TaskRecord, limits: Limits, state: StateReco
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     # The route only plans, so drivers are given no secret.
     secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
-    image, policy = asked.get("image") or image_of(app), app.get("imagePullPolicy")
+    name, policy = names.container_name(task.role), app.get("imagePullPolicy")
     container = parts.container(
-        task.role, image, COMMAND, [*mounts, *store.mounts, *secret_mounts], {**asked, "imagePullPolicy": policy}
+        name, image, COMMAND, [*mounts, *store.mounts, *secret_mounts], {**asked, "imagePullPolicy": policy}
     )
     container["env"] = _environment(task, state, store, limits)
     if store.env_from:

@@ -268,7 +268,7 @@ def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, li
                     calls.waiting.append(task)
                 continue
             if pod is not None and pod.healthy:
-                slow = pod.meta.created + limits.pending_timeout if pod.phase == "Pending" else None
+                slow = None if pod.running else pod.pending_since + limits.pending_timeout
                 if slow is None or now < slow:
                     calls.occupied += 1
                     calls.wake_at = attempts.earliest(calls.wake_at, slow)

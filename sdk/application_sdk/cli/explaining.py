@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from application_sdk.cli.places.records import COMPLETED, Attempt, Call, Run, RunDetails
 from application_sdk.cli.remedies import RAISED, RAISED_HERE, Remedy, of_attempt, of_run
 from application_sdk.engines.local.words import duration, progress_text
+from application_sdk.wire.containers import IMAGE_REASONS
 from application_sdk.wire.logs import plain
 
 Weight: TypeAlias = Literal["problem", "waiting", "fine"]
@@ -144,10 +145,7 @@ def _starting(who: str, calls: Sequence[Call], run: Run, now: float) -> Finding:
 
 
 _SAME: Final = {
-    "ErrImagePull": "ImagePullFailed",
-    "ImagePullBackOff": "ImagePullFailed",
-    "InvalidImageName": "ImagePullFailed",
-    "ErrImageNeverPull": "ImagePullFailed",
+    **dict.fromkeys(IMAGE_REASONS, "ImagePullFailed"),
     "CreateContainerConfigError": "ContainerNotStarted",
     "CreateContainerError": "ContainerNotStarted",
     "RunContainerError": "ContainerNotStarted",

@@ -80,8 +80,20 @@ RUN: Final[dict[str, Remedy]] = {
     ),
     "ImagePullFailed": Remedy(
         "The image can't be pulled.",
-        "Correct the image's name in the App, push it, or give the cluster access to the registry. It is tried again"
-        " by itself.",
+        "Correct the image's name in the App, push it, or give the cluster access to the registry: pull secrets go into"
+        " the pod's service account. While it waits, the pod is made again after 30 s, then less often, at last every"
+        " 5 min, so that it is given what has changed.",
+    ),
+    "InitContainerFailed": Remedy(
+        "An init container or a native sidecar that something else adds to the pod (a mesh, an agent for secrets) can't"
+        " start or fails, so the task can't begin.",
+        "The message names the container. Whoever adds it has to correct it. The pod is made again after 10 to 30 s,"
+        " then less often, at last every 5 min, for as long as it takes. Nothing is charged to the task.",
+    ),
+    "SchedulingGated": Remedy(
+        "The pod is queued: somebody's scheduling gates hold it back from the scheduler, as Kueue does.",
+        "The message names the gates. It starts when they are opened, and AppRun sets it no time limit: look into the"
+        " queue (with Kueue: `kubectl get workloads`).",
     ),
     "ContainerNotStarted": Remedy(
         "Kubernetes can't start the container.",
@@ -101,7 +113,9 @@ RUN: Final[dict[str, Remedy]] = {
     ),
     "ServiceAccountNotFound": Remedy(
         "The service account isn't in this namespace.",
-        "Create it (`kubectl create serviceaccount NAME`), or correct the App's `serviceAccountName`.",
+        "Create it (`kubectl create serviceaccount NAME`): the call begins by itself then. Or correct the App's"
+        " `serviceAccountName`, or `service_account` of `@task`. It is waited for as long as for a node"
+        " (`pendingTimeoutSeconds`).",
     ),
     "PodNameTaken": Remedy(
         "A pod that isn't AppRun's has the name.", "Delete it, or submit the run under another name."

@@ -36,6 +36,9 @@ ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
 CALL_ANNOTATION: Final = f"{GROUP}/call"
 """Pod annotation with a `fields.Call` as JSON: all that a pod needs to know, so that it reads nothing from the API."""
 
+IMAGE_ANNOTATION: Final = f"{GROUP}/image"
+"""Pod annotation with the image that was asked for: a webhook may have put another one into the container."""
+
 POD_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds `token`, `ca.crt`, `namespace` (as every Kubernetes client expects) and, beside them, `call`."""
 CALL_FILE: Final = "call"
@@ -104,6 +107,12 @@ def task_name(run: str, key: str) -> str:
 def pod_name(app_task: str, attempt: int) -> str:
     """The pod of one attempt. The admission policy compares this name with the one in the writer's token."""
     return f"{app_task}-{attempt}"
+
+
+def container_name(role: str) -> str:
+    """The container of a call's pod that executes it. Admission webhooks add containers of their own, before and after
+    it, so a pod's container is found by this name, never by its place."""
+    return role
 
 
 def handler_name(app: str) -> str:

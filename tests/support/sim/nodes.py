@@ -24,6 +24,7 @@ from application_sdk.engines.kubernetes.driverpod import run_driver
 from application_sdk.engines.kubernetes.inspectpod import run_inspection
 from application_sdk.engines.kubernetes.taskpod import run_task
 from application_sdk.wire import names
+from application_sdk.wire.containers import container_of, declared, status_of
 from application_sdk.wire.pod import EXIT_TERMINATED
 from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.observe.times import rfc3339
@@ -36,6 +37,7 @@ NODE_MONITOR_GRACE = 4.0
 KUBELET_LAG = 1.5
 """Seconds until kubelet tells that a container has ended."""
 POD_GC_SECONDS = 20.0
+SIDECAR = "a-proxy"
 
 
 @dataclass
@@ -78,6 +80,9 @@ class Nodes:
         self.nodes = {f"node{n + 1}": Node(f"node{n + 1}") for n in range(count)}
         self.unschedulable = False
         self.no_image = False
+        self.sidecar: Object | None = None
+        """The state of the container that a mesh adds to each pod; None without a mesh."""
+        cluster.server.mutate = self._inject
         self._turn = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server.observers.append(self._observe)
@@ -172,7 +177,7 @@ class Nodes:
     def _start(self, node: Node, place: Place, item: Object) -> None:
         if self.no_image:
             waiting = {"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}
-            self.edit(place, status={"containerStatuses": [{"state": waiting}]})
+            self.edit(place, status=self._status(item, waiting))
             uid = item["metadata"]["uid"]
             self.later(3.0, lambda: self._sync(node, place, uid))
             return
@@ -196,7 +201,7 @@ class Nodes:
                 Address("api", 443, None), lambda: "token", place.namespace,
                 connect=lambda address, timeout: PodConnection(self._server, user, reach, timeout),
             )  # fmt: skip
-            for variable in item["spec"]["containers"][0]["env"]:
+            for variable in declared(item, container_of(item))["env"]:
                 if variable["name"] == names.STATE_VARIABLE:
                     os.environ[variable["name"]] = variable["value"]
             run = {"driver": run_driver, "inspect": run_inspection}.get(call["role"], run_task)
@@ -210,9 +215,9 @@ class Nodes:
         process.start(main)
         item = self._pod(place, uid)
         if node.reachable and item is not None:
-            image = item["spec"]["containers"][0]["image"]
-            running = {"imageID": f"{image}@sha256:0", "state": {"running": {"startedAt": rfc3339(wall())}}}
-            self.edit(place, status={"phase": "Running", "containerStatuses": [running]})
+            image = declared(item, container_of(item))["image"]
+            running = {"running": {"startedAt": rfc3339(wall())}}
+            self.edit(place, status=self._status(item, running, imageID=f"{image}@sha256:0"))
 
     def _spawn(self, coroutine: Any) -> None:
         task = strands._hub().create_task(coroutine)
@@ -235,12 +240,33 @@ class Nodes:
         code = container.process.exit_code
         code = 137 if code is None else code
         reason = container.reason or ("Error" if code else "Completed")
-        terminated = {"state": {"terminated": {"exitCode": code, "reason": reason}}}
-        phase = "Failed" if code else "Succeeded"
+        terminated = {"terminated": {"exitCode": code, "reason": reason}}
         if item["status"].get("phase") not in ("Failed", "Succeeded"):
-            self.edit(container.place, status={"phase": phase, "containerStatuses": [terminated]})
+            self.edit(container.place, status=self._status(item, terminated))
         if "deletionTimestamp" in item["metadata"]:
             self.later(0.1, lambda: self._vanish(container.place, container.uid))
+
+    # A mesh
+
+    def _inject(self, place: Place, item: Object) -> Object:
+        """A proxy beside the call's container, and before it by name: so kubelet shows it first."""
+        if place.plural != "pods" or self.sidecar is None:
+            return item
+        containers = [*item["spec"]["containers"], {"name": SIDECAR, "image": "proxy:1"}]
+        return {**item, "spec": {**item["spec"], "containers": containers}}
+
+    def _status(self, item: Object, state: Object, **more: Any) -> Object:
+        """A pod's status while its own container is in this state: the phase is that of all its containers together."""
+        statuses = [{"name": container_of(item), "state": state, **more}]
+        if declared(item, SIDECAR):
+            statuses.insert(0, {"name": SIDECAR, "state": self.sidecar or {"running": {}}})
+        states = [status["state"] for status in statuses]
+        if any("waiting" in one for one in states):
+            return {"phase": "Pending", "containerStatuses": statuses}
+        if any("running" in one for one in states):
+            return {"phase": "Running", "containerStatuses": statuses}
+        failed = any(one["terminated"]["exitCode"] for one in states)
+        return {"phase": "Failed" if failed else "Succeeded", "containerStatuses": statuses}
 
     def _stop(self, node: Node, container: Container, grace: float) -> None:
         if container.stopping and grace:
@@ -310,8 +336,9 @@ class Nodes:
             if place.plural != "pods" or item["spec"].get("nodeName") != node.name:
                 continue
             uid = item["metadata"]["uid"]
-            if rebooted and item["status"].get("phase") == "Running" and "deletionTimestamp" not in item["metadata"]:
-                gone = {"state": {"terminated": {"exitCode": 255, "reason": "Unknown"}}}
+            own = status_of(item, container_of(item))
+            if rebooted and "running" in own.get("state", {}) and "deletionTimestamp" not in item["metadata"]:
+                gone = {"name": own["name"], "state": {"terminated": {"exitCode": 255, "reason": "Unknown"}}}
                 self.edit(place, status={"phase": "Failed", "containerStatuses": [gone]})
             self.later(0.1, lambda place=place, uid=uid: self._sync(node, place, uid))  # type: ignore[misc]
         for container in list(node.containers.values()):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.cluster_wire import NAMESPACED, PODS, FakeCluster
+from tests.support.wire_server import refuse
 from tests.unit.cli.conftest import Command
 
 APP = """
@@ -252,6 +253,49 @@ def test_logs_are_in_the_order_of_time_and_keep_what_is_left_of_gone_pods(
     assert apprun("logs", "r", "measure", "--attempt", "2").out == "measure/b0000000/2  second\n"
     assert apprun("logs", "r", "b00000").out.count("measure") == 2
     assert apprun("logs", "r", "nothing").code == 2
+
+
+PROXY = {"name": "a-proxy", "state": {"running": {"startedAt": "2026-07-01T10:00:00Z"}}}
+
+
+def test_logs_are_those_of_the_calls_container(apprun: Command, cluster: FakeCluster) -> None:
+    cluster.run("r", phase="Running")
+    own = {"name": "task", "state": {"running": {"startedAt": "2026-07-01T10:00:01Z"}}}
+    task = cluster.task("r", "a", "split")
+    cluster.pod(task, 1, "Running", "2026-07-01T10:00:01Z hello\n", containerStatuses=[PROXY, own])
+    assert apprun("logs", "r").out == "split/a0000000/1  hello\n"
+
+
+def test_refused_log_is_told_with_the_servers_words(apprun: Command, cluster: FakeCluster) -> None:
+    cluster.run("r", phase="Running")
+    cluster.pod(cluster.task("r", "a", "split"), 1, "Pending", "")
+    words = 'container "task" in pod "r-a" is waiting to start: ContainerCreating'
+    (name,) = cluster.logs
+    cluster.refusals["GET", f"{PODS}/{name}/log"] = refuse(400, "BadRequest", words)
+    assert words in apprun("logs", "r").err
+
+
+def test_call_at_work_is_running_though_a_sidecar_has_no_image(apprun: Command, cluster: FakeCluster) -> None:
+    cluster.run("r", phase="Running")
+    own = {"name": "task", "state": {"running": {"startedAt": "2026-07-01T10:00:01Z"}}}
+    pull = {"name": "a-proxy", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
+    cluster.pod(cluster.task("r", "a", "split"), 1, "Pending", containerStatuses=[pull, own])
+    (call,) = json.loads(apprun("show", "r", "-o", "json").out)["calls"]
+    assert call["state"] == "Running"
+    assert "ErrImagePull" not in apprun("describe", "r").out
+
+
+def test_describe_names_the_init_container_that_keeps_the_route_from_starting(
+    apprun: Command, cluster: FakeCluster
+) -> None:
+    cluster.run("r", phase="Running")
+    driver = cluster.task("r", "driver", "driver", {"role": "driver"})
+    failed = {"name": "migrate", "state": {"terminated": {"exitCode": 3, "message": "no such table"}}}
+    cluster.pod(driver, 1, "Failed", initContainerStatuses=[failed])
+    shown = apprun("describe", "r").out
+    assert "InitContainerFailed" in shown
+    assert "'migrate' ended with exit code 3: no such table" in " ".join(shown.split())
+    assert "whoever adds it" in " ".join(shown.split()).lower()
 
 
 def test_logs_follow_pods_that_start_meanwhile_until_the_run_is_over(apprun: Command, cluster: FakeCluster) -> None:

@@ -97,7 +97,8 @@ def test_calls_are_counted_by_what_becomes_of_them() -> None:
         a_task("a"), a_task("b"), a_task("c"), a_task("d", phase="Waiting", message="Unschedulable: no node"),
         a_task("e", role="timer"),
     )  # fmt: skip
-    pods = [a_pod(starting, phase="Pending"), a_pod(running), a_pod(waiting, phase="Pending")]
+    pending = {"phase": "Pending", "running_since": None}
+    pods = [a_pod(starting, **pending), a_pod(running), a_pod(waiting, **pending)]
     metrics = census([(a_run(), [a_driver(), queued, starting, running, waiting, timer], pods)])
     app = ("default", "App")
     assert values(metrics, "apprun_tasks") == {

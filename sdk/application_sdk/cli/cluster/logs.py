@@ -22,6 +22,7 @@ from application_sdk.cli.places.port import LogLine, LogQuery, Note, wanted
 from application_sdk.cli.places.records import TERMINAL_PHASES, Call, RunDetails
 from application_sdk.engines.kubernetes.errors import Unreachable
 from application_sdk.wire import names
+from application_sdk.wire.containers import container_of, status_of
 from application_sdk.wire.logs import plain
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class _Origin:
     key: str
     attempt: int
     node: str
+    container: str
 
     @classmethod
     def of(cls, pod: Object) -> _Origin:
@@ -105,6 +107,7 @@ class _Origin:
             key=labels.get(names.KEY_LABEL, ""),
             attempt=int(attempt) if attempt.isdigit() else 0,
             node=str((pod.get("spec") or {}).get("nodeName") or ""),
+            container=container_of(pod),
         )
 
     def line(self, raw: bytes) -> LogLine:
@@ -128,13 +131,17 @@ def _path(api: Api, origin: _Origin) -> str:
 def _read(api: Api, origin: _Origin, note: Note) -> list[LogLine] | None:
     """A pod's log so far; None where there is none to be had, which is said if it is worth it."""
     try:
-        return [origin.line(raw) for raw in api.stream(_path(api, origin), {"timestamps": "true"}) if raw]
+        query = {"timestamps": "true", "container": origin.container}
+        return [origin.line(raw) for raw in api.stream(_path(api, origin), query) if raw]
     except Unreachable as error:
         note(f"{origin.pod}: its log can't be read: {error}")
     except ApiRefusal as refusal:
         if refusal.status == 403:
             raise explained(api.access, refusal, "") from refusal
-        if refusal.status not in (400, 404):  # not started yet; gone meanwhile
+        if refusal.status == 404:
+            note(f"{origin.pod}: its log is gone, the pod was deleted meanwhile")
+        else:
+            # A pod that hasn't started is a 400 as well: the text says which it is.
             note(f"{origin.pod} on {origin.node or 'no node'}: its log can't be read: {refusal.text}")
     return None
 
@@ -234,7 +241,7 @@ class _Following:
         """Until the pod's end. A stream that breaks is taken up where it broke."""
         api, last = self.place.api.again(), LogLine("", "", 0, "")
         while not self.stopped.is_set():
-            query = {"timestamps": "true", "follow": "true", "sinceTime": last.at}
+            query = {"timestamps": "true", "follow": "true", "sinceTime": last.at, "container": origin.container}
             try:
                 for raw in api.stream(_path(api, origin), query, silence=3600.0):
                     line = origin.line(raw)
@@ -246,12 +253,12 @@ class _Following:
             except Unreachable:
                 time.sleep(0.5)
             except ApiRefusal as refusal:
-                if refusal.status != 404:
+                # Once lines were read, a 404 is the pod's end: it was deleted when its call was committed.
+                if refusal.status != 404 or not last.at:
                     self.queue.put(f"{origin.pod}: its log can't be followed: {refusal.text}")
                 return
 
 
 def _has_begun(pod: Object) -> bool:
-    status = pod.get("status") or {}
-    states = [entry.get("state") or {} for entry in status.get("containerStatuses") or []]
-    return any("running" in state or "terminated" in state for state in states)
+    state = status_of(pod, container_of(pod)).get("state") or {}
+    return "running" in state or "terminated" in state

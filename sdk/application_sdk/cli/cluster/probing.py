@@ -16,8 +16,10 @@ from application_sdk.cli.cluster.checks import SKEW_SECONDS, Answer
 from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError, RefusedError
 from application_sdk.cli.cluster.reading import pod_trouble
 from application_sdk.engines.kubernetes.errors import Unreachable
+from application_sdk.wire.containers import status_of
 
 PATIENCE_SECONDS: Final = 60.0
+CONTAINER: Final = "doctor"
 _SCRIPT: Final = (
     "import json, time, importlib.metadata, application_sdk;"
     " found = [d.version for d in importlib.metadata.distributions() if d.name == 'apprun'];"
@@ -59,9 +61,8 @@ def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> 
     trouble = ""
     while time.monotonic() < deadline:
         pod = api.get(path)
-        phase = (pod.get("status") or {}).get("phase")
-        trouble = pod_trouble(pod) or trouble
-        if phase in ("Succeeded", "Failed"):
+        trouble = pod_trouble(pod, CONTAINER) or trouble
+        if _is_over(pod):
             yield from _said(api, path, image, version, pod)
             return
         if trouble.startswith(_HOPELESS):
@@ -76,10 +77,17 @@ def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> 
     yield Answer("image", "error", f"{image}: {trouble or waited}", remedy)
 
 
+def _is_over(pod: Object) -> bool:
+    """Whether its container has ended, though one that a webhook added may go on beside it."""
+    ended = "terminated" in (status_of(pod, CONTAINER).get("state") or {})
+    return ended or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def _said(api: Api, path: str, image: str, version: str, pod: Object) -> Iterator[Answer]:
     text = ""
     try:
-        text = b"\n".join(api.stream(f"{path}/log", {})).decode("utf-8", "replace").strip()
+        log = api.stream(f"{path}/log", {"container": CONTAINER})
+        text = b"\n".join(log).decode("utf-8", "replace").strip()
         said = json.loads(text.rpartition("\n")[2])
         sdk, clock = str(said["sdk"]), float(said["time"])
     except (Unreachable, ApiRefusal, ValueError, KeyError, TypeError):
@@ -126,7 +134,7 @@ def _pod(name: str, image: str) -> Object:
             },
             "containers": [
                 {
-                    "name": "doctor",
+                    "name": CONTAINER,
                     "image": image,
                     "command": ["python3", "-c", _SCRIPT],
                     "securityContext": {

@@ -9,12 +9,11 @@ from typing import Any, Final, cast
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.places.records import COMPLETED, Attempt, Call, Phase, Run, RunDetails, State
 from application_sdk.execution.identity import consumed
-from application_sdk.wire import names
+from application_sdk.wire import containers, names
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 
 NOT_SEEN: Final = "NotSeen"
 """Reason of a run that no operator has looked at yet."""
-_STARTING_MESSAGES: Final = ("ContainerCreating", "PodInitializing")
 
 
 def run_of(found: Object, context: str) -> Run:
@@ -111,14 +110,19 @@ def seconds(timestamp: object) -> float | None:
         return None
 
 
-def pod_trouble(pod: Object) -> str:
-    """Why a pod doesn't start, in the cluster's own words; empty when it is on its way."""
-    status = _part(pod, "status")
-    for entry in status.get("containerStatuses") or []:
-        waiting = _part(_part(entry, "state"), "waiting")
-        if waiting.get("reason") and waiting["reason"] not in _STARTING_MESSAGES:
-            return f"{waiting['reason']}: {waiting.get('message') or 'no details'}"
-    for condition in status.get("conditions") or []:
+def pod_trouble(pod: Object, container: str = "") -> str:
+    """Why a pod doesn't start, in the cluster's own words; empty when it is on its way. `container` is the one that
+    counts, where the pod's labels don't say it."""
+    gates, blocker = containers.gates(pod), containers.blocker(pod)
+    if gates:
+        return f"{containers.SCHEDULING_GATED}: the pod is queued: its scheduling gates ({gates}) are closed"
+    if blocker is not None:
+        return f"{containers.INIT_CONTAINER_FAILED}: {blocker.words}"
+    state = _part(containers.status_of(pod, container or containers.container_of(pod)), "state")
+    waiting = _part(state, "waiting")
+    if waiting.get("reason") and waiting["reason"] not in containers.STARTING:
+        return f"{waiting['reason']}: {waiting.get('message') or 'no details'}"
+    for condition in _part(pod, "status").get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return f"{condition.get('reason') or 'Unschedulable'}: {condition.get('message') or 'no details'}"
     return ""
@@ -135,7 +139,9 @@ def _state(spec: Mapping[str, Any], status: Mapping[str, Any], pod: Object | Non
     if pod is None:
         due = seconds(status.get("notBefore"))
         return "Retrying" if due is not None and due > now else "Queued"
-    return "Starting" if _part(pod, "status").get("phase", "Pending") == "Pending" else "Running"
+    # The pod is Pending as well when another container's image is missing, while the call's own is at work.
+    pending = _part(pod, "status").get("phase", "Pending") == "Pending" and _pod_began(pod) is None
+    return "Starting" if pending or containers.blocker(pod) is not None else "Running"
 
 
 def _message(state: State, status: Mapping[str, Any], pod: Object | None) -> str:
@@ -185,13 +191,9 @@ def _kept_log(status: Mapping[str, Any], attempt: Mapping[str, Any]) -> str:
 
 
 def _pod_began(pod: Object) -> float | None:
-    for entry in _part(pod, "status").get("containerStatuses") or []:
-        state = _part(entry, "state")
-        for kind in ("running", "terminated"):
-            found = seconds(_part(state, kind).get("startedAt"))
-            if found is not None:
-                return found
-    return None
+    state = _part(containers.status_of(pod, containers.container_of(pod)), "state")
+    began = (seconds(_part(state, kind).get("startedAt")) for kind in ("running", "terminated"))
+    return next((at for at in began if at is not None), None)
 
 
 def _reason(status: Mapping[str, Any]) -> str:

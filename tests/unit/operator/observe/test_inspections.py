@@ -87,7 +87,7 @@ def test_what_an_app_of_that_name_had_before_isnt_its_own(known: Known) -> None:
 
 def test_inspections_that_cant_start_take_no_place_from_others(known: Known) -> None:
     known.store.apply("apptasks", task("other"))
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    waiting = {"name": "inspect", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
     known.store.apply("pods", pod("other", phase="Pending", containerStatuses=[waiting]))
     assert known.store.inspecting(SHOP).others == 0
     known.store.apply("pods", pod("other", 9, phase="Running"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 
+from application_sdk.wire.containers import Blocker
 from apprun_operator.observe.records import Refusal
 from apprun_operator.plan.failure import Alive, Ended, Held, of_pod, of_refusal, of_report
 
@@ -20,6 +21,8 @@ TRACEBACK = """Traceback (most recent call last):
   File "/apprun/source/app.py", line 12, in work
     raise SystemExit(1)
 """
+
+FAILED_INIT = Blocker("migrate", sidecar=False, exit_code=3, exit_message="connecting\nno such table")
 
 ENDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("exception exit", {"phase": "Failed", "exit_code": 1, "exit_reason": "Error"}, "ProcessDied", "App"),
@@ -58,6 +61,23 @@ ENDS: list[tuple[str, dict[str, Any], str, str]] = [
       "TerminationByKubelet", "message": "The node was low on resource: memory."}, "TerminatedByNode", "Disruption"),
     ("no room for its disk on arrival", {"phase": "Failed", "reason": "OutOfephemeral-storage"},
      "OutOfephemeral-storage", "Disruption"),
+    ("own container ended beside a sidecar", {"phase": "Running", "exit_code": 7, "exit_reason": "Error"},
+     "ProcessDied", "App"),
+    ("own container ended, another has no image", {"phase": "Pending", "exit_code": 7}, "ProcessDied", "App"),
+    ("own container out of memory beside a sidecar", {"phase": "Running", "exit_code": 137, "exit_reason":
+      "OOMKilled"}, "OOMKilled", "App"),
+    ("drained, its own container ended first", {"phase": "Running", "disruption": "EvictionByEvictionAPI",
+      "deletion_at": NOW + 20, "exit_code": 1}, "Evicted", "Disruption"),
+    ("deleted, its own container ended first", {"phase": "Running", "deletion_at": NOW + 20, "exit_code": 143},
+     "PodDeleted", "Disruption"),
+    ("evicted while an init container ran", {"phase": "Failed", "reason": "Evicted", "blocker": FAILED_INIT}, "Evicted",
+     "Disruption"),
+    ("deleted while an init container ran", {"phase": "Failed", "deletion_at": NOW + 20, "blocker": FAILED_INIT},
+     "PodDeleted", "Disruption"),
+    ("node rebooted while an init container ran", {"phase": "Failed", "blocker":
+      replace(FAILED_INIT, exit_code=255, exit_reason="Unknown")}, "NodeRebooted", "Disruption"),
+    ("vanished after an init container failed", {"phase": "Failed", "blocker": FAILED_INIT, "gone": True},
+     "InitContainerFailed", "None"),
 ]  # fmt: skip
 
 
@@ -72,6 +92,14 @@ def test_running_pod_is_alive() -> None:
     assert of_pod(a_pod(a_task()), NOW, LIMITS) == Alive()
 
 
+def test_pod_is_alive_while_its_own_container_runs_though_another_has_no_image() -> None:
+    assert of_pod(a_pod(a_task(), phase="Pending"), NOW + LIMITS.pending_timeout, LIMITS) == Alive()
+
+
+def test_pod_of_which_nothing_is_said_of_the_own_container_is_alive_while_it_runs() -> None:
+    assert of_pod(a_pod(a_task(), running_since=None), NOW, LIMITS) == Alive()
+
+
 def test_pod_that_is_being_deleted_may_still_report_until_its_grace_is_over() -> None:
     assert of_pod(a_pod(a_task(), deletion_at=NOW + 20), NOW, LIMITS) == Alive(NOW + 25)
 
@@ -83,7 +111,7 @@ def test_lost_node_is_not_waited_for() -> None:
 
 def pending(age: float, **fields: Any) -> Any:
     task = a_task()
-    pod = a_pod(task, phase="Pending", node="", running_since=None, **fields)
+    pod = a_pod(task, **{"phase": "Pending", "node": "", "running_since": None, **fields})
     made = meta(pod.meta.key.name, created=NOW - age, owner_uid=task.meta.uid)
     return of_pod(replace(pod, meta=made), NOW, LIMITS)
 
@@ -94,6 +122,27 @@ def test_unschedulable_quotes_the_scheduler() -> None:
     assert held.reason == "Unschedulable"
     assert "2 Insufficient memory" in held.message
     assert not held.permanent
+
+
+def test_gated_pod_is_queued_without_a_limit_of_time() -> None:
+    held = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission")
+    assert isinstance(held, Held)
+    assert (held.reason, held.permanent, held.wake_at) == ("SchedulingGated", False, None)
+    assert "kueue.x-k8s.io/admission" in held.message
+
+
+@pytest.mark.parametrize("opened", ["ungated_at", "scheduled_at"])
+def test_time_in_a_queue_is_no_part_of_the_time_to_start(opened: str) -> None:
+    since = NOW - 5
+    assert pending(LIMITS.pending_timeout * 10, **{opened: since}) == Alive(since + LIMITS.pending_timeout)
+
+
+def test_init_container_that_failed_holds_the_pod_with_its_name_code_and_words() -> None:
+    held = pending(5, phase="Failed", blocker=FAILED_INIT)
+    assert isinstance(held, Held)
+    assert (held.reason, held.permanent) == ("InitContainerFailed", False)
+    assert "init container 'migrate' ended with exit code 3: no such table" in held.message
+    assert "-c migrate" in held.message
 
 
 def test_unschedulable_has_its_own_timeout() -> None:
@@ -168,13 +217,18 @@ def test_report_that_the_api_server_never_takes_is_not_tried_again() -> None:
         ("Invalid", 1, True),
         ("Forbidden", 1, True),
         ("Webhook", 9, False),
-        ("NoAccount", 1, False),
-        ("NoAccount", 3, True),
+        ("NoAccount", 9, False),
     ],
 )
 def test_refused_pod(kind: Any, count: int, permanent: bool) -> None:
-    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count))
+    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count), NOW + 1, LIMITS)
     assert (held.permanent, held.message, held.wake_at) == (permanent, "because", NOW + 2)
+
+
+def test_missing_service_account_is_waited_for_as_long_as_a_node_is() -> None:
+    refusal = Refusal("pod", "NoAccount", "not found", NOW - LIMITS.pending_timeout, NOW + 2, 60)
+    assert not of_refusal(refusal, NOW, LIMITS).permanent
+    assert of_refusal(refusal, NOW + 1, LIMITS).permanent
 
 
 def test_report_names_the_exception_and_charges_the_app() -> None:

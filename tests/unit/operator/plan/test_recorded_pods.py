@@ -10,7 +10,7 @@ import pytest
 from tests.support.records import LIMITS
 
 from apprun_operator.observe import project
-from apprun_operator.plan.failure import Ended, Held, of_pod
+from apprun_operator.plan.failure import Alive, Ended, Held, of_pod
 
 PODS: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_pods.json").read_text())
 
@@ -28,6 +28,9 @@ ENDS = {
     "node rebooted": ("NodeRebooted", "Disruption", 255),
     "deleted by a person": ("PodDeleted", "Disruption", 143),
     "deleted while its image was pulled": ("PodDeleted", "Disruption", 137),
+    "exit code 7 beside a proxy": ("ProcessDied", "App", 7),
+    "exit code 7 beside a missing image": ("ProcessDied", "App", 7),
+    "no such program beside a proxy": ("ContainerNotStarted", "App", 128),
 }
 HOLDS = {
     "image that the registry hasn't": ("ImagePullFailed", True, "not found"),
@@ -35,11 +38,15 @@ HOLDS = {
     "image that comes slowly": ("ImagePullFailed", False, "localhost:5000/slow:1"),
     "image name that is none": ("ImagePullFailed", True, "must be lowercase"),
     "no node with room": ("Unschedulable", False, "2 Insufficient cpu"),
+    "init container that fails": ("InitContainerFailed", False, "'migrate' ended with exit code 3: no such table"),
+    "init container without an image": ("InitContainerFailed", False, "localhost:5000/missing:1"),
+    "gated": ("SchedulingGated", False, "queue.example.com/admission"),
 }
+AT_WORK = "at work beside a missing image"
 
 
 def test_each_recorded_pod_has_its_reading() -> None:
-    assert PODS.keys() == ENDS.keys() | HOLDS.keys()
+    assert PODS.keys() == ENDS.keys() | HOLDS.keys() | {AT_WORK}
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -58,3 +65,9 @@ def test_wait_as_recorded(name: str) -> None:
     reason, permanent, words = HOLDS[name]
     assert (reading.reason, reading.permanent) == (reason, permanent)
     assert words in reading.message
+
+
+def test_pod_at_work_as_recorded() -> None:
+    pod = project.pod(PODS[AT_WORK])
+    assert (pod.phase, pod.running, pod.healthy) == ("Pending", True, True)
+    assert of_pod(pod, pod.meta.created + LIMITS.pending_timeout, LIMITS) == Alive()

@@ -191,3 +191,11 @@ def test_quota_does_not_stall() -> None:
     refusal = Refusal(driver.pod_name, "Quota", "exceeded quota: small", NOW - 9, NOW + 1)
     status = status_of(decide(driver, refusals={driver.pod_name: refusal}))
     assert (status["phase"], status["message"]) == ("Running", "exceeded quota: small")
+
+
+def test_pod_whose_image_a_webhook_rewrote_is_no_pod_of_another_app() -> None:
+    driver = a_driver()
+    young = meta("run-driver-1", created=NOW - 6, owner_uid=driver.meta.uid)
+    pod = a_pod(driver, meta=young, image="mirror/runtime:1", asked_image="runtime:1", **PULL)
+    decided = decide(driver, pod, run=stalled("ImagePullFailed"))
+    assert not [action for action in decided.then if isinstance(action, PatchTask)]
