@@ -12,6 +12,7 @@ from tests.soak.verdict import verdict
 from tests.support.bed import EXISTING, KEEP, bring_up, take_down
 from tests.support.figures import write
 from tests.support.kube import CORE
+from tests.support.recorder.recorder import Recorder
 from tests.support.runs import Runs
 
 COMMAND = "make soak"
@@ -44,12 +45,18 @@ def main() -> int:
         bed.install(f"maxPods={options.pods}", "nodeSpread=DoNotSchedule")
         namespace = f"soak-{uuid.uuid4().hex[:6]}"
         bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
-        outcome = cook(bed, Runs(bed.kube, namespace), recipe)
+        with Recorder(bed) as recorder:
+            outcome = cook(bed, Runs(bed.kube, namespace), recipe, recorder)
     finally:
         if not KEEP:
             take_down(options.name)
     lines = told(recipe, outcome)
     sys.stdout.write("\n".join(lines) + "\n")
+    facts = outcome.facts
+    operators, standstill = facts.operators, facts.standstill
+    count = f"operator pods: {operators.terminations} terminations, {len(operators.unexpected)} of them unexpected"
+    summary = [count, *operators.unexpected, *standstill.description, f"recorded in {recorder.folder}"]
+    sys.stderr.write("\n".join(summary) + "\n")
     good = all(claim.holds for claim in verdict(outcome.facts))
     if good and not options.dry_run:
         write(COMMAND, lines)
