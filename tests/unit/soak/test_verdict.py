@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.soak.__main__ import recorded
 from tests.soak.counter import Execution
 from tests.soak.verdict import Attempt, Checkpoint, Facts, LongestStandstill, Operators, RunFacts, verdict
 
@@ -107,3 +108,13 @@ def test_standstill_that_took_too_long_is_told() -> None:
     (claim,) = [claim for claim in verdict(replace(HONEST, standstill=slow)) if not claim.holds]
     assert "leader: nobody" in claim.detail
     assert failed(replace(HONEST, standstill=LongestStandstill(60.0, 60.0))) == set()
+
+
+def test_summary_explains_terminations_and_the_longest_standstill() -> None:
+    standstill = LongestStandstill(31.0, 60.0, ("nothing was committed from 12:00:00 to 12:00:31 (31 s):",))
+    assert recorded(replace(HONEST, operators=Operators(4, ("apprun-a restarted",)), standstill=standstill)) == [
+        "operator pods: 4 terminations, 1 of them unexpected",
+        "apprun-a restarted",
+        "longest standstill: 31 s, where 60 s are allowed",
+        "nothing was committed from 12:00:00 to 12:00:31 (31 s):",
+    ]
