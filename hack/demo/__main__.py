@@ -86,7 +86,7 @@ def _main_act(bed: Bed, tools: Tools, reader: Reader, console: Console, pictures
     except DemoError as error:
         raise DemoError(f"{error}\n{stage.explain(tools, catalog.NAMESPACE, catalog.RUN)}") from error
     groups, kinds = reader.served()
-    claims = verdict(Evidence(end, show.fault, groups, kinds))
+    claims = verdict(Evidence(end, show.fault, groups, kinds, tuple(show.terminations.found)))
     report = page(end, show.fault, claims, (show.ended or end.at) - started)
     console.print()
     console.print(report)

@@ -21,6 +21,7 @@ from hack.demo.stage import remove_run
 from hack.demo.story import Line
 from hack.demo.tools import ROOT, Bed, DemoError, Tools
 from hack.demo.views import Snapshot
+from hack.restarts import TerminationLog
 from rich.console import Console, RenderableType
 from rich.live import Live
 
@@ -53,6 +54,8 @@ class Show:
     last: Snapshot | None = None
     running_since: dict[str, float] = field(default_factory=dict)
     """When each pod was first seen to run, in seconds since the epoch."""
+    terminations: TerminationLog = field(default_factory=TerminationLog)
+    """Of the operator's own pods."""
     ended: float | None = None
     """When the run was first seen to be over."""
     pictures: Path | None = None
@@ -101,6 +104,7 @@ class Show:
         for pod in snapshot.pods:
             if pod.phase == "Running":
                 self.running_since.setdefault(pod.name, snapshot.at)
+        self.terminations.observe(snapshot.operators, snapshot.at)
         self._tell(story.between(self.last, snapshot))
         before = self.fault
         self._direct(snapshot)

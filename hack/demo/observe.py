@@ -15,6 +15,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
+from hack.restarts import SELECTOR, operator_pods
 from typing_extensions import override
 
 APPRUN = "/apis/apprun.dev/v1alpha1"
@@ -109,6 +110,7 @@ class Reader:
         ]
         nodes = self.get("/api/v1/nodes")
         witnesses = self.get(f"{core}/configmaps?labelSelector={WITNESS}/run={self.run}")
+        operators = self.get(f"/api/v1/pods?labelSelector={SELECTOR}")
         return Snapshot(
             at=time.time(),
             phase=run["status"]["phase"].text or "Pending",
@@ -118,6 +120,7 @@ class Reader:
             pods=tuple(pod_of(each) for each in pods["items"].items),
             nodes=tuple(node_of(each) for each in nodes["items"].items),
             witnesses=tuple(witness_of(each) for each in witnesses["items"].items),
+            operators=tuple(operator_pods(each.raw for each in operators["items"].items if isinstance(each.raw, dict))),
             output=run["status"]["output"].raw,
         )
 

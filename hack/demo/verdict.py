@@ -8,12 +8,14 @@ recorded, left one and so did the next attempt. AppRun promises nothing else for
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
 from hack.demo.fault import Fault
 from hack.demo.observe import Value
 from hack.demo.views import Checkpoint, Snapshot, Witness
+from hack.restarts import Expectation, Termination, unexpected
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Evidence:
     fault: Fault | None
     groups: int
     kinds: int
+    terminations: tuple[Termination, ...]
+    """Restarts and removals of the operator's own pods."""
 
 
 def verdict(evidence: Evidence) -> tuple[Claim, ...]:
@@ -41,10 +45,10 @@ def verdict(evidence: Evidence) -> tuple[Claim, ...]:
     claims = [_succeeded(end), _one_entry_each(end), _books_agree(end)]
     if fault is None:
         claims.append(Claim("something was broken while the run worked", False, "the moment for it never came"))
-        return (*claims, _output_right(evidence))
+        return (*claims, _operator_lived(evidence), _output_right(evidence))
     claims += [_past_kept(end, fault), _committed_ran_once(end, fault), _untouched_ran_once(end, fault)]
     claims += [_lost_ran_again(end, fault), _driver_replaced(end, fault), _charged_to_cluster(end, fault)]
-    return (*claims, _output_right(evidence))
+    return (*claims, _operator_lived(evidence), _output_right(evidence))
 
 
 def _succeeded(end: Snapshot) -> Claim:
@@ -153,6 +157,22 @@ def _charged_to_cluster(end: Snapshot, fault: Fault) -> Claim:
         "no lost attempt was charged to a task's own retries",
         not wrong and len(ended) >= len(fault.losses),
         f"{len(ended)} attempts ended by the cluster" + (f"; not: {_some(wrong)}" if wrong else ""),
+    )
+
+
+def _operator_lived(evidence: Evidence) -> Claim:
+    """A node takes the operator's pod along, if there is one on it, and starts it again."""
+    fault = evidence.fault
+    lost = (
+        [Expectation("its node was killed", fault.at, math.inf, node=fault.node, restarts=True)]
+        if fault is not None and fault.kind == "node"
+        else []
+    )
+    wrong = [termination.text for termination in unexpected(evidence.terminations, lost)]
+    return Claim(
+        "no pod of the operator restarted that nobody killed",
+        not wrong,
+        _some(wrong) if wrong else f"terminated with its node: {len(evidence.terminations) or 'none'}",
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from hack.restarts import OperatorPod
+
 JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
 
 ENDS = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -98,6 +100,7 @@ class Snapshot:
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     witnesses: tuple[Witness, ...] = ()
+    operators: tuple[OperatorPod, ...] = ()
     output: JSON = None
 
     @property

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from tests.support import audit
 from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
 from tests.support.faulty import FaultyProxy, faulty_proxy
 from tests.support.kube import CORE, Kube
+from tests.support.recorder.recorder import Recorder
 from tests.support.runs import Runs
 from tests.support.s3 import S3Server, s3_server
 
 NAME = os.environ.get("CLUSTER_NAME", "test")
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
+STANDSTILL_SECONDS = 20
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -27,19 +30,60 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(420))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is reported with what was recorded meanwhile: why nothing moved, and the path of the recording."""
+    report = yield
+    recorder = item.config.stash.get(RECORDER, None)
+    if report.failed and recorder is not None:
+        standstills = recorder.story(report.start, STANDSTILL_SECONDS) or ["nothing stood still for long"]
+        report.sections.append((f"recorded in {recorder.folder}", "\n".join(standstills)))
+    return report
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Each failure is told when it happens: whoever stops a long run half-way still learns what went wrong."""
     if report.failed:
-        print(f"\n{report.nodeid}: {report.when} failed\n{report.longreprtext}", flush=True)
+        recorded = [f"{name}:\n{text}" for name, text in report.sections if name.startswith("recorded in")]
+        words = "\n".join([report.longreprtext, *recorded])
+        print(f"\n{report.nodeid}: {report.when} failed\n{words}", flush=True)
 
 
 @pytest.fixture(scope="session")
-def bed() -> Iterator[Bed]:
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     try:
-        yield bring_up(NAME, *audit.options(NAME))
+        made = bring_up(NAME, *audit.options(NAME))
+        with Recorder(made) as recorder:
+            request.config.stash[RECORDER] = recorder
+            yield made
     finally:
         if not EXISTING and not KEEP:
             take_down(NAME)
+
+
+@pytest.fixture
+def recorder(bed: Bed, request: pytest.FixtureRequest) -> Recorder:
+    """What records the cluster of `bed` all the time."""
+    return request.config.stash[RECORDER]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_unexpected_termination(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No operator pod restarted or went that nobody killed: the claim at the end of each module.
+
+    Whoever kills one says so by `bed.terminations`. The cluster may come up only with the module's first test.
+    """
+    recorder = request.config.stash.get(RECORDER, None)
+    seen = 0 if recorder is None else len(recorder.terminations)
+    if recorder is not None:
+        recorder.note(f"{request.node.name} begins")
+    yield
+    recorder = request.config.stash.get(RECORDER, None)
+    if recorder is None:
+        return
+    found = recorder.unexpected(since=seen)
+    details = "\n  ".join(str(each) for each in found)
+    assert not found, f"operator pods terminated that nobody killed:\n  {details}\nrecorded in {recorder.folder}"
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def test_deleted_driver_goes_on_from_the_last_checkpoint(runs: Runs) -> None:
 
 def test_deleted_operator_goes_on_where_it_was(bed: Bed, runs: Runs) -> None:
     committed = started(runs, "operatorless")
+    bed.terminations.all_removed("all pods of the operator are deleted")
     for pod in bed.kube.items(f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods"):
         bed.kube.delete(f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
     assert_completed(runs, "operatorless", committed)

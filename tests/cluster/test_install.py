@@ -31,12 +31,13 @@ LEASES = "/apis/coordination.k8s.io/v1/leases"
 def bare(bed: Bed) -> Iterator[Bed]:
     """The cluster without any AppRun; whatever a test installs is gone afterwards."""
     nothing_is_held_back(bed.kube)
-    try:
-        remove_all(bed)
-        yield bed
-        remove_all(bed)
-    finally:
-        bed.install()
+    with bed.terminations.removals("releases come and go"):
+        try:
+            remove_all(bed)
+            yield bed
+            remove_all(bed)
+        finally:
+            bed.install()
 
 
 def nothing_is_held_back(kube: Kube) -> None:

@@ -67,8 +67,9 @@ def scene(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]
 
 def restart(bed: Bed) -> None:
     """New processes of the operator."""
-    for command in ("restart", "status"):
-        bed.run(bed.kubectl, "-n", SYSTEM_NAMESPACE, "rollout", command, "deployment/apprun")
+    with bed.terminations.removals("the deployment is restarted"):
+        for command in ("restart", "status"):
+            bed.run(bed.kubectl, "-n", SYSTEM_NAMESPACE, "rollout", command, "deployment/apprun")
 
 
 def operator_pods(bed: Bed) -> list[str]:

@@ -15,6 +15,7 @@ class Absence:
         self._bed = bed
 
     def begin(self) -> None:
+        self._bed.terminations.all_removed("the operator is scaled to nothing")
         self._scale(0)
         eventually("no operator is left", lambda: not self._bed.kube.items(PODS) or None)
 

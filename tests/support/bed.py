@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from tests.support.kube import Kube
+from tests.support.terminations import ExpectedTerminations
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = ROOT / "hack" / "cluster" / "cluster"
@@ -36,6 +37,8 @@ class Bed:
     kubectl: str
     helm: str
     kube: Kube
+    terminations: ExpectedTerminations
+    """Where it is said which operator pods are killed on purpose."""
 
     @property
     def host_address(self) -> str:
@@ -45,7 +48,12 @@ class Bed:
         return server.removeprefix("https://").rpartition(":")[0].rpartition(".")[0] + ".254"
 
     def cli(self, *arguments: str) -> dict[str, Any]:
-        """Run a command of `hack/cluster/cluster` on this cluster; its JSON answer."""
+        """Run a command of `hack/cluster/cluster` on this cluster; its JSON answer. Operator pods may die of it."""
+        what, *names = arguments
+        if what == "kill-node":
+            self.terminations.node_loss("its node is switched off", names[0], restarts=True)
+        elif what == "cut-node":
+            self.terminations.node_loss("its node is cut off", names[0], restarts=False)
         return _cli(self.name, *arguments)
 
     def run(self, *command: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -66,7 +74,8 @@ class Bed:
     def install(self, *values: str) -> None:
         """Install or upgrade the chart, as a user would, and wait until the operator is ready."""
         try:
-            self.helm_release("apprun", SYSTEM_NAMESPACE, *values)
+            with self.terminations.removals("the chart is installed"):
+                self.helm_release("apprun", SYSTEM_NAMESPACE, *values)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._why_not_ready()}") from error
 
@@ -109,7 +118,8 @@ def bring_up(name: str, *options: str) -> Bed:
             _stream(name, "load", tag)
     kubeconfig = Path(_plain(name, "kubeconfig"))
     folder = None if EXISTING else Path(_plain(name, "binaries"))
-    bed = Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), Kube.from_kubeconfig(kubeconfig))
+    kube = Kube.from_kubeconfig(kubeconfig)
+    bed = Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), kube, ExpectedTerminations(kube))
     bed.install()
     return bed
 

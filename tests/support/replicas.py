@@ -80,6 +80,7 @@ class Replicas:
 
     def __init__(self, bed: Bed) -> None:
         self._kube = bed.kube
+        self._terminations = bed.terminations
 
     def all(self) -> list[Replica]:
         return [replica(pod) for pod in self.pods() if is_ready(pod)]
@@ -111,8 +112,15 @@ class Replicas:
     def kill(self, one: Replica) -> None:
         """It ends without a word, and its container isn't started again."""
         pid = one.pid
+        self._terminations.kill("it is killed, and its pod deleted", one.uid)
         os.kill(pid, signal.SIGSTOP)  # so that it can't take its leave when the pod is deleted
         self._kube.delete(f"{PODS}/{one.name}", gracePeriodSeconds=0)
+        os.kill(pid, signal.SIGKILL)
+
+    def kill_process(self, one: Replica) -> None:
+        """It ends without a word; the kubelet starts its container again."""
+        pid = one.pid
+        self._terminations.kill("its process is killed", one.uid)
         os.kill(pid, signal.SIGKILL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hack.demo.observe import Reader, Unanswered, Value, pod_of, subject, task_of, through, witness_of
 from hack.demo.views import JSON, EndedAttempt
+from hack.restarts import SELECTOR
 
 RUN: JSON = {
     "status": {
@@ -37,6 +38,7 @@ NODES: JSON = {
     ]
 }
 NOTHING: JSON = {"items": []}
+OPERATORS: JSON = {"items": [{"metadata": {"namespace": "s", "name": "o", "uid": "u"}, "spec": {"nodeName": "node1"}}]}
 
 
 def answers(path: str) -> JSON:
@@ -46,6 +48,7 @@ def answers(path: str) -> JSON:
         "/apis/apprun.dev/v1alpha1/namespaces/ns/appruns/r": RUN,
         "/apis/apprun.dev/v1alpha1/namespaces/ns/appledgers/r-0": PAGE,
         "/api/v1/nodes": NODES,
+        f"/api/v1/pods?labelSelector={SELECTOR}": OPERATORS,
         "/api/v1/namespaces/ns/configmaps?labelSelector=catalog.apprun.dev/run=r": NOTHING,
         "/apis": {"groups": [{"preferredVersion": {"groupVersion": "apps/v1"}}]},
         "/api/v1": {"resources": [{"name": "pods", "verbs": ["list"]}, {"name": "pods/log", "verbs": ["get", "list"]}]},
@@ -68,6 +71,10 @@ def test_only_a_ready_condition_of_true_makes_a_node_ready() -> None:
     snapshot = Reader(answers, "ns", "r").snapshot()
     assert snapshot.is_ready("node1")
     assert not snapshot.is_ready("node2")
+
+
+def test_pods_of_the_operator_are_seen() -> None:
+    assert [(pod.name, pod.node) for pod in Reader(answers, "ns", "r").snapshot().operators] == [("o", "node1")]
 
 
 def test_kinds_that_can_be_listed_are_counted_without_subresources() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hack.demo.views import EndedAttempt
+from hack.restarts import OperatorPod, Termination
 from tests.unit.demo.world import END, FAULT, World, checkpoint, driver, output, task, witness
 
 SUCCEEDED = "the run succeeded"
@@ -16,6 +17,7 @@ OTHERS_ONCE = "every other task that the fault didn't touch executed once"
 ELSEWHERE = "every task that was lost with the node executed again elsewhere"
 DRIVER = "the driver was lost and another took over"
 BUDGET = "no lost attempt was charged to a task's own retries"
+OPERATOR = "no pod of the operator restarted that nobody killed"
 OUTPUT = "the output is right"
 
 
@@ -124,3 +126,21 @@ def test_deleted_pods_may_be_replaced_on_the_same_node() -> None:
     deleted = replace(FAULT, kind="pods")
     moved = World(fault=deleted).without_witness(witness("apps", attempt=2))
     assert moved.with_witness(witness("apps", attempt=2, node="node2")).failed() == set()
+
+
+def operator_termination(node: str, restarted: bool = True) -> Termination:
+    pod = OperatorPod("system", "apprun-a", "uid", node, restarts=1, ready=True, leaving=False)
+    return Termination(pod, restarted, after=FAULT.at + 1, before=FAULT.at + 4)
+
+
+def test_operator_on_the_killed_node_goes_and_starts_again_with_it() -> None:
+    gone = operator_termination("node2", restarted=False)
+    assert World(terminations=(gone, operator_termination("node2"))).failed() == set()
+
+
+def test_operator_that_restarted_elsewhere() -> None:
+    assert World(terminations=(operator_termination("node1"),)).failed() == {OPERATOR}
+
+
+def test_operator_that_restarted_twice() -> None:
+    assert World(terminations=2 * (operator_termination("node2"),)).failed() == {OPERATOR}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hack.demo.fault import Fault, Loss
 from hack.demo.verdict import Evidence, verdict
 from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
+from hack.restarts import Termination
 
 KILLED_AT = 1_000.0
 GROUPS = ("core", "apps", "batch")
@@ -110,6 +111,7 @@ class World:
 
     end: Snapshot = END
     fault: Fault | None = FAULT
+    terminations: tuple[Termination, ...] = ()
 
     def without_witness(self, of: Witness) -> World:
         return self._with_witnesses(tuple(each for each in self.end.witnesses if each != of))
@@ -127,7 +129,7 @@ class World:
         return replace(self, end=replace(self.end, output=found))
 
     def failed(self) -> set[str]:
-        claims = verdict(Evidence(self.end, self.fault, groups=3, kinds=20))
+        claims = verdict(Evidence(self.end, self.fault, groups=3, kinds=20, terminations=self.terminations))
         return {claim.text for claim in claims if not claim.holds}
 
     def _with_witnesses(self, witnesses: tuple[Witness, ...]) -> World:
