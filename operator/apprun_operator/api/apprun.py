@@ -67,8 +67,7 @@ STATUS_RULES: Final[list[JsonValue]] = [
         "checkpoints go on, without a gap, where the ledger's pages end",
     ),
     rule(
-        "!has(oldSelf.restoredFrom)"
-        " || (has(self.restoredFrom) && self.restoredFrom.uid == oldSelf.restoredFrom.uid)",
+        "!has(oldSelf.restoredFrom) || (has(self.restoredFrom) && self.restoredFrom.uid == oldSelf.restoredFrom.uid)",
         "a restored run keeps the identity that it began with",
     ),
 ]

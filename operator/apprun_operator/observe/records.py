@@ -208,7 +208,7 @@ class RunRecord:
 
     @property
     def origin_uid(self) -> str:
-        """The uid that it began with. What outlives a backup goes by it: idempotency keys, correlation, files, state."""
+        """The uid that it began with. Idempotency keys, correlation, files and state outlive a backup by it."""
         return self.restored_uid or self.meta.uid
 
     @property

@@ -1,8 +1,8 @@
 """Runs that a backup brings back: how one is recognised, and what holds it.
 
 A backup tool restores an AppRun as a new object, without its status, and with it goes all that is known of what the run
-has done. So the operator writes the run's uid into an annotation before it starts anything: annotations survive backups,
-a uid doesn't. A run without a status that bears another object's uid has had a past, and is held.
+has done. So the operator writes the run's uid into an annotation before it starts anything: annotations survive
+backups, a uid doesn't. A run without a status that bears another object's uid has had a past, and is held.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ MARK_REFUSED: Final = "MarkRefused"
 INCOMPLETE: Final = Standing(
     "Pending",
     RESTORING,
-    "`apprun import` is bringing this run back, and nothing is started before it is done. If it was interrupted, import"
-    f" the same file again; to run it from the start instead, remove the annotations {names.RESTORED_FROM_ANNOTATION}"
-    f" and {names.BEGAN_AS_ANNOTATION}",
+    "`apprun import` is bringing this run back, and nothing is started before that is done. If the import was"
+    " interrupted, import the same file again, which goes on from there, or delete the run",
 )
 
 

@@ -212,8 +212,10 @@ class TaskStatus(TypedDict, total=False):
     """Drivers: the route has ended, and its run goes on as a new one."""
     attempts: list[AttemptFields]
     notBefore: str
-    """Earliest start of the current attempt's pod: the retry's backoff."""
+    """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when it is due."""
     message: str
+    restoredAt: str
+    """When an import brought it back."""
 
 
 class Checkpoint(TypedDict):
