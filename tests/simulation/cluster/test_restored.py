@@ -201,6 +201,21 @@ def test_a_restored_run_goes_on_and_repeats_no_committed_call(name: str) -> None
         assert {key.partition("/")[2] for key in cluster.began} <= before, "no call that the original didn't make"
 
 
+def test_a_backup_has_no_call_that_its_ledger_doesnt_lead_to() -> None:
+    source, _ = recorded("Chain", {"width": 5, "seconds": 0.1})
+    committed_at_birth, length = {}, 0
+    for _, event, place, item, _ in source.server.log:
+        if place == RUN:
+            length = len(item["status"].get("checkpoints") or [])
+        elif place.plural == "apptasks" and event == "ADDED":
+            committed_at_birth[place.name] = length
+    for number in range(60):
+        for saved in backup_of(source.server, midway(source, number / 60), seed=number).runs:
+            length = len(saved.run["status"].get("checkpoints") or [])
+            early = {task["metadata"]["name"] for task in saved.tasks}
+            assert all(committed_at_birth[name] <= length for name in early), f"backup {number}"
+
+
 def test_the_same_call_has_the_same_idempotency_key() -> None:
     source, _ = recorded("Chain", {"width": 6})
     backup, cluster = backup_of(source.server, midway(source, 0.4)), elsewhere()
