@@ -319,7 +319,7 @@ def _task_reports(
     attempt = before.get("attempt", 1)
     finished = before.get("phase") in TERMINAL
     fresh = bool(_restored_from(old)) and not finished and "restoredAt" not in before and "restoredAt" in after
-    operator = user == OPERATOR or (fresh and not pod and user.name in RESTORERS)
+    operator = user == OPERATOR or (fresh and user.name in RESTORERS)
     if not operator and not pod:
         return name, "apprun: not a pod of this namespace"
     if not operator and pod != f"{place.name}-{attempt}":
