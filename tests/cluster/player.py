@@ -48,7 +48,7 @@ class Player:
         moves = [
             self.create_run, self.create_run, self.create_task, self.create_task, self.create_task,
             self.report, self.report, self.report, self.decide, self.commit, self.commit, self.edit, self.meddle,
-            self.delete, self.page, self.read, self.pod, self.app, self.state,
+            self.delete, self.page, self.read, self.pod, self.app, self.state, self.restore, self.restore, self.mark,
         ]  # fmt: skip
         self.chance.choice(moves)()
 
@@ -74,7 +74,8 @@ class Player:
         name = self.chance.choice(self.runs)
         spec: Object = {"app": {"entry": "app:A"}, "input": {"n": None, "m": [1, {}]}}
         spec |= self.one({}, {}, {}, {"suspend": True}, {"appRef": {"name": "x"}}, {"parallelism": 0}, {"odd": 1})
-        body = {"apiVersion": API, "kind": "AppRun", "metadata": {"name": name}, "spec": spec, "status": {"phase": "X"}}
+        metadata: Object = {"name": name} | self.one({}, {"annotations": {"apprun.dev/restored-from": "before"}})
+        body = {"apiVersion": API, "kind": "AppRun", "metadata": metadata, "spec": spec, "status": {"phase": "X"}}
         self.twins.ask(self.user("person"), "create", self.twins.path("appruns"), body)
 
     def create_task(self) -> None:
@@ -85,13 +86,40 @@ class Player:
         metadata: Object = {"name": name, "labels": {"apprun.dev/run": run}}
         if self.likely(5):
             metadata["finalizers"] = ["apprun.dev/hold"]
+        if self.likely(30):
+            metadata["annotations"] = {"apprun.dev/restored-from": "before"}
         owned = self.twins.there("appruns", run) and self.likely(85)
         bodies: list[Object] = []
         for uid in self.twins.field("appruns", run, "uid", right=True):
             owner = {"apiVersion": API, "kind": "AppRun", "name": run, "uid": uid, "controller": True}
             made = metadata | ({"ownerReferences": [owner]} if owned else {})
             bodies.append({"apiVersion": API, "kind": "AppTask", "metadata": made, "spec": spec})
-        self.twins.ask(self.user("operator", f"{run}-driver-1"), "create", self.twins.path("apptasks"), Pair(*bodies))
+        user = self.user("operator", f"{run}-driver-1", "person")
+        self.twins.ask(user, "create", self.twins.path("apptasks"), Pair(*bodies))
+
+    def restore(self) -> None:
+        """What an import does: statuses that are written once, of objects that it has marked."""
+        run, _, task = self.task_name()
+        origin, user = self.one("before", "before", "other"), self.user("person")
+        at = {"restoredAt": "2026-01-01T00:00:00Z"}
+        if self.likely(50):
+            status = self.one({"phase": "Succeeded", "output": {"x": None}}, {"phase": "Waiting", "attempt": 2}, {})
+            self.write(user, "apptasks", task, {"status": status | self.one(at, at, {})}, "status")
+            return
+        past = self.one({"phase": "Succeeded"}, {"app": {"name": "A", "entry": "app:A"}, "phase": "Running"}, {})
+        past |= self.one({"restoredFrom": {"uid": origin}}, {"restoredFrom": {"uid": origin}}, {})
+        self.write(user, "appruns", run, {"status": past}, "status")
+
+    def mark(self) -> None:
+        """What the operator writes to a run before it begins."""
+        name, mark = self.chance.choice(self.runs), "apprun.dev/began-as"
+        extra = self.one({}, {}, {"labels": {"a": "c"}})
+        path, user = self.twins.path("appruns", name), self.user("operator")
+        bodies: list[Object] = [
+            {"metadata": {"annotations": {mark: uid}, **extra}}
+            for uid in self.twins.field("appruns", name, "uid", right=self.likely(80))
+        ]
+        self.twins.ask(user, "patch", path, Pair(*bodies), kind=MERGE_PATCH)
 
     def page(self) -> None:
         run, number = self.chance.choice(self.runs), self.one(0, 0, 1)

@@ -491,6 +491,113 @@ def test_only_the_operator_writes_the_status_of_runs_and_apps(world: World, run:
         expect(world.operator_as_admin().patch(world.path(resource, run, "status"), change))
 
 
+# Imports, and the operator's mark
+
+
+def marked(run: str, **annotations: str) -> dict[str, Any]:
+    """A run that waits, with such annotations."""
+    return {
+        "apiVersion": worlds.API,
+        "kind": "AppRun",
+        "metadata": {"name": run, "annotations": {f"apprun.dev/{name}": text for name, text in annotations.items()}},
+        "spec": {"app": {"entry": "app:Hello"}, "suspend": True},
+    }
+
+
+def restored(body: dict[str, Any], origin: str = "before") -> dict[str, Any]:
+    """The same as an import creates it."""
+    metadata = body["metadata"] | {"annotations": {"apprun.dev/restored-from": origin}}
+    return body | {"metadata": metadata | {"ownerReferences": [owner(body["spec"]["run"])]}}
+
+
+def editor(world: World) -> Client:
+    """Who may write everything, as far as RBAC goes, but has no verb `restore`."""
+    name = "everything-but-restore"
+    rules = [
+        {
+            "apiGroups": ["apprun.dev"],
+            "resources": ["*"],
+            "verbs": ["get", "list", "create", "patch", "update", "delete"],
+        }
+    ]
+    role = {"metadata": {"name": name}, "rules": rules}
+    world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/roles", role)
+    subject = {"kind": "ServiceAccount", "name": "custom", "namespace": world.namespace}
+    reference = {"apiGroup": worlds.GROUP, "kind": "Role", "name": name}
+    bound = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/rolebindings", bound)
+    return world.account("custom")
+
+
+def test_an_import_creates_tasks_and_writes_each_status_once(world: World, run: str) -> None:
+    for driver in (False, True):
+        body = restored(task_body(run, driver=driver))
+        name = body["metadata"]["name"]
+        expect(world.admin.create(world.path("apptasks"), body))
+        past = {"phase": "Succeeded", "attempt": 3, "output": {"n": None}, "restoredAt": "2026-01-01T00:00:00Z"}
+        operations = [{"op": "add", "path": "/status", "value": past}]
+        made = expect(world.admin.json_patch(world.status(name), operations))
+        assert made["status"] == past
+        refused(report(world.admin, world, name, output={"n": 1}), NOT_A_POD)
+
+
+def test_an_open_task_that_was_imported_is_its_pods_again(world: World, run: str) -> None:
+    body = restored(task_body(run))
+    name = expect(world.admin.create(world.path("apptasks"), body))["metadata"]["name"]
+    expect(report(world.admin, world, name, attempt=2, restoredAt="2026-01-01T00:00:00Z"))
+    refused(report(world.admin, world, name, phase="Succeeded", output={}), NOT_A_POD)
+    pod = world.pod(f"{name}-2")
+    refused(report(pod, world, name, **REPORT, restoredAt=None), NOT_YOURS)
+    expect(report(pod, world, name, **REPORT))
+
+
+def test_an_import_writes_pages_of_its_run_only(world: World, run: str) -> None:
+    expect(world.admin.create(world.path("appledgers"), restored(page_body(run))))
+    foreign = restored(page_body(run, 1))
+    foreign["metadata"]["ownerReferences"] = [owner("other")]
+    refused(world.admin.create(world.path("appledgers"), foreign), LEDGER_PROTECTED)
+
+
+def test_without_the_verb_restore_an_annotation_opens_nothing(world: World, run: str) -> None:
+    client = editor(world)
+    task = restored(task_body(run))
+    worlds.eventually(lambda: "cannot create" not in client.create(world.path("apptasks"), task).message)
+    refused(client.create(world.path("apptasks"), task), NOT_THE_DRIVER)
+    refused(client.create(world.path("appledgers"), restored(page_body(run))), LEDGER_PROTECTED)
+    expect(client.create(world.path("appruns"), marked(run, **{"restored-from": "before"})))
+    past = {"status": {"restoredFrom": {"uid": "before"}, "phase": "Succeeded"}}
+    refused(client.patch(world.path("appruns", run, "status"), past), STATUS_PROTECTED)
+
+
+def test_the_status_of_a_run_is_imported_once_and_where_it_has_no_past(world: World, run: str) -> None:
+    path, other = world.path("appruns", run, "status"), next(NAMES)
+    past = {"status": {"restoredFrom": {"uid": "before"}, "phase": "Failed", "finishedAt": "2026-01-01T00:00:00Z"}}
+    expect(world.admin.create(world.path("appruns"), marked(run, **{"restored-from": "before"})))
+    refused(world.admin.patch(path, {"status": {"phase": "Failed"}}), STATUS_PROTECTED)
+    refused(world.admin.patch(path, {"status": {"restoredFrom": {"uid": "else"}}}), STATUS_PROTECTED)
+    expect(world.admin.patch(path, past))
+    refused(world.admin.patch(path, {"status": {"message": "again"}}), STATUS_PROTECTED)
+    began = {"status": {"app": {"name": "Hello", "entry": "app:Hello"}, "phase": "Running"}}
+    expect(world.admin.create(world.path("appruns"), marked(other, **{"restored-from": "before"})))
+    expect(world.operator_as_admin().patch(world.path("appruns", other, "status"), began))
+    refused(world.admin.patch(world.path("appruns", other, "status"), past), STATUS_PROTECTED)
+
+
+def test_the_operator_changes_nothing_of_a_run_but_its_mark(world: World, run: str) -> None:
+    made = expect(world.admin.create(world.path("appruns"), marked(run, team="a")))
+    path, mark = world.path("appruns", run), "apprun.dev/began-as"
+    for change in (
+        {"spec": {"suspend": False}},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"finalizers": ["apprun.dev/hold"]}},
+        {"metadata": {"annotations": {"apprun.dev/team": "b"}}},
+        {"metadata": {"annotations": {"apprun.dev/team": None}}},
+        {"metadata": {"annotations": {mark: "another"}}},
+    ):
+        refused(world.operator.patch(path, change), "apprun: the operator writes nothing of a run but its status")
+    expect(world.operator.patch(path, {"metadata": {"annotations": {mark: made["metadata"]["uid"]}}}))
+
+
 # Roles
 
 

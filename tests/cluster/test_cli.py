@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import CORE, eventually
 from tests.support.pages import ROOT, blocks, commands, matches
+from tests.support.people import person
 from tests.support.runs import Runs
 from tests.support.terminal import Terminal
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 
 APP = """
@@ -231,25 +229,3 @@ def test_the_output_of_shells_completion_comes_from_the_cluster(apprun: Terminal
     environ = {"_APPRUN_COMPLETE": "complete_bash", "COMP_WORDS": "apprun submit pri", "COMP_CWORD": "2"}
     asked = Terminal(apprun.folder, apprun.kubeconfig, apprun.namespace, environ=environ)
     assert "prices-app" in asked(code=None).out
-
-
-def person(apprun: Terminal, bed: Bed, name: str, role: str | None) -> Terminal:
-    """Somebody with this ClusterRole in the test's namespace, and a kubeconfig with nothing but a token."""
-    core, rbac = f"{CORE}/namespaces/{apprun.namespace}", f"{RBAC}/namespaces/{apprun.namespace}"
-    bed.kube.create(f"{core}/serviceaccounts", {"metadata": {"name": name}})
-    if role:
-        subject = {"kind": "ServiceAccount", "name": name, "namespace": apprun.namespace}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-        bed.kube.create(
-            f"{rbac}/rolebindings", {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
-        )
-    token = bed.kube.create(f"{core}/serviceaccounts/{name}/token", {"spec": {"expirationSeconds": 3600}})
-    config: Any = yaml.safe_load(apprun.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token["status"]["token"]}
-    cluster = config["clusters"][0]["cluster"]
-    if "certificate-authority" in cluster:
-        authority = Path(cluster.pop("certificate-authority")).read_bytes()
-        cluster["certificate-authority-data"] = base64.b64encode(authority).decode()
-    kubeconfig = apprun.folder / f"kubeconfig-{name}"
-    kubeconfig.write_text(yaml.safe_dump(config))
-    return Terminal(apprun.folder, kubeconfig, apprun.namespace, apprun.path)

@@ -21,6 +21,7 @@ from tests.support.fake_api import FakeApi, FakeServer, Object, Place, User
 from tests.support.sim.access import GARBAGE_COLLECTOR, OPERATOR, PERSON, ClusterRules
 from tests.support.sim.collector import Collector
 
+from application_sdk.wire import names
 from apprun_operator.kube.errors import ApiError
 
 API = worlds.API
@@ -222,6 +223,9 @@ def comparable(item: Object) -> Object:
         metadata["deletionTimestamp"] = "a time"
     if "ownerReferences" in metadata:
         metadata["ownerReferences"] = [owner["name"] for owner in metadata["ownerReferences"]]
+    if names.BEGAN_AS_ANNOTATION in metadata.get("annotations", {}):
+        own = metadata["annotations"][names.BEGAN_AS_ANNOTATION] == item["metadata"].get("uid")
+        metadata["annotations"] = metadata["annotations"] | {names.BEGAN_AS_ANNOTATION: "its uid" if own else "another"}
     if "containers" in item.get("spec", {}) or item.get("kind") == "Pod":
         # Of pods the fake knows little, and what kubelets and schedulers do to them.
         kept = ("name", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers")

@@ -24,8 +24,8 @@ Object = dict[str, Any]
 GROUP = "/apis/apprun.dev/v1alpha1"
 NAMESPACED = f"{GROUP}/namespaces/team"
 PODS = "/api/v1/namespaces/team/pods"
-COLLECTIONS = {"apps", "appruns", "apptasks", "appledgers", "pods", "configmaps", "deployments", "namespaces",
-               "validatingadmissionpolicies", "validatingadmissionpolicybindings"}  # fmt: skip
+COLLECTIONS = {"apps", "appruns", "apptasks", "appledgers", "appstates", "pods", "configmaps", "deployments",
+               "namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}  # fmt: skip
 
 
 @dataclass
@@ -38,6 +38,8 @@ class FakeCluster:
     logs: dict[str, str] = field(default_factory=dict)
     refusals: dict[tuple[str, str], Step] = field(default_factory=dict)
     served: bool = True
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    """Verb and resource of what an access review says no to."""
     version: Object = field(default_factory=lambda: {"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
     _number: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -143,7 +145,9 @@ class FakeCluster:
         elif request.method == "GET":
             self._one(path, handler, request)
         elif request.method == "POST" and path.endswith("selfsubjectaccessreviews"):
-            answer(body={"status": {"allowed": True}})(handler, request)
+            asked = request.json["spec"]["resourceAttributes"]
+            allowed = (asked["verb"], asked["resource"]) not in self.forbidden
+            answer(body={"status": {"allowed": allowed}})(handler, request)
         elif request.method == "POST":
             target = f"{path}/{request.json['metadata']['name']}"
             if target in self.objects:
@@ -152,6 +156,16 @@ class FakeCluster:
                 self._write(target, request.json, query, handler, request)
         elif request.method == "PATCH" and "apply" in request.headers["content-type"]:
             self._write(path, {**self.objects.get(path, {}), **request.json}, query, handler, request)
+        elif request.method == "PATCH" and path.endswith("/status"):
+            (change,) = request.json
+            target = path.removesuffix("/status")
+            self._write(
+                target, {**copy.deepcopy(self.objects[target]), "status": change["value"]}, query, handler, request
+            )
+        elif request.method == "PATCH" and "metadata" in request.json:
+            noted = copy.deepcopy(self.objects[path])
+            noted["metadata"].setdefault("annotations", {}).update(request.json["metadata"]["annotations"])
+            self._write(path, noted, query, handler, request)
         elif request.method == "PATCH":
             merged = copy.deepcopy(self.objects[path])
             merged["spec"] = {**merged["spec"], **request.json["spec"]}
@@ -174,8 +188,11 @@ class FakeCluster:
         answer(404, body)(handler, request)
 
     def _chosen(self, path: str, found: Object, query: dict[str, str]) -> bool:
-        wanted = dict(part.split("=", 1) for part in query.get("labelSelector", "").split(",") if part)
+        parts = [part for part in query.get("labelSelector", "").split(",") if part]
+        wanted = dict(part.split("=", 1) for part in parts if "=" in part)
         labels = found["metadata"].get("labels") or {}
+        if any("=" not in part and part not in labels for part in parts):
+            return False
         named = query.get("fieldSelector", "").partition("metadata.name=")[2]
         return all(labels.get(name) == value for name, value in wanted.items()) and named in (
             "",

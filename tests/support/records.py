@@ -42,7 +42,8 @@ def a_run(**fields: Any) -> RunRecord:
             for kind, truth in zip(TYPES, TRUTH[phase], strict=True)
         ),
     }
-    return RunRecord(**{**defaults, **fields})
+    merged = {**defaults, **fields}
+    return RunRecord(**{"began_as": merged["meta"].uid, **merged})
 
 
 def a_task(key: str = "a", **fields: Any) -> TaskRecord:

@@ -54,6 +54,16 @@ request.userInfo.username == '{{ include "apprun.operatorUser" . }}'
 request.userInfo.username in ['{{ include "apprun.operatorUser" . }}', '{{ join "', '" .Values.admissionPolicy.controllers }}']
 {{- end }}
 
+{{/* CEL: may the writer write the past of runs? Asked of RBAC, and only where everything else fits. */}}
+{{- define "apprun.cel.mayRestore" -}}
+authorizer.group('apprun.dev').resource('appruns').namespace(request.namespace).check('restore').allowed()
+{{- end }}
+
+{{/* CEL: what an import marks its objects with: the uid of the run that they are copied from. */}}
+{{- define "apprun.cel.restoredFrom" -}}
+metadata.?annotations[?'apprun.dev/restored-from'].orValue('')
+{{- end }}
+
 {{/* CEL: name of the pod that the writer's token is bound to, empty for anybody who is no pod of the object's namespace. */}}
 {{- define "apprun.cel.pod" -}}
 request.userInfo.username.startsWith('system:serviceaccount:' + request.namespace + ':')
@@ -143,10 +153,11 @@ spec:
 - apiGroups: [apprun.dev]
   resources: [apps]
   verbs: [list, watch]
-# create: a run that continues as a new one. delete: a finished run goes when its retention is over.
+# create: a run that continues as a new one. patch: the annotation that says under which uid a run began, and nothing
+# else (policy-run-marks). delete: a finished run goes when its retention is over.
 - apiGroups: [apprun.dev]
   resources: [appruns]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apprun.dev]
   resources: [apps/status, appruns/status, apptasks/status]
   verbs: [patch]

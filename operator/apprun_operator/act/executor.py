@@ -41,6 +41,7 @@ from apprun_operator.plan.actions import (
     FetchTask,
     FetchWords,
     ItemAction,
+    MarkRun,
     PatchRun,
     PatchTask,
     RunAction,
@@ -80,6 +81,8 @@ class Executor:
         """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
         if isinstance(action, PatchRun):
             await self._patch_run(action)
+        elif isinstance(action, MarkRun):
+            await self._mark_run(action)
         elif isinstance(action, CreatePage):
             await self._create("appledgers", action.page, action.body)
         elif isinstance(action, FetchPage):
@@ -118,8 +121,28 @@ class Executor:
             body = _with_precondition(action.version, action.status)
             await self._patch("appruns", action.run, body)
 
-    async def _patch(self, kind: Kind, key: Key, body: JSONObject | list[JSONObject], content_type: str = "") -> None:
-        path = KINDS[kind].path(key.namespace, key.name, "status")
+    async def _mark_run(self, action: MarkRun) -> None:
+        """The one write of the operator to an AppRun itself. A policy holds it to this annotation."""
+        metadata: JSONObject = {
+            "resourceVersion": str(action.version),
+            "annotations": {names.BEGAN_AS_ANNOTATION: action.uid},
+        }
+        try:
+            await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
+        except (ForbiddenError, InvalidError) as error:
+            self._store.refuse(action.run, action.run.name, *read_refusal(error))
+            raise ReplanError(str(error)) from error
+
+    async def _patch(
+        self,
+        kind: Kind,
+        key: Key,
+        body: JSONObject | list[JSONObject],
+        content_type: str = "",
+        *,
+        subresource: str = "status",
+    ) -> None:
+        path = KINDS[kind].path(key.namespace, key.name, subresource)
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
         except ConflictError as error:

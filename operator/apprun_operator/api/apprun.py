@@ -66,6 +66,10 @@ STATUS_RULES: Final[list[JsonValue]] = [
         " == self.checkpoints[0].sequence + size(self.checkpoints) - 1)",
         "checkpoints go on, without a gap, where the ledger's pages end",
     ),
+    rule(
+        "!has(oldSelf.restoredFrom) || (has(self.restoredFrom) && self.restoredFrom.uid == oldSelf.restoredFrom.uid)",
+        "a restored run keeps the identity that it began with",
+    ),
 ]
 
 
@@ -80,6 +84,15 @@ class ContinuedFrom(Shape):
     """The first run of the chain; also in the label `apprun.dev/chain`."""
     number: Annotated[int, Field(ge=2)]
     """This run's place in the chain."""
+
+
+class RestoredFrom(Shape):
+    """Where a run comes from that `apprun import` brought back."""
+
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """The uid that the run began with. Idempotency keys, the correlation id and files go on by it."""
+    at: Timestamp | None = None
+    """When it was imported."""
 
 
 class AppRunSpec(Shape):
@@ -198,6 +211,8 @@ class AppRunStatus(Shape):
     """Name of the run that this one continued as, after `continue_with`."""
     error: Failure | None = None
     """Why the run failed, or why it waits."""
+    restored_from: RestoredFrom | None = None
+    """Set by `apprun import`, in the one write that completes it."""
 
 
 def _correctable() -> JsonValue:

@@ -281,9 +281,12 @@ class AppTaskStatus(Shape):
     ) = None
     """Attempts that ended without a result, oldest first, with reason and the budget that each was charged to."""
     not_before: Timestamp | None = None
-    """Earliest start of the current attempt's pod: the backoff of a retry."""
+    """Earliest start of the current attempt's pod: the backoff of a retry. Of a timer that was restored: when it is
+    due."""
     message: str | None = None
     """One line for people: what the call waits for, and why and at whose charge attempts ended so far."""
+    restored_at: Timestamp | None = None
+    """When `apprun import` brought it back. Absent on a call that its own driver has made."""
 
 
 class AppTask(Shape):

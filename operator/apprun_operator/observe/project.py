@@ -144,6 +144,7 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
     checkpoints = _checkpoints(status.get("checkpoints") or [], "status.checkpoints")
     _check_seam(pages, checkpoints)
     inline = spec.get("app")
+    annotations = _object(_object(raw, "metadata"), "annotations", {})
     return RunRecord(
         identity,
         app_ref=_text(_object(spec, "appRef", {}), "name", ""),
@@ -170,6 +171,9 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
         counts={name: count for name, count in _object(status, "tasks", {}).items() if isinstance(count, int)},
         checkpoints=checkpoints,
         pages=pages,
+        began_as=_text(annotations, names.BEGAN_AS_ANNOTATION, ""),
+        restored_from=_text(annotations, names.RESTORED_FROM_ANNOTATION, ""),
+        restored_uid=_text(_object(status, "restoredFrom", {}), "uid", ""),
     )
 
 

@@ -197,6 +197,18 @@ class RunRecord:
     checkpoints: tuple[Checkpoint, ...] = ()
     pages: int = 0
 
+    began_as: str = ""
+    """Annotation: the uid under which an operator began it."""
+    restored_from: str = ""
+    """Annotation: the uid of the run that an import makes it a copy of."""
+    restored_uid: str = ""
+    """`status.restoredFrom.uid`, written last by an import: the uid that the run began with."""
+
+    @property
+    def origin_uid(self) -> str:
+        """The uid that it began with. Idempotency keys, correlation, files and state outlive a backup by it."""
+        return self.restored_uid or self.meta.uid
+
     @property
     def began(self) -> bool:
         return self.app is not None

@@ -30,6 +30,15 @@ class PatchRun:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkRun:
+    """Annotate the run with the uid under which it is about to begin. A refusal is kept as a fact about it."""
+
+    run: Key
+    version: int
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreatePage:
     """Keep older checkpoints in an immutable object, before the status lets go of them."""
 
@@ -138,6 +147,7 @@ class DeleteRun:
 
 RunAction: TypeAlias = (
     PatchRun
+    | MarkRun
     | CreatePage
     | FetchPage
     | FetchTask

@@ -203,9 +203,10 @@ def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | 
     """A timer's end when it is due, else when it will be.
 
     Creation times are cut to whole seconds. A sleep must never be short, so it counts from when the operator saw the
-    object, or from the end of that second when an earlier operator had seen it.
+    object, or from the end of that second when an earlier operator had seen it. One that was restored is as young as
+    the import, which has written when the timer is due.
     """
-    due = min(task.seen_at, task.meta.created + 1.0) + task.seconds
+    due = task.not_before or min(task.seen_at, task.meta.created + 1.0) + task.seconds
     if now < due:
         return None, due
     return _patch(task, {"phase": "Succeeded", "finishedAt": rfc3339(now)}), None

@@ -24,13 +24,13 @@ def successor(run: RunRecord, wish: ContinuationFields) -> CreateRun:
     before = cast("JSONObject", run.spec.get("continuedFrom") or {})
     first = str(before.get("first") or run.meta.key.name)
     number = int(cast("int", before.get("number") or 1)) + 1
-    key = Key(run.meta.key.namespace, _name(first, number, run.meta.uid))
+    key = Key(run.meta.key.namespace, _name(first, number, run.origin_uid))
     kept: JSONObject = {name: value for name, value in run.spec.items() if name not in OF_THE_RUN_ALONE}
     spec: JSONObject = {
         **kept,
         "input": wish["input"],
-        "correlationId": run.correlation_id or run.meta.uid,
-        "continuedFrom": {"name": run.meta.key.name, "uid": run.meta.uid, "first": first, "number": number},
+        "correlationId": run.correlation_id or run.origin_uid,
+        "continuedFrom": {"name": run.meta.key.name, "uid": run.origin_uid, "first": first, "number": number},
     }
     if wish["entrypoint"]:
         spec["entrypoint"] = wish["entrypoint"]

@@ -92,9 +92,11 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
         task=task.task,
         entry=str((run.app or {})["entry"]),
         input=run.input if driver else task.input,
-        idempotencyKey=f"{run.meta.uid}/{task.key}",
-        correlationId=run.correlation_id or run.meta.uid,
+        idempotencyKey=f"{run.origin_uid}/{task.key}",
+        correlationId=run.correlation_id or run.origin_uid,
     )
+    if run.restored_uid:
+        call["originUid"] = run.restored_uid
     entrypoint = run.entrypoint if driver else task.entrypoint
     if entrypoint:
         call["entrypoint"] = entrypoint

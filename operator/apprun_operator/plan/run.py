@@ -15,7 +15,7 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, Room, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan import attempts, conditions, failure, pods, retention
+from apprun_operator.plan import attempts, conditions, failure, pods, restored, retention
 from apprun_operator.plan.actions import (
     Claim,
     CreatePod,
@@ -61,6 +61,8 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
         return Plan(first=[patch_run(run, marks)] if marks else [])
     if run.finished:
         return replace(retention.clean_up(seen, now), claim=Claim())
+    if (held := restored.held(run)) is not None:
+        return _say(seen, held, now)
     ending, deadline = due_to_end(run, now)
     odd = _unreadable(seen)
     broken = odd or _damage(seen)
@@ -115,6 +117,8 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
         if resolved.waits:
             return _say(seen, Standing("Pending", resolved.reason, resolved.message), now)
         return _say(seen, Standing("Stalled", resolved.reason, resolved.message), now)
+    if (marking := restored.mark(seen, now)) is not None:
+        return marking
     # One write says that the run began, with what, and under which rules. A crash after it finds `began` and no driver.
     status: JSONObject = {
         **conditions.fields(run, Standing("Running", "Running"), now),

@@ -50,7 +50,7 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
     savers: dict[str, TaskRecord] = {}
     changed = False
     for task in saving[:REMEMBERED]:
-        call = digest([seen.run.meta.uid, task.key])
+        call = digest([seen.run.origin_uid, task.key])
         if call not in applied:
             problem, after = _apply(task, values)
             if problem is not None:

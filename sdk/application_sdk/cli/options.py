@@ -67,6 +67,14 @@ RunPrefix = Annotated[
         autocompletion=_complete_run,
     ),
 ]
+RunPrefixes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN...",
+        help="Name of the run, or its first letters; [bold]@latest[/] is the newest. With --full: whole names.",
+        autocompletion=_complete_run,
+    ),
+]
 DeployedApp = Annotated[
     str, typer.Argument(metavar="APP", help="Name of an App on the cluster.", autocompletion=_complete_app)
 ]

@@ -40,7 +40,7 @@ for panel, verbs in (
             commands.export,
         ),
     ),
-    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend, commands.doctor)),
+    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend, commands.import_, commands.doctor)),
     (commands.CHECKING, (commands.check, commands.manifest)),
 ):
     for verb in verbs:

@@ -35,6 +35,20 @@ RUN: Final[dict[str, Remedy]] = {
         "The run is being cancelled: its route and `on_complete` have `cancelGraceSeconds` to clean up.",
         "Wait. What still runs after that is stopped.",
     ),
+    "Restored": Remedy(
+        "A backup tool, or a copy of the manifest, has brought the run back without its status: what it did is lost.",
+        "`apprun import FILE` brings its past back from a full backup. `kubectl annotate apprun {run}"
+        " apprun.dev/began-as-` runs it from the start. Or delete it.",
+    ),
+    "Restoring": Remedy(
+        "`apprun import` is bringing the run back.",
+        "Wait. If the import was interrupted, import the same file again, or delete the run.",
+    ),
+    "MarkRefused": Remedy(
+        "The operator may not set the annotation `apprun.dev/began-as`, without which it begins no run.",
+        "The message says who refuses it: a policy of the cluster, or a role that isn't the chart's any more. It is"
+        " tried again at least every minute.",
+    ),
     "AppNotFound": Remedy(
         "The run names an App that isn't in its namespace.",
         "`apprun deploy FILE.py` with that name, or submit the run for an App that is there. It starts as soon as the"

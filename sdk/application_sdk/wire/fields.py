@@ -212,8 +212,10 @@ class TaskStatus(TypedDict, total=False):
     """Drivers: the route has ended, and its run goes on as a new one."""
     attempts: list[AttemptFields]
     notBefore: str
-    """Earliest start of the current attempt's pod: the retry's backoff."""
+    """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when it is due."""
     message: str
+    restoredAt: str
+    """When an import brought it back."""
 
 
 class Checkpoint(TypedDict):
@@ -238,6 +240,10 @@ class Call(TypedDict):
     namespace: str
     run: str
     runUid: str
+    """Uid of the AppRun: owner of the AppTasks that its driver creates."""
+    originUid: NotRequired[str]
+    """Of a run that was restored: the uid that it began with. Its files, its route's random numbers and its idempotency
+    keys go by it. Absent: `runUid`."""
     appTask: str
     """Name of the AppTask to report to."""
     attempt: int
@@ -251,7 +257,7 @@ class Call(TypedDict):
     policy: NotRequired[Policy]
     heartbeat: NotRequired[JSONObject]
     idempotencyKey: str
-    """The same for every attempt of this call: `<run uid>/<key>`."""
+    """The same for every attempt of this call: `<uid that the run began with>/<key>`."""
     correlationId: str
     sourceDigest: NotRequired[str]
     """Of the files that the run began with, where that is known: the pod works with no others."""

@@ -51,3 +51,19 @@ def test_task_costs_five_writes_at_most_and_a_page_one_in_128(app: str, few: int
     """Create AppTask, create pod, report, commit, delete pod: however many tasks there are."""
     spent = [int(simulate(play(app, count, nothing()))["writes"]) for count in (few, many)]
     assert (spent[1] - spent[0]) / (many - few) <= 5.1
+
+
+def test_twenty_calls_and_their_driver_cost_five_writes_each() -> None:
+    """The run's own writes are among them: its mark, its first status and its end."""
+    cluster = Cluster()
+
+    async def story() -> None:
+        async with cluster.living():
+            run = cluster.apply_run("r", "Chain", {"width": 20})
+            await cluster.until_ended(run, seconds=4000)
+            await cluster.until_quiet()
+
+    simulate(story())
+    accounts = ("serviceaccounts", "rolebindings")
+    own = [place for caller, _, place in cluster.server.writes if caller != "person" and place.plural not in accounts]
+    assert len(own) / len(cluster.of("apptasks")) <= 5.1

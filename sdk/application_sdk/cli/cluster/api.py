@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # What the API server sends is read field by field by those who know the kind.
 Object: TypeAlias = dict[str, Any]
+Body: TypeAlias = Object | list[Object]
+"""What is sent: an object or a part of one, or the operations of a JSON patch."""
 
 TIMEOUT_SECONDS: Final = 15.0
 PAGE: Final = 500
@@ -116,6 +118,11 @@ class Api:
         """Merge-patch an object."""
         return self._send("PATCH", path, _writing(False), body, "application/merge-patch+json")
 
+    def write_status(self, path: str, status: Object) -> Object:
+        """Replace an object's whole status. Merging would drop the nulls inside an output."""
+        operations = [{"op": "add", "path": "/status", "value": status}]
+        return self._send("PATCH", f"{path}/status", _writing(False), operations, "application/json-patch+json")
+
     def delete(self, path: str) -> None:
         """Delete an object; one that is gone is no error."""
         try:
@@ -152,7 +159,7 @@ class Api:
         finally:
             connection.close()
 
-    def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None,
+    def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Body | None = None,
             content_type: str = _JSON) -> Object:  # fmt: skip
         """A request whose refusals the caller reads itself. Raises ApiRefusal and Unreachable."""
         headers, content = self._headers(), b""
@@ -169,7 +176,7 @@ class Api:
             raise Unreachable(f"the answer isn't JSON: {response.body[:200]!r}") from error
         return cast("Object", found) if isinstance(found, dict) else {}
 
-    def _send(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None,
+    def _send(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Body | None = None,
               content_type: str = _JSON) -> Object:  # fmt: skip
         try:
             return self.raw(method, path, query, body, content_type)

@@ -7,6 +7,7 @@ from typing import cast
 
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.cluster.errors import RefusedError
+from application_sdk.cli.cluster.reading import origin_uid
 from application_sdk.engines.kubernetes.ledger import (
     Ledger,
     LedgerUnreadable,
@@ -27,7 +28,7 @@ _DEFAULT_ENTRYPOINT = "run"
 
 def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) -> ExportedRun:
     """The past of an AppRun. Raises RefusedError when its objects don't agree, or it has none yet."""
-    name, uid = run["metadata"]["name"], run["metadata"]["uid"]
+    name, uid = run["metadata"]["name"], origin_uid(run)
     spec, status = run["spec"], run.get("status") or {}
     if "app" not in status or "startedAt" not in status:
         raise RefusedError(f"run {name!r} hasn't begun: there is nothing to export yet (it is {status.get('phase')})")

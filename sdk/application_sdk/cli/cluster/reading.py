@@ -37,7 +37,7 @@ def run_of(found: Object, context: str) -> Run:
         created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
         started_at=seconds(status.get("startedAt")),
         finished_at=seconds(status.get("finishedAt")),
-        correlation_id=str(spec.get("correlationId") or metadata.get("uid") or ""),
+        correlation_id=str(spec.get("correlationId") or origin_uid(found)),
         continued_from=chained.get("name"),
         continued_as=status.get("continuedAs"),
         namespace=str(metadata.get("namespace") or ""),
@@ -46,6 +46,12 @@ def run_of(found: Object, context: str) -> Run:
         done=int(tasks.get("succeeded") or 0),
         failed=int(tasks.get("failed") or 0),
     )
+
+
+def origin_uid(run: Object) -> str:
+    """The uid that an AppRun began with: that of the run that it was restored from, if it was."""
+    restored = _part(_part(run, "status"), "restoredFrom").get("uid")
+    return str(restored or _part(run, "metadata").get("uid") or "")
 
 
 def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pages: Sequence[Object], context: str,

@@ -74,7 +74,7 @@ def _execute(call: Call, api: Api) -> RouteResult:
         engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"], source), time.sleep)
         info = RunInfo(
             run_id=call["run"],
-            uid=call["runUid"],
+            uid=call.get("originUid", call["runUid"]),
             started_at=seconds(engine.started_at),
             correlation_id=call["correlationId"],
             max_payload_bytes=MAX_POD_PAYLOAD_BYTES,

@@ -143,7 +143,7 @@ async def _run_body(
             max_output_bytes=MAX_PAYLOAD_BYTES,
             heartbeat=call.get("heartbeat"),
             namespace=call["namespace"],
-            run_uid=call["runUid"],
+            run_uid=call.get("originUid", call["runUid"]),
         ),
         signs,
         ProcessWatchdog(silence) if silence else NoWatchdog(),

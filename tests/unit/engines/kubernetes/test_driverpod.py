@@ -108,3 +108,18 @@ def test_an_input_that_names_a_file_of_some_disk_starts_nothing(pod: PodProcess,
     error = world.reports[DRIVER]["error"]
     assert (error["stall"], "Given.file.local_path" in error["message"]) == ("InvalidInput", True)
     assert "give a reference with its storage_path" in error["message"]
+
+
+def test_the_route_of_a_restored_run_has_the_identity_that_it_began_with(pod: PodProcess, world: RunWorld) -> None:
+    body = "        return await self.work(Given(page=int(str(self.uuid()).replace('-', '')[:8], 16)))\n"
+    pages: list[int] = []
+    for fields in ({"runUid": UID, "originUid": "uid-before"}, {"runUid": "uid-before"}, {"runUid": UID}):
+        world.tasks.clear()
+        world.uid = fields["runUid"]
+        pod.write(driver_call(**fields), app=APP + body)
+        with pod.start():
+            eventually("the route has called a task", lambda: list(world.tasks) or None, 30)
+            (made,) = world.tasks.values()
+        pages.append(made["spec"]["input"]["page"])
+        assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [fields["runUid"]]
+    assert pages[0] == pages[1] != pages[2]

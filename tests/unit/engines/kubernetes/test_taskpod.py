@@ -378,6 +378,14 @@ def test_file_is_stored_before_the_report_and_there_for_the_next_pod(
     assert reported(server.requests[-1])["output"] == {"file": made, "text": "1,2"}
 
 
+def test_a_restored_run_stores_files_where_it_always_did(pod: PodProcess, server: WireServer, tmp_path: Path) -> None:
+    pod.environ |= {"APPRUN_STORE_URL": (tmp_path / "store").as_uri(), "TMPDIR": str(tmp_path)}
+    pod.write(call(originUid="uid-before"), app=FILES)
+    assert pod.run().returncode == EXIT_REPORTED
+    made = reported(server.requests[-1])["output"]["file"]
+    assert made["storage_path"].split("/")[:4] == ["transient", "ns", "c", "uid-before"]
+
+
 def test_task_that_returns_a_file_where_no_store_is_named_is_told_how_to_name_one(
     pod: PodProcess, server: WireServer, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ from apprun_operator.plan.actions import (
     FetchPage,
     FetchTask,
     FetchWords,
+    MarkRun,
     PatchRun,
     PatchTask,
 )
@@ -477,3 +478,29 @@ def test_kubelets_plain_words_about_a_mount_are_preferred_to_its_summary() -> No
 
 def test_events_that_may_not_be_read_hold_nothing_up() -> None:
     assert heard(Events([], ForbiddenError("no", status=403))) == ""
+
+
+@story
+async def test_a_run_is_marked_in_one_write_to_the_run_itself(bench: Bench) -> None:
+    await bench.executor.first(MarkRun(RUN, bench.version, bench.run_uid))
+    assert bench.server.writes[-1] == ("operator", "patch", Place("appruns", *RUN))
+    assert bench.seen.run.began_as == bench.run_uid
+
+
+@story
+async def test_a_run_that_has_changed_is_not_marked(bench: Bench) -> None:
+    bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
+    with pytest.raises(ReplanError):
+        await bench.executor.first(MarkRun(RUN, bench.version, bench.run_uid))
+    assert (bench.seen.run.began_as, bench.seen.run.suspend) == ("", True)
+
+
+@story
+async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> None:
+    async def refuse(moment: str, call: str) -> None:
+        raise ForbiddenError("denied", status=403)
+
+    executor = bench.on(FakeApi(bench.server, "operator", refuse))
+    with pytest.raises(ReplanError):
+        await executor.first(MarkRun(RUN, bench.version, bench.run_uid))
+    assert "denied" in bench.seen.refusals["r"].message

@@ -1,0 +1,73 @@
+"""Runs that a backup brings back: how one is recognised, and what holds it.
+
+A backup tool restores an AppRun as a new object, without its status, and with it goes all that is known of what the run
+has done. So the operator writes the run's uid into an annotation before it starts anything: annotations survive
+backups, a uid doesn't. A run without a status that bears another object's uid has had a past, and is held.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from application_sdk.wire import names
+from apprun_operator.observe.records import Observed, RunRecord
+from apprun_operator.plan import conditions
+from apprun_operator.plan.actions import MarkRun, Plan
+from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.patches import patch_run
+
+RESTORED: Final = "Restored"
+RESTORING: Final = "Restoring"
+MARK_REFUSED: Final = "MarkRefused"
+
+INCOMPLETE: Final = Standing(
+    "Pending",
+    RESTORING,
+    "`apprun import` is bringing this run back, and nothing is started before that is done. If the import was"
+    " interrupted, import the same file again, which goes on from there, or delete the run",
+)
+
+
+def held(run: RunRecord) -> Standing | None:
+    """What to say of a run whose past is missing, or not all there yet; None for any other run.
+
+    Annotations can be put on any run, so one that has begun isn't stopped by them.
+    """
+    if run.began or run.finished or run.restored_uid:
+        return None
+    if run.restored_from:
+        # Even if spec.cancel is set, which may be a part of the past: half of that is worse than none.
+        return INCOMPLETE
+    if run.cancel or run.began_as in ("", run.meta.uid):
+        return None
+    namespace, name = run.meta.key
+    return Standing(
+        "Stalled",
+        RESTORED,
+        "the run was restored or copied without its status: it had begun before, and what it did then isn't known here,"
+        f" so nothing is started. `apprun import FILE -n {namespace}` brings its past back from a full backup;"
+        f" `kubectl annotate apprun {name} -n {namespace} {names.BEGAN_AS_ANNOTATION}-` runs it from the start; or"
+        " delete it",
+    )
+
+
+def mark(seen: Observed, now: float) -> Plan | None:
+    """What to do before a run may begin; None when it bears its mark.
+
+    The mark comes before the first status and before anything is started: a crash in between leaves a run that is
+    marked and has done nothing, which begins all the same, and whose restored copy is held without need.
+    """
+    run = seen.run
+    if run.began_as == run.meta.uid:
+        return None
+    refusal = seen.refusals.get(run.meta.key.name)
+    if refusal is None or now >= refusal.retry_at:
+        return Plan(first=[MarkRun(run.meta.key, run.meta.version, run.meta.uid)])
+    wanted = Standing(
+        "Stalled",
+        MARK_REFUSED,
+        f"the run can't begin: the operator may not set its annotation {names.BEGAN_AS_ANNOTATION}, by which a restored"
+        f" backup is recognised: {refusal.message}",
+    )
+    written = conditions.is_written(run, wanted)
+    return Plan([] if written else [patch_run(run, conditions.fields(run, wanted, now))], wake_at=refusal.retry_at)
