@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from application_sdk.cli import commands, exits
+from application_sdk.cli import backup_commands, commands, exits
 from application_sdk.cli.output import Session, say, write_result
 from application_sdk.errors import AppDefinitionError, AppError
 
@@ -37,10 +37,10 @@ for panel, verbs in (
             commands.describe,
             commands.cancel,
             commands.resume,
-            commands.export,
+            backup_commands.export,
         ),
     ),
-    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend, commands.import_, commands.doctor)),
+    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend, backup_commands.import_, commands.doctor)),
     (commands.CHECKING, (commands.check, commands.manifest)),
 ):
     for verb in verbs:
