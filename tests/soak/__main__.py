@@ -8,10 +8,11 @@ import uuid
 
 from tests.soak.faults import Pace
 from tests.soak.recipe import Outcome, Recipe, cook
-from tests.soak.verdict import verdict
+from tests.soak.verdict import Facts, verdict
 from tests.support.bed import EXISTING, KEEP, bring_up, take_down
 from tests.support.figures import write
 from tests.support.kube import CORE
+from tests.support.recorder.recorder import Recorder
 from tests.support.runs import Runs
 
 COMMAND = "make soak"
@@ -44,16 +45,26 @@ def main() -> int:
         bed.install(f"maxPods={options.pods}", "nodeSpread=DoNotSchedule")
         namespace = f"soak-{uuid.uuid4().hex[:6]}"
         bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
-        outcome = cook(bed, Runs(bed.kube, namespace), recipe)
+        with Recorder(bed) as recorder:
+            outcome = cook(bed, Runs(bed.kube, namespace), recipe, recorder)
     finally:
         if not KEEP:
             take_down(options.name)
     lines = told(recipe, outcome)
     sys.stdout.write("\n".join(lines) + "\n")
+    sys.stderr.write("\n".join([*recorded(outcome.facts), f"recorded in {recorder.folder}"]) + "\n")
     good = all(claim.holds for claim in verdict(outcome.facts))
     if good and not options.dry_run:
         write(COMMAND, lines)
     return 0 if good else 1
+
+
+def recorded(facts: Facts) -> list[str]:
+    """What the recorder adds: which operator pods terminated, and the longest standstill with its causes."""
+    count, unexpected = facts.operators.terminations, facts.operators.unexpected
+    head = f"operator pods: {count} terminations, {len(unexpected)} of them unexpected"
+    limit = f"longest standstill: {facts.standstill.seconds:.0f} s, where {facts.standstill.limit:g} s are allowed"
+    return [head, *unexpected, limit, *facts.standstill.description]
 
 
 def told(recipe: Recipe, outcome: Outcome) -> list[str]:

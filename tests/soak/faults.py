@@ -7,8 +7,6 @@ Each is as hard as the cluster's command line makes it. A fault that can't be ca
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 import sys
 import threading
 import time
@@ -56,8 +54,9 @@ RESTARTS = 2
 class Faults:
     """At work while it is entered; afterwards the cluster is whole again."""
 
-    def __init__(self, bed: Bed, pace: Pace) -> None:
+    def __init__(self, bed: Bed, pace: Pace, note: Callable[[str], None]) -> None:
         self._bed = bed
+        self._note = note
         self._replicas = Replicas(bed)
         self._pace = pace
         self._over = threading.Event()
@@ -109,11 +108,15 @@ class Faults:
             try:
                 cause()
                 self.caused[what] += 1
-                print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+                self._tell(what)
             except Exception as error:
                 self.failed[what] += 1
-                print(f"{time.strftime('%H:%M:%S')} not {what}: {str(error)[:200]}", file=sys.stderr, flush=True)
+                self._tell(f"not {what}: {str(error)[:200]}")
             wait = pause or max(0.0, beat - (time.monotonic() - started))
+
+    def _tell(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        self._note(text)
 
     def _kill_leader(self) -> None:
         holder = self._replicas.holder()
@@ -122,7 +125,7 @@ class Faults:
             raise AssertionError(f"the lease is held by {holder!r}, which isn't ready")
         (leader,) = found
         if leader.restarts < RESTARTS:
-            os.kill(leader.pid, signal.SIGKILL)
+            self._replicas.kill_process(leader)
         else:
             self._replicas.kill(leader)
 

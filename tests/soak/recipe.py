@@ -9,17 +9,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import urllib3
 from hack.cluster.layout import cluster_dir
 from hack.cluster.lifecycle import load_settings
 from tests.soak.counter import Counter
 from tests.soak.faults import Faults, Pace
-from tests.soak.verdict import Attempt, Checkpoint, Facts, RunFacts
+from tests.soak.verdict import Attempt, Checkpoint, Facts, LongestStandstill, Operators, RunFacts
 from tests.support.bed import Bed
 from tests.support.kube import ApiError, Object, eventually
+from tests.support.recorder.journal import Moment
+from tests.support.recorder.recorder import Recorder
+from tests.support.recorder.story import describe, longest
 from tests.support.runs import Runs, source
 
 ENDS = ("Succeeded", "Failed", "Cancelled")
-STANDSTILL_SECONDS = 60
+UNANSWERED = (urllib3.exceptions.HTTPError, ApiError)
+"""How a request may fail while the API server is dead. Anything else is a fault of the soak itself."""
+SAY_EVERY_SECONDS = 20
 ANSWER_SECONDS = 300
 """A net for calls that the API server doesn't answer, because it is dead just then."""
 
@@ -33,6 +39,8 @@ class Recipe:
     width: int = 24
     seconds: float = 1.0
     patience: float = 3600.0
+    standstill: float = 60.0
+    """Seconds that may pass without a commit while calls are open and the API server answers."""
     pace: Pace = field(default_factory=Pace)
 
     @property
@@ -55,8 +63,9 @@ def host_address(bed: Bed) -> str:
     return str(load_settings(cluster_dir(bed.name)).addresses.host)
 
 
-def cook(bed: Bed, runs: Runs, recipe: Recipe) -> Outcome:
+def cook(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
     """All of it, in the namespace of `runs`, which is empty before and afterwards."""
+    began, terminations_before = time.time(), len(recorder.terminations)
     runs.upload("soak", (Path(__file__).parent / "app.py").read_text())
     runs.app("soak", "app:Soaked", source=source("soak"))
     names = [f"soak-{number:02}" for number in range(recipe.runs)]
@@ -65,57 +74,68 @@ def cook(bed: Bed, runs: Runs, recipe: Recipe) -> Outcome:
         started = time.monotonic()
         for name in names:
             runs.start(name, "soak", plan)
-        with Faults(bed, recipe.pace) as faults:
-            until_ended(runs, names, recipe.patience)
+        with Faults(bed, recipe.pace, recorder.note) as faults:
+            until_ended(runs, names, recipe, lambda: standing(recorder, recipe, runs.namespace))
             seconds = time.monotonic() - started
         pods_left = left_of(lambda: pods(runs, names))
         found = tuple(facts_of(runs, name) for name in names)
         delete(runs, names)
         left = left_of(lambda: objects(runs))
-        return Outcome(Facts(found, recipe.tasks, counter.executions, pods_left, left), faults, seconds)
+        operators = operators_since(recorder, terminations_before)
+        standstill = longest_standstill(recorder.moments(began, runs.namespace), recipe.standstill)
+        facts = Facts(found, recipe.tasks, counter.executions, pods_left, left, operators, standstill)
+        return Outcome(facts, faults, seconds)
 
 
-def until_ended(runs: Runs, names: list[str], patience: float) -> None:
-    """Until each run has ended or the patience has; then the verdict says which are stuck."""
-    deadline, told, moved, before = time.monotonic() + patience, 0.0, time.monotonic(), 0
+def operators_since(recorder: Recorder, before: int) -> Operators:
+    """The terminations of operator pods but the first `before`."""
+    unexpected = tuple(str(each) for each in recorder.unexpected(since=before))
+    return Operators(len(recorder.terminations) - before, unexpected)
+
+
+def standing(recorder: Recorder, recipe: Recipe, namespace: str) -> list[str]:
+    """What is recorded about a standstill that goes on."""
+    return recorder.story(time.time() - 10 * recipe.standstill, recipe.standstill, namespace)[-1:]
+
+
+def longest_standstill(moments: list[Moment], limit: float) -> LongestStandstill:
+    """The longest time in which nothing was committed, with what was recorded about it."""
+    worst = longest(moments)
+    if worst is None:
+        raise AssertionError("the recorder has seen no call of this soak")
+    return LongestStandstill(worst.counted, limit, tuple(describe(worst, moments)))
+
+
+def until_ended(
+    runs: Runs, names: list[str], recipe: Recipe, standing: Callable[[], list[str]], every: float = 1.0
+) -> None:
+    """Until each run has ended or the patience has; then the verdict says which are stuck.
+
+    `standing` tells what is known of a standstill, for whoever watches.
+    """
+    deadline, said, moved, before = time.monotonic() + recipe.patience, 0.0, time.monotonic(), 0
     while time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(every)
         try:
             found = runs.kube.items(f"{runs.api}/appruns")
-            phases = [run.get("status", {}).get("phase", "") for run in found]
-            if len(found) == len(names) and all(phase in ENDS for phase in phases):
-                return
-            if time.monotonic() - told < 20:
-                continue
-            told = time.monotonic()
-            done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in found)
-            say(f"{done} tasks, {phases.count('Succeeded')} runs done")
-            if done != before:
-                moved, before = told, done
-            elif told - moved > STANDSTILL_SECONDS:
-                say("\n  ".join(["nothing moves:", *standing(runs)]))
-        except Exception:  # dead just now
+        except UNANSWERED:  # dead just now
             continue
+        phases = [run.get("status", {}).get("phase", "") for run in found]
+        if len(found) == len(names) and all(phase in ENDS for phase in phases):
+            return
+        if time.monotonic() - said < SAY_EVERY_SECONDS * every:
+            continue
+        said = time.monotonic()
+        done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in found)
+        say(f"{done} tasks, {phases.count('Succeeded')} runs done")
+        if done != before:
+            moved, before = said, done
+        elif said - moved > recipe.standstill:
+            say("\n".join(standing()) or "nothing moves")
 
 
 def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def standing(runs: Runs) -> Iterator[str]:
-    """What each pod and each call that is left waits for, for whoever wonders later why nothing went on."""
-    for pod in runs.kube.items(f"{runs.core}/pods"):
-        status: Object = pod["status"]
-        states = [state for one in status.get("containerStatuses", []) for state in one["state"]]
-        unmet = [f"{c['type']}: {c.get('reason')}" for c in status.get("conditions", []) if c["status"] != "True"]
-        ending = "ending, " if "deletionTimestamp" in pod["metadata"] else ""
-        node = pod["spec"].get("nodeName", "no node")
-        yield f"{pod['metadata']['name']} on {node}: {ending}{status.get('phase')} {states} {unmet}"
-    for task in runs.kube.items(f"{runs.api}/apptasks"):
-        status = task.get("status", {})
-        if status.get("phase") not in ENDS:
-            where = f"{task['metadata']['name']}, attempt {status.get('attempt')}"
-            yield f"{where}: {status.get('phase')} {status.get('message', '')}"
 
 
 def facts_of(runs: Runs, name: str) -> RunFacts:

@@ -47,6 +47,24 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
+class Operators:
+    """How often containers of operator pods were restarted, or pods removed, and what of it nobody had caused."""
+
+    terminations: int
+    unexpected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LongestStandstill:
+    """The longest time, in seconds, in which calls were open and none was committed, without what the API server itself
+    was away; how long it may be; and what was recorded about it."""
+
+    seconds: float
+    limit: float
+    description: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the verdict rests on. `left` names objects that are there although all runs are deleted."""
 
@@ -56,6 +74,8 @@ class Facts:
     executions: tuple[Execution, ...]
     pods_left: tuple[str, ...]
     left: tuple[str, ...]
+    operators: Operators
+    standstill: LongestStandstill
 
 
 def verdict(facts: Facts) -> tuple[Claim, ...]:
@@ -70,6 +90,8 @@ def verdict(facts: Facts) -> tuple[Claim, ...]:
         _charged_to_cluster(facts.runs),
         Claim("no pod is left of runs that are done", not facts.pods_left, _some(facts.pods_left) or "0 pods"),
         Claim("no object is left of runs that are deleted", not facts.left, _some(facts.left) or "0 objects"),
+        _none_died_unasked(facts.operators),
+        _none_stood_still(facts.standstill),
     )
 
 
@@ -153,6 +175,24 @@ def _charged_to_cluster(runs: Sequence[RunFacts]) -> Claim:
         "whatever ended an attempt was charged to the cluster, not to the task's own retries",
         not wrong,
         _some(wrong) or f"{len(ended)} attempts ended: {told}" if ended else "no attempt ended",
+    )
+
+
+def _none_died_unasked(operators: Operators) -> Claim:
+    return Claim(
+        "no operator pod restarted or went that nobody killed",
+        not operators.unexpected,
+        _some(operators.unexpected) or f"{operators.terminations} terminations, each of them caused on purpose",
+    )
+
+
+def _none_stood_still(standstill: LongestStandstill) -> Claim:
+    """What the API server is away isn't counted: nobody can commit then."""
+    holds = standstill.seconds <= standstill.limit
+    return Claim(
+        f"nothing stood still for more than {standstill.limit:g} s while the API server answered",
+        holds,
+        f"at most {standstill.seconds:.0f} s" if holds else " ".join(line.strip() for line in standstill.description),
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.soak.__main__ import recorded
 from tests.soak.counter import Execution
-from tests.soak.verdict import Attempt, Checkpoint, Facts, RunFacts, verdict
+from tests.soak.verdict import Attempt, Checkpoint, Facts, LongestStandstill, Operators, RunFacts, verdict
 
 LEDGER = (Checkpoint("a", "Succeeded", 1, at=10.0), Checkpoint("b", "Succeeded", 2, at=20.0))
 RUN = RunFacts("soak-00", "uid", "Succeeded", "", (0, 1), LEDGER, (Attempt("soak-00-b", "NodeLost", "Disruption"),))
 FIRST = Execution("uid/a", 1, begun=8.0, done=9.0)
 LOST = Execution("uid/b", 1, begun=11.0)
 SECOND = Execution("uid/b", 2, begun=18.0, done=19.0)
-HONEST = Facts((RUN,), 2, (FIRST, LOST, SECOND), (), ())
+HONEST = Facts((RUN,), 2, (FIRST, LOST, SECOND), (), (), Operators(3), LongestStandstill(20.0, 60.0))
 
 
 def failed(facts: Facts) -> set[str]:
@@ -94,3 +95,26 @@ def test_fault_of_the_cluster_that_was_charged_to_the_task() -> None:
 def test_leftovers() -> None:
     assert failed(replace(HONEST, pods_left=("pod soak-00-a-1",))) == {"no pod"}
     assert failed(replace(HONEST, left=("apptasks/soak-00-a",))) == {"no object"}
+
+
+def test_operator_that_nobody_killed() -> None:
+    assert failed(replace(HONEST, operators=Operators(4, ("apprun-a restarted",)))) == {"no operator"}
+
+
+def test_standstill_that_took_too_long_is_told() -> None:
+    slow = LongestStandstill(
+        60.1, 60.0, ("nothing was committed from 12:00:00 to 12:01:00 (60 s):", "  leader: nobody")
+    )
+    (claim,) = [claim for claim in verdict(replace(HONEST, standstill=slow)) if not claim.holds]
+    assert "leader: nobody" in claim.detail
+    assert failed(replace(HONEST, standstill=LongestStandstill(60.0, 60.0))) == set()
+
+
+def test_summary_explains_terminations_and_the_longest_standstill() -> None:
+    standstill = LongestStandstill(31.0, 60.0, ("nothing was committed from 12:00:00 to 12:00:31 (31 s):",))
+    assert recorded(replace(HONEST, operators=Operators(4, ("apprun-a restarted",)), standstill=standstill)) == [
+        "operator pods: 4 terminations, 1 of them unexpected",
+        "apprun-a restarted",
+        "longest standstill: 31 s, where 60 s are allowed",
+        "nothing was committed from 12:00:00 to 12:00:31 (31 s):",
+    ]
