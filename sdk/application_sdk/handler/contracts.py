@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from application_sdk.contracts.base import SerializableEnum
 
-
 MAX_PARTS: Final = 200
 """How many parts a credential may have, and how many credentials a request. A list is read no further than that."""
 

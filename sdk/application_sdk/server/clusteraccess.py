@@ -96,7 +96,7 @@ class ClusterAccess:
     def _name(self, action: Action, run: str) -> str:
         return self._app if action == "describe" else run
 
-    def _caller(self, user: _User, allowed: bool, verb: str, resource: str) -> Caller:  # noqa: FBT001
+    def _caller(self, user: _User, allowed: bool, verb: str, resource: str) -> Caller:
         if not allowed:
             raise Problem(
                 "Forbidden",

@@ -49,7 +49,7 @@ def check_credentials(parts: Iterable[HandlerCredential], limits: Limits) -> Non
         if len(part.value) > limits.value_characters or total > limits.credential_characters:
             fault = fault_of(
                 f"credentials.{number}",
-                f"a value may have {limits.value_characters} characters, and all of them {limits.credential_characters}",
+                f"a value may have {limits.value_characters} characters, all of them {limits.credential_characters}",
             )
             raise Problem("InvalidRequest", "the credentials are too large: see `faults`", faults=[fault])
 

@@ -60,7 +60,7 @@ class SameOrigin:
         if (origin and origin.lower() != f"http://{hosts[0].lower()}") or site not in _OWN_SITE:
             return Problem(
                 "Forbidden",
-                f"a page of {origin[:_MAX_LENGTH] or 'another site'} may not send a {method} to this server: a web page "
+                f"a page of {origin[:_MAX_LENGTH] or 'another site'} may not send a {method} to this server: a page "
                 "could do so without your knowledge. Send it from a program, or from a page of this server",
             )
         return None

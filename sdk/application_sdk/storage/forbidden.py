@@ -38,5 +38,5 @@ def check_may_be_stored(local: Path) -> None:
 
 def _forbidden() -> list[Path]:
     chosen = os.environ.get(SECRETS_VARIABLE)
-    places = [*_PLACES, *([os.path.expanduser(chosen)] if chosen else [])]
-    return [Path(place).resolve() for place in places]
+    places = [*_PLACES, *([chosen] if chosen else [])]
+    return [Path(place).expanduser().resolve() for place in places]

@@ -43,7 +43,7 @@ class Served(App):
         return Receipt(text=f"{input.item} is back")
 
     @task
-    async def header(self, input: Sheet) -> Receipt:
+    def header(self, input: Sheet) -> Receipt:
         return Receipt(text=Path(input.file.local_path or "/dev/null").read_text()[:40])
 
     @entrypoint

@@ -44,7 +44,7 @@ class Reader(App):
     """Reads the first line of a file, as connectors do with an uploaded table."""
 
     @task
-    async def header(self, input: Sheet) -> Header:
+    def header(self, input: Sheet) -> Header:
         return Header(text=Path(input.file.local_path or "").read_text().splitlines()[0])
 
     async def run(self, input: Sheet) -> Header:

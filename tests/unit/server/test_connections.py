@@ -29,7 +29,8 @@ HALVES = {
     "nothing": b"",
     "half a line": b"GET /health HT",
     "half of the headers": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: ",
-    "half a body": b"POST /workflows/v1/auth HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{",
+    "half a body": b"POST /workflows/v1/auth HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{",
     "half a body that nobody waits for": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{",
     "a further request by half": b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea",
 }

@@ -29,11 +29,10 @@ def know_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> Non
         token = _text(directory / "token")
         if token is not None:
             yield TOKEN, token
-        files, room = 0, MAX_BYTES_IN_ALL
-        for name, path in (file for mount in mounts for file in _files(Path(mount))):
-            if files == MAX_FILES or room < 0:
+        room = MAX_BYTES_IN_ALL
+        for number, (name, path) in enumerate(file for mount in mounts for file in _files(Path(mount))):
+            if number == MAX_FILES or room < 0:
                 return
-            files += 1
             text = _text(path)
             if text is not None:
                 room -= len(text)
