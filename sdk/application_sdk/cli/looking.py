@@ -16,10 +16,10 @@ from application_sdk.cli.errors import InputError
 from application_sdk.cli.output import (
     Format,
     local_time,
-    paint,
     say,
     show,
     write_json,
+    write_log,
     write_result,
     write_table,
     write_value,
@@ -208,7 +208,7 @@ def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
     if wide:
         origin = f"{line.at} {line.node} {origin}".strip()
     for text in line.text.split("\n"):
-        file.write(f"{paint(origin, style, file)}  {text}\n")
+        write_log(origin, style, text, file)
     file.flush()
 
 

@@ -12,7 +12,7 @@ from application_sdk.app.base import App
 from application_sdk.cli.executing import Execution, report
 from application_sdk.cli.exits import FAILED, SUCCEEDED, of_phase
 from application_sdk.cli.inputs import read_input
-from application_sdk.cli.output import Format, notes
+from application_sdk.cli.output import Format, say
 from application_sdk.engines.local.errors import RunFinishedError
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
@@ -62,7 +62,7 @@ def retry(run: str, wish: Wish) -> int:
     def reopened(app_class: type[App]) -> str:
         kept = try_again(_home().folder(run), *_cleanup_place(app_class))
         aside = f", {kept.spared} more completed calls are used if they are made again" if kept.spared else ""
-        notes().print(f"{run}: {kept.checkpoints} checkpoints are kept{aside}", markup=False)
+        say(f"{run}: {kept.checkpoints} checkpoints are kept{aside}")
         return run
 
     return _execution(source, wish).of(reopened)
@@ -79,7 +79,7 @@ def cancel(run: str, format: Format, *, force: bool) -> int:
     folder.cancel_request.touch()
     executor = holder(folder.lock)
     if executor is not None:
-        notes().print(f"{run} is told to cancel; process {executor} executes it", markup=False)
+        say(f"{run} is told to cancel; process {executor} executes it")
         return SUCCEEDED
     if not force:
         return SUCCEEDED if _go_on(run, Wish(format)) == of_phase("Cancelled") else FAILED
@@ -91,7 +91,7 @@ def _go_on(run: str, wish: Wish) -> int:
     record = _record(run)
     if record.phase in TERMINAL_PHASES and record.continued_as is None:
         if record.phase != "Succeeded":
-            notes().print(f"{run} is over", style="yellow", markup=False)
+            say(f"{run} is over", "yellow")
         report(record, wish.format)
         return of_phase(record.phase)
     return _execution(_source(record, wish), wish).of(lambda app_class: run)

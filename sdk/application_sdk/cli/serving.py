@@ -10,7 +10,7 @@ from typing import Final
 
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exits import SUCCEEDED
-from application_sdk.cli.output import notes
+from application_sdk.cli.output import say
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.source import find_source
@@ -28,7 +28,7 @@ def serve_app(app: str, port: int, parallelism: int | None) -> int:
     home = Home.from_environment(os.environ)
     with local_service(app_class, source, home, Limits(parallelism or _PARALLELISM)) as service:
         try:
-            asyncio.run(serve(service, _HERE, port, told=lambda text: notes().print(text, markup=False)))
+            asyncio.run(serve(service, _HERE, port, told=say))
         except OSError as error:
             raise InputError(
                 f"port {port} can't be listened on: {error.strerror}. Choose another with --port"
