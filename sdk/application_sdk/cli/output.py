@@ -1,8 +1,8 @@
 """What `apprun` writes: results to standard output, everything else to standard error, each as text or as JSON.
 
-All of it passes through `wire.printable`: a terminal gets no control characters but line ends, tabs and the colours that
-are chosen here. That holds for pipes and files as well, since what is piped through `tee`, `less -R` or `head` ends on a
-terminal too; `-o json` has each text unaltered, as JSON.
+All of it passes through `wire.printable`: a terminal gets no control characters but line ends, tabs and the colours
+that are chosen here. That holds for pipes and files as well, since what goes through `tee`, `less -R` or `head` ends on
+a terminal too; `-o json` has each text unaltered, as JSON.
 """
 
 from __future__ import annotations
