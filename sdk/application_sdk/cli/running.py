@@ -76,7 +76,7 @@ def cancel(run: str, format: Format, *, force: bool) -> int:
         raise RunFinishedError(
             f"run {run!r} of this machine is over: it is {record.phase}. For one of a cluster give --cluster"
         )
-    folder.cancel_request.touch()
+    folder.request_cancel()
     executor = holder(folder.lock)
     if executor is not None:
         say(f"{run} is told to cancel; process {executor} executes it")

@@ -120,7 +120,7 @@ class FolderStore:
         *folders, name = parts_of(key)
         with self._folder.folder(folders, make=True) as folder:
             partial = f"{_PARTIAL}{uuid.uuid4().hex}"
-            descriptor = os.open(partial, _NEW, 0o666, dir_fd=folder)
+            descriptor = os.open(partial, _NEW, self._folder.mode(0o666), dir_fd=folder)
             try:
                 try:
                     yield descriptor

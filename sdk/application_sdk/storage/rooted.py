@@ -65,6 +65,10 @@ class RootedFolder:
         finally:
             os.close(folder)
 
+    def mode(self, usual: int) -> int:
+        """How something new is made: below a root that only its owner may enter, for its owner alone."""
+        return usual & (0o777 if self._root.stat().st_mode & 0o077 else 0o700)
+
     @contextmanager
     def file(self, parts: Sequence[str]) -> Iterator[int]:
         """A file, opened to be read."""
@@ -111,7 +115,7 @@ class RootedFolder:
                 raise self._unsafe(parts, "a link") from error
             raise
         try:
-            os.mkdir(name, dir_fd=folder)
+            os.mkdir(name, self.mode(0o777), dir_fd=folder)
         except FileExistsError:
             pass  # Somebody else was quicker.
         return self._enter(folder, parts, make=False)
