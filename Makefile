@@ -35,6 +35,7 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@$(PYTHON) -m apprun_operator.api.generate --check
 	@$(PYTHON) -m application_sdk.cli.reference --check
 	@$(PYTHON) -m hack.chart_readme --check
+	@$(PYTHON) -m hack.rights --check
 
 site: .venv/ready ## Build the documentation as a site into .cache/site, links checked
 	@$(PYTHON) -m mkdocs build --strict
@@ -58,10 +59,11 @@ bench-files: .venv/ready ## Measure files: a large one and many small ones, besi
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
 
-generate: .venv/ready ## Write what is made from other files anew: crds/, the chart's copy and README
+generate: .venv/ready ## Write what is made from other files: crds/, the chart's copy and README, pages of docs
 	@$(PYTHON) -m apprun_operator.api.generate
 	@$(PYTHON) -m application_sdk.cli.reference
 	@$(PYTHON) -m hack.chart_readme
+	@$(PYTHON) -m hack.rights
 
 lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
 	@hack/lock
