@@ -6,10 +6,10 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate
+.PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate audit base-digest
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a node, watch the run go on
 	@hack/deps
@@ -67,6 +67,12 @@ generate: .venv/ready ## Write what is made from other files: crds/, the chart's
 
 lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
 	@hack/lock
+
+audit: .venv/ready ## Compare the locked dependencies with known vulnerabilities; fails where that can't be found out
+	@hack/audit
+
+base-digest: .venv/ready ## Name the base image by today's digest; changes nothing where the registry can't be asked
+	@$(PYTHON) -m hack.base_digest
 
 clean: ## Remove the virtual environment and caches of this folder
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -203,7 +203,7 @@ def _check_task(place: Place, query: LogQuery) -> None:
 
 def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
     """A line of a log, with where it comes from in a colour of its task."""
-    style = _LOG_COLOURS[crc32(line.task.encode()) % len(_LOG_COLOURS)]
+    style = _LOG_COLOURS[crc32(line.task.encode("utf-8", "surrogatepass")) % len(_LOG_COLOURS)]
     origin = f"{line.task}/{line.key[:8]}/{line.attempt}"
     if wide:
         origin = f"{line.at} {line.node} {origin}".strip()

@@ -12,7 +12,7 @@ from application_sdk.app.base import App
 from application_sdk.cli.executing import Execution, report
 from application_sdk.cli.exits import FAILED, SUCCEEDED, of_phase
 from application_sdk.cli.inputs import read_input
-from application_sdk.cli.output import Format, say
+from application_sdk.cli.output import Format, app_output, say
 from application_sdk.engines.local.errors import RunFinishedError
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
@@ -40,7 +40,8 @@ class Wish:
 def run(app: str, input: str, entrypoint: str | None, name: str | None, wish: Wish) -> int:
     """Begin a run and execute it to its end. Returns the exit code."""
     payload = read_input(input, sys.stdin)
-    source = find_source(app, Path.cwd())
+    with app_output():
+        source = find_source(app, Path.cwd())
     execution = _execution(source, wish)
 
     def begun(app_class: type[App]) -> str:
@@ -98,7 +99,10 @@ def _go_on(run: str, wish: Wish) -> int:
 
 
 def _source(record: RunRecord, wish: Wish) -> AppSource:
-    return find_source(wish.app, Path.cwd()) if wish.app else AppSource(record.entry, record.directory)
+    if not wish.app:
+        return AppSource(record.entry, record.directory)
+    with app_output():
+        return find_source(wish.app, Path.cwd())
 
 
 def _execution(source: AppSource, wish: Wish) -> Execution:
