@@ -111,7 +111,9 @@ def _quantity(environment: Mapping[str, str], name: str, default: str) -> str:
     """An amount of bytes as Kubernetes writes it. Empty when it is set to nothing."""
     text = environment.get(PREFIX + name, default)
     if text and not re.fullmatch(r"[1-9]\d*(\.\d+)?([kMGTP]|[KMGTP]i)?", text):
-        raise SettingsError(f"{PREFIX}{name} is {text!r}: give an amount of bytes such as 10Gi, or nothing for no limit")
+        raise SettingsError(
+            f"{PREFIX}{name} is {text!r}: give an amount of bytes such as 10Gi, or nothing for no limit"
+        )
     return text
 
 

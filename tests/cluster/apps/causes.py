@@ -68,7 +68,7 @@ class Causes(App):
         if how == "swells":
             bytearray(b"x") * (512 << 20)
         if how == "fills /tmp":
-            Path("/tmp/full").write_bytes(bytes(96 << 20))
+            await asyncio.to_thread(Path("/tmp/full").write_bytes, bytes(96 << 20))
             await asyncio.sleep(120)
         if how == "blocks":
             time.sleep(60)  # noqa: ASYNC251 (that is the point)
