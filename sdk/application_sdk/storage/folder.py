@@ -164,7 +164,7 @@ class FolderStore:
                     key = "/".join((*parts, member.name))
                     yield ObjectInfo(key, member.status.st_size, None, member.status.st_mtime)
 
-    def _walk(self, top: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Member]]]:
+    def _walk(self, top: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Sequence[Member]]]:
         """Each folder from `top` on, before those in it. One at a time is open, however deep they are."""
         todo = [top]
         while todo:
