@@ -4,9 +4,10 @@
 #   docker build --target runtime -t apprun-runtime .
 #   docker build --target operator -t apprun-operator .
 #
-# BASE is any Debian-like image with Python 3.11 or newer and its venv module. An index for pip, where it isn't PyPI, is
+# BASE is any Debian-like image with Python 3.11 or newer and its venv module. Of a registry it is named by digest, so that
+# every build starts from the same files; `make base-digest` updates it. An index for pip, where it isn't PyPI, is
 # mounted for the build as /etc/pip.conf: nothing of it stays in the image.
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE=docker.io/library/python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 
 FROM ${BASE} AS base
 # unchecked-hash: bytecode stays valid whatever a registry or a build tool does to the times of files.
@@ -29,6 +30,10 @@ COPY sdk/application_sdk /tmp/application_sdk
 RUN cp -r /tmp/application_sdk "$(/opt/apprun/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" \
  && /opt/apprun/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/apprun/lib \
  && /opt/apprun/bin/python3 -m application_sdk.engines.kubernetes.bundle
+# What is in the image, as CycloneDX: a file of it, and `docker build --target runtime-sbom --output DIR .` brings it out.
+COPY hack/images/sbom.py /tmp/sbom.py
+RUN /opt/apprun/bin/python3 /tmp/sbom.py apprun-runtime \
+      "$(/opt/apprun/bin/python3 -c 'import application_sdk; print(application_sdk.__version__)')" > /opt/apprun/sbom.cdx.json
 
 FROM installer AS operator-files
 COPY requirements/operator.txt /tmp/requirements.txt
@@ -41,6 +46,15 @@ COPY operator/apprun_operator /tmp/apprun_operator
 RUN cp -r /tmp/application_sdk /tmp/apprun_operator \
       "$(/opt/apprun/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" \
  && /opt/apprun/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/apprun/lib
+COPY hack/images/sbom.py /tmp/sbom.py
+RUN /opt/apprun/bin/python3 /tmp/sbom.py apprun-operator \
+      "$(/opt/apprun/bin/python3 -c 'import application_sdk; print(application_sdk.__version__)')" > /opt/apprun/sbom.cdx.json
+
+FROM scratch AS runtime-sbom
+COPY --from=runtime-files /opt/apprun/sbom.cdx.json /
+
+FROM scratch AS operator-sbom
+COPY --from=operator-files /opt/apprun/sbom.cdx.json /
 
 # What both have in common. The root file system may be read-only; /tmp is all that a pod gets to write to. The user has
 # no entry in /etc/passwd, so what asks for its name (kopf does, at its start) finds it in LOGNAME.

@@ -6,10 +6,10 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CLUSTER_CLI := hack/cluster/cluster
 
-.PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate
+.PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate audit base-digest
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a node, watch the run go on
 	@hack/deps
@@ -35,6 +35,7 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@$(PYTHON) -m apprun_operator.api.generate --check
 	@$(PYTHON) -m application_sdk.cli.reference --check
 	@$(PYTHON) -m hack.chart_readme --check
+	@$(PYTHON) -m hack.rights --check
 
 site: .venv/ready ## Build the documentation as a site into .cache/site, links checked
 	@$(PYTHON) -m mkdocs build --strict
@@ -58,13 +59,20 @@ bench-files: .venv/ready ## Measure files: a large one and many small ones, besi
 down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
 	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
 
-generate: .venv/ready ## Write what is made from other files anew: crds/, the chart's copy and README
+generate: .venv/ready ## Write what is made from other files: crds/, the chart's copy and README, pages of docs
 	@$(PYTHON) -m apprun_operator.api.generate
 	@$(PYTHON) -m application_sdk.cli.reference
 	@$(PYTHON) -m hack.chart_readme
+	@$(PYTHON) -m hack.rights
 
 lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
 	@hack/lock
+
+audit: .venv/ready ## Compare the locked dependencies with known vulnerabilities; fails where that can't be found out
+	@hack/audit
+
+base-digest: .venv/ready ## Name the base image by today's digest; changes nothing where the registry can't be asked
+	@$(PYTHON) -m hack.base_digest
 
 clean: ## Remove the virtual environment and caches of this folder
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

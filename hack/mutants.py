@@ -42,6 +42,48 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "control characters of a text are shown, and not sent to the terminal",
+        f"{SDK}/cli/output.py",
+        'return f"{before}{paint(printable(text), style, file)}\\n"',
+        'return f"{before}{paint(text, style, file)}\\n"',
+        (f"{UNIT}/cli/test_control_characters.py",),
+    ),
+    Mutant(
+        "a folder on the way to an object isn't entered by a link",
+        f"{SDK}/storage/rooted.py",
+        "os.open(name, os.O_NOFOLLOW | _PASS, dir_fd=folder)",
+        "os.open(name, _PASS, dir_fd=folder)",
+        (f"{UNIT}/storage/test_links.py",),
+    ),
+    Mutant(
+        "what isn't a plain file isn't opened",
+        f"{SDK}/storage/rooted.py",
+        "if not stat.S_ISREG(mode):",
+        "if False:",
+        (f"{UNIT}/storage/test_links.py",),
+    ),
+    Mutant(
+        "data is searched for all forms of a secret",
+        f"{SDK}/execution/confidence.py",
+        "found = secret_forms.forms(value)",
+        "found = frozenset({value})",
+        (f"{UNIT}/execution/test_secret_forms.py",),
+    ),
+    Mutant(
+        "no umask opens a ledger to others",
+        f"{SDK}/engines/local/private.py",
+        "os.fchmod(file, FILE)",
+        "os.fchmod(file, 0o644)",
+        (f"{UNIT}/engines/local/test_private.py",),
+    ),
+    Mutant(
+        "a pod's /tmp has a limit",
+        f"{OPERATOR}/plan/parts.py",
+        '{"sizeLimit": tmp_size_limit} if tmp_size_limit else {}',
+        "{}",
+        (f"{UNIT}/operator/plan/test_tmp.py",),
+    ),
+    Mutant(
         "a run that a backup restored without its status is held",
         f"{OPERATOR}/plan/restored.py",
         'if run.cancel or run.began_as in ("", run.meta.uid):',

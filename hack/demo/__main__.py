@@ -20,6 +20,8 @@ from hack.demo.tools import Bed, DemoError, Tools
 from hack.demo.verdict import Evidence, verdict
 from rich.console import Console
 
+from application_sdk.wire.printable import printable
+
 PLAIN_WIDTH = 140
 
 NEXT = """
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return perform(bed, console, arguments.pictures)
     except DemoError as error:
-        console.print(f"The demo can't go on: {error}", style="bold red", markup=False)
+        console.print(printable(f"The demo can't go on: {error}"), style="bold red", markup=False)
         return 2
     except KeyboardInterrupt:
         console.print("\nInterrupted. `make demo` starts again, `make down` removes the cluster.")
@@ -64,7 +66,7 @@ def perform(bed: Bed, console: Console, pictures: Path | None) -> int:
     tools = stage.set_up(bed, lambda text: console.print(f"\n[bold]{text}[/bold]"))
     console.print("\n[bold]hello[/bold]: kubectl apply -k examples/hello")
     greeting = stage.hello(tools)
-    console.print(f"  {greeting.output} {greeting.seconds:.1f} s after the apply", markup=False)
+    console.print(printable(f"  {greeting.output} {greeting.seconds:.1f} s after the apply"), markup=False)
     what = "deletes its pods on one node" if bed.existing else "kills a node under it"
     console.print(f"\n[bold]catalog[/bold]: kubectl apply -k examples/catalog; the demo {what} while it works\n")
     with tools.proxy() as socket:

@@ -159,4 +159,6 @@ class Show:
         self.lines += lines
         if not self.console.is_terminal:
             for line in lines:
-                self.console.print(f"{line.at - self.started:6.1f} s  {line.text}", highlight=False, soft_wrap=True)
+                self.console.print(
+                    f"{line.at - self.started:6.1f} s  {line.text}", highlight=False, soft_wrap=True, markup=False
+                )

@@ -18,6 +18,8 @@ from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot,
 from hack.restarts import SELECTOR, operator_pods
 from typing_extensions import override
 
+from application_sdk.wire.printable import printable_line
+
 APPRUN = "/apis/apprun.dev/v1alpha1"
 GROUP = "apprun.dev"
 WITNESS = "catalog.apprun.dev"
@@ -35,7 +37,8 @@ class Value:
 
     @property
     def text(self) -> str:
-        return self.raw if isinstance(self.raw, str) else ""
+        """Fit to be drawn: whatever of the cluster is shown comes from here."""
+        return printable_line(self.raw) if isinstance(self.raw, str) else ""
 
     @property
     def items(self) -> list[Value]:

@@ -99,7 +99,9 @@ def page(end: Snapshot, fault: Fault | None, claims: Sequence[Claim], seconds: f
     table.add_column("executed", justify="right")
     for row in rows(end, fault):
         style = "magenta" if "✗" in row.nodes else ""
-        table.add_row(row.checkpoint, row.task, row.attempts, row.nodes, row.executed, style=style)
+        cells = (row.checkpoint, row.task, row.attempts, row.nodes, row.executed)
+        # As Text: a name in brackets is a name, and no markup.
+        table.add_row(*map(Text, cells), style=style)
     parts: list[RenderableType] = [table, Text()]
     totals = [("run", f"{end.phase} after {seconds:.1f} s, {len(end.calls)} task calls, {len(end.ledger)} checkpoints")]
     parts.append(_pairs("What was lost", [*totals, *(losses(end, fault) if fault else [])]))
@@ -111,7 +113,7 @@ def page(end: Snapshot, fault: Fault | None, claims: Sequence[Claim], seconds: f
 def _pairs(title: str, pairs: Sequence[tuple[str, str]]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        grid.add_row(Text(f"  {name}", "dim"), value)
+        grid.add_row(Text(f"  {name}", "dim"), Text(value))
     return Group(Text(title, "bold"), grid)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -63,6 +64,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         max_pods=_whole(environment, "MAX_PODS", 0),
         max_pods_per_namespace=_whole(environment, "MAX_PODS_PER_NAMESPACE", 0),
         max_pods_per_run=_whole(environment, "MAX_PODS_PER_RUN", 0),
+        tmp_size_limit=_quantity(environment, "TMP_SIZE_LIMIT", "10Gi"),
         pending_timeout=float(_whole(environment, "PENDING_TIMEOUT_SECONDS", 3600, least=1)),
     )
     lease = _namespaced(environment, "LEASE")
@@ -103,6 +105,16 @@ def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -
     if found is None:
         raise SettingsError(f"{PREFIX}{name} is {text!r}: give one of {', '.join(filter(None, known))}")
     return found
+
+
+def _quantity(environment: Mapping[str, str], name: str, default: str) -> str:
+    """An amount of bytes as Kubernetes writes it. Empty when it is set to nothing."""
+    text = environment.get(PREFIX + name, default)
+    if text and not re.fullmatch(r"[1-9]\d*(\.\d+)?([kMGTP]|[KMGTP]i)?", text):
+        raise SettingsError(
+            f"{PREFIX}{name} is {text!r}: give an amount of bytes such as 10Gi, or nothing for no limit"
+        )
+    return text
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, least: int = 0) -> int:

@@ -134,6 +134,20 @@ def test_describe_tells_reasons_and_charges_in_one_line(bed: Bed, ended: Runs) -
     assert "OOMKilled" in line
 
 
+def test_task_that_fills_its_tmp_fails_at_the_limit(bed: Bed, causes: Runs) -> None:
+    bed.install("tmpSizeLimit=64Mi")
+    try:
+        start(causes, "fills /tmp")
+        output = causes.until_phase("cause", "Succeeded", "Failed")["output"]
+    finally:
+        bed.install()
+    assert output == {"errors": ["StorageLimitExceeded"]}
+    (attempt,) = status_of(causes, "fills /tmp")["attempts"]
+    assert (attempt["reason"], attempt["budget"]) == ("StorageLimitExceeded", "App"), attempt
+    assert "64Mi" in attempt["message"]
+    assert "tmpSizeLimit" in attempt["message"]
+
+
 def test_process_that_is_stopped_from_inside_its_pod_is_no_fault_of_the_task(causes: Runs) -> None:
     start(causes, "stopped")
     assert_disrupted(causes, "stopped", "Terminated")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hack import rights
 from hack.chart_readme import CHART, values
 from hack.cluster.binaries import KUBERNETES
 from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
@@ -224,3 +225,29 @@ def test_what_is_installed_is_what_git_says_and_nothing_fights_over_it(bed: Bed)
     ).stdout
     diff = ("diff", "--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
     assert bed.run(bed.kubectl, *diff, stdin=text).stdout == ""
+
+
+@pytest.mark.parametrize("namespaces", [(), ("team",)], ids=["all namespaces", "a list"])
+def test_page_on_security_names_each_right_that_is_rendered(bed: Bed, namespaces: tuple[str, ...]) -> None:
+    chosen = [part for place, name in enumerate(namespaces) for part in ("--set", f"namespaces[{place}]={name}")]
+    command = (
+        bed.helm,
+        "template",
+        "given",
+        str(CHART),
+        "--set",
+        "fullnameOverride=given",
+        "-n",
+        "system",
+        "--kube-version",
+        KUBERNETES,
+        *chosen,
+    )
+    documents = [each for each in yaml.safe_load_all(bed.run(*command).stdout) if each]
+    found, _ = rights.of_documents(documents)
+    known = {grant[1:] for right in rights.of_documents(rights.templates())[0] for grant in right.grants}
+    for right in found:
+        for _, *granted in right.grants:
+            named = tuple(part.replace("given", rights.RELEASE) for part in granted)
+            assert named in known, right
+    assert len(found) > 20

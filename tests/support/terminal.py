@@ -1,9 +1,10 @@
-"""`apprun` as somebody types it: a process with a kubeconfig, a folder and a namespace."""
+"""`apprun` as somebody types it: a process with a kubeconfig, a folder and a namespace; and what a terminal obeys."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
+HOSTILE = "\x1b]52;c;aGk=\x07\x1b]0;title\x07\x1b[2J\r\x08\x7f\x9b2J\x85\u2028\u202egnirts\u202c\u2066x\u2069\ud800"
+"""Sets the clipboard and the title, clears the screen, overwrites, and turns around what follows."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def controls(text: str) -> list[str]:
+    """What of a text a terminal would obey, line ends and colours aside."""
+    return _CONTROLS.findall(_COLOURS.sub("", text))
 
 
 @dataclass(frozen=True)

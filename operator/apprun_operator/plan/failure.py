@@ -59,6 +59,7 @@ SDK_MISSING: Final = re.compile(r"No module named '?application_sdk\b")
 LAST_TRACE_LINE: Final = re.compile(r'^ *File "[^"]*", line \d+ in ', re.MULTILINE)
 """As `faulthandler` writes it, which is how the heartbeat's watchdog ends a process. Tracebacks have a comma there."""
 OVER_ITS_LIMIT: Final = re.compile(r"exceeds the (total )?limit|exceeded its local ephemeral storage limit")
+OVER_LIMIT_OF_TMP: Final = re.compile(r'EmptyDir volume "tmp" exceeds')
 
 UNSCHEDULABLE: Final = "Unschedulable"
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"
@@ -162,7 +163,10 @@ def _disrupted(pod: PodRecord) -> Ended:
 def _ended(pod: PodRecord) -> Ended | Held:
     """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
     if pod.reason == "Evicted" and OVER_ITS_LIMIT.search(pod.message):
-        message = f"{pod.message}: write less to /tmp, or raise the namespace's limit of ephemeral storage"
+        limit = "the namespace's limit of ephemeral storage"
+        if OVER_LIMIT_OF_TMP.search(pod.message):
+            limit = "the installation's limit, `tmpSizeLimit` of the chart"
+        message = f"{pod.message.rstrip('. ')}: write less to /tmp, or raise {limit}"
         return Ended("StorageLimitExceeded", message, "App", exit_code=pod.exit_code)
     if pod.disruption:
         return _disrupted(pod)

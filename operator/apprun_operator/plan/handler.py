@@ -85,7 +85,7 @@ def _metadata(app: AppRecord) -> JSONObject:
 
 def _pod(namespace: str, app: str, template: JSONObject, handler: JSONObject, limits: Limits) -> JSONObject:
     secrets, secret_mounts = secret_volumes(template, None)
-    volumes, mounts = parts.volumes(template, source_optional=False)
+    volumes, mounts = parts.volumes(template, limits.tmp_size_limit, source_optional=False)
     asked = parts.defaults(template)
     container = _container(template, handler, [*mounts, *secret_mounts], limits)
     env = {

@@ -28,6 +28,8 @@ class Limits:
     max_pods_per_namespace: int = 0
     max_pods_per_run: int = 0
     """Above this, a run's own parallelism counts for nothing."""
+    tmp_size_limit: str = "10Gi"
+    """How much a pod may keep in its /tmp, as a quantity of Kubernetes; any amount when empty."""
 
 
 TERMINATION_GRACE: Final = 30

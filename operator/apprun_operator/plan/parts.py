@@ -62,7 +62,9 @@ def container(name: str, image: JSON, command: Sequence[str], mounts: Sequence[J
     return made
 
 
-def volumes(app: JSONObject, files: Sequence[JSON] = (), *, source_optional: bool) -> tuple[list[JSON], list[JSON]]:
+def volumes(
+    app: JSONObject, tmp_size_limit: str, files: Sequence[JSON] = (), *, source_optional: bool
+) -> tuple[list[JSON], list[JSON]]:
     """Volumes and mounts: token, the cluster's CA, namespace and `files` in one, /tmp, the app's source."""
     namespace: JSONObject = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
     sources: list[JSON] = [
@@ -72,7 +74,8 @@ def volumes(app: JSONObject, files: Sequence[JSON] = (), *, source_optional: boo
     ]
     made: list[JSON] = [
         {"name": "pod", "projected": {"defaultMode": READ_ONLY, "sources": sources}},
-        {"name": "tmp", "emptyDir": {}},
+        # Without a limit, a pod that fills the node's disk has the kubelet evict its neighbours.
+        {"name": "tmp", "emptyDir": {"sizeLimit": tmp_size_limit} if tmp_size_limit else {}},
     ]
     mounts: list[JSON] = [
         {"name": "pod", "mountPath": names.POD_DIRECTORY, "readOnly": True},

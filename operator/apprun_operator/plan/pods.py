@@ -138,7 +138,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
     if task.role == "task":
         account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
     # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
-    volumes, mounts = parts.volumes(app, [_CALL_FILE], source_optional=True)
+    volumes, mounts = parts.volumes(app, limits.tmp_size_limit, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     # The route only plans, so drivers are given no secret.
     secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +11,7 @@ from application_sdk.app.manifest import incompatibilities, manifest_of
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exits import FAILED, SUCCEEDED
 from application_sdk.cli.manifest import read_manifest
-from application_sdk.cli.output import Format, notes, results, write_result, write_value
+from application_sdk.cli.output import Format, app_output, say, show, write_result, write_value
 from application_sdk.engines.local.source import find_source
 from application_sdk.wire.digest import JSON
 
@@ -35,18 +33,17 @@ def check(app: str, replay: Sequence[Path], output: Format) -> int:
     if output.for_programs:
         write_result({**manifest_of(definition), "ok": True}, output)
         return SUCCEEDED
-    console = results()
-    console.print(f"{definition.name} {definition.version}  {definition.entry}", style="bold", markup=False)
-    console.print(f"{definition.line}", style="dim", markup=False)
+    show(f"{definition.name} {definition.version}  {definition.entry}", "bold")
+    show(f"{definition.line}", "dim")
     for name, entrypoint in sorted(definition.entrypoints.items()):
         default = " (default)" if name == definition.default_entrypoint and len(definition.entrypoints) > 1 else ""
-        console.print(f"\nentry point {name}{default}", style="bold", markup=False)
+        show(f"\nentry point {name}{default}", "bold")
         _print_contracts(entrypoint.input_type, entrypoint.output_type)
     for name, task in sorted(definition.tasks.items()):
-        console.print(f"\ntask {name}  {_policy(task)}", style="bold", markup=False)
+        show(f"\ntask {name}  {_policy(task)}", "bold")
         _print_contracts(task.input_type, task.output_type)
     if not definition.tasks:
-        console.print("\nno tasks: nothing of a run is recorded but its output", style="yellow", markup=False)
+        show("\nno tasks: nothing of a run is recorded but its output", "yellow")
     return SUCCEEDED
 
 
@@ -63,17 +60,16 @@ def manifest(app: str, check: Path | None, output: Format) -> int:
     if output.for_programs:
         write_result({"compatible": not broken, "reasons": broken}, output)
     elif broken:
-        console = results()
-        console.print(f"{app} breaks what was published in {check}:", style="red", markup=False)
+        show(f"{app} breaks what was published in {check}:", "red")
         for reason in broken:
-            console.print(f"  {reason}", markup=False)
+            show(f"  {reason}")
     else:
-        notes().print(f"{app} is compatible with {check}", style="green", markup=False)
+        say(f"{app} is compatible with {check}", "green")
     return FAILED if broken else SUCCEEDED
 
 
 def _load(target: str) -> type[App]:
-    with contextlib.redirect_stdout(sys.stderr):
+    with app_output():
         return find_source(target, Path.cwd()).load()
 
 
@@ -90,10 +86,10 @@ def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], o
         write_result({"repeats": not problems, "problems": problems}, output)
     else:
         for name, problem in problems.items():
-            results().print(f"{name}: {problem}", markup=False)
+            show(f"{name}: {problem}")
         if not problems:
             count = f"{len(ledgers)} run{'s' if len(ledgers) > 1 else ''}"
-            notes().print(f"{target} repeats {count}", style="green", markup=False)
+            say(f"{target} repeats {count}", "green")
     return FAILED if problems else SUCCEEDED
 
 
@@ -118,6 +114,6 @@ def _policy(task: TaskDefinition) -> str:
 
 def _print_contracts(given: type[BaseModel], returned: type[BaseModel]) -> None:
     for word, contract in (("takes", given), ("returns", returned)):
-        results().print(f"  {word:<8} {contract.__name__}", markup=False)
+        show(f"  {word:<8} {contract.__name__}")
         for line in fields_of(contract):
-            results().print(f"             {line}", markup=False)
+            show(f"             {line}")

@@ -19,6 +19,7 @@ from application_sdk.cli.places.choosing import PLACE, Where, machine, where_of
 from application_sdk.cli.program import run_program
 from application_sdk.errors import AppError
 from application_sdk.wire import names
+from application_sdk.wire.printable import is_printable
 
 PATIENCE_SECONDS: Final = 1.0
 
@@ -93,4 +94,5 @@ def _names(api: Api, path: str) -> list[str]:
 
 
 def _begin(found: list[str], incomplete: str) -> list[str]:
-    return [name for name in found if name.startswith(incomplete)]
+    # A shell writes them to the terminal, or into the command line, as they are.
+    return [name for name in found if name.startswith(incomplete) and is_printable(name)]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
 from application_sdk.app.base import App
 from application_sdk.cli import exits
-from application_sdk.cli.output import Format, notes, show, write_result, write_value
+from application_sdk.cli.output import Format, app_output, live_notes, say, show, write_result, write_value
 from application_sdk.cli.places.local import run_of
 from application_sdk.cli.progress import Display, Lines, Silent, Table
 from application_sdk.cli.shapes import run_as_json
@@ -39,8 +38,7 @@ class Execution:
     def of(self, name_of: Callable[[type[App]], str]) -> int:
         """Load the app, execute the run that `name_of` names (and has begun, perhaps), until its end or Ctrl-C. Say how
         it ended. Returns the exit code."""
-        # What the app's module and its route print isn't the result.
-        with contextlib.redirect_stdout(sys.stderr), self._loaded() as (app_class, executor):
+        with app_output(), self._loaded() as (app_class, executor):
             run = self._execute(name_of(app_class), app_class, executor)
         if run.phase != "Running" or self.format.for_programs:
             report(run, self.format)
@@ -65,7 +63,7 @@ class Execution:
                 mode = Mode(self.limits, display.notice, requests)
                 return execute(self.home, name, app_class, self.source, executor, mode)
         except RunInterruptedError as interruption:
-            notes().print(str(interruption), style="yellow", markup=False)
+            say(str(interruption), "yellow")
             with Ledger.open(self.home.folder(interruption.run).ledger, read_only=True) as ledger:
                 return ledger.run()
 
@@ -78,23 +76,22 @@ def report(run: RunRecord, format: Format) -> None:
     if format is Format.NAME:
         show(run.name)
         return
-    console = notes()
     spent = f" after {duration(run.finished_at - run.created_at)}" if run.finished_at else ""
     if run.phase == "Succeeded":
-        console.print(f"{run.name} succeeded{spent}", style="green", markup=False)
+        say(f"{run.name} succeeded{spent}", "green")
         write_value(run.output)
         return
-    console.print(f"{run.name} {_PHASES[run.phase]}{spent}", style="red", markup=False)
+    say(f"{run.name} {_PHASES[run.phase]}{spent}", "red")
     if run.error is not None:
         if run.error.get("traceback") and run.phase != "Stalled":
-            console.print(run.error["traceback"].rstrip(), markup=False)
+            say(run.error["traceback"].rstrip())
         else:
-            console.print(f"{run.error['type']}: {run.error['message']}", markup=False)
+            say(f"{run.error['type']}: {run.error['message']}")
             if run.error.get("traceback"):
-                console.print(run.error["traceback"].rstrip(), markup=False)
+                say(run.error["traceback"].rstrip())
     hint = _HINTS.get(run.phase)
     if hint:
-        console.print(hint.format(run=run.name), style="dim", markup=False)
+        say(hint.format(run=run.name), "dim")
 
 
 _PHASES = {"Failed": "failed", "Cancelled": "was cancelled", "Stalled": "is stalled", "Running": "is not over"}
@@ -107,8 +104,8 @@ _HINTS = {
 def _display(title: str, format: Format) -> Display:
     if format.for_programs:
         return Silent()
-    console = notes()
-    return Table(console, title) if console.is_terminal else Lines(console)
+    console = live_notes()
+    return Table(console, title) if console.is_terminal else Lines()
 
 
 @contextlib.contextmanager
@@ -123,7 +120,7 @@ def _stopping(requests: Requests) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         restore()
-        notes().print("stopping; once more ends it at once", style="yellow", markup=False)
+        say("stopping; once more ends it at once", "yellow")
         requests.stop()
 
     for number in signals:

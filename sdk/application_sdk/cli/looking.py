@@ -16,10 +16,10 @@ from application_sdk.cli.errors import InputError
 from application_sdk.cli.output import (
     Format,
     local_time,
-    paint,
     say,
     show,
     write_json,
+    write_log,
     write_result,
     write_table,
     write_value,
@@ -203,12 +203,12 @@ def _check_task(place: Place, query: LogQuery) -> None:
 
 def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
     """A line of a log, with where it comes from in a colour of its task."""
-    style = _LOG_COLOURS[crc32(line.task.encode()) % len(_LOG_COLOURS)]
+    style = _LOG_COLOURS[crc32(line.task.encode("utf-8", "surrogatepass")) % len(_LOG_COLOURS)]
     origin = f"{line.task}/{line.key[:8]}/{line.attempt}"
     if wide:
         origin = f"{line.at} {line.node} {origin}".strip()
     for text in line.text.split("\n"):
-        file.write(f"{paint(origin, style, file)}  {text}\n")
+        write_log(origin, style, text, file)
     file.flush()
 
 

@@ -1,19 +1,28 @@
-"""What `apprun` writes: results to standard output, everything else to standard error, each as text or as JSON."""
+"""What `apprun` writes: results to standard output, everything else to standard error, each as text or as JSON.
+
+All of it passes through `wire.printable`: a terminal gets no control characters but line ends, tabs and the colours
+that are chosen here. That holds for pipes and files as well, since what goes through `tee`, `less -R` or `head` ends on
+a terminal too; `-o json` has each text unaltered, as JSON.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TextIO
 
-from application_sdk.engines.local.words import printable
+from typing_extensions import override
+
 from application_sdk.wire.digest import JSON
+from application_sdk.wire.printable import is_printable, printable, printable_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,18 +64,12 @@ class Session:
     """Whether it was typed as `kubectl apprun`."""
 
 
-def results() -> Console:
-    """For results. Wraps and colours nothing unless a person reads it."""
+def live_notes() -> Console:
+    """For what redraws itself on standard error. Texts that it is given have to be printable."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
-
-
-def notes() -> Console:
-    """For what happens on the way, and for errors."""
-    from rich.console import Console
-
-    return Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty(), highlight=False)
+    file = _own(sys.stderr)
+    return Console(file=file, soft_wrap=not file.isatty(), highlight=False)
 
 
 def write_result(value: object, format: Format) -> None:
@@ -106,15 +109,69 @@ def paint(text: str, style: str, file: TextIO | None = None) -> str:
     return f"\x1b[{codes}m{text}\x1b[0m"
 
 
-def say(text: str, style: str = "") -> None:
-    """Write a line to standard error, for people."""
-    sys.stderr.write(f"{paint(printable(text), style, sys.stderr)}\n")
-    sys.stderr.flush()
+def say(text: str, style: str = "", *, mark: str = "", mark_style: str = "") -> None:
+    """Write a line to standard error, for people; before it `mark`, in a style of its own."""
+    file = _own(sys.stderr)
+    file.write(_line(text, style, mark, mark_style, file))
+    file.flush()
 
 
-def show(text: str = "", style: str = "") -> None:
-    """Write a line of a result, for people."""
-    sys.stdout.write(f"{paint(printable(text), style)}\n")
+def show(text: str = "", style: str = "", *, mark: str = "", mark_style: str = "") -> None:
+    """Write a line of a result, for people; before it `mark`, in a style of its own."""
+    sys.stdout.write(_line(text, style, mark, mark_style, sys.stdout))
+
+
+def write_log(origin: str, style: str, text: str, file: TextIO) -> None:
+    """Write a line of a log, with where it comes from."""
+    file.write(_line(text, "", printable_line(origin), style, file, "  "))
+
+
+def _line(text: str, style: str, mark: str, mark_style: str, file: TextIO, between: str = " ") -> str:
+    # Colours come last: an escape sequence in the text itself is no longer one by then.
+    before = f"{paint(printable(mark), mark_style, file)}{between}" if mark else ""
+    return f"{before}{paint(printable(text), style, file)}\n"
+
+
+class _PrintableStream(io.TextIOBase):
+    """Stands for `sys.stdout` and `sys.stderr` while an app's code runs in this process."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def isatty(self) -> bool:
+        # So that libraries leave out colours and cursor movements, which would be shown as escapes.
+        return False
+
+    @override
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    @override
+    def write(self, text: str) -> int:
+        self.stream.write(printable(text))
+        return len(text)
+
+    @override
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+@contextlib.contextmanager
+def app_output() -> Iterator[None]:
+    """Have what an app's module and its route print and log go to standard error, since it isn't the result."""
+    aside = _PrintableStream(_own(sys.stderr))
+    with contextlib.redirect_stdout(aside), contextlib.redirect_stderr(aside):
+        yield
+
+
+def _own(stream: TextIO) -> TextIO:
+    """The stream behind the app's, for what is written here, which has colours."""
+    return stream.stream if isinstance(stream, _PrintableStream) else stream
 
 
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: dict[str, str] | None = None) -> None:
@@ -122,7 +179,7 @@ def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: 
 
     On a terminal lines are cut at its edge, and cells whose whole text is in `styles` are painted.
     """
-    lines = [list(headings), *(list(row) for row in rows)]
+    lines = [list(map(printable_line, line)) for line in (headings, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     width = terminal_width()
     for number, line in enumerate(lines):
@@ -136,7 +193,8 @@ def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: 
             style = (styles or {}).get(cell.strip())
             if style:
                 text = text.replace(cell.strip(), paint(cell.strip(), style), 1)
-        show(text)
+        # Each cell is printable by now, and the colours must stay.
+        sys.stdout.write(f"{text}\n")
 
 
 def terminal_width() -> int:
@@ -157,4 +215,8 @@ def local_time(seconds: float) -> str:
 
 
 def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None
+    if not is_printable(text.replace("\n", "").replace("\t", "")):
+        # The only style of YAML that has escapes.
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -109,7 +109,7 @@ def _tell_unavailable(error: OSError, session: Session) -> int:
 
 
 def _tell_fault() -> int:
-    traceback.print_exc()
+    say(traceback.format_exc().rstrip())
     say("This is a fault of apprun itself. Please report it with the lines above.", "red")
     return exits.BUG
 
@@ -122,9 +122,7 @@ def _tell(error: Exception, session: Session) -> None:
         return
     if own_code:
         say(own_code.rstrip())
-    from application_sdk.cli.output import paint
-
-    say(f"{paint('error:', 'bold red', sys.stderr)} {error}")
+    say(str(error), mark="error:", mark_style="bold red")
 
 
 def _says_it_all(cause: BaseException | None) -> bool:

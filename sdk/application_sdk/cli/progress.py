@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from typing_extensions import override
 
+from application_sdk.cli.output import app_output, say
 from application_sdk.cli.tallies import Tallies, TaskTally
 from application_sdk.engines.local.notices import AttemptFailed, Notice, Replayed
 from application_sdk.engines.local.words import duration, in_words
+from application_sdk.wire.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,15 +54,14 @@ class Silent:
 class Lines(Silent):
     """A line for each event, for pipes and logs. The lines' form is for people and may change."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
-        self._console = console
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     @override
     def notice(self, notice: Notice) -> None:
         text = in_words(notice, self._clock())
         if text is not None:
-            self._console.print(text, markup=False)
+            say(text)
 
 
 class Table(Silent):
@@ -71,6 +73,7 @@ class Table(Silent):
         self._console = console
         self._tallies = Tallies()
         self._title = title
+        self._app_output = ExitStack()
         self._started = time.monotonic()
         self._live: Live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=False)
 
@@ -78,11 +81,15 @@ class Table(Silent):
     def notice(self, notice: Notice) -> None:
         self._tallies.notice(notice)
         if isinstance(notice, Replayed | AttemptFailed):
-            self._console.print(in_words(notice, time.time()), style="yellow", markup=False)
+            from rich.text import Text
+
+            self._console.print(Text(printable(in_words(notice, time.time()) or ""), "yellow"))
 
     @override
     def __enter__(self) -> Self:
         self._live.start()
+        # Outside of what the live display puts in the place of the streams, so that it gets printable text.
+        self._app_output.enter_context(app_output())
         return self
 
     @override
@@ -90,6 +97,7 @@ class Table(Silent):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._tallies.close()
+        self._app_output.close()
         self._live.stop()
 
     def _render(self) -> RenderableType:
@@ -103,12 +111,14 @@ class Table(Silent):
         table.add_column(justify="right", no_wrap=True)
         table.add_column(overflow="ellipsis", no_wrap=True)
         spent = duration(time.monotonic() - self._started)
-        table.add_row("", Text(self._title, "bold"), "", Text(spent, "dim"))
+        table.add_row("", Text(printable_line(self._title), "bold"), "", Text(spent, "dim"))
         for tally in self._tallies.rows():
             mark: RenderableType = Text(*_mark(tally))
             if tally.under_way and not self._tallies.closed:
                 mark = Spinner("dots", style="cyan")
-            table.add_row(mark, Text(tally.task), f"{tally.done}/{tally.calls}", Text(tally.remark(time.time()), "dim"))
+            count = f"{tally.done}/{tally.calls}"
+            remark = Text(printable_line(tally.remark(time.time())), "dim")
+            table.add_row(mark, Text(printable_line(tally.task)), count, remark)
         return table
 
 

@@ -200,7 +200,7 @@ ATTEMPT: Final[dict[str, Remedy]] = {
     ),
     "StorageLimitExceeded": Remedy(
         "The attempt wrote more to its disk than it may.",
-        "Write less to /tmp, or raise the namespace's limit of ephemeral storage.",
+        "Write less to /tmp, or raise the limit that the message names: the chart's `tmpSizeLimit` or the namespace's.",
     ),
     "ReportRefused": Remedy(
         "The API server takes no report of this attempt.",

@@ -12,7 +12,7 @@ from application_sdk.app.base import App
 from application_sdk.cli.executing import Execution, report
 from application_sdk.cli.exits import FAILED, SUCCEEDED, of_phase
 from application_sdk.cli.inputs import read_input
-from application_sdk.cli.output import Format, notes
+from application_sdk.cli.output import Format, app_output, say
 from application_sdk.engines.local.errors import RunFinishedError
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.ledger import Ledger
@@ -40,7 +40,8 @@ class Wish:
 def run(app: str, input: str, entrypoint: str | None, name: str | None, wish: Wish) -> int:
     """Begin a run and execute it to its end. Returns the exit code."""
     payload = read_input(input, sys.stdin)
-    source = find_source(app, Path.cwd())
+    with app_output():
+        source = find_source(app, Path.cwd())
     execution = _execution(source, wish)
 
     def begun(app_class: type[App]) -> str:
@@ -62,7 +63,7 @@ def retry(run: str, wish: Wish) -> int:
     def reopened(app_class: type[App]) -> str:
         kept = try_again(_home().folder(run), *_cleanup_place(app_class))
         aside = f", {kept.spared} more completed calls are used if they are made again" if kept.spared else ""
-        notes().print(f"{run}: {kept.checkpoints} checkpoints are kept{aside}", markup=False)
+        say(f"{run}: {kept.checkpoints} checkpoints are kept{aside}")
         return run
 
     return _execution(source, wish).of(reopened)
@@ -76,10 +77,10 @@ def cancel(run: str, format: Format, *, force: bool) -> int:
         raise RunFinishedError(
             f"run {run!r} of this machine is over: it is {record.phase}. For one of a cluster give --cluster"
         )
-    folder.cancel_request.touch()
+    folder.request_cancel()
     executor = holder(folder.lock)
     if executor is not None:
-        notes().print(f"{run} is told to cancel; process {executor} executes it", markup=False)
+        say(f"{run} is told to cancel; process {executor} executes it")
         return SUCCEEDED
     if not force:
         return SUCCEEDED if _go_on(run, Wish(format)) == of_phase("Cancelled") else FAILED
@@ -91,14 +92,17 @@ def _go_on(run: str, wish: Wish) -> int:
     record = _record(run)
     if record.phase in TERMINAL_PHASES and record.continued_as is None:
         if record.phase != "Succeeded":
-            notes().print(f"{run} is over", style="yellow", markup=False)
+            say(f"{run} is over", "yellow")
         report(record, wish.format)
         return of_phase(record.phase)
     return _execution(_source(record, wish), wish).of(lambda app_class: run)
 
 
 def _source(record: RunRecord, wish: Wish) -> AppSource:
-    return find_source(wish.app, Path.cwd()) if wish.app else AppSource(record.entry, record.directory)
+    if not wish.app:
+        return AppSource(record.entry, record.directory)
+    with app_output():
+        return find_source(wish.app, Path.cwd())
 
 
 def _execution(source: AppSource, wish: Wish) -> Execution:

@@ -16,6 +16,7 @@ from application_sdk.cli.places.port import Place
 from application_sdk.cli.places.records import COMPLETED, TERMINAL_STATES, Call, RunDetails, State
 from application_sdk.cli.shapes import details_as_json
 from application_sdk.engines.local.words import duration, one_line
+from application_sdk.wire.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -148,23 +149,25 @@ def _table(details: RunDetails, where: str, room: int) -> RenderableType:
     now, run = time.time(), details.run
     begun = run.started_at or run.created_at
     spent = duration((run.finished_at or now) - begun)
-    title = Text.assemble((run.name, "bold"), "  ", (run.phase, tree.STYLES.get(run.phase, "cyan")), f"  {spent}")
-    title.append(f"  {_counts(details)}  on {where}", "dim")
+    phase = printable_line(run.phase)
+    title = Text.assemble((printable_line(run.name), "bold"), "  ", (phase, tree.STYLES.get(phase, "cyan")))
+    title.append(f"  {spent}")
+    title.append(printable_line(f"  {_counts(details)}  on {where}"), "dim")
     table = Table.grid(padding=(0, 2))
     rows = tree.rows(details, now)
     shown = rows if len(rows) <= room else _most_telling(rows, max(room - 1, 1))
     for row in shown:
         style = tree.STYLES.get(row.state, "dim" if not row.state else "")
-        cells = [Text(cell, no_wrap=True, overflow="ellipsis") for cell in row.cells()]
+        cells = [Text(printable_line(cell), no_wrap=True, overflow="ellipsis") for cell in row.cells()]
         cells[1].stylize(style)
         table.add_row(*cells)
     parts: list[RenderableType] = [title, table]
     if len(shown) < len(rows):
-        parts.append(Text(f"… and {len(rows) - len(shown)} more lines: apprun show {run.name}", "dim"))
+        parts.append(Text(printable_line(f"… and {len(rows) - len(shown)} more lines: apprun show {run.name}"), "dim"))
     if run.error is not None:
-        parts.append(Text(f"{run.error['type']}: {run.error['message']}".partition("\n")[0], "red"))
+        parts.append(Text(printable(f"{run.error['type']}: {run.error['message']}".partition("\n")[0]), "red"))
     elif run.message and run.message != run.phase:
-        parts.append(Text(run.message, "yellow"))
+        parts.append(Text(printable(run.message), "yellow"))
     return Group(*parts)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 from application_sdk.errors import NonRetryableError
-from application_sdk.execution import redaction
+from application_sdk.execution import redaction, secret_forms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -41,6 +41,7 @@ _PASSWORD: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/?#@\s:]{0,1000}:([^/
 
 _known: Final[dict[str, str]] = {}
 """Names of secrets by values that data may not hold."""
+PRIVATE_KEY: Final = "PRIVATE KEY-----"
 _released: Final[set[str]] = set()
 """Values of fields that an app's own type of credential calls public, so that a later look doesn't hide them."""
 
@@ -87,6 +88,7 @@ def secret_values(field: str, value: str, public: Collection[str] = PUBLIC_NAMES
 def forget() -> None:
     """Know no secret any more. For tests."""
     _known.clear()
+    _Search.forget()
     _released.clear()
     _Sources.all.clear()
     _Sources.seen.clear()
@@ -96,7 +98,8 @@ def forget() -> None:
 def leak(payload: JSON) -> Leak | None:
     """The first field of `payload`, its keys included, that holds a secret's value."""
     _Sources.look_again()
-    return _leak(payload, "") if _known else None
+    known = _Search.pattern_of_all()
+    return None if known is None else _leak(payload, "", known)
 
 
 def check(payload: JSON, what: str) -> None:
@@ -110,17 +113,45 @@ def check(payload: JSON, what: str) -> None:
         )
 
 
-def _leak(payload: JSON, path: str) -> Leak | None:
+class _Search:
+    """Finds the forms of all values that data may not hold. Made when data is checked, once for all that is known."""
+
+    names: ClassVar[dict[str, str]] = {}
+    """Of secrets, by form."""
+    pattern: ClassVar[re.Pattern[str] | None] = None
+
+    @classmethod
+    def pattern_of_all(cls) -> re.Pattern[str] | None:
+        if cls.pattern is None and _known:
+            cls.names = {form: name for value, name in _known.items() for form in _in_data(value)}
+            cls.pattern = secret_forms.pattern(cls.names)
+        return cls.pattern
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.names, cls.pattern = {}, None
+
+
+def _in_data(value: str) -> frozenset[str]:
+    """What is looked for in data. Of a private key each line; of other texts of several lines, such as a file of
+    settings, lines are often no secret."""
+    found = secret_forms.forms(value)
+    return found | secret_forms.lines(value) if PRIVATE_KEY in value else found
+
+
+def _leak(payload: JSON, path: str, known: re.Pattern[str]) -> Leak | None:
     if isinstance(payload, str):
-        return next((Leak(path, name) for value, name in _known.items() if value in payload), None)
+        match = known.search(payload)
+        return None if match is None else Leak(path, _Search.names[match[0]])
     if isinstance(payload, dict):
         for name, value in payload.items():
-            found = _leak(name, path or "its keys") or _leak(value, f"{path}.{name}" if path else name)
+            inner = f"{path}.{name}" if path else name
+            found = _leak(name, path or "its keys", known) or _leak(value, inner, known)
             if found is not None:
                 return found
     elif isinstance(payload, list):
         for place, value in enumerate(payload):
-            found = _leak(value, f"{path}[{place}]")
+            found = _leak(value, f"{path}[{place}]", known)
             if found is not None:
                 return found
     return None
@@ -156,6 +187,7 @@ class _Sources:
 def _keep(secrets: Sequence[tuple[str, str]]) -> None:
     # All at once: each change of what is hidden costs as much as all that is hidden.
     redaction.hide(*(value for _, value in secrets))
+    _Search.forget()
     for name, value in secrets:
         if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
             _known[value.strip()] = name
@@ -167,6 +199,7 @@ def _release(text: str, public: Collection[str]) -> None:
     for value in shown:
         _released.add(value)
         _known.pop(value, None)
+    _Search.forget()
 
 
 def _values(text: str, public: Collection[str]) -> Iterator[str]:

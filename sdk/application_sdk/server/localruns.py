@@ -104,7 +104,7 @@ class LocalRuns:
     def stop(self, run: str) -> None:
         if self._record(run).phase in TERMINAL_PHASES:
             return
-        self._home.folder(run).cancel_request.touch()
+        self._home.folder(run).request_cancel()
         with self._lock:
             working = self._working.get(run)
         if working is not None and working[1].wake is not None:

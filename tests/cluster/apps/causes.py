@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 from application_sdk.app import App, task
@@ -20,6 +21,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "exits well": {},
     "crashes": {},
     "swells": {"memory": "96Mi"},
+    "fills /tmp": {},
     "slow": {"timeout_seconds": 2},
     "late": {"schedule_to_close_seconds": 8, "retry_max_attempts": 9},
     "blocks": {"heartbeat_timeout_seconds": 2, "auto_heartbeat_seconds": 0.5},
@@ -65,6 +67,9 @@ class Causes(App):
             ctypes.string_at(0)
         if how == "swells":
             bytearray(b"x") * (512 << 20)
+        if how == "fills /tmp":
+            await asyncio.to_thread(Path("/tmp/full").write_bytes, bytes(96 << 20))
+            await asyncio.sleep(120)
         if how == "blocks":
             time.sleep(60)  # noqa: ASYNC251 (that is the point)
         if how == "stopped" and self.task_context.attempt == 1:

@@ -6,6 +6,9 @@ import pytest
 from hack.demo.observe import Reader, Unanswered, Value, pod_of, subject, task_of, through, witness_of
 from hack.demo.views import JSON, EndedAttempt
 from hack.restarts import SELECTOR
+from tests.support.terminal import HOSTILE
+
+from application_sdk.wire.printable import is_printable
 
 RUN: JSON = {
     "status": {
@@ -119,3 +122,14 @@ def test_witness_is_read_off_labels_and_data() -> None:
 def test_missing_socket_is_no_answer(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(Unanswered, match="GET /api/v1/nodes"):
         through(tmp_path_factory.mktemp("s") / "api.sock")("/api/v1/nodes")
+
+
+def test_what_the_board_draws_holds_no_control_characters() -> None:
+    metadata: JSON = {"name": HOSTILE, "labels": {"apprun.dev/role": HOSTILE}}
+    item = Value({"metadata": metadata, "spec": {"task": HOSTILE, "input": {"name": HOSTILE}, "nodeName": HOSTILE},
+                  "status": {"phase": HOSTILE, "attempts": [{"reason": HOSTILE}]}})  # fmt: skip
+    for record in (task_of(item), pod_of(item), witness_of(item)):
+        texts = [value for value in vars(record).values() if isinstance(value, str)]
+        assert texts
+        assert all(is_printable(text) for text in texts)
+    assert is_printable(task_of(item).ended[0].reason)

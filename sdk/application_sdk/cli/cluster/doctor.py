@@ -13,7 +13,7 @@ from application_sdk.cli.cluster.checks import Answer, check_all, runtime_image
 from application_sdk.cli.cluster.errors import NotAllowedError
 from application_sdk.cli.cluster.place import ClusterPlace
 from application_sdk.cli.cluster.probing import probe
-from application_sdk.cli.output import Format, paint, show, write_result
+from application_sdk.cli.output import Format, show, write_result
 
 _MARKS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("-", "dim")}
 _TOPIC_WIDTH: Final = 13
@@ -55,7 +55,7 @@ def _tell(answer: Answer, format: Format) -> None:
     width = min(shutil.get_terminal_size().columns, _WIDTH) if sys.stdout.isatty() else _WIDTH
     indent = " " * (_TOPIC_WIDTH + 4)
     lines = textwrap.wrap(answer.said, width - len(indent), break_on_hyphens=False, break_long_words=False) or [""]
-    show(f"{paint(mark, style)} {answer.topic:<{_TOPIC_WIDTH}}  {lines[0]}")
+    show(f"{answer.topic:<{_TOPIC_WIDTH}}  {lines[0]}", mark=mark, mark_style=style)
     for line in lines[1:]:
         show(f"{indent}{line}")
     if answer.remedy:

@@ -5,7 +5,6 @@ The ConfigMap's name carries a digest of its content: changed code is another, a
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.errors import InputError
+from application_sdk.cli.output import app_output
 from application_sdk.wire import names
 
 APP_LABEL: Final = f"{names.GROUP}/app"
@@ -64,7 +64,7 @@ def pack(target: str, working_directory: Path, settings: Settings) -> Package:
         return _package(settings.name or _slug(target.rpartition(":")[2]), target, settings, {})
     from application_sdk.engines.local.source import find_source
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with app_output():
         source = find_source(target, working_directory)
         app_class = source.load()
     name = settings.name or _slug(app_class.definition.name)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.local.channel import Inbox, receive, send
+from application_sdk.engines.local.private import open_private
 from application_sdk.engines.local.state import KeptState
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
@@ -129,7 +130,7 @@ class _Signs:
 
 def _redirect_output(path: str) -> None:
     try:
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = open_private(Path(path), os.O_WRONLY | os.O_APPEND)
     except OSError:
         # A full disk, or a folder that somebody tidied up: no reason for a task to fail.
         log = os.open(os.devnull, os.O_WRONLY)

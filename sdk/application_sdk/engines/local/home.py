@@ -1,7 +1,7 @@
 """Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the logs of its attempts.
 
 A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait for one another's
-commits, and deleting or sending a run away is deleting or sending a folder.
+commits, and deleting or sending a run away is deleting or sending a folder. All of it is for its owner alone.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
+from application_sdk.engines.local.private import make_file, make_folder, tighten, tighten_file
 from application_sdk.execution.task_context import FilesPlace
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, STORE_URL_VARIABLE
 
@@ -23,6 +25,8 @@ NAMESPACE: Final = "local"
 """What stands for the namespace where there is none."""
 HOME_VARIABLE: Final = "APPRUN_HOME"
 
+_STATE: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
+_OURS: Final = frozenset({"runs", "files", *_STATE})
 _NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _SUFFIX_LETTERS: Final = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 6
@@ -48,6 +52,10 @@ class RunFolder:
     def cancel_request(self) -> Path:
         """Exists once somebody asked for the run to be cancelled."""
         return self.path / "cancel"
+
+    def request_cancel(self) -> None:
+        """Ask whoever executes the run to cancel it."""
+        make_file(self.cancel_request)
 
     @property
     def logs(self) -> Path:
@@ -99,6 +107,7 @@ class Home:
         # A name with a slash or dots in it must not reach outside of the home.
         if not _NAME.fullmatch(run) or not (self._runs / run / "ledger.db").is_file():
             raise RunNotFoundError(run, self.path, difflib.get_close_matches(run, self.runs(), n=2))
+        self._tighten()
         return RunFolder(run, self._runs / run)
 
     def create(self, run: str) -> RunFolder:
@@ -110,7 +119,9 @@ class Home:
         try:
             if folder.ledger.exists():
                 raise RunExistsError(run)
-            folder.logs.mkdir(parents=True, exist_ok=True)
+            self._tighten()
+            for place in (self.path, self._runs, folder.files, folder.path, folder.logs):
+                make_folder(place)
         except OSError as error:
             raise LedgerUnavailableError(
                 folder.path,
@@ -122,7 +133,20 @@ class Home:
         """Names of all runs, by alphabet."""
         if not self._runs.is_dir():
             return []
+        self._tighten()
         return sorted(entry.name for entry in self._runs.iterdir() if (entry / "ledger.db").is_file())
+
+    def _tighten(self) -> None:
+        """Close to others what an earlier version, or another umask, has left open."""
+        tighten(self._runs)
+        tighten(self.path / "files")
+        with suppress(OSError):
+            found = {entry.name for entry in self.path.iterdir()}
+            for name in found & _STATE:
+                tighten_file(self.path / name)
+            # A folder with other things in it isn't ours to close, such as /tmp.
+            if found <= _OURS:
+                tighten(self.path)
 
     @property
     def _runs(self) -> Path:

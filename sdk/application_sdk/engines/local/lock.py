@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from application_sdk.engines.local.errors import RunBusyError
+from application_sdk.engines.local.private import open_private
 
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.02
@@ -24,7 +25,7 @@ class RunLock:
 
     def __init__(self, run: str, path: Path) -> None:
         """Raises RunBusyError, which names the process that holds it."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = open_private(path, os.O_RDWR)
         for patience in reversed(range(_TRIES)):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

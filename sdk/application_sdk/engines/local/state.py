@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, cast
 from application_sdk.engines.local import schema
 from application_sdk.engines.local.errors import LedgerError
 from application_sdk.engines.local.ledger import Ledger
+from application_sdk.engines.local.private import make_folder, open_private
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
 from application_sdk.wire.fields import ErrorFields, StateWrite
@@ -111,8 +112,8 @@ class StateKeeper:
     def _hold(self) -> None:
         if self._lock >= 0:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        make_folder(self._path.parent)
+        self._lock = open_private(self._path.with_suffix(".lock"), os.O_RDWR)
         # Waits for milliseconds: its holder does nothing in between but commit.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         with _opened(self._path) as connection:

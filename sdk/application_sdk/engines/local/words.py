@@ -16,6 +16,7 @@ from application_sdk.engines.local.notices import (
 from application_sdk.execution.engine import CANCEL_KEY
 from application_sdk.wire.digest import JSON
 from application_sdk.wire.fields import ProgressFields
+from application_sdk.wire.printable import printable_line
 
 
 def in_words(notice: Notice, now: float) -> str | None:
@@ -70,7 +71,7 @@ def progress_text(progress: ProgressFields) -> str:
 
 def one_line(value: JSON, width: int) -> str:
     """JSON on one line, cut at a width."""
-    text = printable(json.dumps(value, ensure_ascii=False))
+    text = printable_line(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
@@ -81,8 +82,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def printable(text: str) -> str:
-    """Text that can be written as UTF-8: a lone surrogate as its escape, which is JSON all the same."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

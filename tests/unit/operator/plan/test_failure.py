@@ -57,6 +57,8 @@ ENDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("wrote more than its limit", {"phase": "Failed", "reason": "Evicted", "disruption": "TerminationByKubelet",
       "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."},
      "StorageLimitExceeded", "App"),
+    ("wrote more to /tmp than it may", {"phase": "Failed", "reason": "Evicted", "disruption": "TerminationByKubelet",
+      "message": 'Usage of EmptyDir volume "tmp" exceeds the limit "10Gi". '}, "StorageLimitExceeded", "App"),
     ("evicted with the others of a full node", {"phase": "Failed", "reason": "Evicted", "disruption":
       "TerminationByKubelet", "message": "The node was low on resource: memory."}, "TerminatedByNode", "Disruption"),
     ("no room for its disk on arrival", {"phase": "Failed", "reason": "OutOfephemeral-storage"},

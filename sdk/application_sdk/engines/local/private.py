@@ -1,0 +1,76 @@
+"""Files that only their owner may read: ledgers hold inputs and outputs, logs what tasks print.
+
+Modes are set by `chmod` after the fact as well, so that no umask widens or narrows them. A file system that knows no
+modes keeps what it has.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = 0o700
+FILE: Final = 0o600
+_OTHERS: Final = 0o077
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file for its owner alone, made if it isn't there. As `os.open`."""
+    file = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, FILE)
+    status = os.fstat(file)
+    if stat.S_IMODE(status.st_mode) != FILE and status.st_uid == os.geteuid():
+        with suppress(OSError):
+            os.fchmod(file, FILE)
+    return file
+
+
+def make_file(path: Path) -> None:
+    """Have there be such a file. SQLite gives a database's mode to the files that it makes beside it."""
+    os.close(open_private(path, os.O_RDWR))
+
+
+def make_folder(path: Path) -> None:
+    """Have there be such a folder, for its owner alone if it is made here. Those around it are made as usual."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(FOLDER)
+    except FileExistsError:
+        if path.is_dir():
+            return
+        raise
+    with suppress(OSError):
+        path.chmod(FOLDER)
+
+
+def tighten(path: Path) -> None:
+    """Take a folder of one's own, and all that is in it, from everybody else. Quick when that was done before."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISDIR(status.st_mode) or not _is_open_to_others(status):
+        return
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            _close_to_others(Path(folder, name))
+    # Last: a crash before leaves it as a sign that there is something to do.
+    _close_to_others(path)
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    return bool(status.st_mode & _OTHERS) and status.st_uid == os.geteuid()
+
+
+def _close_to_others(path: Path) -> None:
+    with suppress(OSError):
+        status = path.lstat()
+        if not stat.S_ISLNK(status.st_mode) and _is_open_to_others(status):
+            path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+
+
+def tighten_file(path: Path) -> None:
+    """The same for a file, which need not be there."""
+    _close_to_others(path)
