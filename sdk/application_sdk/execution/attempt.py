@@ -20,7 +20,7 @@ from application_sdk.execution.failure import error_fields
 from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
 from application_sdk.execution.stall import StallWatchdog
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, Signs, TaskContext
-from application_sdk.execution.threads import call_in_thread
+from application_sdk.execution.threads import call_in_thread, share_runtime_with_threads
 from application_sdk.wire.fields import ErrorFields, StateWrite
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class Attempt:
         stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
         secrets = self._definition.settings.pod.get("secrets")
         token = current.enter(_TaskRuntime(self._info, self.context, self.files, secrets, self._state))
+        share_runtime_with_threads()
         try:
             async with self._beating(), stall.limit, limit:
                 stall.begin()

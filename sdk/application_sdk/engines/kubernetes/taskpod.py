@@ -22,6 +22,7 @@ from application_sdk.engines.kubernetes.startup import settle
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
+from application_sdk.execution.forked_child import restore_signals_in_forked_children
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.execution.logs import kept_log
 from application_sdk.execution.state import AttemptState, StateSnapshot
@@ -151,4 +152,5 @@ async def _run_body(
     )
     fence.guard(attempt)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.cancel)
+    restore_signals_in_forked_children()
     return await attempt.run(call["input"])

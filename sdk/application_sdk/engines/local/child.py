@@ -25,6 +25,7 @@ from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
+from application_sdk.execution.forked_child import restore_signals_in_forked_children
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.execution.state import AttemptState
 from application_sdk.execution.task_context import AttemptInfo
@@ -91,16 +92,22 @@ async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socke
     # The wish to cancel may have come along with the work. Told now, it would find no body to cancel.
     loop.call_soon(obey)
     loop.add_signal_handler(signal.SIGTERM, attempt.cancel)
+    restore_signals_in_forked_children()
     return await attempt.run(payload)
 
 
 class _Signs:
-    """Tells the latest progress and heartbeat details at most every so often; what is left goes with the outcome."""
+    """Tells the latest progress and heartbeat details, at most every so often and never later than that.
+
+    What comes within the interval waits for its end, in a timer thread: a process that is killed then has told all but
+    its last half second. What is left when the body ends goes along with the outcome.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._lock = threading.Lock()
         self._next = 0.0
+        self._timer: threading.Timer | None = None
         self.unsent: JSONObject = {}
 
     def heartbeat(self, details: JSONObject) -> None:
@@ -113,19 +120,34 @@ class _Signs:
         """Tell nothing any more: a stray thread of the body mustn't write into the outcome."""
         with self._lock:
             self._next = float("inf")
+            if self._timer is not None:
+                self._timer.cancel()
 
     def _add(self, kind: str, value: JSONObject) -> None:
         with self._lock:
             self.unsent[kind] = value
-            now = time.monotonic()
-            if now < self._next:
-                return
-            self._next = now + SIGN_INTERVAL_SECONDS
-            try:
-                send(self._channel, self.unsent)
-            except OSError:
-                pass  # The engine is gone, and the event loop is about to see it.
-            self.unsent = {}
+            pause = self._next - time.monotonic()
+            if pause <= 0:
+                self._send()
+            elif self._timer is None and pause <= SIGN_INTERVAL_SECONDS:
+                self._timer = threading.Timer(pause, self._send_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _send_late(self) -> None:
+        with self._lock:
+            self._timer = None
+            # Closed meanwhile: then it goes along with the outcome, which nothing may come between.
+            if self._next != float("inf"):
+                self._send()
+
+    def _send(self) -> None:
+        self._next = time.monotonic() + SIGN_INTERVAL_SECONDS
+        try:
+            send(self._channel, self.unsent)
+        except OSError:
+            pass  # The engine is gone, and the event loop is about to see it.
+        self.unsent = {}
 
 
 def _redirect_output(path: str) -> None:

@@ -75,6 +75,18 @@ def test_heartbeat_details_and_progress_reach_the_next_attempt_and_the_observer(
     assert {"done": 7, "total": 10, "message": "pages"} in progress
 
 
+def test_the_latest_heartbeat_outlives_a_killed_process(bench: Bench) -> None:
+    assert bench.run("beating").output == {"said": "from page 2"}
+
+
+def test_sigterm_ends_a_forked_child_and_not_its_attempt(bench: Bench) -> None:
+    assert bench.run("forking").output == {"said": "child -15, attempt 1"}
+
+
+def test_threads_of_a_task_belong_to_its_attempt(any_bench: Bench) -> None:
+    assert any_bench.run("threading").output == {"said": " / ".join(["own own own"] * 3)}
+
+
 def test_the_observer_hears_of_each_step_in_order(bench: Bench) -> None:
     seen: list[str] = []
 

@@ -6,11 +6,16 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from application_sdk.app import App, NonRetryableError, TaskFailedError, entrypoint, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
+
+POOL = ThreadPoolExecutor(1)
+"""One for all attempts of the process, as programs have it."""
 
 
 class OrderInput(Input):
@@ -88,6 +93,43 @@ class Orders(App):
             raise ValueError("half-way")
         return StepOutput(said=f"from page {cursor.page}")
 
+    @task(retry_max_attempts=2, retry_max_interval_seconds=0.01)
+    async def beat_twice_and_die(self, input: StepInput) -> StepOutput:
+        cursor = self.task_context.get_heartbeat_details(Cursor)
+        if cursor is not None:
+            return StepOutput(said=f"from page {cursor.page}")
+        for page in (1, 2):
+            self.task_context.heartbeat(Cursor(page=page))
+        time.sleep(1)  # noqa: ASYNC251 - longer than the interval in which heartbeats are told, with a busy loop
+        os.kill(os.getpid(), signal.SIGKILL)
+        return StepOutput()
+
+    @task(retry_max_attempts=1)
+    async def end_a_fork(self, input: StepInput) -> StepOutput:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)  # noqa: ASYNC251 - until it is ended
+            os._exit(0)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222 - the child is ended already
+        await asyncio.sleep(0.05)  # long enough for a cancellation to arrive
+        return StepOutput(said=f"child {os.waitstatus_to_exitcode(status)}, attempt {self.task_context.attempt}")
+
+    @task
+    async def use_threads(self, input: StepInput) -> StepOutput:
+        found: list[str] = []
+
+        def work() -> None:
+            found.append(self.task_context.idempotency_key)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        POOL.submit(work).result()
+        await asyncio.get_running_loop().run_in_executor(None, work)
+        own = self.task_context.idempotency_key
+        return StepOutput(said=" ".join("own" if key == own else repr(key) for key in found))
+
     @task
     async def until_allowed(self, input: StepInput) -> StepOutput:
         note(input.journal, "asked")
@@ -134,6 +176,19 @@ class Orders(App):
     @entrypoint
     async def paging(self, input: OrderInput) -> StepOutput:
         return await self.pages(StepInput(journal=input.journal, step=""))
+
+    @entrypoint
+    async def beating(self, input: OrderInput) -> StepOutput:
+        return await self.beat_twice_and_die(StepInput(journal=input.journal, step=""))
+
+    @entrypoint
+    async def forking(self, input: OrderInput) -> StepOutput:
+        return await self.end_a_fork(StepInput(journal=input.journal, step=""))
+
+    @entrypoint
+    async def threading(self, input: OrderInput) -> StepOutput:
+        steps = [self.use_threads(StepInput(journal=input.journal, step=f"{n}")) for n in range(input.count)]
+        return StepOutput(said=" / ".join(one.said for one in await asyncio.gather(*steps)))
 
     @entrypoint
     async def needs_permission(self, input: OrderInput) -> StepOutput:
