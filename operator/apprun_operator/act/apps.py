@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import Executor, ReplanError, exact
+from apprun_operator.act.owned import ForeignError, PredecessorError, apply_owned, delete_owned, find_owned
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import APPLY, JSON_PATCH, Api
+from apprun_operator.kube.client import JSON_PATCH, Api
 from apprun_operator.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -23,8 +25,10 @@ from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, Ensur
 from apprun_operator.plan.app import AppAction, ApplyHandler, PatchApp, RemoveHandler
 from apprun_operator.plan.inspection import DeleteTask
 
-FIELD_MANAGER: Final = "apprun-operator"
-_APPLYING: Final = f"?fieldManager={FIELD_MANAGER}&force=true"
+logger = logging.getLogger(__name__)
+
+SERVING: Final = ((resources.DEPLOYMENTS, "Deployment"), (resources.SERVICES, "Service"))
+"""What an App with a handler has, in the order in which it goes."""
 
 
 class AppExecutor:
@@ -50,34 +54,49 @@ class AppExecutor:
         elif isinstance(action, ApplyHandler):
             await self._apply(action)
         elif isinstance(action, RemoveHandler):
-            for resource in (resources.DEPLOYMENTS, resources.SERVICES):
-                await self._remove(resource, Key(action.app.namespace, action.name))
+            for resource, kind in SERVING:
+                await self._remove(action, resource, kind)
             self._store.serve(action.app, None)
         else:
             await self._patch(action)
 
     async def _apply(self, action: ApplyHandler) -> None:
-        """The account first, or the pods would be refused; the Service before there is something behind it."""
         try:
-            await self._accounts.ensure_handler(action.app.namespace)
-            await self._applied(resources.SERVICES, action.service)
-            made = await self._applied(resources.DEPLOYMENTS, action.deployment)
+            deployment = await self._apply_both(action)
+        except PredecessorError as predecessor:
+            served = ServedRecord(action.generation, self._clock(), waits=str(predecessor))
+        except ForeignError as foreign:
+            served = ServedRecord(action.generation, self._clock(), problem=str(foreign))
         except (ForbiddenError, InvalidError, ConflictError) as error:
-            refused = ServedRecord(action.generation, self._clock(), problem=error.message)
-            self._store.serve(action.app, refused)
-            return
-        self._store.serve(action.app, _served(action.generation, made, self._clock()))
+            served = ServedRecord(action.generation, self._clock(), problem=error.message)
+        else:
+            served = _served(action.generation, deployment, self._clock())
+        self._store.serve(action.app, served)
 
-    async def _applied(self, resource: Resource, body: JSONObject) -> JSONObject:
-        metadata = cast("JSONObject", body["metadata"])
-        path = resource.path(str(metadata["namespace"]), str(metadata["name"]))
-        return await self._api.patch(f"{path}{_APPLYING}", body, APPLY)
+    async def _apply_both(self, action: ApplyHandler) -> JSONObject:
+        """The account first, or the pods would be refused; the Service before there is something behind it. Neither of
+        the two is touched before both are known to be the App's."""
+        await self._accounts.ensure_handler(action.app.namespace)
+        bodies = {"Deployment": action.deployment, "Service": action.service}
+        found = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
+        applied = {
+            kind: await apply_owned(self._api, resource, bodies[kind], found[kind])
+            for resource, kind in reversed(SERVING)
+        }
+        return applied["Deployment"]
 
-    async def _remove(self, resource: Resource, key: Key) -> None:
+    async def _find(self, action: ApplyHandler | RemoveHandler, resource: Resource, kind: str) -> JSONObject | None:
+        key = Key(action.app.namespace, action.name)
+        return await find_owned(self._api, resource, kind, key, action.app, action.app_uid)
+
+    async def _remove(self, action: RemoveHandler, resource: Resource, kind: str) -> None:
         try:
-            await self._api.delete(resource.path(key.namespace, key.name), {"propagationPolicy": "Background"})
-        except NotFoundError:
-            pass
+            found = await self._find(action, resource, kind)
+        except (ForeignError, PredecessorError) as error:
+            logger.info("App %s isn't served any more: %s", action.app.path, error)
+            return
+        if found is not None:
+            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), found)
 
     async def _delete_task(self, action: DeleteTask) -> None:
         await self._executor.delete("apptasks", action.task, action.uid)

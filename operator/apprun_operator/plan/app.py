@@ -30,9 +30,12 @@ NAME_MAX: Final = 63
 
 @dataclass(frozen=True, slots=True)
 class ApplyHandler:
-    """Have Service and Deployment be like this. What becomes of that is a `ServedRecord`."""
+    """Have Service and Deployment of that name be like this, if they are this App's or aren't there yet. What becomes
+    of that is a `ServedRecord`."""
 
     app: Key
+    app_uid: str
+    name: str
     generation: int
     service: JSONObject
     deployment: JSONObject
@@ -40,9 +43,10 @@ class ApplyHandler:
 
 @dataclass(frozen=True, slots=True)
 class RemoveHandler:
-    """Delete Service and Deployment of this App."""
+    """Delete Service and Deployment of that name, as far as they are this App's."""
 
     app: Key
+    app_uid: str
     name: str
 
 
@@ -118,7 +122,7 @@ def _serve(app: AppRecord, template: JSONObject, served: ServedRecord | None, no
     if app.handler is None:
         if app.served is None:
             return _Serving(standing=_Standing("True", "NotServed", ""))
-        removing = RemoveHandler(app.meta.key, names.handler_name(app.meta.key.name))
+        removing = RemoveHandler(app.meta.key, app.meta.uid, names.handler_name(app.meta.key.name))
         return _Serving([removing], standing=_Standing("True", "NotServed", ""), facts={"handler": None})
     name = names.handler_name(app.meta.key.name)
     if len(name) > NAME_MAX:
@@ -129,7 +133,12 @@ def _serve(app: AppRecord, template: JSONObject, served: ServedRecord | None, no
     pause = LOOK_SOON if served is None or not _is_up(app, served) else LOOK_LATER
     if served is None or served.generation != app.meta.generation or now >= served.at + pause:
         applying = ApplyHandler(
-            app.meta.key, app.meta.generation, handler.service(app), handler.deployment(app, {**template}, limits)
+            app.meta.key,
+            app.meta.uid,
+            name,
+            app.meta.generation,
+            handler.service(app),
+            handler.deployment(app, {**template}, limits),
         )
         known = served is not None and served.generation == app.meta.generation
         said = _standing(app, served, now) if served is not None and known else None
@@ -143,13 +152,15 @@ def _serve(app: AppRecord, template: JSONObject, served: ServedRecord | None, no
 
 
 def _is_up(app: AppRecord, served: ServedRecord) -> bool:
-    return not served.problem and served.current and served.ready >= handler.replicas(app)
+    return not (served.problem or served.waits) and served.current and served.ready >= handler.replicas(app)
 
 
 def _standing(app: AppRecord, served: ServedRecord, now: float) -> _Standing:
     name = names.handler_name(app.meta.key.name)
     if served.problem:
         return _Standing("False", "HandlerRefused", f"the handler can't be served: {served.problem}", stalled=True)
+    if served.waits:
+        return _Standing("False", "HandlerStarting", served.waits)
     if _is_up(app, served):
         return _Standing("True", "HandlerReady", f"served by Service {name}")
     before = app.condition("Ready")

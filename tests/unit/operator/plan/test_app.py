@@ -104,6 +104,15 @@ def test_a_refusal_of_the_api_server_is_told_in_its_words() -> None:
     assert said(an_app(), refused)["Stalled"] == ("True", "HandlerRefused")
 
 
+def test_what_an_earlier_app_left_behind_is_waited_for_and_no_persons_business() -> None:
+    waiting = replace(STARTING, waits="Service shop-handler of an earlier App of this name is being removed")
+    (patch,) = plan_app(an_app(), waiting, NOW, LIMITS).actions
+    assert isinstance(patch, PatchApp)
+    assert waiting.waits in str(patch.status["conditions"])
+    assert said(an_app(), waiting)["Stalled"] == ("False", "HandlerStarting")
+    assert plan_app(an_app(), waiting, NOW, LIMITS).wake_at == waiting.at + LOOK_SOON
+
+
 def test_a_status_that_says_so_already_isnt_written_again() -> None:
     facts = {"service": "shop-handler", "replicas": 1, "ready": 1}
     condition = ready("HandlerReady", status="True", message="served by Service shop-handler")
@@ -114,7 +123,7 @@ def test_a_status_that_says_so_already_isnt_written_again() -> None:
 
 def test_a_handler_that_is_not_wanted_any_more_is_removed_and_forgotten() -> None:
     remove, patch = plan_app(an_app(handler=None, served={"service": "shop-handler"}), UP, NOW, LIMITS).actions
-    assert isinstance(remove, RemoveHandler)
+    assert remove == RemoveHandler(an_app().meta.key, "uid-shop", "shop-handler")
     assert isinstance(patch, PatchApp)
     assert patch.status["handler"] is None
 
