@@ -29,8 +29,8 @@ HOLDS: Final = frozenset(
     {
         "AdmissionUnavailable", "AppMissing", "AppNotFound", "ContainerNotStarted", "ContinuationRefused",
         "ImagePullFailed", "InitContainerFailed", "NameTaken", "OperatorNotAllowed", "PodForbidden", "PodInvalid",
-        "PodNameTaken", "PodTerminating", "QuotaExceeded", "SchedulingGated", "SdkNotFound", "ServiceAccountNotFound",
-        "Unreadable", "Unschedulable", *STALL_REASONS,
+        "PodNameTaken", "PodTerminating", "QuotaExceeded", "SchedulingGated", "SdkNotFound", "ServiceAccountNotAllowed",
+        "ServiceAccountNotFound", "Unreadable", "Unschedulable", *STALL_REASONS,
     }
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""

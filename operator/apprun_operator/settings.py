@@ -65,6 +65,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         max_pods_per_namespace=_whole(environment, "MAX_PODS_PER_NAMESPACE", 0),
         max_pods_per_run=_whole(environment, "MAX_PODS_PER_RUN", 0),
         tmp_size_limit=_quantity(environment, "TMP_SIZE_LIMIT", "10Gi"),
+        own_account=_namespaced(environment, "SERVICE_ACCOUNT"),
         pending_timeout=float(_whole(environment, "PENDING_TIMEOUT_SECONDS", 3600, least=1)),
     )
     lease = _namespaced(environment, "LEASE")
@@ -89,6 +90,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 
 def _namespaced(environment: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """`<namespace>/<name>` as a pair; None when it isn't set."""
     text = environment.get(PREFIX + name, "")
     if not text:
         return None

@@ -19,11 +19,14 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse, wire_server
 
+from application_sdk.wire import names
+
 Object = dict[str, Any]
 
 GROUP = "/apis/apprun.dev/v1alpha1"
 NAMESPACED = f"{GROUP}/namespaces/team"
 PODS = "/api/v1/namespaces/team/pods"
+RUN_UID = "0a1b2c3d-0000-4000-8000-000000000000"
 COLLECTIONS = {"apps", "appruns", "apptasks", "appledgers", "appstates", "pods", "configmaps", "deployments",
                "namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}  # fmt: skip
 
@@ -84,14 +87,19 @@ class FakeCluster:
         body = {"run": run, "role": "task", "key": whole, "task": task, "input": {}, "sequence": 0,
                 "identity": {"inputDigest": key, "lineage": "", "occurrence": 0}, **(spec or {})}  # fmt: skip
         labels = {"apprun.dev/run": run}
+        owner = {"kind": "AppRun", "name": run, "uid": RUN_UID}
         return self.put(
             f"{NAMESPACED}/apptasks/{name}",
-            {"metadata": {"name": name, "namespace": "team", "labels": labels}, "spec": body, "status": status},
+            {
+                "metadata": {"name": name, "namespace": "team", "labels": labels, "ownerReferences": [owner]},
+                "spec": body,
+                "status": status,
+            },
         )
 
     def pod(self, task: Object, attempt: int, phase: str, log: str = "", **status: Any) -> Object:
         """The pod of an attempt."""
-        name = f"{task['metadata']['name']}-{attempt}"
+        name = names.pod_name(task["metadata"]["name"], attempt, RUN_UID)
         self.logs[name] = log
         labels = {
             "apprun.dev/run": task["spec"]["run"],

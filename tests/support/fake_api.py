@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.support.virtual_time import VirtualLoop
 
+from application_sdk.wire import names
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -164,7 +165,8 @@ class FakeServer:
         metadata = {
             **body["metadata"],
             "namespace": place.namespace,
-            "uid": f"uid-{self.version}",
+            # Its first digits tell it from others, as those of a real one do.
+            "uid": f"{self.version:08x}-0000-4000-8000-000000000000",
             "creationTimestamp": _seconds(self.clock()),
             "generation": 1,
         }
@@ -292,7 +294,7 @@ class FakeServer:
         place = Place("apptasks", namespace, task)
         item = self.read(place)
         current = item.get("status") or {}
-        if pod != f"{task}-{current.get('attempt', 1)}":
+        if pod != names.pod_name(task, current.get("attempt", 1), item["metadata"]["ownerReferences"][0]["uid"]):
             raise ForbiddenError("apprun: not the current attempt", status=403)
         if current.get("phase") in TERMINAL:
             raise ForbiddenError("apprun: already finished", status=403)

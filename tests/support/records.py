@@ -69,7 +69,7 @@ def a_pod(task: TaskRecord, **fields: Any) -> PodRecord:
     """The running pod of the task's current attempt."""
     attempt = fields.pop("attempt", task.attempt)
     defaults: dict[str, Any] = {
-        "meta": meta(names.pod_name(task.meta.key.name, attempt), owner_uid=task.meta.uid),
+        "meta": meta(names.pod_name(task.meta.key.name, attempt, task.meta.owner_uid), owner_uid=task.meta.uid),
         "run": task.run,
         "task": task.meta.key.name,
         "attempt": attempt,

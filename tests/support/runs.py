@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.support.kube import APPRUN, CORE, Kube, Object, eventually
 
+from application_sdk.wire import names
+
 APPS = Path(__file__).resolve().parents[1] / "cluster" / "apps"
 
 
@@ -76,6 +78,10 @@ class Runs:
     def status(self, run: str) -> Object:
         status: Object = self.get(run).get("status", {})
         return status
+
+    def driver_pod(self, run: str, attempt: int = 1) -> str:
+        """Name of the pod of a driver's attempt."""
+        return names.pod_name(names.driver_task_name(run), attempt, self.get(run)["metadata"]["uid"])
 
     def tasks(self, run: str, role: str = "task") -> list[Object]:
         return self.kube.items(f"{self.api}/apptasks?labelSelector=apprun.dev/run={run},apprun.dev/role={role}")

@@ -73,6 +73,21 @@ request.userInfo.username.startsWith('system:serviceaccount:' + request.namespac
   ? request.userInfo.extra['authentication.kubernetes.io/pod-name'][0] : ''
 {{- end }}
 
+{{/* CEL: uid of that pod. */}}
+{{- define "apprun.cel.podUid" -}}
+has(request.userInfo.extra)
+  && 'authentication.kubernetes.io/pod-uid' in request.userInfo.extra
+  && size(request.userInfo.extra['authentication.kubernetes.io/pod-uid']) == 1
+  ? request.userInfo.extra['authentication.kubernetes.io/pod-uid'][0] : ''
+{{- end }}
+
+{{/* CEL: what the names of an AppTask's pods end with: the first digits of its owner's uid, so that pods of a deleted run
+are told from those of a run that was made again under its name. Empty, which no pod's name ends with, where there is no
+owner. Call with the owners. */}}
+{{- define "apprun.cel.incarnation" -}}
+size({{ . }}) > 0 && size({{ . }}[0].uid) >= 8 ? {{ . }}[0].uid.substring(0, 8) : ''
+{{- end }}
+
 {{/* CEL: is everything unchanged that a write to the main resource can change? */}}
 {{- define "apprun.cel.unchanged" -}}
 object.spec == oldObject.spec
@@ -168,13 +183,14 @@ spec:
 - apiGroups: [apprun.dev]
   resources: [appledgers]
   verbs: [get, list, watch, create]
-# What serves an App over HTTP: made by server-side apply, which is a patch that may create.
+# What serves an App over HTTP: made by server-side apply, which is a patch that may create. get: whose it is, before it
+# is applied or deleted.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [create, patch, delete]
+  verbs: [get, create, patch, delete]
 # What apps keep beyond their runs: written for a task that has succeeded.
 - apiGroups: [apprun.dev]
   resources: [appstates]

@@ -11,6 +11,7 @@ from apprun_operator.api.shapes import (
     LIST_KEYS,
     LIST_TYPE,
     RULES,
+    TASK_ACCOUNT_RULE,
     Conditions,
     FreeObject,
     Image,
@@ -139,6 +140,8 @@ class Handler(Shape):
 class AppSpec(AppTemplate):
     """What the app is, and the defaults of its runs. A change reaches runs that begin later; a running one keeps what
     it began with."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE]})
 
     parallelism: Parallelism | None = None
     """How many task pods of one run may be active at the same time, unless the run says otherwise."""

@@ -23,6 +23,7 @@ from application_sdk.wire.pod import REFUSED_FINISHED
 from apprun_operator.api.shapes import (
     LIST_TYPE,
     RULES,
+    TASK_ACCOUNT_RULE,
     Failure,
     FreeObject,
     FreeValue,
@@ -111,6 +112,8 @@ class TaskPolicy(Shape):
 
 class TaskPod(Shape):
     """What the task asks of its pod; the app's defaults fill the rest."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE]})
 
     image: Image | None = None
     """Container image, when it isn't the app's."""
@@ -242,6 +245,15 @@ class StateWrite(Shape):
     """Digest of what the task had loaded under that key; empty for nothing, absent if it hadn't loaded it."""
 
 
+class PodReference(Shape):
+    """One pod, and no namesake of it."""
+
+    name: ObjectName
+    """Name of the pod, in the namespace of the AppTask."""
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """Its uid."""
+
+
 class AppTaskStatus(Shape):
     """How the call goes. The current attempt's pod writes its report here, the operator the rest; the admission policy
     tells them apart."""
@@ -255,7 +267,11 @@ class AppTaskStatus(Shape):
     """Active (called, not finished), Waiting (can't start for now: see message), Saving (done, its state about to be
     kept), and the three ends Succeeded, Failed and Cancelled, which never change again."""
     attempt: Annotated[int, Field(ge=1)] | None = None
-    """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>`, and only that pod may report."""
+    """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>-<first 8 digits of the owner's
+    uid>`, and only that pod may report, unless `pod` names another."""
+    pod: PodReference | None = None
+    """The pod that the current attempt is assigned to, where it shares one with other calls. Only that pod, by name and
+    uid, may report then."""
     output: FreeValue | None = None
     """What the task returned."""
     state: Annotated[list[StateWrite], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None

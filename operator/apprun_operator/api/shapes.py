@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from application_sdk.wire.fields import Outcome, StallReason
-from application_sdk.wire.names import CANCEL_KEY, KEY_LENGTH
+from application_sdk.wire.names import CANCEL_KEY, KEY_LENGTH, RESERVED_SERVICE_ACCOUNTS, TASK_SERVICE_ACCOUNT
 
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 RULES: Final = "x-kubernetes-validations"
@@ -67,6 +67,14 @@ LabelMap: TypeAlias = Annotated[
 ]
 
 PullPolicy: TypeAlias = Literal["Always", "IfNotPresent", "Never"]
+
+
+TASK_ACCOUNT_RULE: Final = rule(
+    f"!has(self.serviceAccountName) || !(self.serviceAccountName in {list(RESERVED_SERVICE_ACCOUNTS)})",
+    f"tasks don't run as {' or '.join(RESERVED_SERVICE_ACCOUNTS)}, which are AppRun's own: name an account of yours, or"
+    f" none for {TASK_SERVICE_ACCOUNT}",
+    field=".serviceAccountName",
+)
 
 
 class NameReference(Shape):

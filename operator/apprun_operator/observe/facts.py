@@ -89,7 +89,7 @@ class RunFacts:
         seen_at = now if before is None else before.seen_at
         self.tasks[name] = task = replace(task, seen_at=seen_at)
         if before is not None and before.attempt < task.attempt:
-            self._forget_pod(names.pod_name(name, before.attempt))
+            self._forget_pod(before.pod_name)
         return before is None or replace(task, meta=before.meta, heartbeat=before.heartbeat) != before
 
     def put_pod(self, pod: PodRecord, now: float) -> bool:
@@ -130,7 +130,7 @@ class RunFacts:
         elif kind == "apptasks":
             task = self.tasks.pop(key.name, None)
             if task is not None:
-                # A namesake's pod will have the same name: no trace of this one's may stand in its way.
+                # The pod of one that is made again has the same name: no trace of this one's may stand in its way.
                 self._forget_pod(task.pod_name)
             self.settled.discard(key.name)
             self.altered_tasks.discard(key.name)
@@ -184,7 +184,7 @@ class RunFacts:
         """The call is committed: nothing about it may change any more, so only its name is kept. One that isn't what
         the ledger has counts as unseen: it may be old news, or altered."""
         if self.tasks.pop(name, None) is not None:
-            self._forget_pod(names.pod_name(name, task.attempt))
+            self._forget_pod(task.pod_name)
         if self._is_committed(task):
             self.settled.add(name)
             self.lost_tasks.discard(name)
@@ -204,5 +204,5 @@ class RunFacts:
 
 
 def _unanswered(task: TaskRecord, pod: PodRecord) -> bool:
-    same = task.attempt == pod.attempt and task.meta.uid == pod.meta.owner_uid
+    same = task.pod_name == pod.meta.key.name and task.meta.uid == pod.meta.owner_uid
     return same and not task.finished and task.reported_error is None

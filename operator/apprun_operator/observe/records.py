@@ -149,7 +149,9 @@ class ServedRecord:
     current: bool = False
     """Whether these pods are all of the latest kind."""
     problem: str = ""
-    """Why the API server, or the Deployment's controller, can't do what it should."""
+    """Why the API server, or the Deployment's controller, can't do what it should; or that it isn't the App's."""
+    waits: str = ""
+    """What has to go before it can be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +275,10 @@ class TaskRecord:
     def __post_init__(self) -> None:
         plain = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT
         limited = self.policy is not None and "scheduleToCloseSeconds" in self.policy
-        object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt))
+        object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt, self.meta.owner_uid))
         object.__setattr__(self, "finished", self.phase in TERMINAL_TASK_PHASES)
-        # One that asks for secrets may ask for what nobody declares.
-        asks = "secrets" in self.pod
+        # One that asks for secrets may ask for what nobody declares, or for an account that no task may have.
+        asks = "secrets" in self.pod or "serviceAccountName" in self.pod
         quiet = self.error is None and not self.not_before
         object.__setattr__(self, "undisturbed", plain and not limited and not asks and quiet)
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, cast
 
-from application_sdk.wire import logs, names
+from application_sdk.wire import logs
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan import failure, restarts, secrets
-from apprun_operator.plan.actions import DeletePod, FetchWords, ItemAction, PatchTask
+from apprun_operator.plan import failure, restarts, secrets, service_accounts
+from apprun_operator.plan.actions import FetchWords, ItemAction, PatchTask
 from apprun_operator.plan.failure import Alive, Ended, Held, Reading
 from apprun_operator.plan.limits import (
     MOUNT_GRACE,
@@ -63,7 +63,6 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
     pod = seen.pods.get(task.pod_name)
     if name in seen.in_flight or task.pod_name in seen.in_flight:
         return Verdict(occupies=True)
-    stray = _stray_pods(seen, task)
     reading = _read(seen, task, pod, now, limits)
     deadline = _deadline(task)
     if deadline is not None and now >= deadline and not isinstance(reading, Ended):
@@ -81,12 +80,12 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
             held = Held(reading.reason, reading.message, now, permanent=True)
         elif reading.budget == "None" and reading.reason in restarts.REASONS:
             held = Held(reading.reason, reading.message, task.meta.created)
-        return Verdict([*stray, end_attempt(task, reading, pod, now, limits)], held=held)
+        return Verdict([end_attempt(task, reading, pod, now, limits)], held=held)
     asks, wake_for_words = _what_to_ask(seen, pod, now)
     if isinstance(reading, Held):
-        verdict = _hold(task, pod, reading, stray, deadline, now, limits)
+        verdict = _hold(task, pod, reading, deadline, now, limits)
         return replace(verdict, asks=asks, wake_at=earliest(verdict.wake_at, wake_for_words))
-    actions = list(stray)
+    actions: list[ItemAction] = []
     held = restarts.still_held(task, pod)
     if task.phase == "Waiting" and pod is not None and held is None:
         actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
@@ -113,13 +112,16 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
             return restarts.held_or_made_again(task, pod, reading, now, limits)
         return _mounting(seen, pod, now, limits) or reading
     if pod is not None and not pod.gone:
-        # Of a run of the same name that was deleted. It goes by itself, but on a lost node it may take for ever.
+        # Somebody deleted the AppTask, and the driver called it again. Its pod goes by itself, on a lost node never.
         where = f" on node {pod.node}" if pod.node else ""
-        message = f"pod {pod.meta.key.name!r} of an earlier run of this name is still there{where}"
+        message = f"pod {pod.meta.key.name!r} of this call's AppTask that was deleted is still there{where}"
         return Held("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
     undeclared = secrets.undeclared(seen.run.app or {}, task.pod.get("secrets"))
     if undeclared:
         return Ended("SecretNotDeclared", undeclared, "App", retryable=False)
+    account_refused = service_accounts.refused_for(seen.run.app or {}, task, limits)
+    if account_refused:
+        return Ended(service_accounts.NOT_ALLOWED, account_refused, "App", retryable=False)
     refusal = seen.refusals.get(task.pod_name)
     if refusal is not None and now < refusal.retry_at:
         return failure.of_refusal(refusal, now, limits)
@@ -216,33 +218,22 @@ def _hold(
     task: TaskRecord,
     pod: PodRecord | None,
     held: Held,
-    stray: Sequence[ItemAction],
     deadline: float | None,
     now: float,
     limits: Limits,
 ) -> Verdict:
     if held.permanent and task.role == "task":
         ended = Ended(held.reason, held.message, "App", retryable=False)
-        return Verdict([*stray, end_attempt(task, ended, pod, now, limits)])
+        return Verdict([end_attempt(task, ended, pod, now, limits)])
     # A driver waits on when its time is over: that is no reason to look at it again and again.
     wake_at = earliest(held.wake_at if held.wake_at is not None and held.wake_at > now else None, deadline)
-    actions = list(stray)
+    actions: list[ItemAction] = []
     if task.role == "task" and now >= held.since + WAITING_GRACE:
         if task.phase != "Waiting" or not task.message.startswith(held.reason):
             actions.append(_patch(task, {"phase": "Waiting", "message": f"{held.reason}: {held.message}"}))
     elif task.role == "task":
         wake_at = earliest(wake_at, held.since + WAITING_GRACE)
     return Verdict(actions, wake_at, occupies=pod is not None, held=held)
-
-
-def _stray_pods(seen: Observed, task: TaskRecord) -> list[ItemAction]:
-    """Pods of earlier attempts: fenced already, so they only cost resources."""
-    found: list[ItemAction] = []
-    for number in range(max(1, task.attempt - 2), task.attempt):
-        old = seen.pods.get(names.pod_name(task.meta.key.name, number))
-        if old is not None and not old.gone and old.deletion_at is None and old.meta.key.name not in seen.in_flight:
-            found.append(DeletePod(old.meta.key, old.meta.uid))
-    return found
 
 
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:

@@ -25,7 +25,7 @@ from apprun_operator.observe.records import (
     inspection_of,
 )
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan import attempts, pods
+from apprun_operator.plan import attempts, pods, retention
 from apprun_operator.plan.actions import CreateTask, EnsureNamespace, ItemAction
 from apprun_operator.plan.code import code_of, may_move, template_of
 from apprun_operator.plan.commit import owner_reference
@@ -107,7 +107,7 @@ def inspect(app: AppRecord, seen: InspectingRecord, now: float, limits: Limits) 
     if task is None:
         if seen.others >= AT_A_TIME:
             return Verdict(stale, now + LOOK_AGAIN, inspected=_under_way(app, limits))
-        first = [] if seen.namespace_ready else [_accounts(app, names.pod_name(name, 1))]
+        first = [] if seen.namespace_ready else [_accounts(app, names.pod_name(name, 1, app.meta.uid))]
         return Verdict([*stale, *first, _create(app, name, key)], inspected=_under_way(app, limits))
     if task.finished:
         return replace(_conclude(app, task, limits), actions=stale)
@@ -204,7 +204,7 @@ def _go_on(
     run = _as_run(app, limits)
     observed = Observed(run, app, {task.meta.key.name: task}, seen.pods, (), refusals=seen.refusals)
     judged = attempts.judge(observed, task, now, limits)
-    actions: list[InspectionAction] = [*stale, *judged.actions]
+    actions: list[InspectionAction] = [*stale, *retention.delete_unneeded(observed)[0], *judged.actions]
     if judged.wants_pod:
         actions += [] if seen.namespace_ready else [_accounts(app, task.pod_name)]
         actions.append(pods.pod(run, task, limits))

@@ -30,6 +30,8 @@ class Limits:
     """Above this, a run's own parallelism counts for nothing."""
     tmp_size_limit: str = "10Gi"
     """How much a pod may keep in its /tmp, as a quantity of Kubernetes; any amount when empty."""
+    own_account: tuple[str, str] | None = None
+    """Namespace and name of the operator's service account, which no task may run as."""
 
 
 TERMINATION_GRACE: Final = 30

@@ -21,6 +21,7 @@ from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
 from apprun_operator.plan.pins import image_of
 from apprun_operator.plan.secrets import volumes as secret_volumes
+from apprun_operator.plan.service_accounts import account_of
 from apprun_operator.plan.state import variable
 from apprun_operator.plan.storage import StoreParts, store_parts
 
@@ -133,10 +134,7 @@ def _image(run: RunRecord, task: TaskRecord) -> JSON:
 def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, state: StateRecord | None) -> JSONObject:
     app = run.app or {}
     asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
-    # An inspection imports code that nobody has looked at yet: it is given no account of the user's.
-    account = names.DRIVER_SERVICE_ACCOUNT if task.role == "driver" else names.TASK_SERVICE_ACCOUNT
-    if task.role == "task":
-        account = str(asked.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
+    account = account_of(app, task)
     # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
     volumes, mounts = parts.volumes(app, limits.tmp_size_limit, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import AppSpecRecord, Observed
+from apprun_operator.plan import service_accounts
 from apprun_operator.plan.checks import Unresolved, checked
 from apprun_operator.plan.code import remembered, template_of
 from apprun_operator.plan.limits import APP_GRACE, CANCEL_GRACE, Limits
@@ -22,7 +23,8 @@ def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolv
             return unfit
     found = _named(seen, limits)
     if found is not None:
-        return found
+        account_refused = service_accounts.refused(found.get("serviceAccountName"), run.meta.key.namespace, limits)
+        return Unresolved(service_accounts.NOT_ALLOWED, account_refused) if account_refused else found
     if not run.app_ref:
         return Unresolved("AppMissing", "the run names no app: give spec.appRef.name or spec.app")
     grace = run.meta.created + 1.0 + APP_GRACE

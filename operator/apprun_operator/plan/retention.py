@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from apprun_operator.observe.records import Observed
+from apprun_operator.observe.records import Observed, PodRecord
 from apprun_operator.plan import attempts
 from apprun_operator.plan.actions import DeletePod, DeleteRun, ItemAction, Plan
 from apprun_operator.plan.resolve import ttl_seconds
@@ -37,11 +37,28 @@ def delete_pods(seen: Observed) -> list[ItemAction]:
     ]
 
 
-def delete_settled(seen: Observed) -> list[ItemAction]:
-    """Delete the pods of committed calls: the commit is the completion, so nobody waits for their end."""
-    done = [
-        (name, pod)
-        for name, pod in seen.pods.items()
-        if pod.task in seen.settled and not pod.gone and pod.deletion_at is None and name not in seen.in_flight
-    ]
-    return [DeletePod(pod.meta.key, pod.meta.uid) for _, pod in sorted(done, key=itemgetter(0))]
+def delete_unneeded(seen: Observed) -> tuple[list[ItemAction], list[ItemAction]]:
+    """Delete the strays, whose room the next attempts may need, and the pods of committed calls: the commit is the
+    completion, so nobody waits for their end."""
+    strays: list[tuple[str, PodRecord]] = []
+    done: list[tuple[str, PodRecord]] = []
+    for name, pod in seen.pods.items():
+        if pod.gone or pod.deletion_at is not None or name in seen.in_flight:
+            continue
+        if pod.task in seen.settled:
+            done.append((name, pod))
+        elif _is_stray(seen, pod):
+            strays.append((name, pod))
+    return _delete(strays), _delete(done)
+
+
+def _delete(pods: list[tuple[str, PodRecord]]) -> list[ItemAction]:
+    return [DeletePod(pod.meta.key, pod.meta.uid) for _, pod in sorted(pods, key=itemgetter(0))]
+
+
+def _is_stray(seen: Observed, pod: PodRecord) -> bool:
+    """Whether the pod is an open call's, and not that of its current attempt: of an earlier one, or named by an older
+    version of the operator. The API server refuses its report, so it only costs resources. It ends no attempt, hence
+    it is charged to nobody."""
+    task = seen.tasks.get(pod.task)
+    return task is not None and pod.meta.owner_uid == task.meta.uid and pod.meta.key.name != task.pod_name

@@ -15,7 +15,7 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, Room, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan import attempts, conditions, failure, pods, restored, retention
+from apprun_operator.plan import attempts, conditions, failure, pods, restored, retention, service_accounts
 from apprun_operator.plan.actions import (
     Claim,
     CreatePod,
@@ -130,7 +130,7 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     first: list[RunAction] = [patch_run(run, status)]
     if not seen.namespace_ready:
         driver = names.driver_task_name(run.meta.key.name)
-        first.append(EnsureNamespace(run.meta.key, names.pod_name(driver, 1)))
+        first.append(EnsureNamespace(run.meta.key, names.pod_name(driver, 1, run.meta.uid)))
     return Plan(first, [pods.driver_task(run, attempts.DRIVER_RETRY)])
 
 
@@ -208,8 +208,9 @@ def _in_order(
     saved = keep(seen, now, limits)
     first += [] if saved.write is None else [saved.write]
     # Deletions last: nobody waits for them.
-    settled = retention.delete_settled(seen)
-    return first, [*saved.answers, *decided.driver.actions, *calls.actions, *starts.pods, *settled]
+    strays, settled = retention.delete_unneeded(seen)
+    answers = [*saved.answers, *decided.driver.actions, *calls.actions]
+    return first, [*strays, *answers, *starts.pods, *settled]
 
 
 def _with_counts(seen: Observed, status: JSONObject, starts: _Starts) -> JSONObject:
@@ -261,9 +262,11 @@ def _is_given_up(task: TaskRecord) -> bool:
 def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> _Calls:
     calls = _Calls()
     disturbed: list[str] = []
+    app_account = (seen.run.app or {}).get("serviceAccountName")
+    startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
-        if task.undisturbed:
+        if task.undisturbed and startable:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:
                 if task.pod_name in seen.in_flight:

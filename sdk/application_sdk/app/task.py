@@ -21,6 +21,7 @@ from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.execution import current
 from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
 from application_sdk.execution.retry import RetryPolicy
+from application_sdk.wire import names
 from application_sdk.wire.fields import PodFields
 
 if TYPE_CHECKING:
@@ -315,6 +316,7 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
         if name in given:
             pod[field] = dict(given[name]) if name == "node_selector" else given[name]
     _check_secrets(pod, title)
+    _check_account(pod, title)
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
@@ -348,6 +350,15 @@ def _check_secrets(pod: PodFields, title: str) -> None:
         )
     if "secrets" in pod:
         pod["secrets"] = list(secrets)
+
+
+def _check_account(pod: PodFields, title: str) -> None:
+    account = pod.get("serviceAccountName")
+    if account in names.RESERVED_SERVICE_ACCOUNTS:
+        raise AppDefinitionError(
+            f"{title}: service_account={account!r} belongs to AppRun itself, and no task runs as it: name an account "
+            f"of your own, or leave it out for {names.TASK_SERVICE_ACCOUNT!r}"
+        )
 
 
 def _check_heartbeats(settings: TaskSettings, title: str) -> None:

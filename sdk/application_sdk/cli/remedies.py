@@ -131,6 +131,10 @@ RUN: Final[dict[str, Remedy]] = {
         " `serviceAccountName`, or `service_account` of `@task`. It is waited for as long as for a node"
         " (`pendingTimeoutSeconds`).",
     ),
+    "ServiceAccountNotAllowed": Remedy(
+        "The app, or a task, asks for a service account of AppRun's own.",
+        "Name an account of yours in the App's `serviceAccountName` or `@task(service_account=...)`, or leave it out.",
+    ),
     "PodNameTaken": Remedy(
         "A pod that isn't AppRun's has the name.", "Delete it, or submit the run under another name."
     ),
@@ -163,7 +167,8 @@ RUN: Final[dict[str, Remedy]] = {
         "Mend the webhook; the pod is tried again at least every minute.",
     ),
     "PodTerminating": Remedy(
-        "A pod of the same name is still being stopped.", "Wait; it starts when that one is gone."
+        "The call's AppTask was deleted and made again, and the pod of the first one is still being stopped.",
+        "Wait; the new one starts when that one is gone.",
     ),
     "TimedOut": Remedy(
         "The time limit was over: the run's `timeoutSeconds`, or a task's `timeout_seconds`.",

@@ -90,6 +90,13 @@ class PodFields(TypedDict, total=False):
     """Names in the App's spec.secrets that this task is given. Absent: all of them."""
 
 
+class PodReference(TypedDict):
+    """One pod, and no namesake of it."""
+
+    name: str
+    uid: str
+
+
 class Identity(TypedDict):
     """The parts whose hash is a call's key, kept readable so that a divergence can name the one that changed."""
 
@@ -196,6 +203,8 @@ class TaskStatus(TypedDict, total=False):
 
     phase: TaskPhase
     attempt: int
+    pod: PodReference
+    """The pod that the current attempt is assigned to. Absent: the pod that is named after the attempt."""
     output: JSON
     state: list[StateWrite]
     """What the task wants kept, before it counts as succeeded."""

@@ -73,6 +73,9 @@ KEY_PREFIX_LENGTH: Final = 16
 RUN_NAME_MAX_LENGTH: Final = 63
 """A run's name is the value of a label, which Kubernetes caps at 63 characters."""
 
+INCARNATION_LENGTH: Final = 8
+"""So many digits of a run's uid are in the names of its pods: up to the first dash, all of them hexadecimal."""
+
 FIRST_ATTEMPT: Final = 1
 """A status without an attempt means this one, so a first attempt needs no write of its own before its pod."""
 
@@ -81,6 +84,8 @@ DRIVER_SERVICE_ACCOUNT: Final = "apprun-driver"
 HANDLER_SERVICE_ACCOUNT: Final = "apprun-handler"
 TOKEN_REVIEW_ROLE: Final = "apprun-token-review"
 """ClusterRole that lets handlers ask whose token a caller has sent. Kubernetes knows no such right of one namespace."""
+RESERVED_SERVICE_ACCOUNTS: Final = (DRIVER_SERVICE_ACCOUNT, HANDLER_SERVICE_ACCOUNT)
+"""AppRun's own, that no task runs as: they may call tasks, and start and read runs."""
 APP_LABEL: Final = f"{GROUP}/app"
 """Of what serves or inspects an App: its name."""
 INSPECT_ANNOTATION: Final = f"{GROUP}/inspect"
@@ -111,9 +116,18 @@ def task_name(run: str, key: str) -> str:
     return f"{run}-{key[:KEY_PREFIX_LENGTH]}"
 
 
-def pod_name(app_task: str, attempt: int) -> str:
-    """The pod of one attempt. The admission policy compares this name with the one in the writer's token."""
-    return f"{app_task}-{attempt}"
+def incarnation(owner_uid: str) -> str:
+    """What tells a run, or an App, from others of the same name before and after it."""
+    return owner_uid[:INCARNATION_LENGTH]
+
+
+def pod_name(app_task: str, attempt: int, owner_uid: str) -> str:
+    """The pod of one attempt of an AppTask, whose owner has this uid: the run, or the App for an inspection.
+
+    The admission policies compare this name with the one in the writer's token. A run that is made again under its old
+    name has another uid, so no pod of its predecessor has, or can get, the name of one of its own.
+    """
+    return f"{app_task}-{attempt}-{incarnation(owner_uid)}"
 
 
 def container_name(role: str) -> str:

@@ -24,7 +24,7 @@ def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_o
             await cluster.until(lambda: len(cluster.of("apptasks")) == 2)
             (task,) = (p for p in cluster.places("apptasks") if "driver" not in p.name)
             cluster.nodes.unschedulable = True
-            await cluster.until(lambda: any(p.name == f"{task.name}-1" for p in cluster.places("pods")))
+            await cluster.until(lambda: any(p.name.startswith(f"{task.name}-1-") for p in cluster.places("pods")))
             cluster.server.delete(PERSON, Place("apptasks", NAMESPACE, task.name), propagation="Foreground")
             await asyncio.sleep(1)
             assert task not in cluster.server.objects

@@ -141,7 +141,7 @@ def test_late_report_of_a_replaced_attempt_is_refused_and_changes_nothing() -> N
             entries = world.status(run)["checkpoints"]
             with pytest.raises(ForbiddenError, match="not the current attempt"):
                 world.server.report(
-                    NAMESPACE, pod.name, pod.name.rpartition("-")[0], {"phase": "Succeeded", "output": 0}
+                    NAMESPACE, pod.name, pod.name.rsplit("-", 2)[0], {"phase": "Succeeded", "output": 0}
                 )
             await asyncio.sleep(60)
             assert world.status(run)["checkpoints"] == entries

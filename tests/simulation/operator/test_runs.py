@@ -93,7 +93,7 @@ def test_driver_pod_deleted_by_hand_is_replaced_and_nothing_runs_twice() -> None
             world.start_operator()
             run = world.apply_run("r")
             await world.until(lambda: len(world.status(run).get("checkpoints", [])) == 1)
-            driver = next(place for place in world.server.objects if place.name == "r-driver-1")
+            driver = next(place for place in world.server.objects if place.name.startswith("r-driver-1-"))
             world.server.delete("user", driver)
             await world.until_phase(run, "Succeeded")
             assert world.tasks("r")["driver"]["status"]["attempt"] == 2

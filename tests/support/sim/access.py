@@ -4,6 +4,7 @@ CEL, and the admission policies. Written by hand after crds/ and charts/.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from tests.support.fake_api import TERMINAL, FakeServer, Object, Place, Rules, User
@@ -30,6 +31,8 @@ TRUSTED = frozenset(
     }
 )
 NEEDS_RESTORE = "`apprun import` needs the verb restore on appruns"
+ATTEMPT_POD = re.compile(r"-(driver|[0-9a-f]{16}|inspect-[0-9a-f]{8})-[1-9][0-9]*-[0-9a-f]{8}$")
+DRIVER_POD = re.compile(r"[1-9][0-9]*-[0-9a-f]{8}")
 RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
 WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")
 OURS = ("apps", "appruns", "apptasks", "appledgers", "appstates")
@@ -90,19 +93,13 @@ class ClusterRules(Rules):
               new: Object | None) -> None:  # fmt: skip
         if place.plural == "pods" and old is None and new is not None:
             self._needs_account(server, place, new)
+            _deny(place, *_pods(user, place))
         if place.plural not in OURS:
             return
         if new is not None and (found := RULES.get(place.plural, lambda old, new: [])(old, new)):
             raise _invalid(place, ", ".join(found))
         for policy in (_run_marks, _run_status, _ledgers, _task_calls, _task_protection, _task_reports):
-            name, message = policy(user, place, subresource, old, new)
-            if message:
-                raise ForbiddenError(
-                    f'{place.plural}.apprun.dev "{place.name}" is forbidden: ValidatingAdmissionPolicy {name!r} with '
-                    f"binding {name!r} denied request: {message}",
-                    status=403,
-                    reason="Forbidden",
-                )
+            _deny(place, *policy(user, place, subresource, old, new))
 
     def _needs_account(self, server: FakeServer, place: Place, pod: Object) -> None:
         account = pod["spec"].get("serviceAccountName", "default")
@@ -113,6 +110,17 @@ class ClusterRules(Rules):
                 status=403,
                 reason="Forbidden",
             )
+
+
+def _deny(place: Place, policy: str, message: str) -> None:
+    if message:
+        group = "" if place.plural == "pods" else ".apprun.dev"
+        raise ForbiddenError(
+            f'{place.plural}{group} "{place.name}" is forbidden: ValidatingAdmissionPolicy {policy!r} with '
+            f"binding {policy!r} denied request: {message}",
+            status=403,
+            reason="Forbidden",
+        )
 
 
 def _invalid(place: Place, message: str) -> InvalidError:
@@ -138,6 +146,8 @@ def _apptask(old: Object | None, new: Object) -> list[str]:
         found.append("an AppTask is named <run>-<first 16 digits of its key>")
     if spec["role"] == "timer" and "seconds" not in spec:
         found.append("a timer needs seconds")
+    if _account(spec) in names.RESERVED_SERVICE_ACCOUNTS:
+        found.append("tasks don't run as accounts of AppRun's own")
     if old is None:
         return found
     if spec != old["spec"]:
@@ -157,6 +167,8 @@ def _apprun(old: Object | None, new: Object) -> list[str]:
         found.append("the name of a run may have 63 characters at most")
     if ("appRef" in spec) == ("app" in spec):
         found.append("exactly one of appRef and app")
+    if (spec.get("app") or {}).get("serviceAccountName") in names.RESERVED_SERVICE_ACCOUNTS:
+        found.append("tasks don't run as accounts of AppRun's own")
     after = _status(new)
     checkpoints = after.get("checkpoints") or []
     if checkpoints and not (
@@ -198,7 +210,13 @@ def _appledger(old: Object | None, new: Object) -> list[str]:
     return found
 
 
+def _app(old: Object | None, new: Object) -> list[str]:
+    reserved = new["spec"].get("serviceAccountName") in names.RESERVED_SERVICE_ACCOUNTS
+    return ["tasks don't run as accounts of AppRun's own"] if reserved else []
+
+
 RULES: dict[str, Callable[[Object | None, Object], list[str]]] = {
+    "apps": _app,
     "apptasks": _apptask,
     "appruns": _apprun,
     "appledgers": _appledger,
@@ -245,6 +263,22 @@ def _run_marks(user: User, place: Place, subresource: str, old: Object | None, n
     return name, "apprun: the operator writes nothing of a run but its status and the annotation apprun.dev/began-as"
 
 
+def _incarnation(item: Object) -> str:
+    owners = item["metadata"].get("ownerReferences") or []
+    return names.incarnation(owners[0]["uid"]) if owners and len(owners[0]["uid"]) >= names.INCARNATION_LENGTH else ""
+
+
+def _account(spec: Object) -> str:
+    return str((spec.get("pod") or {}).get("serviceAccountName", ""))
+
+
+def _pods(user: User, place: Place) -> tuple[str, str]:
+    name = "apprun-pods"
+    if user == OPERATOR or not ATTEMPT_POD.search(place.name):
+        return name, ""
+    return name, "apprun: not a name for a pod of yours"
+
+
 def _run_status(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
     name = "apprun-run-status"
     if place.plural not in ("apps", "appruns") or subresource != "status" or user == OPERATOR:
@@ -276,20 +310,27 @@ def _task_calls(user: User, place: Place, subresource: str, old: Object | None, 
         return name, ""
     spec, owners = new["spec"], new["metadata"].get("ownerReferences") or []
     prefix, pod = f"{spec.get('run', '')}-driver-", _pod(user, place)
-    number = pod.removeprefix(prefix)
+    rest, incarnation = pod.removeprefix(prefix), _incarnation(new)
     driver = f"system:serviceaccount:{place.namespace}:{names.DRIVER_SERVICE_ACCOUNT}"
     imports = bool(_restored_from(new)) and spec["role"] != "inspect" and user.name in RESTORERS
-    own = user.name == driver and pod.startswith(prefix) and number.isdigit() and not number.startswith("0")
+    named = pod.startswith(prefix) and DRIVER_POD.fullmatch(rest) is not None
+    own = user.name == driver and named and (incarnation == "" or pod.endswith(f"-{incarnation}"))
     if not (own or imports):
         run = spec.get("run", "")
         return name, f"apprun: not the driver of this run: tasks of run {run} are created by its own driver"
     if spec["role"] in ("driver", "inspect") and not imports:
         return name, "apprun: only the operator starts drivers and inspections"
     owner = owners[0] if len(owners) == 1 else {}
-    if (owner.get("kind"), owner.get("name")) != ("AppRun", spec["run"]) or not owner["apiVersion"].startswith(
-        "apprun.dev/"
+    if (
+        not incarnation
+        or (owner.get("kind"), owner.get("name")) != ("AppRun", spec["run"])
+        or not owner["apiVersion"].startswith("apprun.dev/")
     ):
         return name, "apprun: not owned by its run"
+    if _account(spec) in names.RESERVED_SERVICE_ACCOUNTS or (
+        (place.namespace, _account(spec)) == service_account(OPERATOR)
+    ):
+        return name, "apprun: not a task's service account"
     if new["metadata"].get("finalizers"):
         return name, "apprun: a task has no finalizers"
     return name, ""
@@ -318,14 +359,18 @@ def _task_reports(
         return name, ""
     pod = _pod(user, place)
     before, after = _status(old), _status(new)
-    attempt = before.get("attempt", 1)
+    attempt, assigned = before.get("attempt", 1), before.get("pod")
+    incarnation = _incarnation(old)
+    current = names.pod_name(place.name, attempt, incarnation) if incarnation else ""
+    if assigned is not None:
+        current = assigned["name"]
     finished = before.get("phase") in TERMINAL
     fresh = bool(_restored_from(old)) and not finished and "restoredAt" not in before and "restoredAt" in after
     operator = user == OPERATOR or (fresh and user.name in RESTORERS)
     if not operator and not pod:
         return name, "apprun: not a pod of this namespace"
-    if not operator and pod != f"{place.name}-{attempt}":
-        return name, f"apprun: not the current attempt: pod {pod} asks, and only pod {place.name}-{attempt} may report"
+    if not operator and (pod != current or (assigned is not None and user.pod_uid != assigned["uid"])):
+        return name, f"apprun: not the current attempt: pod {pod} asks, and only pod {current} may report"
     if not operator and finished and new.get("status") != old.get("status"):
         return name, "apprun: already finished: this task call has its result, which never changes again"
     if finished and any(after.get(f) != before.get(f) for f in ("phase", "output", "error", "continueWith")):
@@ -333,7 +378,7 @@ def _task_reports(
     if operator:
         return name, ""
     if (after.get("phase") not in ("Succeeded", "Saving") and after.get("phase") != before.get("phase")) or any(
-        after.get(f) != before.get(f) for f in ("attempt", "attempts", "notBefore", "message", "restoredAt")
+        after.get(f) != before.get(f) for f in ("attempt", "pod", "attempts", "notBefore", "message", "restoredAt")
     ):
         return name, "apprun: not yours to write"
     error = after.get("error")

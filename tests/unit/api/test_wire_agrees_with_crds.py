@@ -24,6 +24,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]",),
     "LogFields": ("AppTask.status.log",),
+    "PodReference": ("AppTask.status.pod",),
     "ProgressFields": ("AppTask.status.progress",),
     "ContractFields": ("App.status.contracts.entrypoints[]", "App.status.contracts.tasks[]"),
     "Checkpoint": ("AppRun.status.checkpoints[]", "AppLedger.spec.checkpoints[]"),

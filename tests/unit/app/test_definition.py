@@ -339,6 +339,14 @@ def test_settings_reach_the_definition() -> None:
     assert Settings.definition.tasks["once"].settings.to_policy()["retry"]["nonRetryable"] == ["KeyError"]
 
 
+@pytest.mark.parametrize("account", ["apprun-driver", "apprun-handler"])
+def test_no_task_asks_for_an_account_of_appruns_own(account: str) -> None:
+    with pytest.raises(
+        AppDefinitionError, match=rf"test_definition.py:\d+: service_account='{account}' belongs to AppRun"
+    ):
+        task(service_account=account)
+
+
 def test_an_inherited_task_can_be_overridden_and_the_rest_is_inherited() -> None:
     class Base(App, abstract=True):
         @task(timeout_seconds=5)

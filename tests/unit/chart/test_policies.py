@@ -58,7 +58,8 @@ def test_each_refusal_says_who_speaks_and_is_forbidden(path: Path) -> None:
 def test_the_policies_know_names_as_the_wire_builds_them() -> None:
     calls = (TEMPLATES / "policy-task-calls.yaml").read_text("utf-8")
     assert f"'-{names.DRIVER_KEY}-'" in calls
-    assert names.pod_name(names.driver_task_name("run"), 7) == "run-driver-7"
+    assert names.pod_name(names.driver_task_name("run"), 7, "0a1b2c3d-0000-4000") == "run-driver-7-0a1b2c3d"
+    assert f".substring(0, {names.INCARNATION_LENGTH})" in (TEMPLATES / "_helpers.tpl").read_text("utf-8")
     assert f"':{names.DRIVER_SERVICE_ACCOUNT}'" in calls
     assert f": {names.FIRST_ATTEMPT}" in re.findall(r"name: attempt\n\s+expression: (.+)", REPORTS)[0]
 

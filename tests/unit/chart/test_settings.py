@@ -17,6 +17,7 @@ OTHER_VALUE = {
     "APPRUN_RUNTIME_IMAGE": "other",
     "APPRUN_IMAGE_PULL_POLICY": "Never",
     "APPRUN_LEASE": "apprun-system/apprun",
+    "APPRUN_SERVICE_ACCOUNT": "apprun-system/apprun",
     "APPRUN_ACCOUNTS": "given",
     "APPRUN_LOG_LEVEL": "debug",
     "APPRUN_LOG_FORMAT": "json",

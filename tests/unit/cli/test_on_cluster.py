@@ -76,6 +76,17 @@ def test_a_run_that_is_not_here_is_the_clusters(apprun: Command, cluster: FakeCl
     assert apprun("show", "o2", "--local").code == 4
 
 
+def test_a_call_that_is_assigned_to_a_pod_is_shown_as_that_pod_is(apprun: Command, cluster: FakeCluster) -> None:
+    cluster.run("r", phase="Running")
+    cluster.task("r", "driver", "driver", {"role": "driver", "key": "driver"})
+    task = cluster.task("r", "a", "split", pod={"name": "pool-1", "uid": "u"})
+    own = cluster.pod(task, 1, "Pending")
+    shared = {**own["metadata"], "name": "pool-1"}
+    cluster.put(f"{PODS}/pool-1", {**own, "metadata": shared, "status": {"phase": "Running"}})
+    (call,) = apprun("show", "r", "-o", "json").json["calls"]
+    assert call["state"] == "Running"
+
+
 def test_show_is_a_tree_with_state_attempt_node_duration_and_reason(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running", startedAt="2026-07-01T10:00:00Z", checkpoints=[
         {"sequence": 0, "key": "a" * 1 + "0" * 31, "task": "split", "outcome": "Succeeded", "attempts": 1,

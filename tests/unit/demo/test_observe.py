@@ -108,8 +108,13 @@ def test_subject_is_the_first_thing_that_an_input_names(given: JSON, expected: s
     assert subject(Value(given)) == expected
 
 
-def test_pod_name_tells_task_and_attempt() -> None:
-    found = pod_of(Value({"metadata": {"name": "r-driver-2", "deletionTimestamp": "2026-01-01T00:00:00Z"}}))
+def test_owner_and_label_of_a_pod_tell_task_and_attempt() -> None:
+    labels: JSON = {"apprun.dev/attempt": "2"}
+    owners: JSON = [{"kind": "AppTask", "name": "r-driver"}]
+    leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    found = pod_of(
+        Value({"metadata": {"name": "r-driver-2-0", "labels": labels, "ownerReferences": owners, **leaving}})
+    )
     assert (found.task, found.attempt, found.node, found.phase, found.leaving) == ("r-driver", 2, "", "Pending", True)
 
 

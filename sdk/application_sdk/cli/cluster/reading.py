@@ -74,7 +74,7 @@ def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping
     metadata, spec, status = _part(task, "metadata"), _part(task, "spec"), _part(task, "status")
     identity, key = _part(spec, "identity"), str(spec.get("key") or "")
     number = int(status.get("attempt") or names.FIRST_ATTEMPT)
-    pod = pods.get(names.pod_name(str(metadata.get("name")), number))
+    pod = pods.get(_pod_name(metadata, status, number))
     place = places.get(key)
     state = _state(spec, status, pod, now)
     over = state in ("Succeeded", "Failed", "Cancelled")
@@ -132,6 +132,14 @@ def pod_trouble(pod: Object, container: str = "") -> str:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return f"{condition.get('reason') or 'Unschedulable'}: {condition.get('message') or 'no details'}"
     return ""
+
+
+def _pod_name(metadata: Mapping[str, Any], status: Mapping[str, Any], attempt: int) -> str:
+    """The pod of the current attempt: the one that it is assigned to, else the one that is named after it."""
+    owners = metadata.get("ownerReferences")
+    owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else {}
+    named = names.pod_name(str(metadata.get("name")), attempt, str(owner.get("uid") or ""))
+    return str(_part(status, "pod").get("name") or named)
 
 
 def _state(spec: Mapping[str, Any], status: Mapping[str, Any], pod: Object | None, now: float) -> State:

@@ -76,6 +76,10 @@ class Bench:
         return CreatePod(POD, owner_uid, body)
 
     @property
+    def pod_name(self) -> str:
+        return names.pod_name("r-driver", 1, self.run_uid)
+
+    @property
     def seen(self) -> Any:
         return self.store.observe(RUN)
 
@@ -171,7 +175,7 @@ async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
 async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -> None:
     await bench.with_driver()
     task = bench.seen.tasks["r-driver"]
-    bench.server.report("default", POD.name, "r-driver", {"phase": "Succeeded", "output": 1})
+    bench.server.report("default", bench.pod_name, "r-driver", {"phase": "Succeeded", "output": 1})
     with pytest.raises(ReplanError):
         await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"attempt": 2}))
     assert bench.seen.tasks["r-driver"].phase == "Succeeded"
@@ -181,7 +185,7 @@ async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -
 async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench) -> None:
     await bench.with_driver()
     first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
-    bench.server.report("default", POD.name, "r-driver", {"error": first})
+    bench.server.report("default", bench.pod_name, "r-driver", {"error": first})
     bench.store.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
     task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
     await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None}))

@@ -69,7 +69,7 @@ def task(letter: str, version: int, **status: Any) -> dict[str, Any]:
 def pod(letter: str, version: int, attempt: int = 1, **status: Any) -> dict[str, Any]:
     owner = names.task_name("r", key(letter))
     labels = {names.RUN_LABEL: "r", names.ATTEMPT_LABEL: str(attempt)}
-    made = metadata(names.pod_name(owner, attempt), version, owner, labels=labels)
+    made = metadata(names.pod_name(owner, attempt, "uid-r"), version, owner, labels=labels)
     return {"metadata": made, "spec": {}, "status": status}
 
 
@@ -289,7 +289,7 @@ def test_refusals_back_off_and_end_with_the_pod(known: Known) -> None:
 
 def test_corrected_app_is_tried_at_once(known: Known) -> None:
     known.store.apply("appruns", run(1, app={"entry": "a:Wrong"}))
-    known.store.refuse(RUN, "r-driver-1", "Invalid", "no")
+    known.store.refuse(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
     known.store.apply("appruns", run(2, app={"entry": "a:Right"}))
     assert not observe(known).refusals
 

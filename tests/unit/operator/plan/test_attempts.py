@@ -10,7 +10,7 @@ from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, m
 
 from apprun_operator.observe.records import Refusal, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan.actions import DeletePod, PatchTask
+from apprun_operator.plan.actions import PatchTask
 from apprun_operator.plan.attempts import fire_timer, judge
 
 RETRY = {"maxAttempts": 3, "initialIntervalSeconds": 2, "maxIntervalSeconds": 5, "backoffCoefficient": 2}
@@ -117,13 +117,6 @@ def test_backoff_is_waited_for() -> None:
     assert verdict.wake_at == NOW + 3
 
 
-def test_pods_of_earlier_attempts_are_deleted() -> None:
-    task = a_task(attempt=2)
-    old = a_pod(task, attempt=1)
-    verdict = judge(seen(task, old, a_pod(task)), task, NOW, LIMITS)
-    assert verdict.actions == [DeletePod(old.meta.key, old.meta.uid)]
-
-
 def test_lost_pod_that_stays_terminating_is_left_to_the_cluster() -> None:
     task = a_task(attempt=2)
     old = a_pod(task, attempt=1, disruption="DeletionByTaintManager", deletion_at=NOW - 900)
@@ -150,7 +143,7 @@ def test_long_wait_is_told_on_the_apptask_once() -> None:
 
 def test_short_wait_costs_no_write() -> None:
     task = a_task()
-    made = meta(f"{task.meta.key.name}-1", owner_uid=task.meta.uid, created=NOW - 1)
+    made = meta(task.pod_name, owner_uid=task.meta.uid, created=NOW - 1)
     pod = a_pod(task, meta=made, phase="Pending", running_since=None, unschedulable="no room")
     verdict = judge(seen(task, pod), task, NOW, LIMITS)
     assert not verdict.actions
@@ -164,7 +157,7 @@ def test_waiting_call_is_active_again_when_its_pod_runs() -> None:
 
 def test_quota_never_burns_an_attempt() -> None:
     task = a_task()
-    name = f"{task.meta.key.name}-1"
+    name = task.pod_name
     refusal = Refusal(name, "Quota", "exceeded quota", NOW - 100, NOW + 5, 6)
     status = status_of(judge(seen(task, refusals={name: refusal}), task, NOW, LIMITS))
     assert status["phase"] == "Waiting"
@@ -173,14 +166,14 @@ def test_quota_never_burns_an_attempt() -> None:
 
 def test_refused_pod_is_tried_again_after_its_pause() -> None:
     task = a_task()
-    name = f"{task.meta.key.name}-1"
+    name = task.pod_name
     refusal = Refusal(name, "Quota", "exceeded quota", NOW - 100, NOW - 1, 6)
     assert judge(seen(task, refusals={name: refusal}), task, NOW, LIMITS).wants_pod
 
 
 def test_invalid_pod_fails_its_task_at_once() -> None:
     task = a_task()
-    name = f"{task.meta.key.name}-1"
+    name = task.pod_name
     refusal = Refusal(name, "Invalid", "cpu: must be a quantity", NOW, NOW + 1)
     status = status_of(judge(seen(task, refusals={name: refusal}), task, NOW, LIMITS))
     assert (status["phase"], status["error"]["message"]) == ("Failed", "cpu: must be a quantity")
@@ -266,7 +259,7 @@ def test_correction_ends_the_backoff_of_a_stall() -> None:
 
 def test_pod_with_another_owner_is_waited_for_and_in_time_told_of() -> None:
     task = a_task(seen_at=NOW - 1)
-    pod = a_pod(task, meta=meta(f"{task.meta.key.name}-1", owner_uid="older"), gone=False, phase="Failed")
+    pod = a_pod(task, meta=meta(task.pod_name, owner_uid="older"), gone=False, phase="Failed")
     verdict = judge(seen(task, pod), task, NOW, LIMITS)
     assert not verdict.wants_pod
     assert not verdict.actions

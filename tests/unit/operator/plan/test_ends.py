@@ -233,7 +233,7 @@ def test_cancelled_run_does_not_wait_for_pods_on_dead_nodes() -> None:
 
 
 def test_cancelled_run_waits_for_requests_under_way() -> None:
-    decided = decide(a_driver(), run=a_run(cancel=True, phase="Cancelling"), in_flight={"run-driver-1"})
+    decided = decide(a_driver(), run=a_run(cancel=True, phase="Cancelling"), in_flight={"run-driver-1-uid-run"})
     assert not any(
         action.status.get("phase") == "Cancelled" for action in decided.first if isinstance(action, PatchRun)
     )

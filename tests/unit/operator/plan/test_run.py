@@ -91,7 +91,7 @@ def test_run_begins_when_its_app_comes() -> None:
 def test_driver_pod_follows_the_drivers_apptask() -> None:
     (action,) = decide(seen(a_driver())).then
     assert isinstance(action, CreatePod)
-    assert action.pod.name == "run-driver-1"
+    assert action.pod.name == "run-driver-1-uid-run"
 
 
 def test_pods_are_not_created_before_the_namespace_is_ready() -> None:
@@ -168,7 +168,7 @@ def test_room_that_other_runs_leave_bounds_the_starts() -> None:
 
 def test_driver_needs_no_room() -> None:
     decided = decide(seen(a_driver(), a_task("a"), room=Room(0, "full")))
-    assert [action.pod.name for action in created(decided)] == ["run-driver-1"]
+    assert [action.pod.name for action in created(decided)] == ["run-driver-1-uid-run"]
 
 
 def test_run_puts_only_so_many_pods_into_the_schedulers_queue() -> None:

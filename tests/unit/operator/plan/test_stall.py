@@ -195,7 +195,7 @@ def test_quota_does_not_stall() -> None:
 
 def test_pod_whose_image_a_webhook_rewrote_is_no_pod_of_another_app() -> None:
     driver = a_driver()
-    young = meta("run-driver-1", created=NOW - 6, owner_uid=driver.meta.uid)
+    young = meta(driver.pod_name, created=NOW - 6, owner_uid=driver.meta.uid)
     pod = a_pod(driver, meta=young, image="mirror/runtime:1", asked_image="runtime:1", **PULL)
     decided = decide(driver, pod, run=stalled("ImagePullFailed"))
     assert not [action for action in decided.then if isinstance(action, PatchTask)]
