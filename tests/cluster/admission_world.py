@@ -16,8 +16,12 @@ from typing import Any
 import pytest
 from tests.cluster.apiserver import Answer, Client, kubeconfig
 
+from application_sdk.wire import names
+
 API = "apprun.dev/v1alpha1"
 KEY = "0123456789abcdef0123456789abcdef"
+RUN_UID = "5e1f0a7c-1d2b-4c3d-8e4f-5a6b7c8d9e0f"
+"""Of all runs that aren't there: of what `task_body` makes as its driver would."""
 GROUP = "rbac.authorization.k8s.io"
 RBAC = f"/apis/{GROUP}/v1"
 
@@ -55,8 +59,20 @@ class World:
         """Path of a task's status."""
         return self.path("apptasks", task, "status")
 
+    def pod_name(self, task: str, attempt: int = 1) -> str:
+        """The pod of an attempt of a task that `task` made."""
+        return names.pod_name(task, attempt, str(self.keeper["uid"]))
+
+    def pod_of(self, task: str, attempt: int = 1, account: str = "apprun-task") -> Client:
+        """That pod's client."""
+        return self.pod(self.pod_name(task, attempt), account)
+
     def pod(self, name: str, account: str = "apprun-task") -> Client:
         """A pod of this name that nothing ever schedules, and the client that its token makes."""
+        return self.pod_with_uid(name, account)[0]
+
+    def pod_with_uid(self, name: str, account: str = "apprun-task") -> tuple[Client, str]:
+        """The same with the pod's uid."""
         pod = {
             "metadata": {"name": name},
             "spec": {
@@ -66,9 +82,10 @@ class World:
                 "containers": [{"name": "main", "image": "none"}],
             },
         }
-        made = expect(self.admin.create(f"{self.core}/pods", pod))
-        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": made["metadata"]["uid"]}
-        return self.anonymous.with_token(token(self.admin, self.namespace, account, bound))
+        # Names of attempts' pods are the operator's.
+        uid = expect(self.operator_as_admin().create(f"{self.core}/pods", pod))["metadata"]["uid"]
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
+        return self.anonymous.with_token(token(self.admin, self.namespace, account, bound)), uid
 
     def account(self, name: str) -> Client:
         """A service account by a token that belongs to no pod."""
@@ -111,9 +128,9 @@ def task_body(run: str, *, driver: bool = False, owned: bool = False, **spec: An
     return made
 
 
-def owner(run: str) -> dict[str, Any]:
+def owner(run: str, uid: str = RUN_UID) -> dict[str, Any]:
     """A reference to the run."""
-    return {"apiVersion": API, "kind": "AppRun", "name": run, "uid": str(uuid.uuid4()), "controller": True}
+    return {"apiVersion": API, "kind": "AppRun", "name": run, "uid": uid, "controller": True}
 
 
 def token(admin: Client, namespace: str, account: str, bound: dict[str, Any] | None = None) -> str:

@@ -34,7 +34,7 @@ KINDS = (
 
 def pod_of(task: Object, attempt: int) -> str:
     """The name of the pod of one attempt. Whatever becomes part of a pod's name does so here."""
-    return names.pod_name(task["metadata"]["name"], attempt)
+    return names.pod_name(task["metadata"]["name"], attempt, task["metadata"]["ownerReferences"][0]["uid"])
 
 
 @dataclass
@@ -173,6 +173,7 @@ def _tasks(scene: Scene) -> dict[str, Object]:
         scene.values[word] = task["metadata"]["name"]
         scene.values[f"{word}-uid"] = task["metadata"]["uid"]
     scene.values["sibling-key"] = SIBLING_KEY
+    scene.values["owner-uid"] = str(world.keeper["uid"])
     scene.free |= {scene.values[f"free{number}"] for number in range(FREE_TASKS)}
     return tasks
 

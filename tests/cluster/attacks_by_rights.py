@@ -108,7 +108,7 @@ BY_PODS = [
 ]
 
 KEY = "00112233445566778899aabbccddeeff"
-OWNER = {"apiVersion": API, "kind": "AppRun", "name": "mine", "uid": "00000000-0000-4000-8000-000000000001"}
+OWNER = {"apiVersion": API, "kind": "AppRun", "name": "mine", "uid": "{owner-uid}"}
 
 
 def call(changed_spec: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:

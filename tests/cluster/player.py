@@ -10,6 +10,8 @@ from tests.cluster.apiserver import JSON_PATCH, MERGE_PATCH
 from tests.cluster.twins import API, KINDS, Pair, Twins
 from tests.support.fake_api import Object
 
+from application_sdk.wire import names
+
 KEYS = [f"{n:x}" * 32 for n in range(3)]
 ERROR = {"type": "ValueError", "message": "no"}
 GATED = {
@@ -33,16 +35,32 @@ class Player:
         self.twins = twins
         self.chance = random.Random(seed)
         self.runs = [f"alpha{seed}", f"beta{seed}"]
-        self.pods: list[str] = []
+        self.pods: dict[str, str] = {}
+        """The users that are pods, with the name of their task."""
+        self.staffed: dict[str, str] = {}
+        """For which uid each run has its pods; those for uids before it are zombies."""
         for run in self.runs:
-            self._add(f"{run}-driver-1", "apprun-driver")
-            for key in KEYS[:2]:
-                for attempt in (1, 2):
-                    self._add(f"{run}-{key[:16]}-{attempt}", "apprun-task")
+            self._staff(run, ("00000000", "00000000"))
 
-    def _add(self, name: str, account: str) -> None:
-        self.twins.add_pod(name, account)
-        self.pods.append(name)
+    def _staff(self, run: str, uids: tuple[str, str]) -> None:
+        """The pods that a run would have: named after its uid, which is another one on either server."""
+        zombies = {user: task for user, task in self.pods.items() if task.startswith(f"{run}-") and "*" not in user}
+        for user, task in zombies.items():
+            del self.pods[user]
+            late = f"{user}*{len(self.pods)}"
+            self.twins.users[late] = self.twins.users.pop(user)
+            self.twins.references[late] = self.twins.references.pop(user)
+            self.pods[late] = task
+        self.staffed[run] = uids[1]
+        self._add(run, "driver", 1, "apprun-driver", uids)
+        for key in KEYS[:2]:
+            for attempt in (1, 2):
+                self._add(run, key[:16], attempt, "apprun-task", uids)
+
+    def _add(self, run: str, part: str, attempt: int, account: str, uids: tuple[str, str]) -> None:
+        user, task = f"{run}-{part}-{attempt}", f"{run}-{part}"
+        self.twins.add_pod(user, account, Pair(*(names.pod_name(task, attempt, uid) for uid in uids)))
+        self.pods[user] = task
 
     def play(self) -> None:
         moves = [
@@ -77,12 +95,26 @@ class Player:
         metadata: Object = {"name": name} | self.one({}, {"annotations": {"apprun.dev/restored-from": "before"}})
         body = {"apiVersion": API, "kind": "AppRun", "metadata": metadata, "spec": spec, "status": {"phase": "X"}}
         self.twins.ask(self.user("person"), "create", self.twins.path("appruns"), body)
+        if self.twins.there("appruns", name):
+            uids = self.twins.field("appruns", name, "uid", right=True)
+            if self.staffed[name] != uids[1]:
+                self._staff(name, uids)
 
     def create_task(self) -> None:
         run, key, name = self.task_name()
         role = "driver" if key == "driver" else self.one("task", "task", "task", "timer", "driver")
         spec: Object = {"run": run, "role": role, "key": key, "task": "t", "input": {"a": None, "b": 1}}
-        spec |= self.one({}, {}, {}, {"seconds": 1.5}, {"sequence": -1}, {"run": "gamma"}, {"cleanup": "yes"})
+        spec |= self.one(
+            {},
+            {},
+            {},
+            {"seconds": 1.5},
+            {"sequence": -1},
+            {"run": "gamma"},
+            {"cleanup": "yes"},
+            {"pod": {"serviceAccountName": "apprun-handler"}},
+            {"pod": {"serviceAccountName": "x"}},
+        )
         metadata: Object = {"name": name, "labels": {"apprun.dev/run": run}}
         if self.likely(5):
             metadata["finalizers"] = ["apprun.dev/hold"]
@@ -152,12 +184,12 @@ class Player:
             self.write(self.user("operator"), "appstates", name, {"spec": spec})
 
     def pod(self) -> None:
-        name = f"{self.runs[0]}-extra-{self.one(1, 2)}"
+        name = f"{self.runs[0]}-{self.one('extra-1', 'extra-2', f'{KEYS[0][:16]}-7-0a1b2c3d')}"
         if self.likely(40):
             # Nobody looks after pods of a node that there isn't, for the first forty seconds.
             bound = {**GATED, "schedulingGates": [], "nodeName": f"nowhere-{name}"}
             body = {"metadata": {"name": name}, "spec": self.one(GATED, bound)}
-            self.twins.ask(self.user("operator"), "create", self.twins.path("pods"), body)
+            self.twins.ask(self.user("operator", "person"), "create", self.twins.path("pods"), body)
         elif self.likely(20) and self.twins.there("pods", name):
             path = self.twins.path("pods", name, "status")
             self.twins.ask("person", "patch", path, {"status": {"phase": "Succeeded"}}, kind=MERGE_PATCH)
@@ -188,7 +220,7 @@ class Player:
 
     def report(self) -> None:
         _, _, name = self.task_name()
-        pods = [pod for pod in self.pods if pod.rpartition("-")[0] == name] or ["operator"]
+        pods = [pod for pod, task in self.pods.items() if task == name] or ["operator"]
         attempt = self.one(1, 1, 2)
         status = self.one(
             {"phase": "Succeeded", "output": {"x": None, "y": 1}, "error": None},
@@ -214,6 +246,11 @@ class Player:
 
     def decide(self) -> None:
         _, _, name = self.task_name()
+        if self.likely(20):
+            pod = self.twins.references[self.chance.choice([*self.pods])]
+            body = Pair(*({"status": {"attempt": 2, "pod": reference}} for reference in (pod.real, pod.fake)))
+            self.twins.ask("operator", "patch", self.twins.path("apptasks", name, "status"), body, kind=MERGE_PATCH)
+            return
         ended = {"attempt": 1, "reason": "Error", "budget": "App"}
         status = self.one(
             {"phase": "Active", "attempt": 2, "notBefore": None},

@@ -12,6 +12,7 @@ from tests.cluster import admission_world as worlds
 from tests.cluster.admission_world import KEY, World, expect, owner, task_body
 from tests.cluster.apiserver import Answer, Client, kubeconfig
 
+from application_sdk.wire import names
 from application_sdk.wire.pod import REFUSED_FINISHED, REFUSED_NOT_CURRENT
 
 pytestmark = pytest.mark.cluster
@@ -60,28 +61,28 @@ def refused(answer: Answer, words: str, code: int = 403) -> None:
 
 def test_the_pod_of_the_first_attempt_reports_while_no_attempt_is_written(world: World, run: str) -> None:
     task = world.task(run)
-    made = expect(report(world.pod(f"{task}-1"), world, task, **REPORT))
+    made = expect(report(world.pod_of(task), world, task, **REPORT))
     assert made["status"] == {"attempt": 1} | {key: value for key, value in REPORT.items() if value is not None}
 
 
 def test_the_pod_of_a_later_attempt_reports(world: World, run: str) -> None:
     task = world.task(run, status={"attempt": 2})
-    expect(report(world.pod(f"{task}-2"), world, task, **REPORT))
+    expect(report(world.pod_of(task, 2), world, task, **REPORT))
 
 
 def test_any_service_account_of_the_namespace_may_serve_a_task(world: World, run: str) -> None:
     task = world.task(run)
-    expect(report(world.pod(f"{task}-1", "custom"), world, task, **REPORT))
+    expect(report(world.pod_of(task, account="custom"), world, task, **REPORT))
 
 
 def test_the_pod_of_a_driver_reports_on_its_own_task(world: World, run: str) -> None:
     task = world.task(run, driver=True)
-    expect(report(world.pod(f"{task}-1", "apprun-driver"), world, task, **REPORT))
+    expect(report(world.pod_of(task, account="apprun-driver"), world, task, **REPORT))
 
 
 def test_a_pod_reports_failure_progress_and_heartbeat_while_the_phase_stays(world: World, run: str) -> None:
     task = world.task(run)
-    pod = world.pod(f"{task}-1")
+    pod = world.pod_of(task)
     expect(report(pod, world, task, progress={"done": 1, "total": 2}, heartbeat={"cursor": [1, None]}))
     error = {"type": "ValueError", "message": "no", "attempt": 1, "retryable": True}
     made = expect(report(pod, world, task, error=error, finishedAt="2026-01-01T00:00:01Z"))
@@ -91,7 +92,7 @@ def test_a_pod_reports_failure_progress_and_heartbeat_while_the_phase_stays(worl
 def test_an_error_of_an_earlier_attempt_stays_while_a_later_one_reports_progress(world: World, run: str) -> None:
     earlier = {"type": "ValueError", "message": "no", "attempt": 1}
     task = world.task(run, status={"attempt": 2, "error": earlier})
-    pod = world.pod(f"{task}-2")
+    pod = world.pod_of(task, 2)
     assert expect(report(pod, world, task, progress={"done": 1}))["status"]["error"] == earlier
     assert "error" not in expect(report(pod, world, task, **REPORT))["status"]
 
@@ -100,14 +101,14 @@ def test_an_error_of_an_earlier_attempt_stays_while_a_later_one_reports_progress
 def test_an_error_has_to_name_the_attempt_that_it_ended(world: World, run: str, attempt: dict[str, int]) -> None:
     task = world.task(run)
     error = {"type": "ValueError", "message": "no"} | attempt
-    refused(report(world.pod(f"{task}-1"), world, task, error=error), "apprun: an error names the attempt")
+    refused(report(world.pod_of(task), world, task, error=error), "apprun: an error names the attempt")
 
 
 @pytest.mark.parametrize("attempt", [1, 3], ids=["of an earlier one", "of a later one"])
 def test_a_log_has_to_be_of_the_attempt_that_writes_it(world: World, run: str, attempt: int) -> None:
     earlier = {"attempt": 1, "tail": "first"}
     task = world.task(run, status={"attempt": 2, "log": earlier})
-    pod = world.pod(f"{task}-2")
+    pod = world.pod_of(task, 2)
     forged = {"attempt": attempt, "tail": "forged"}
     refused(report(pod, world, task, log=forged), "apprun: a log names the attempt")
     assert expect(report(pod, world, task, progress={"done": 1}))["status"]["log"] == earlier
@@ -118,36 +119,36 @@ def test_a_log_has_to_be_of_the_attempt_that_writes_it(world: World, run: str, a
 
 def test_a_waiting_task_may_still_be_reported_on(world: World, run: str) -> None:
     task = world.task(run, status={"phase": "Waiting", "message": "no node fits"})
-    expect(report(world.pod(f"{task}-1"), world, task, **REPORT))
+    expect(report(world.pod_of(task), world, task, **REPORT))
 
 
 def test_a_zombie_of_an_older_attempt_is_refused(world: World, run: str) -> None:
     task = world.task(run)
-    zombie = world.pod(f"{task}-1")
+    zombie = world.pod_of(task)
     expect(report(world.operator, world, task, attempt=2))
     answer = report(zombie, world, task, **REPORT)
     refused(answer, REFUSED_NOT_CURRENT)
-    assert f"pod {task}-1 asks, and only pod {task}-2 may report" in answer.message
-    expect(report(world.pod(f"{task}-2"), world, task, **REPORT))
+    assert f"pod {world.pod_name(task)} asks, and only pod {world.pod_name(task, 2)} may report" in answer.message
+    expect(report(world.pod_of(task, 2), world, task, **REPORT))
 
 
 def test_a_zombie_is_told_that_it_was_replaced_even_when_its_successor_has_finished(world: World, run: str) -> None:
     task = world.task(run)
-    zombie = world.pod(f"{task}-1")
+    zombie = world.pod_of(task)
     expect(report(world.operator, world, task, attempt=2))
-    expect(report(world.pod(f"{task}-2"), world, task, **REPORT))
+    expect(report(world.pod_of(task, 2), world, task, **REPORT))
     refused(report(zombie, world, task, **REPORT), REFUSED_NOT_CURRENT)
 
 
 def test_a_pod_of_another_task_is_refused(world: World, run: str) -> None:
     task, driver = world.task(run), world.task(run, driver=True)
-    refused(report(world.pod(f"{task}-1"), world, driver, **REPORT), REFUSED_NOT_CURRENT)
-    refused(report(world.pod(f"{driver}-1", "apprun-driver"), world, task, **REPORT), REFUSED_NOT_CURRENT)
+    refused(report(world.pod_of(task), world, driver, **REPORT), REFUSED_NOT_CURRENT)
+    refused(report(world.pod_of(driver, account="apprun-driver"), world, task, **REPORT), REFUSED_NOT_CURRENT)
 
 
 def test_a_pod_whose_name_only_begins_like_the_current_one_is_refused(world: World, run: str) -> None:
     task = world.task(run)
-    refused(report(world.pod(f"{task}-10"), world, task, **REPORT), REFUSED_NOT_CURRENT)
+    refused(report(world.pod_of(task, 10), world, task, **REPORT), REFUSED_NOT_CURRENT)
 
 
 def test_a_token_that_belongs_to_no_pod_is_refused(world: World, run: str) -> None:
@@ -158,7 +159,7 @@ def test_a_token_that_belongs_to_no_pod_is_refused(world: World, run: str) -> No
 def test_a_pod_of_another_namespace_is_refused_whatever_its_name(world: World, run: str) -> None:
     task = world.task(run)
     elsewhere = worlds.build(world.admin, world.anonymous)
-    stranger = elsewhere.pod(f"{task}-1", "custom")
+    stranger = elsewhere.pod(world.pod_name(task), "custom")
     subject = {"kind": "ServiceAccount", "name": "custom", "namespace": elsewhere.namespace}
     body = worlds.binding("apprun-task", subject) | {"metadata": {"name": f"stranger-{run}"}}
     expect(world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/rolebindings", body))
@@ -173,14 +174,14 @@ def test_a_person_is_refused_even_as_cluster_admin(world: World, run: str) -> No
 
 def test_a_deleted_pod_has_lost_its_voice(world: World, run: str) -> None:
     task = world.task(run)
-    pod = world.pod(f"{task}-1")
-    expect(world.admin.delete(f"{world.core}/pods/{task}-1"))
+    pod = world.pod_of(task)
+    expect(world.admin.delete(f"{world.core}/pods/{world.pod_name(task)}"))
     worlds.eventually(lambda: report(pod, world, task, **REPORT).code == 401)
 
 
 def test_the_same_report_again_is_accepted_and_another_is_not(world: World, run: str) -> None:
     task = world.task(run)
-    pod = world.pod(f"{task}-1")
+    pod = world.pod_of(task)
     first = expect(report(pod, world, task, **REPORT))
     again = expect(report(pod, world, task, **REPORT))
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
@@ -192,7 +193,7 @@ def test_the_same_report_again_is_accepted_and_another_is_not(world: World, run:
 @pytest.mark.parametrize("phase", ["Failed", "Cancelled"])
 def test_a_report_on_a_task_that_the_operator_ended_is_refused(world: World, run: str, phase: str) -> None:
     task = world.task(run, status={"phase": phase})
-    pod = world.pod(f"{task}-1")
+    pod = world.pod_of(task)
     refused(report(pod, world, task, **REPORT), REFUSED_FINISHED, 422)
     refused(report(pod, world, task, error={"type": "E", "message": "late"}), REFUSED_FINISHED)
 
@@ -213,13 +214,13 @@ def test_a_report_on_a_task_that_the_operator_ended_is_refused(world: World, run
 )
 def test_a_pod_writes_nothing_that_is_the_operators(world: World, run: str, change: dict[str, Any]) -> None:
     task = world.task(run)
-    refused(report(world.pod(f"{task}-1"), world, task, **change), NOT_YOURS)
+    refused(report(world.pod_of(task), world, task, **change), NOT_YOURS)
 
 
 def test_a_pod_cannot_remove_what_the_operator_wrote(world: World, run: str) -> None:
     history = [{"attempt": 1, "reason": "NodeLost", "budget": "Disruption"}]
     task = world.task(run, status={"attempt": 2, "attempts": history, "message": "again"})
-    pod = world.pod(f"{task}-2")
+    pod = world.pod_of(task, 2)
     refused(report(pod, world, task, attempts=None), NOT_YOURS)
     refused(report(pod, world, task, message=None), NOT_YOURS)
     refused(pod.patch(world.status(task), {"status": None}), "attempt numbers only grow", 422)
@@ -229,7 +230,7 @@ def test_a_status_write_changes_neither_spec_nor_metadata(world: World, run: str
     task = world.task(run)
     before = expect(world.admin.get(world.path("apptasks", task)))
     change = {"spec": {"task": "other"}, "metadata": {"labels": {"a": "b"}, "finalizers": ["apprun.dev/hang"]}}
-    after = expect(world.pod(f"{task}-1").patch(world.status(task), {"status": {"node": "node1"}, **change}))
+    after = expect(world.pod_of(task).patch(world.status(task), {"status": {"node": "node1"}, **change}))
     assert after["spec"] == before["spec"]
     assert after["metadata"].keys() & {"labels", "finalizers"} == set()
 
@@ -244,7 +245,7 @@ def test_the_operator_starts_another_attempt_and_ends_tasks(world: World, run: s
 
 def test_not_even_the_operator_changes_the_end_of_a_task(world: World, run: str) -> None:
     task = world.task(run)
-    expect(report(world.pod(f"{task}-1"), world, task, **REPORT))
+    expect(report(world.pod_of(task), world, task, **REPORT))
     expect(report(world.operator, world, task, message="committed"))
     refused(report(world.operator, world, task, phase="Failed"), REFUSED_FINISHED, 422)
     refused(report(world.operator, world, task, phase="Active"), REFUSED_FINISHED, 422)
@@ -263,7 +264,7 @@ def test_attempt_numbers_never_go_back(world: World, run: str) -> None:
 
 
 def driver_of(world: World, run: str, number: int = 1) -> Client:
-    return world.pod(f"{run}-driver-{number}", "apprun-driver")
+    return world.pod(names.pod_name(f"{run}-driver", number, worlds.RUN_UID), "apprun-driver")
 
 
 @pytest.mark.parametrize("number", [1, 12])
@@ -284,9 +285,13 @@ def test_a_driver_cannot_call_tasks_of_another_run(world: World, run: str) -> No
     assert f"tasks of run {other} are created by its own driver" in answer.message
 
 
-@pytest.mark.parametrize("suffix", ["driver-0", "driver-1x", "driver-01", "driver-1-driver-1", "1", "driver"])
+ALMOST = ["driver-0-{0}", "driver-1x-{0}", "driver-01-{0}", "driver-1-driver-1-{0}", "1-{0}", "driver-{0}", "driver-1",
+          "driver-1-{0}0", "driver-1-0{0}", "driver-1-00000000"]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ALMOST)
 def test_a_pod_that_is_named_almost_like_the_driver_is_refused(world: World, run: str, suffix: str) -> None:
-    client = world.pod(f"{run}-{suffix}", "apprun-driver")
+    client = world.pod(f"{run}-{suffix.format(names.incarnation(worlds.RUN_UID))}", "apprun-driver")
     refused(client.create(world.path("apptasks"), task_body(run, owned=True)), NOT_THE_DRIVER)
 
 
@@ -298,7 +303,7 @@ def test_the_driver_of_a_run_with_a_longer_name_is_not_the_driver(world: World, 
 
 def test_a_task_pod_may_not_even_try_to_call_tasks(world: World, run: str) -> None:
     task = world.task(run)
-    answer = world.pod(f"{task}-1").create(world.path("apptasks"), task_body(run, owned=True))
+    answer = world.pod_of(task).create(world.path("apptasks"), task_body(run, owned=True))
     refused(answer, "cannot create resource")
 
 
@@ -306,7 +311,7 @@ def test_another_service_account_is_no_driver_whatever_the_name_of_its_pod(world
     subject = {"kind": "ServiceAccount", "name": "custom", "namespace": world.namespace}
     body = worlds.binding("apprun-driver", subject) | {"metadata": {"name": f"imposter-{run}"}}
     expect(world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/rolebindings", body))
-    imposter = world.pod(f"{run}-driver-1", "custom")
+    imposter = world.pod(names.pod_name(f"{run}-driver", 1, worlds.RUN_UID), "custom")
     call = task_body(run, owned=True)
     worlds.eventually(lambda: "cannot create" not in imposter.create(world.path("apptasks"), call).message)
     refused(imposter.create(world.path("apptasks"), call), NOT_THE_DRIVER)
@@ -603,7 +608,7 @@ def test_the_operator_changes_nothing_of_a_run_but_its_mark(world: World, run: s
 
 def test_a_task_pod_reads_nothing(world: World, run: str) -> None:
     task = world.task(run)
-    pod = world.pod(f"{task}-1")
+    pod = world.pod_of(task)
     for path in (
         world.path("apptasks", task),
         world.path("apptasks"),

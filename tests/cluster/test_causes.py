@@ -14,6 +14,8 @@ from tests.support.kube import CORE, ApiError, Object, eventually
 from tests.support.runs import Runs, source
 from tests.support.wire_server import make_certificate
 
+from application_sdk.wire import names
+
 needs_own_cluster = pytest.mark.skipif(
     EXISTING, reason="nodes and control plane of an existing cluster are not ours to meddle with"
 )
@@ -56,7 +58,7 @@ def until_waiting(causes: Runs, how: str, reason: str) -> str:
 def until_at_work(causes: Runs, how: str, attempt: int = 1) -> str:
     """Wait until the body runs; the pod's name."""
     task = eventually(f"{how!r} is called", lambda: task_of(causes, how))
-    name = f"{task['metadata']['name']}-{attempt}"
+    name = names.pod_name(task["metadata"]["name"], attempt, task["metadata"]["ownerReferences"][0]["uid"])
 
     def runs() -> str | None:
         pod = causes.kube.find(f"{causes.core}/pods/{name}")

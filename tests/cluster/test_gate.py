@@ -49,7 +49,7 @@ def test_run_keeps_its_gate_when_its_driver_is_lost_and_waits_for_the_code_that_
     text = (APPS / "gated.py").read_text()
     ungated = text.replace('preflight_gate_mode = "hard"', 'preflight_gate_mode = "off"')
     gated.upload("gated", ungated)
-    kube.delete(f"{gated.core}/pods/slow-driver-1")
+    kube.delete(f"{gated.core}/pods/{gated.driver_pod('slow')}")
 
     # Code that has no gate any more never gets into a run that began with one.
     assert gated.until_phase("slow", "Failed", "Succeeded", "Stalled")["conditions"][0]["reason"] == "CodeChanged"

@@ -75,15 +75,20 @@ def stalls(runs: Runs, run: str, reason: str) -> None:
 
 def put_in_the_way(runs: Runs, as_operator: Client) -> None:
     """Objects of others where the operator's own would go, so that it has to look whose they are."""
-    pod = {"containers": [{"name": "main", "image": "localhost/apprun-pause:1"}]}
-    runs.kube.create(f"{runs.core}/pods", {"metadata": {"name": "taken-driver-1"}, "spec": confined(pod)})
     task = {"run": "left", "role": "driver", "key": "driver", "task": "run", "input": {}}
     body = {"apiVersion": "apprun.dev/v1alpha1", "kind": "AppTask", "metadata": {"name": "left-driver"}, "spec": task}
     answer = as_operator.create(f"{runs.api}/apptasks", body)
     assert answer.allowed, answer.message
-    for run, reason in (("taken", "PodNameTaken"), ("left", "NameTaken")):
-        runs.start(run, "probe", {"before": 0, "width": 0, "after": 0})
-        stalls(runs, run, reason)
+    runs.start("left", "probe", {"before": 0, "width": 0, "after": 0})
+    stalls(runs, "left", "NameTaken")
+    # Nobody but the operator may make a pod of such a name, and nobody knows it before the run is there.
+    runs.start("taken", "probe", {"before": 0, "width": 0, "after": 0}, suspend=True)
+    pod = {"containers": [{"name": "main", "image": "localhost/apprun-pause:1"}]}
+    body = {"metadata": {"name": runs.driver_pod("taken")}, "spec": confined(pod)}
+    answer = as_operator.create(f"{runs.core}/pods", body)
+    assert answer.allowed, answer.message
+    runs.kube.merge(f"{runs.api}/appruns/taken", {"spec": {"suspend": False}})
+    stalls(runs, "taken", "PodNameTaken")
 
 
 def confined(spec: Object) -> Object:
@@ -100,7 +105,7 @@ def fill_a_page_and_lose_it(bed: Bed, runs: Runs, as_operator: Client) -> None:
     with meddling(runs, "appruns/long"):
         runs.start("long", "paged")
         eventually("a page is full", lambda: runs.status("long").get("ledgerPages"), 180)
-    runs.kube.delete(f"{runs.core}/pods/long-driver-1", gracePeriodSeconds=0)
+    runs.kube.delete(f"{runs.core}/pods/{runs.driver_pod('long')}", gracePeriodSeconds=0)
     until_all_used(bed, f"{runs.namespace}:apprun-driver", {Right("apprun.dev/appledgers", "get")}, 90)
     assert as_operator.delete(f"{runs.api}/appledgers/long-0").allowed
     stalls(runs, "long", "LedgerUnreadable")

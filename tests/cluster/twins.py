@@ -58,6 +58,8 @@ class Twins:
     fake: FakeServer = field(init=False)
     collector: Collector = field(init=False)
     users: dict[str, tuple[Client, User]] = field(default_factory=dict)
+    references: dict[str, Pair] = field(default_factory=dict)
+    """Name and uid of the users that are pods."""
     differences: list[str] = field(default_factory=list)
     asked: int = 0
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -90,11 +92,14 @@ class Twins:
                     assert answer.allowed or answer.code == 404, f"{path} stays held: {answer.message}"
         worlds.eventually(lambda: admin.get(namespace).code == 404, 60)
 
-    def add_pod(self, name: str, account: str) -> None:
-        """A pod on both sides, and the user that its token makes."""
-        client = self.world.pod(name, account)
-        made = self.fake.create(PERSON, self.place("pods", name), {"metadata": {"name": name}, "spec": {}})
-        self.users[name] = (client, User(self._account(account).name, name, made["metadata"]["uid"]))
+    def add_pod(self, user: str, account: str, name: Pair | None = None) -> None:
+        """A pod on both sides, and the user that its token makes. It is called as the user is, unless it is `name`d."""
+        real, fake = (user, user) if name is None else (name.real, name.fake)
+        client, uid = self.world.pod_with_uid(real, account)
+        made = self.fake.create(OPERATOR, self.place("pods", fake), {"metadata": {"name": fake}, "spec": {}})
+        our_uid = made["metadata"]["uid"]
+        self.users[user] = (client, User(self._account(account).name, fake, our_uid))
+        self.references[user] = Pair({"name": real, "uid": uid}, {"name": fake, "uid": our_uid})
 
     def _account(self, name: str) -> User:
         return User(f"system:serviceaccount:{self.world.namespace}:{name}")
@@ -230,7 +235,10 @@ def comparable(item: Object) -> Object:
         # Of pods the fake knows little, and what kubelets and schedulers do to them.
         kept = ("name", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers")
         return {name: metadata[name] for name in kept if name in metadata}
-    return {"metadata": metadata, "spec": item.get("spec"), "status": item.get("status")}
+    status = item.get("status")
+    if isinstance(status, dict) and "pod" in status:
+        status = {**status, "pod": "a pod, which has another name and uid on either server"}
+    return {"metadata": metadata, "spec": item.get("spec"), "status": status}
 
 
 def by_name(events: list[Object]) -> Object:
