@@ -183,11 +183,10 @@ def subject(given: Value) -> str:
 
 
 def pod_of(item: Value) -> Pod:
-    name = item["metadata"]["name"].text
-    task, _, attempt = name.rpartition("-")
+    attempt = item.label(f"{GROUP}/attempt")
     return Pod(
-        name=name,
-        task=task,
+        name=item["metadata"]["name"].text,
+        task=next((owner["name"].text for owner in item["metadata"]["ownerReferences"].items), ""),
         role=item.label(f"{GROUP}/role"),
         attempt=int(attempt) if attempt.isdigit() else 0,
         node=item["spec"]["nodeName"].text,
