@@ -40,6 +40,7 @@ HOLDS = {
     "no node with room": ("Unschedulable", False, "2 Insufficient cpu"),
     "init container that fails": ("InitContainerFailed", False, "'migrate' ended with exit code 3: no such table"),
     "init container without an image": ("InitContainerFailed", False, "localhost:5000/missing:1"),
+    "native sidecar that fails": ("InitContainerFailed", False, "'a-proxy' ended with exit code 3: no such table"),
     "gated": ("SchedulingGated", False, "queue.example.com/admission"),
 }
 AT_WORK = "at work beside a missing image"
