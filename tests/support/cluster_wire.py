@@ -25,7 +25,8 @@ GROUP = "/apis/apprun.dev/v1alpha1"
 NAMESPACED = f"{GROUP}/namespaces/team"
 PODS = "/api/v1/namespaces/team/pods"
 COLLECTIONS = {"apps", "appruns", "apptasks", "appledgers", "appstates", "pods", "configmaps", "deployments",
-               "namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}  # fmt: skip
+               "namespaces", "networkpolicies", "endpointslices", "validatingadmissionpolicies",
+               "validatingadmissionpolicybindings"}  # fmt: skip
 
 
 @dataclass
