@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.figures import app_of, hold_reason, message_reason
 from apprun_operator.labels import AppLabels
 from apprun_operator.observe.records import PodRecord, RunRecord, TaskRecord
@@ -78,9 +79,10 @@ class Census(Collector):
 
 
 def _held(run: RunRecord) -> str:
-    """What a run that isn't over waits for; empty while it gets on."""
+    """What a run that isn't over waits for; empty while it gets on, also when some of its calls wait: those count as
+    calls."""
     ready = run.condition("Ready")
-    if run.finished or ready is None:
+    if run.finished or ready is None or (run.phase == "Running" and is_of_calls(run.message)):
         return ""
     if run.problem or run.phase == "Stalled":
         return hold_reason(ready.reason)

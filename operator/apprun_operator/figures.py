@@ -28,9 +28,10 @@ OTHER: Final = "Other"
 HOLDS: Final = frozenset(
     {
         "AdmissionUnavailable", "AppMissing", "AppNotFound", "ContainerNotStarted", "ContinuationRefused",
-        "ImagePullFailed", "InitContainerFailed", "NameTaken", "OperatorNotAllowed", "PodForbidden", "PodInvalid",
-        "PodNameTaken", "PodTerminating", "QuotaExceeded", "SchedulingGated", "SdkNotFound", "ServiceAccountNotAllowed",
-        "ServiceAccountNotFound", "Unreadable", "Unschedulable", *STALL_REASONS,
+        "ImagePullFailed", "InitContainerFailed", "NameTaken", "NoContact", "OperatorNotAllowed", "PodForbidden",
+        "PodInvalid", "PodNameTaken", "PodTerminating", "QuotaExceeded", "RouteNotYielding", "SchedulingGated",
+        "SdkNotFound", "SecretKeyNotFound", "SecretNotFound", "ServiceAccountNotAllowed", "ServiceAccountNotFound",
+        "Unreadable", "Unschedulable", "VolumeNotMounted", *STALL_REASONS,
     }
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""

@@ -23,6 +23,7 @@ from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.apps import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
+from apprun_operator.act.upkeep import Upkeep
 from apprun_operator.appworker import AppWorker
 from apprun_operator.handlers import Feed, KopfThread
 from apprun_operator.kube.client import Api, Client
@@ -61,6 +62,7 @@ class Parts:
     worker: Worker
     app_queue: KeyQueue
     app_worker: AppWorker
+    upkeep: Upkeep
     watching: list[Informer]
     listing: list[Informer]
 
@@ -160,6 +162,7 @@ async def work(settings: Settings, parts: Parts) -> None:
                 group.create_task(parts.worker.run())
             parts.app_worker.begin()
             group.create_task(parts.app_worker.run())
+            group.create_task(parts.upkeep.run())
     finally:
         await parts.worker.stop()
 
@@ -205,7 +208,8 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    return Parts(queue, store, metrics, worker, app_queue, app_worker, watching, listing)
+    upkeep = Upkeep(store, accounts, time.time)
+    return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
 def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:

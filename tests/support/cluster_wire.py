@@ -28,7 +28,8 @@ NAMESPACED = f"{GROUP}/namespaces/team"
 PODS = "/api/v1/namespaces/team/pods"
 RUN_UID = "0a1b2c3d-0000-4000-8000-000000000000"
 COLLECTIONS = {"apps", "appruns", "apptasks", "appledgers", "appstates", "pods", "configmaps", "deployments",
-               "namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}  # fmt: skip
+               "namespaces", "networkpolicies", "endpointslices", "validatingadmissionpolicies",
+               "validatingadmissionpolicybindings"}  # fmt: skip
 
 
 @dataclass

@@ -62,7 +62,9 @@ def a_task(key: str = "a", **fields: Any) -> TaskRecord:
 
 def a_driver(**fields: Any) -> TaskRecord:
     name = names.driver_task_name(RUN)
-    return a_task(**{"meta": meta(name, owner_uid=f"uid-{RUN}"), "role": "driver", "key": "driver", **fields})
+    """A driver that has said that it is at work."""
+    role: dict[str, Any] = {"role": "driver", "key": "driver", "started_at": NOW - 30}
+    return a_task(**{"meta": meta(name, owner_uid=f"uid-{RUN}"), **role, **fields})
 
 
 def a_pod(task: TaskRecord, **fields: Any) -> PodRecord:

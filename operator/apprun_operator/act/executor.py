@@ -297,6 +297,7 @@ class Executor:
             if kind != "Terminating":
                 kind = "NotAllowed"
                 words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
+            self._store.namespace_is_ready(namespace, False)
             self._store.refuse(action.run, action.pod, kind, words)
             raise ReplanError(words) from error
         self._store.namespace_is_ready(namespace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from application_sdk.wire import names
-from apprun_operator.kube.errors import ApiError, InvalidError, NotFoundError
+from apprun_operator.kube.errors import ApiError, InvalidError, NotFoundError, is_policy_denial
 from apprun_operator.observe.records import RefusalKind
 
 OWN_ACCOUNTS_MISSING: Final = tuple(
@@ -24,6 +24,9 @@ def read_refusal(error: ApiError) -> tuple[RefusalKind, str]:
     words = message.lower()
     if is_webhook_failure(error):
         return "Webhook", message
+    if is_policy_denial(message):
+        # Whatever its author chose to say: no word of that is Kubernetes' own.
+        return "Forbidden", message
     if isinstance(error, NotFoundError) or "being terminated" in words:
         return "Terminating", message
     if "serviceaccount" in words and "not found" in words:

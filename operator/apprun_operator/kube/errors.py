@@ -10,6 +10,7 @@ STARTING: Final = "not yet ready to handle request"
 """An API server that was started a moment ago refuses writes as forbidden until its admission plugins know enough."""
 
 DENIED: Final = "denied the request"
+POLICY_DENIED: Final = "denied request"
 """So the API server says that a webhook did, whose code comes with it: any that is no success."""
 
 
@@ -84,7 +85,15 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
 
 
 def _is_denial(status: int, message: str) -> bool:
-    return 400 <= status < 500 and status != 429 and message.startswith("admission webhook") and DENIED in message
+    """Whether somebody's policy said no. Webhooks choose the code of that. A ValidatingAdmissionPolicy has 422 unless
+    it says otherwise, which is also the code of an object that makes no sense."""
+    webhook = message.startswith("admission webhook") and DENIED in message
+    return 400 <= status < 500 and status != 429 and (webhook or is_policy_denial(message))
+
+
+def is_policy_denial(message: str) -> bool:
+    """Whether a refusal is the word of a policy of the cluster's own, of whichever kind."""
+    return "ValidatingAdmissionPolicy '" in message and POLICY_DENIED in message
 
 
 def _kind(status: int, reason: str) -> type[ApiError]:

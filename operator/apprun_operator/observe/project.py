@@ -205,6 +205,7 @@ def task(raw: Raw) -> TaskRecord:
         continue_with=_continuation(status) if role == "driver" else None,
         error=error,
         heartbeat=status.get("heartbeat"),
+        progress=_progress(status) if role == "driver" else "",
         saves=_writes(status) if phase == "Saving" else (),
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
@@ -213,6 +214,12 @@ def task(raw: Raw) -> TaskRecord:
         not_before=_time(status, "notBefore") or 0.0,
         message=_text(status, "message", ""),
     )
+
+
+def _progress(status: Raw) -> str:
+    progress = status.get("progress")
+    message = progress.get("message") if isinstance(progress, dict) else None
+    return message if isinstance(message, str) else ""
 
 
 def page(raw: Raw) -> PageRecord:

@@ -255,6 +255,8 @@ class TaskRecord:
     """Only the driver's: the run goes on as a new one."""
     error: ErrorFields | None = None
     heartbeat: JSONObject | None = None
+    progress: str = ""
+    """Only the driver's: what it says of a route that doesn't yield."""
     saves: tuple[StateWrite, ...] = ()
     """What is to be kept before it has succeeded; only in the phase Saving."""
     node: str = ""
@@ -464,4 +466,6 @@ class Observed:
     state: StateRecord | None = None
     """What the app keeps; None when it keeps nothing yet."""
     namespace_ready: bool = False
+    ensured_at: float = 0.0
+    """When the namespace's service accounts and bindings were last ensured, or that was tried; 0 for never."""
     room: Room = Room()

@@ -78,6 +78,8 @@ class Store:
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._ready_namespaces: set[str] = set()
+        self._ensured: dict[str, float] = {}
+        """When the accounts and bindings of a namespace were last ensured, or that was tried."""
 
     def _wake(self, key: Key) -> None:
         app = inspected_by(key)
@@ -200,7 +202,9 @@ class Store:
         self._wake(run)
 
     def namespace_is_ready(self, namespace: str, ready: bool = True) -> None:
-        """Whether the service accounts and bindings of `namespace` are known to exist."""
+        """Whether the service accounts and bindings of `namespace` are known to exist: they were just ensured, or it
+        turned out that they don't."""
+        self._ensured[namespace] = self._clock()
         if ready:
             self._ready_namespaces.add(namespace)
         else:
@@ -280,7 +284,17 @@ class Store:
             words=facts.words,
             state=self._kept.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
             namespace_ready=key.namespace in self._ready_namespaces,
+            ensured_at=self._ensured.get(key.namespace, 0.0),
         )
+
+    def ensured_before(self, moment: float) -> list[str]:
+        """Namespaces with runs that have begun and aren't over, and whose accounts nobody has ensured since."""
+        busy = {
+            key.namespace
+            for key, facts in self._runs.items()
+            if facts.run is not None and facts.run.began and not facts.run.finished
+        }
+        return sorted(namespace for namespace in busy if self._ensured.get(namespace, 0.0) < moment)
 
     def task_pods(self) -> Mapping[Key, int]:
         """How many task pods that haven't ended each run has."""

@@ -211,6 +211,9 @@ def _ready(
         return serving
     if inspected.status == "True" and app.handler is None:
         return _Standing("True", inspected.reason, inspected.message)
+    if inspected.reason == NOT_INSPECTED and app.handler is None:
+        # It isn't wrong, but what is missing is worth more than the news that it isn't served.
+        return _Standing("True", inspected.reason, inspected.message)
     if inspected.status == "True" or inspected.reason == NOT_INSPECTED:
         return serving or _Standing("False", "HandlerStarting", "the Deployment is made")
     stalled = inspection.stalled

@@ -25,6 +25,7 @@ from apprun_operator.plan.limits import (
     STALL_LAST_RETRY,
     WAITING_GRACE,
     WORDS_SECONDS,
+    YOUNG,
     Limits,
 )
 from apprun_operator.plan.pins import image_of
@@ -74,7 +75,7 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
         )
     if isinstance(reading, Ended):
         held = None
-        if task.role == "driver" and reading.reason in failure.FAULTS_OF_THE_IMAGE:
+        if task.role == "driver" and reading.reason in failure.FAULTS_OF_THE_SURROUNDINGS:
             # A further attempt ends like this one, so the run has to wait for a person.
             reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
             held = Held(reading.reason, reading.message, now, permanent=True)
@@ -143,7 +144,11 @@ def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[Fet
     if pod is None or not pod.mounts or not pod.starting or pod.deletion_at is not None:
         return None, None
     words = seen.words.get(pod.meta.key.name)
-    due = pod.meta.created + MOUNT_GRACE if words is None else words.heard_at + WORDS_SECONDS
+    if words is None:
+        due = pod.meta.created + MOUNT_GRACE
+    else:
+        soon = not words.message and words.heard_at < pod.meta.created + YOUNG
+        due = words.heard_at + (MOUNT_GRACE if soon else WORDS_SECONDS)
     if now < due:
         return None, due
     return FetchWords(seen.run.meta.key, pod.meta.key.name, pod.meta.uid), None
@@ -188,6 +193,8 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
             **log,
             "notBefore": rfc3339(now + pause) if pause else None,
             "message": f"{ended.reason}: {ended.message}" if waits else message,
+            # What the driver before it has said of itself is not true of the next one.
+            **({"startedAt": None, "progress": None} if task.role == "driver" else {}),
         },
     )
 

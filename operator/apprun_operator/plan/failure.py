@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 from application_sdk.wire import pod as exits
 from application_sdk.wire.containers import IMAGE_REASONS, INIT_CONTAINER_FAILED, SCHEDULING_GATED, Blocker
 from application_sdk.wire.fields import ErrorFields, StallReason
+from application_sdk.wire.reasons import NO_CONTACT
 from apprun_operator.observe.records import PodRecord, Refusal
 from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
 
@@ -65,8 +66,8 @@ UNSCHEDULABLE: Final = "Unschedulable"
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 NOT_STARTED: Final = "ContainerNotStarted"
 SDK_NOT_FOUND: Final = "SdkNotFound"
-FAULTS_OF_THE_IMAGE: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND})
-"""Ends that a further attempt of a driver would only repeat: a person has to correct the App."""
+FAULTS_OF_THE_SURROUNDINGS: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND, NO_CONTACT})
+"""Ends that a further attempt of a driver would only repeat: a person has to correct the App, or the namespace."""
 
 LOST_REASONS: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 CLUSTER_EXIT: Final = 255
@@ -223,6 +224,9 @@ def _exited(pod: PodRecord) -> Ended:
     if pod.exit_code == exits.EXIT_REPORT_REFUSED:
         message = _sentence("the API server takes no report of this attempt", _last_line(pod.exit_message))
         return Ended("ReportRefused", message, "App", retryable=False, exit_code=pod.exit_code)
+    if pod.exit_code == exits.EXIT_NOT_ALLOWED:
+        message = _sentence("the API server does not let the pod speak to it", _last_line(pod.exit_message))
+        return Ended(NO_CONTACT, message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_FENCED:
         message = _sentence("the API server refused what the pod wrote", _last_line(pod.exit_message))
         return Ended("Refused", message, "App", exit_code=pod.exit_code)

@@ -53,10 +53,21 @@ FAILED_POD_RETRY: Final = 10.0
 LAST_POD_RETRY: Final = 300.0
 WAITING_GRACE: Final = 5.0
 """How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
+WAITS_SETTLE: Final = 3.0
+"""How long after that a run waits for the other calls that are about to say so before it sums them up."""
+SILENCE_BEFORE_ENSURE: Final = 20.0
+"""How long a driver may run without a word before the accounts and bindings of its namespace are ensured again."""
+ENSURE_AGAIN: Final = 30.0
+"""How often that is done while it stays silent."""
+SILENCE_BEFORE_TOLD: Final = 60.0
+"""How long a driver may run without a word before its run says so."""
 MOUNT_GRACE: Final = 3.0
-"""How long a pod with volumes may take to start before kubelet is asked what it waits for."""
+"""How long a pod with volumes may take to start before kubelet is asked what it waits for, and how soon it is asked
+again while it says nothing of a young pod."""
+YOUNG: Final = 30.0
+"""In seconds since its creation."""
 WORDS_SECONDS: Final = 20.0
-"""How often it is asked again."""
+"""How often it is asked again of any other."""
 WORDS_AT_A_TIME: Final = 4
 """So many pods of a run are asked about in one pass: what one of them waits for, the others do as well."""
 UNPLACED_PODS: Final = 50

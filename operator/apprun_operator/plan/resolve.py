@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
+from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.records import AppSpecRecord, Observed
 from apprun_operator.plan import service_accounts
 from apprun_operator.plan.checks import Unresolved, checked
@@ -14,6 +16,13 @@ from apprun_operator.plan.pins import asked_for
 def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolved:
     """The app with which the run begins, or begins again after a stall, with the operator's defaults filled in."""
     run = seen.run
+    size = travelling_size(run.input)
+    if size > MAX_PAYLOAD_BYTES:
+        message = (
+            f"spec.input is {size / 1024:,.1f} KiB of JSON, the limit is {MAX_PAYLOAD_BYTES // 1024} KiB, so no pod was"
+            " started: put the data into a file, pass its FileReference, and start a new run"
+        )
+        return Unresolved("InvalidInput", message)
     if run.inline_app is None and run.app_ref and seen.app is not None:
         if seen.app.spec is None:
             message = f"this version of the operator can't read App {run.app_ref!r}: {seen.app.problem}"

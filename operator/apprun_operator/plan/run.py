@@ -33,13 +33,15 @@ from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_
 from apprun_operator.plan.checks import Unresolved
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.contact import with_contact
 from apprun_operator.plan.continuation import successor
-from apprun_operator.plan.limits import QUEUE_GRACE, UNPLACED_PODS, WORDS_AT_A_TIME, Limits
+from apprun_operator.plan.limits import UNPLACED_PODS, WORDS_AT_A_TIME, Limits
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.pins import corrected, learned, pinned
 from apprun_operator.plan.resolve import cancel_grace, parallelism, resolve
-from apprun_operator.plan.stall import RUNNING, standing, with_changed_code
+from apprun_operator.plan.stall import standing, with_changed_code
 from apprun_operator.plan.state import keep
+from apprun_operator.plan.waiting import unsaid_since, with_queue, with_waits
 
 GIVEN_UP_AT_A_TIME: Final = 200
 """Calls without a pod that a cancelled run ends in one pass."""
@@ -147,6 +149,10 @@ class _Calls:
 
     actions: list[ItemAction] = field(default_factory=list)
     waiting: list[TaskRecord] = field(default_factory=list)
+    waits: list[TaskRecord] = field(default_factory=list)
+    """Those whose AppTasks say what they wait for."""
+    unsaid_since: float | None = None
+    """Since when the first of those waits whose AppTask is about to say so."""
     occupied: int = 0
     unplaced: int = 0
     """Pods among them that no node takes for now."""
@@ -172,14 +178,17 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     if app is not None:
         status["app"] = replacing(run.app or {}, corrected(seen, app))
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
-    wanted, queue_due = _with_queue(seen, wanted, starts, bool(status), now)
+    wanted, ensure, contact_due = with_contact(seen, wanted, driver, now)
+    wanted, waits_due = with_waits(seen, wanted, calls.waits, calls.unsaid_since, bool(status), now)
+    wanted, queue_due = with_queue(seen, wanted, starts.why, starts.since, bool(status), now)
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
     known = learned(written, run.app)
     if status and known and app is None:
         status["app"] = known
     first, then = _in_order(seen, _Decided(ledger, status, judged, calls, starts), now, limits)
-    wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, queue_due)
+    first += [ensure] if ensure is not None and ensure not in first else []
+    wake_at = attempts.earliest(judged.wake_at, calls.wake_at, look_again, contact_due, waits_due, queue_due)
     return Plan(first, then, wake_at, starts.claim)
 
 
@@ -291,6 +300,10 @@ def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, li
                 calls.actions.append(fired)
             continue
         verdict = attempts.judge(seen, task, now, limits)
+        if task.phase == "Waiting":
+            calls.waits.append(task)
+        else:
+            calls.unsaid_since = attempts.earliest(calls.unsaid_since, unsaid_since(seen, task, verdict.held))
         calls.actions.extend(verdict.actions)
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies
@@ -310,7 +323,7 @@ class _Starts:
     claim: Claim
     queued: int = 0
     why: str = ""
-    """What the queued ones wait for."""
+    """What the queued ones wait for; empty when there are none."""
     since: float = 0.0
     """Since when one of the first among them waits."""
 
@@ -338,22 +351,6 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Li
         tightest.why if left else "",
         left[0].meta.created if left else 0.0,
     )
-
-
-def _with_queue(
-    seen: Observed, wanted: Standing, starts: _Starts, writes: bool, now: float
-) -> tuple[Standing, float | None]:
-    """What the status should say of calls that wait for their turn, and when to look again.
-
-    That costs no write of its own unless they wait for long: it goes along with the next commit.
-    """
-    if wanted != RUNNING or not starts.queued:
-        return wanted, None
-    queued = replace(wanted, message=f"calls wait for their turn: {starts.why}")
-    due = starts.since + QUEUE_GRACE
-    if writes or now >= due or conditions.is_written(seen.run, queued):
-        return queued, None
-    return wanted, due
 
 
 def _restore_driver(seen: Observed, now: float) -> Plan:

@@ -10,6 +10,8 @@ from typing import Final
 
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import STALL_REASONS, ErrorFields
+from application_sdk.wire.reasons import NO_CONTACT
+from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.attempts import Verdict
 from apprun_operator.plan.conditions import Standing, standing_of
@@ -42,7 +44,7 @@ def standing(
     if reported is not None and "stall" in reported:
         return Standing("Stalled", reported["stall"], reported["message"] + _origin(seen, reported)), None, None
     held, said = judged.held, standing_of(run)
-    if held is not None and said.reason == held.reason:
+    if held is not None and said.reason == held.reason and not is_of_calls(said.message):
         # The words of kubelet and scheduler change from try to try. The first ones stay.
         return said, None, None
     if held is not None and (held.permanent or held.reason in STALLING_HOLDS):
@@ -71,6 +73,9 @@ def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Stand
     pod = seen.pods.get(driver.pod_name)
     if pod is None or pod.ended or pod.running_since is None:
         return standing_of(seen.run), None, None
+    if standing_of(seen.run).reason == NO_CONTACT:
+        # That it runs proves nothing: the one before it ran as well. It has to be heard.
+        return (_going(seen) if driver.started_at else standing_of(seen.run)), None, None
     if standing_of(seen.run).reason not in SHORT_LIVED or now >= pod.running_since + PROOF_OF_LIFE:
         return _going(seen), None, None
     return standing_of(seen.run), None, pod.running_since + PROOF_OF_LIFE

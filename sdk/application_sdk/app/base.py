@@ -59,7 +59,7 @@ class App:
     """By default the class' name with hyphens."""
     version: ClassVar[str] = "1.0.0"
     max_payload_bytes: ClassVar[int] = MAX_PAYLOAD_BYTES
-    """Limit of each input and output, in bytes of its JSON. May be set lower. In pods it is 240 KiB at most."""
+    """Limit of each input and output, in bytes of its JSON. 240 KiB everywhere, and may be set lower."""
     preflight_gate_mode: ClassVar[GateMode] = "off"
     """Whether each run begins with the handler's `preflight_check`, as a task of its own. `"hard"`: a run that isn't
     ready, or whose check fails, fails before its route begins. `"soft"`: it is told in the log, and the run goes on."""

@@ -15,11 +15,17 @@ from application_sdk.cli.remedies import RAISED, RAISED_HERE, Remedy, of_attempt
 from application_sdk.engines.local.words import duration, progress_text
 from application_sdk.wire.containers import IMAGE_REASONS
 from application_sdk.wire.logs import plain
+from application_sdk.wire.reasons import NO_CONTACT, ROUTE_NOT_YIELDING
+from application_sdk.wire.waiting import is_of_calls
 
 Weight: TypeAlias = Literal["problem", "waiting", "fine"]
 _TASK_FAILED: Final = "TaskFailedError"
 _LONG_START_SECONDS: Final = 20.0
 _LAST_LINES: Final = 15
+_LONG_SILENCE_SECONDS: Final = 120.0
+"""How long a task may run before it is said that nothing has been heard of it. It may be at work all the same."""
+_SLOW_OPERATOR_SECONDS: Final = 20.0
+"""How long what the operator does within a second may take before it is pointed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,14 @@ def explain(details: RunDetails, now: float, *, local: bool) -> list[Finding]:
     run = details.run
     findings = list(_of_run(details, now, local=local))
     if not run.finished:
-        findings += _of_driver(details, now)
+        findings += _of_driver(details, now, local=local)
         findings += _of_open_calls(details, now)
+        if not local:
+            findings += _of_uncommitted_calls(details, now)
     findings += _of_failed_calls(details, local=local)
     findings += _of_repeated_calls(details)
     if not findings:
-        findings.append(_nothing(run, details, now))
+        findings.append(_nothing(run, details, now, local=local))
     order = ("problem", "waiting", "fine")
     return sorted(findings, key=lambda finding: order.index(finding.weight))
 
@@ -68,7 +76,10 @@ def _of_run(details: RunDetails, now: float, *, local: bool) -> Iterator[Finding
         yield _of_failure(details, local=local)
     elif run.phase == "Cancelled":
         yield _found("fine", "The run was cancelled.", of_run("Cancelled"), run)
-    elif run.phase == "Running" and run.reason not in ("", "Running"):
+    elif run.phase == "Running" and run.reason in (NO_CONTACT, ROUTE_NOT_YIELDING):
+        what = "is silent" if run.reason == NO_CONTACT else "doesn't yield"
+        yield _found("problem", f"The route {what}, {run.reason}: {run.message}", of_run(run.reason), run)
+    elif run.phase == "Running" and run.reason not in ("", "Running") and not is_of_calls(run.message):
         yield _found("waiting", f"The route can't start, {run.reason}: {run.message}", of_run(run.reason), run)
 
 
@@ -87,10 +98,23 @@ def _of_failure(details: RunDetails, *, local: bool) -> Finding:
     return _found("problem", what, known, run, details=error.get("traceback", ""))
 
 
-def _of_driver(details: RunDetails, now: float) -> Iterator[Finding]:
-    driver = details.driver
-    if driver is None or details.run.phase in ("Stalled", "Suspended"):
+def _of_driver(details: RunDetails, now: float, *, local: bool) -> Iterator[Finding]:
+    run, driver = details.run, details.driver
+    if local or run.phase in ("Pending", "Stalled", "Suspended"):
         return
+    if driver is None:
+        yield Finding("waiting", "The run's driver isn't there.", "The operator makes it again.", _SEE_OPERATOR)
+        return
+    long = _since(driver, now)
+    if driver.state == "Queued" and long > _SLOW_OPERATOR_SECONDS:
+        yield Finding("waiting", f"The route's pod hasn't been made for {duration(long)}.", "", _SEE_OPERATOR)
+    if driver.state == "Running" and driver.message:
+        yield _found("waiting", f"The route isn't at work: {driver.message}.", of_run(_reason_in(driver)), run)
+    elif driver.state == "Running" and run.reason != NO_CONTACT and not (driver.heard_from or details.calls) and (
+        long > _SLOW_OPERATOR_SECONDS
+    ):  # fmt: skip
+        what = f"The route's pod has been running for {duration(long)} without a sign from it so far."
+        yield Finding("waiting", what, "It may not reach the API server.", _SEE_LOG.replace("{run}", run.name))
     if driver.state == "Starting" and (driver.message or _since(driver, now) > _LONG_START_SECONDS):
         yield _starting("The route's pod", [driver], details.run, now)
     ended = [one for one in driver.attempts if one.reason not in (None, COMPLETED)]
@@ -123,10 +147,47 @@ def _of_open_calls(details: RunDetails, now: float) -> Iterator[Finding]:
         what = f"{_calls(queued)} {'waits' if len(queued) == 1 else 'wait'} to be started: {said}."
         yield Finding("waiting", what, "", "Raise `parallelism` if that is the limit; else wait." if said == run.message
                       else "")  # fmt: skip
+    troubled = [call for call in details.calls if call.state == "Running" and call.message]
+    for reason, calls in _by(troubled, _reason_in):
+        what = f"{_calls(calls)} {'is' if len(calls) == 1 else 'are'} not at work: {calls[0].message}."
+        yield _found("waiting", what, of_run(reason) or of_attempt(reason), run)
     starting = [call for call in details.calls if call.state == "Starting"]
     slow = [call for call in starting if call.message or _since(call, now) > _LONG_START_SECONDS]
     for _, calls in _by(slow, lambda call: call.message.partition(":")[0]):
         yield _starting(_calls(calls), calls, run, now)
+
+
+def _of_uncommitted_calls(details: RunDetails, now: float) -> Iterator[Finding]:
+    """Calls that have ended, of which the ledger knows nothing. That takes milliseconds while an operator works."""
+    late = [
+        call
+        for call in details.calls
+        if call.state in ("Succeeded", "Failed")
+        and call.sequence is None
+        and now - (call.committed_at or now) > _SLOW_OPERATOR_SECONDS
+    ]
+    if late:
+        has = "has" if len(late) == 1 else "have"
+        what = f"{_calls(late) if len(late) == 1 else f'{len(late)} calls'} {has} ended and {has} not been committed."
+        yield Finding("problem", what, "Only the operator commits, and it doesn't.", _SEE_OPERATOR)
+    overdue = [
+        call
+        for call in details.calls
+        if call.state == "Sleeping" and call.due_at and now - call.due_at > _SLOW_OPERATOR_SECONDS
+    ]
+    if overdue:
+        late_by = duration(now - min(call.due_at or now for call in overdue))
+        yield Finding(
+            "problem", f"A timer of the route is {late_by} late.", "Only the operator ends it.", _SEE_OPERATOR
+        )
+
+
+def _reason_in(call: Call) -> str:
+    return call.message.partition(":")[0]
+
+
+_SEE_OPERATOR: Final = "`apprun doctor` says whether an operator is at work."
+_SEE_LOG: Final = "`apprun doctor` looks for the cause; `apprun logs {run}` shows what the pod says."
 
 
 def _starting(who: str, calls: Sequence[Call], run: Run, now: float) -> Finding:
@@ -188,9 +249,10 @@ def _attempt_finding(weight: Weight, what: str, last: Attempt | None, call: Call
     return _found(weight, what, known, run, task=call.task, details=shown)
 
 
-def _nothing(run: Run, details: RunDetails, now: float) -> Finding:
+def _nothing(run: Run, details: RunDetails, now: float, *, local: bool) -> Finding:
     if run.phase == "Succeeded":
         return Finding("fine", "The run succeeded, and nothing went wrong on the way.")
+    starting = [call for call in details.calls if call.state == "Starting"]
     at_work = [call for call in details.calls if call.state == "Running"]
     asleep = [call for call in details.calls if call.state == "Sleeping"]
     if at_work:
@@ -199,12 +261,22 @@ def _nothing(run: Run, details: RunDetails, now: float) -> Finding:
         said = f", and says: {progress_text(longest.progress)}" if longest.progress else ""
         rest = f" {len(at_work) - 1} more are at work." if len(at_work) > 1 else ""
         so_long = duration(_since(longest, now))
+        if not local and not longest.heard_from and _since(longest, now) > _LONG_SILENCE_SECONDS:
+            text = (
+                f"{longest.task} ({longest.key[:8]}) has been running{where} for {so_long}, without a sign from its pod"
+                " so far: a task reports when it ends, and before that only what it declares (heartbeats, progress)."
+                f"{rest}"
+            )
+            return Finding("fine", text, remedy=f"Its log: `apprun logs {run.name} {longest.task}`.")
         text = f"Nothing is wrong: {longest.task} has been at work{where} for {so_long}{said}.{rest}"
         return Finding("fine", text, remedy=f"`apprun watch {run.name}` shows how it goes on.")
     if asleep:
         due = min((call.due_at for call in asleep if call.due_at), default=None)
         when = f", for another {duration(max(due - now, 0))}" if due else ""
         return Finding("fine", f"Nothing is wrong: the route sleeps{when}.")
+    if starting:
+        who = f"{_calls(starting)} {'is' if len(starting) == 1 else 'are'}"
+        return Finding("fine", f"Nothing is wrong: {who} being started.")
     if details.driver is not None and details.driver.state in ("Queued", "Starting"):
         return Finding("fine", "Nothing is wrong: the route is being started.")
     return Finding("fine", "Nothing is wrong: the route is at work.")

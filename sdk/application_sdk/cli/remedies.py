@@ -65,8 +65,8 @@ RUN: Final[dict[str, Remedy]] = {
         "The message lists those it has. Submit the run again with `--entrypoint`.",
     ),
     "InvalidInput": Remedy(
-        "The input doesn't fit the entry point's Input class.",
-        "The message names the field. Submit the run again with a correct `--input`.",
+        "The input doesn't fit the entry point's Input class, or is too large.",
+        "The message names the field, or the size. Submit the run again with a correct `--input`.",
     ),
     "AppNotInspected": Remedy(
         "The App starts no run before its code was looked at, since its `contractChanges` is `Refuse`.",
@@ -118,12 +118,25 @@ RUN: Final[dict[str, Remedy]] = {
         "Build the image FROM the runtime image, or name no image and deploy the code alone.",
     ),
     "PodForbidden": Remedy(
-        "The API server refuses the pod: Pod Security or another policy of the cluster is against it.",
-        "The message is the policy's. Change the App, or the policy.",
+        "The API server refuses the pod: Pod Security, an admission policy or a webhook of the cluster is against it.",
+        "The message is the policy's own. Change what it names in the App, or the policy.",
     ),
     "PodInvalid": Remedy(
-        "The API server calls the pod invalid: a wrong quantity or name, for example.",
+        "The API server calls the pod invalid: one of its fields has a value that Kubernetes doesn't know or take.",
         "The message names the field. Correct `@task(...)` or the App's `spec.pod`.",
+    ),
+    "SecretNotFound": Remedy(
+        "A Secret that the App declares isn't in this namespace.",
+        "Create it: the pod starts by itself a minute or two later. Or correct the App's `spec.secrets`.",
+    ),
+    "SecretKeyNotFound": Remedy(
+        "A Secret that the App declares has no such key.",
+        "Add the key to the Secret, or correct the App's `spec.secrets`.",
+    ),
+    "VolumeNotMounted": Remedy(
+        "A volume of the pod can't be mounted.",
+        "The message is the kubelet's: a claim or ConfigMap that isn't there, or a driver that fails. Correct it; the"
+        " pod starts by itself.",
     ),
     "ServiceAccountNotFound": Remedy(
         "The service account isn't in this namespace.",
@@ -161,6 +174,17 @@ RUN: Final[dict[str, Remedy]] = {
         "No node takes the pod.",
         "Compare what the task asks for (cpu, memory, node selector, tolerations) with what nodes have: `kubectl get"
         " nodes`, `kubectl describe node`. Nothing is charged to the task.",
+    ),
+    "NoContact": Remedy(
+        "The route's pod runs, and has not reached the API server.",
+        "A NetworkPolicy without an egress rule to the API server, a RoleBinding that was pruned or altered, or a"
+        " service mesh: `apprun doctor -n NAMESPACE` looks for each, `apprun logs {run}` has the pod's own words. The"
+        " operator puts back missing accounts and bindings by itself.",
+    ),
+    "RouteNotYielding": Remedy(
+        "The route computes without waiting for anything, so nothing else of the run goes on.",
+        "The message has the line. Move long computations into a `@task`; a loop that never ends needs an end. Correct"
+        " it, cancel the run and submit a new one.",
     ),
     "AdmissionUnavailable": Remedy(
         "An admission webhook of the cluster doesn't answer.",

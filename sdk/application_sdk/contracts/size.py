@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from application_sdk.contracts.errors import PayloadTooLargeError
-from application_sdk.wire.digest import JSON, JSONObject, canonical_json
+from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
+from application_sdk.wire.size import travelling_size
 
 __all__ = ["MAX_PAYLOAD_BYTES", "check_size", "size_of"]
 
@@ -15,8 +16,8 @@ _DOMINANT: Final = 0.5
 
 
 def size_of(payload: JSON) -> int:
-    """Bytes of the payload as JSON, which is what it weighs in every store."""
-    return len(canonical_json(payload))
+    """Bytes of the payload as JSON, which is what it weighs on its way and in every store."""
+    return travelling_size(payload)
 
 
 def check_size(payload: JSONObject, limit_bytes: int = MAX_PAYLOAD_BYTES, *, contract: str = "payload") -> int:

@@ -29,6 +29,7 @@ from application_sdk.execution.trace import user_line
 from application_sdk.wire.digest import JSON, JSONObject, digest, digest_and_size
 from application_sdk.wire.fields import PodFields
 from application_sdk.wire.names import TIMER_TASK
+from application_sdk.wire.size import LARGEST_GROWTH
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Output
@@ -89,7 +90,7 @@ class RouteRuntime:
         payload = encode(self.portable(request.input), request.definition.input_type)
         input_digest, size = digest_and_size(payload)
         limit = self.info.max_payload_bytes + request.definition.envelope_bytes
-        if size > limit:
+        if size * LARGEST_GROWTH > limit:
             check_size(payload, limit, contract=request.definition.input_type.__name__)
         call = TaskCall(self, request, payload, input_digest)
         self._unawaited[id(call)] = call

@@ -27,6 +27,7 @@ from application_sdk.execution.loop import RouteTask
 from application_sdk.execution.route import Route, Unexpected, Unmade
 from application_sdk.execution.routeruntime import RouteRuntime
 from application_sdk.execution.trace import waiting_line
+from application_sdk.execution.yielding import NoWatch, YieldWatch
 from application_sdk.wire.fields import REPLAY_RULES, ErrorFields
 
 if TYPE_CHECKING:
@@ -49,9 +50,15 @@ _CLEANUP_ROUNDS = 100
 
 
 def run_route(
-    app_class: type, entrypoint: str | None, input_json: JSONObject, engine: Engine, info: RunInfo
+    app_class: type,
+    entrypoint: str | None,
+    input_json: JSONObject,
+    engine: Engine,
+    info: RunInfo,
+    watch: YieldWatch | NoWatch | None = None,
 ) -> RouteResult:
-    """Execute a route until it ends, or can't go on without a person. None stands for the default entry point.
+    """Execute a route until it ends, or can't go on without a person. None stands for the default entry point. `watch`
+    is told when the route is at work.
 
     Blocks. Raises what the engine raises, and KeyboardInterrupt.
     """
@@ -72,17 +79,25 @@ def run_route(
         check_size(input_json, info.max_payload_bytes, contract=chosen.input_type.__name__)
     except ContractValidationError as error:
         return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")
-    return _Life(app_class, chosen, engine, info).run(given, input_json)
+    return _Life(app_class, chosen, engine, info, watch or NoWatch()).run(given, input_json)
 
 
 class _Life:
     """One life of a route, from its first step to its end or the engine's."""
 
-    def __init__(self, app_class: type, entrypoint: EntrypointDefinition, engine: Engine, info: RunInfo) -> None:
+    def __init__(
+        self,
+        app_class: type,
+        entrypoint: EntrypointDefinition,
+        engine: Engine,
+        info: RunInfo,
+        watch: YieldWatch | NoWatch,
+    ) -> None:
         self._app_class = app_class
         self._entrypoint = entrypoint
         self._engine = engine
         self._info = info
+        self._watch = watch
         self._route = Route(entrypoint.name, engine.history_length())
         self._runtime = RouteRuntime(self._route, info)
         self._loop = self._runtime.loop
@@ -145,12 +160,16 @@ class _Life:
 
     def _turn(self) -> None:
         self._loop.quiet = self._route.replaying
-        while True:
-            try:
-                self._loop.turn()
-            except SystemExit:
-                continue  # It ended the asyncio Task that raised it, as any exception does.
-            break
+        self._watch.enter("the route")
+        try:
+            while True:
+                try:
+                    self._loop.turn()
+                except SystemExit:
+                    continue  # It ended the asyncio Task that raised it, as any exception does.
+                break
+        finally:
+            self._watch.leave()
         if self._loop.interrupt is not None:
             raise self._loop.interrupt
 

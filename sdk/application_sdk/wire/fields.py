@@ -13,10 +13,9 @@ from application_sdk.wire.digest import JSON, JSONObject
 REPLAY_RULES: Final = 1
 """Version of the rules of `execution.identity` and `execution.route`. A run keeps the one it began with."""
 
-MAX_PAYLOAD_BYTES: Final = 256 * 1024
-"""Default limit of an input or output, in bytes of its JSON."""
-MAX_POD_PAYLOAD_BYTES: Final = 240 * 1024
-"""Limit where the input must fit a pod's annotations, which Kubernetes caps at 256 KiB in all."""
+MAX_PAYLOAD_BYTES: Final = 240 * 1024
+"""Limit of an input or output, in bytes of its JSON (`wire.size`), on every engine: an input travels in an annotation
+of its pod, and Kubernetes caps all annotations at 256 KiB. The rest is for heartbeat details and the call's fields."""
 MAX_HEARTBEAT_BYTES: Final = 8 * 1024
 """Limit of heartbeat details, which travel beside the input to the next attempt's pod."""
 MAX_STATE_BYTES: Final = 96 * 1024

@@ -12,6 +12,8 @@ EXIT_REPORTED: Final = 0
 """The API server has the outcome of this attempt, good or bad."""
 EXIT_REPORT_REFUSED: Final = 69
 """The API server will never take the outcome, not even as an error (sysexits: service unavailable)."""
+EXIT_NOT_ALLOWED: Final = 76
+"""The API server has answered all that the pod asked with 401 or 403 for long (sysexits: protocol)."""
 EXIT_FENCED: Final = 77
 """This pod no longer speaks for its task: another attempt took over, or the task is over (sysexits: no permission)."""
 EXIT_NO_CALL: Final = 78

@@ -219,7 +219,7 @@ def test_the_limit_of_payloads_can_be_lowered_only(limit: object) -> None:
 
             async def run(self, input: In) -> Out: ...  # type: ignore[empty-body]
 
-    assert f"max_payload_bytes is {limit!r}; it can be lowered only: use a number from 1 to 262144" in refusal(define)
+    assert f"max_payload_bytes is {limit!r}; it can be lowered only: use a number from 1 to 245760" in refusal(define)
 
 
 def test_senseless_values_are_refused_with_their_line() -> None:

@@ -118,3 +118,132 @@ def test_what_one_may_not_see_is_left_out_and_not_called_wrong(apprun: Command, 
     code, found = looked(apprun)
     assert code == 0
     assert "you may not see this" in found["operator", "skipped"]["said"]
+
+
+# What the pods of a namespace's runs need
+
+IN_TEAM = "/namespaces/team"
+ROLE_BINDINGS = f"/apis/rbac.authorization.k8s.io/v1{IN_TEAM}/rolebindings"
+ACCOUNTS = f"/api/v1{IN_TEAM}/serviceaccounts"
+NETWORK_POLICIES = f"/apis/networking.k8s.io/v1{IN_TEAM}/networkpolicies"
+
+
+def binding(cluster: FakeCluster, name: str, subject: Object, role: str = "") -> None:
+    reference = {"kind": "ClusterRole", "name": role or name}
+    cluster.put(f"{ROLE_BINDINGS}/{name}", {"roleRef": reference, "subjects": [subject]})
+
+
+@pytest.fixture
+def at_work(installed: FakeCluster) -> FakeCluster:
+    """A namespace with a run at work, in which nothing is wrong."""
+    installed.run("daily", phase="Running")
+    for name in ("apprun-driver", "apprun-task"):
+        installed.put(f"{ACCOUNTS}/{name}", {})
+    binding(installed, "apprun-driver", {"kind": "ServiceAccount", "name": "apprun-driver", "namespace": "team"})
+    binding(installed, "apprun-task", {"kind": "Group", "name": "system:serviceaccounts:team"})
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    installed.put(
+        f"{slices}/kubernetes",
+        {
+            "metadata": {"labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "ports": [{"port": 6443}],
+            "endpoints": [{"addresses": ["192.0.2.10"]}],
+        },
+    )
+    return installed
+
+
+def test_a_namespace_with_all_that_its_pods_need_is_sound(apprun: Command, at_work: FakeCluster) -> None:
+    code, found = looked(apprun)
+    assert code == 0
+    assert {("accounts", "ok"), ("bindings", "ok"), ("egress", "ok")} <= found.keys()
+
+
+def test_missing_service_accounts_are_named(apprun: Command, at_work: FakeCluster) -> None:
+    at_work.remove(f"{ACCOUNTS}/apprun-task")
+    code, found = looked(apprun)
+    assert (code, "apprun-task is missing" in found["accounts", "error"]["said"]) == (1, True)
+
+
+def test_missing_bindings_are_named(apprun: Command, at_work: FakeCluster) -> None:
+    at_work.remove(f"{ROLE_BINDINGS}/apprun-driver")
+    code, found = looked(apprun)
+    assert (code, "apprun-driver is missing" in found["bindings", "error"]["said"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("subject", "role", "words"),
+    [
+        ({"kind": "Group", "name": "system:serviceaccounts:other"}, "", "not among its subjects"),
+        ({"kind": "Group", "name": "system:serviceaccounts:team"}, "view", "it binds ClusterRole view"),
+    ],
+)
+def test_altered_bindings_are_named(
+    apprun: Command, at_work: FakeCluster, subject: Object, role: str, words: str
+) -> None:
+    binding(at_work, "apprun-task", subject, role)
+    code, found = looked(apprun)
+    assert (code, words in found["bindings", "error"]["said"]) == (1, True)
+    assert "delete rolebinding apprun-task" in found["bindings", "error"]["remedy"]
+
+
+def test_nothing_is_missing_where_no_run_is_at_work(apprun: Command, installed: FakeCluster) -> None:
+    installed.run("daily", phase="Succeeded")
+    assert looked(apprun)[0] == 0
+
+
+def egress(cluster: FakeCluster, *rules: Object, **selector: Any) -> None:
+    spec = {"podSelector": selector, "policyTypes": ["Egress"], "egress": list(rules)}
+    cluster.put(f"{NETWORK_POLICIES}/deny", {"spec": spec})
+
+
+def block(cidr: str, *exceptions: str) -> Object:
+    return {"to": [{"ipBlock": {"cidr": cidr, "except": list(exceptions)}}]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "grade"),
+    [
+        ([], "error"),
+        ([block("10.0.0.0/8")], "error"),
+        ([block("192.0.2.0/24")], "ok"),
+        ([block("192.0.2.0/24", "192.0.2.10/32")], "error"),
+        ([{}], "ok"),
+        ([{"ports": [{"port": 53, "protocol": "UDP"}]}], "error"),
+        ([{"ports": [{"port": 6000, "endPort": 7000}]}], "ok"),
+        ([{"ports": [{"port": 443}]}], "skipped"),
+        ([{"ports": [{"port": "https"}]}], "skipped"),
+        ([{"to": [{"namespaceSelector": {}}]}], "skipped"),
+        ([{"to": [{"namespaceSelector": {}}]}, block("192.0.2.10/32")], "ok"),
+    ],
+)
+def test_egress_to_the_api_server_is_judged_by_all_rules(
+    apprun: Command, at_work: FakeCluster, rules: list[Object], grade: str
+) -> None:
+    egress(at_work, *rules)
+    code, found = looked(apprun)
+    assert ("egress", grade) in found
+    assert code == (1 if grade == "error" else 0)
+
+
+@pytest.mark.parametrize(
+    ("selector", "grade"),
+    [
+        ({"matchLabels": {"app": "shop"}}, "ok"),
+        ({"matchLabels": {"apprun.dev/role": "driver"}}, "error"),
+        ({"matchLabels": {"apprun.dev/run": "daily"}}, "error"),
+        ({"matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "DoesNotExist"}]}, "ok"),
+        ({"matchExpressions": [{"key": "apprun.dev/role", "operator": "In", "values": ["task"]}]}, "error"),
+    ],
+)
+def test_policies_that_select_no_pod_of_a_run_do_not_count(
+    apprun: Command, at_work: FakeCluster, selector: Object, grade: str
+) -> None:
+    egress(at_work, **selector)
+    assert ("egress", grade) in looked(apprun)[1]
+
+
+def test_what_cannot_be_seen_of_the_network_is_said(apprun: Command, at_work: FakeCluster) -> None:
+    at_work.refusals["GET", NETWORK_POLICIES] = refuse(403, "Forbidden", "networkpolicies is forbidden: cannot list")
+    code, found = looked(apprun)
+    assert (code, "can't tell" in found["egress", "skipped"]["said"]) == (0, True)

@@ -24,8 +24,14 @@ def call(state: Any, task: str = "fetch", key: str = "a" * 32, **fields: Any) ->
     return Call(key=key, task=task, role="task", state=state, input={}, called_at=990.0, **fields)
 
 
+def a_driver(state: Any = "Running", **fields: Any) -> Call:
+    """The route's own call, heard from a moment ago unless told otherwise."""
+    about: dict[str, Any] = {"heard_from": True, "started_at": 991.0, "called_at": 990.0, **fields}
+    return Call(key="driver", task="run", role="driver", state=state, input={}, **about)
+
+
 def said(found: Run, *calls: Call, local: bool = False, driver: Call | None = None) -> list[Finding]:
-    return explain(RunDetails(found, calls, driver), NOW, local=local)
+    return explain(RunDetails(found, calls, driver or (None if local else a_driver())), NOW, local=local)
 
 
 def test_there_is_always_something_to_say() -> None:
@@ -136,3 +142,75 @@ def test_remedies_are_whole_sentences() -> None:
         for text in (remedy.cause, remedy.action):
             assert text.endswith((".", ")")), text
             assert text[0].isupper() or text[0] == "`", text
+
+
+# It never says that nothing is wrong of what isn't at work
+
+
+def test_calls_that_wait_are_not_told_as_a_route_that_cannot_start() -> None:
+    words = "1 of 2 open calls wait, QuotaExceeded (1): exceeded quota"
+    waiting = call("Waiting", message="QuotaExceeded: exceeded quota")
+    findings = said(run(reason="QuotaExceeded", message=words), waiting, call("Running", heard_from=True))
+    assert [finding.what for finding in findings] == [f"fetch ({'a' * 8}) can't start: QuotaExceeded: exceeded quota"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("NoContact", "apprun doctor -n"), ("RouteNotYielding", "Move long computations")]
+)
+def test_route_that_is_silent_or_does_not_yield_is_a_problem(reason: str, words: str) -> None:
+    (finding,) = said(run(reason=reason, message="the very words"))
+    assert (finding.weight, "the very words" in finding.what, words in finding.remedy) == ("problem", True, True)
+
+
+def test_long_silence_of_a_task_is_said_and_its_log_is_pointed_to() -> None:
+    (finding,) = said(run(), call("Running", node="node1", started_at=280.0))
+    assert finding.what.startswith("fetch (aaaaaaaa) has been running on node1 for 12 min 00 s, without a sign")
+    assert finding.remedy == "Its log: `apprun logs r fetch`."
+
+
+def test_task_that_says_how_far_it_is_is_at_work() -> None:
+    (finding,) = said(run(), call("Running", started_at=280.0, heard_from=True, progress={"done": 3, "total": 9}))
+    assert "at work for 12 min 00 s, and says: 3/9" in finding.what
+
+
+@pytest.mark.parametrize(
+    "message", ["PodEnded: its pod has ended (Failed, exit code 137)", "PodTerminating: its pod is being deleted",
+                "NodeLost: node node1 doesn't answer"],
+)  # fmt: skip
+def test_call_whose_pod_is_not_at_work_is_said_to_be_not(message: str) -> None:
+    (finding,) = said(run(), call("Running", message=message))
+    assert finding.what == f"fetch (aaaaaaaa) is not at work: {message}."
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        (a_driver("Queued", started_at=None, called_at=900.0), "pod hasn't been made for 1 min 40 s"),
+        (a_driver("Running", heard_from=False, started_at=960.0), "running for 40 s without a sign"),
+        (a_driver("Running", message="NodeLost: node node1 doesn't answer"), "isn't at work: NodeLost"),
+        (a_driver("Starting", started_at=None, called_at=900.0), "has been starting for 1 min 40 s"),
+    ],
+)
+def test_driver_that_is_not_at_work_is_said_to_be_not(driver: Call, words: str) -> None:
+    (finding,) = said(run(), driver=driver)
+    assert (finding.weight, words in finding.what) == ("waiting", True)
+
+
+def test_run_without_a_driver_is_told() -> None:
+    (finding,) = explain(RunDetails(run(), (), None), NOW, local=False)
+    assert (finding.what, "apprun doctor" in finding.remedy) == ("The run's driver isn't there.", True)
+
+
+def test_calls_that_nobody_commits_are_told() -> None:
+    (finding,) = said(run(), call("Succeeded", committed_at=900.0, sequence=None))
+    assert (finding.weight, "has not been committed" in finding.what) == ("problem", True)
+
+
+def test_timer_that_nobody_ends_is_told() -> None:
+    (finding,) = said(run(), call("Sleeping", due_at=900.0))
+    assert (finding.weight, finding.what) == ("problem", "A timer of the route is 1 min 40 s late.")
+
+
+def test_call_that_has_just_been_made_is_being_started() -> None:
+    (finding,) = said(run(), call("Starting"))
+    assert finding.what == "Nothing is wrong: fetch (aaaaaaaa) is being started."

@@ -10,8 +10,8 @@ from application_sdk.contracts import PayloadTooLargeError
 from application_sdk.contracts.size import MAX_PAYLOAD_BYTES, check_size, size_of
 
 
-def test_the_limit_is_256_kib_of_json() -> None:
-    assert MAX_PAYLOAD_BYTES == 262144
+def test_the_limit_is_240_kib_of_json() -> None:
+    assert MAX_PAYLOAD_BYTES == 245760
     overhead = len('{"a":""}')
     assert check_size({"a": "x" * (MAX_PAYLOAD_BYTES - overhead)}) == MAX_PAYLOAD_BYTES
     with pytest.raises(PayloadTooLargeError):
@@ -54,3 +54,9 @@ def test_it_is_permanent_and_survives_the_way_to_another_process() -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert again.retryable is False
     assert (again.field, again.size_bytes, str(again)) == ("Out.a", 11, str(caught.value))
+
+
+def test_large_floats_weigh_what_they_weigh_when_they_come_back() -> None:
+    payload = {"numbers": [1e20, -1.5e20] * 10_000}
+    come_back = {"numbers": [10**20, -15 * 10**19] * 10_000}
+    assert size_of(payload) == size_of(come_back) > MAX_PAYLOAD_BYTES

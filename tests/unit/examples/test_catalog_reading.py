@@ -100,7 +100,7 @@ def test_objects_that_own_each_other_end_the_chain(catalog: Modules, api: Any, c
 
 
 def test_largest_payloads_fit_a_pod(catalog: Modules) -> None:
-    from application_sdk.wire.fields import MAX_POD_PAYLOAD_BYTES
+    from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 
     model = catalog["model"]
     long = "x" * 63
@@ -122,4 +122,4 @@ def test_largest_payloads_fit_a_pod(catalog: Modules) -> None:
     )
     group = model.GroupCatalog(group=long, version="v1", kinds=[kind] * model.MAX_KINDS)
     for payload in (whole, group, model.LineageInput(collections=collections)):
-        assert len(payload.model_dump_json()) < MAX_POD_PAYLOAD_BYTES
+        assert len(payload.model_dump_json()) < MAX_PAYLOAD_BYTES

@@ -66,7 +66,7 @@ def check_all(api: Api, version: str) -> Iterator[Answer]:
         try:
             yield from check()
         except NotAllowedError as error:
-            yield Answer(_topic(error), "skipped", f"you may not see this: {_short(error)}")
+            yield Answer(_topic(error), "skipped", f"you may not see this: {short(error)}")
 
 
 def check_server(api: Api) -> Iterator[Answer]:
@@ -337,5 +337,6 @@ def _topic(error: ClusterError) -> str:
     return "rights"
 
 
-def _short(error: ClusterError) -> str:
+def short(error: ClusterError) -> str:
+    """What was refused, without what to do about it."""
     return str(error).partition(". ")[0].removeprefix("not allowed: ")

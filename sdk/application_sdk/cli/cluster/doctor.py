@@ -11,6 +11,7 @@ from typing import Final
 from application_sdk.cli import exits
 from application_sdk.cli.cluster.checks import Answer, check_all, runtime_image
 from application_sdk.cli.cluster.errors import NotAllowedError
+from application_sdk.cli.cluster.namespace_checks import check_namespace
 from application_sdk.cli.cluster.place import ClusterPlace
 from application_sdk.cli.cluster.probing import probe
 from application_sdk.cli.output import Format, show, write_result
@@ -30,6 +31,9 @@ def examine(place: ClusterPlace, format: Format, *, pod: bool) -> int:
         found.append(answer)
         _tell(answer, format)
     installed = not any(answer.grade == "error" and answer.topic in ("CRDs", "operator") for answer in found)
+    for answer in check_namespace(api) if installed else ():
+        found.append(answer)
+        _tell(answer, format)
     if pod and installed:
         try:
             image = runtime_image(api)

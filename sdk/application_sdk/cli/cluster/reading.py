@@ -103,6 +103,7 @@ def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping
         node=str(_part(pod, "spec").get("nodeName") or "") if pod and not over else str(status.get("node") or ""),
         progress=cast("ProgressFields | None", status.get("progress")),
         attempts=_attempts(spec, status, state, number, begun),
+        heard_from=any(status.get(field) for field in ("startedAt", "heartbeat", "progress")),
         consumed=consumed(str(spec.get("task") or ""), str(identity.get("inputDigest") or "")),
         lineage=str(identity.get("lineage") or ""),
     )
@@ -163,7 +164,42 @@ def _message(state: State, status: Mapping[str, Any], pod: Object | None) -> str
         return ""
     if state == "Waiting":
         return str(status.get("message") or "")
-    return pod_trouble(pod) if pod is not None and state == "Starting" else ""
+    if pod is None:
+        return ""
+    return pod_trouble(pod) if state == "Starting" else _running_trouble(status, pod)
+
+
+def _running_trouble(status: Mapping[str, Any], pod: Object) -> str:
+    """Why a call whose pod was started isn't at work all the same; empty when it is, as far as Kubernetes knows."""
+    if status.get("phase") == "Saving":
+        return "Saving: it has succeeded, and the operator keeps its state before that counts"
+    found = _part(pod, "status")
+    phase = found.get("phase")
+    if phase in ("Succeeded", "Failed"):
+        how = f"{phase}{_exit_of(found)}"
+        return f"PodEnded: its pod has ended ({how}) without a report, and the operator hasn't answered yet"
+    if _part(pod, "metadata").get("deletionTimestamp"):
+        return "PodTerminating: its pod is being deleted"
+    none: Mapping[str, Any] = {}
+    ready = next((one for one in found.get("conditions") or [] if one.get("type") == "Ready"), none)
+    if phase == "Unknown" or (ready.get("status") == "False" and _pod_runs(found)):
+        where = _part(pod, "spec").get("nodeName") or "?"
+        return f"NodeLost: node {where} doesn't answer ({ready.get('reason') or 'no reason given'})"
+    return ""
+
+
+def _exit_of(status: Mapping[str, Any]) -> str:
+    for entry in status.get("containerStatuses") or []:
+        ended = _part(_part(entry, "state"), "terminated")
+        if "exitCode" in ended:
+            return f", exit code {ended['exitCode']}"
+    return ""
+
+
+def _pod_runs(status: Mapping[str, Any]) -> bool:
+    """Whether kubelet said last that all containers run: our pods have no readiness of their own to lose."""
+    entries = status.get("containerStatuses") or []
+    return bool(entries) and all("running" in _part(entry, "state") for entry in entries)
 
 
 def _attempts(

@@ -82,6 +82,8 @@ class Call:
     node: str = ""
     progress: ProgressFields | None = None
     attempts: tuple[Attempt, ...] = ()
+    heard_from: bool = False
+    """Whether the process of the current attempt has said anything of itself: that it began, a heartbeat, progress."""
     consumed: str = ""
     """What calls that follow this one have as their lineage."""
     lineage: str = ""

@@ -68,7 +68,7 @@ class KubernetesEngine:
     def open(cls, api: Api, owner: Owner, pause: Callable[[float], None], silence: float = SILENCE) -> KubernetesEngine:
         """Read the run's past, and begin to follow it. Waits for the API server as long as it takes.
 
-        Raises RunGone and LedgerUnreadable.
+        Raises RunGone and LedgerUnreadable, and what `patiently` raises.
         """
         app_run = patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
         engine = cls(api, owner, app_run, pause, silence)

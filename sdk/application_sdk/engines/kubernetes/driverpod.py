@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.calls import ForeignTask, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
-from application_sdk.engines.kubernetes.errors import ApiError, Refused
+from application_sdk.engines.kubernetes.errors import ApiError, Forbidden, Refused, Unauthorized
 from application_sdk.engines.kubernetes.follow import RunGone
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
+from application_sdk.engines.kubernetes.presence import Presence
 from application_sdk.engines.kubernetes.report import (
     EXIT_CODES,
     continuation_report,
@@ -30,11 +31,12 @@ from application_sdk.execution.ending import RouteResult, stalled
 from application_sdk.execution.logs import kept_log
 from application_sdk.execution.run import run_route
 from application_sdk.wire import names
-from application_sdk.wire.fields import CANCELLED, MAX_POD_PAYLOAD_BYTES, ContinuationFields, ErrorFields
-from application_sdk.wire.pod import EXIT_FENCED
+from application_sdk.wire.fields import CANCELLED, MAX_PAYLOAD_BYTES, ContinuationFields, ErrorFields
+from application_sdk.wire.pod import EXIT_FENCED, EXIT_NOT_ALLOWED
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.execution.yielding import YieldWatch
     from application_sdk.wire.fields import Call
 
 _log = logging.getLogger("apprun.driver")
@@ -42,11 +44,18 @@ _log = logging.getLogger("apprun.driver")
 
 def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     """Execute the run's route to its end and report it. Returns the pod's exit code."""
+    presence = Presence(api, call["appTask"], node, started_at)
+    presence.start()
     try:
-        result = _execute(call, api)
+        result = _execute(call, api, presence.watch)
     except (RunGone, Refused) as error:
         _log.error("this driver has nothing more to say: %s", error)
         return EXIT_FENCED
+    except NotAllowedError as error:
+        _log.error("%s", error)
+        return EXIT_NOT_ALLOWED
+    finally:
+        presence.stop()
     if result.outcome == "Succeeded" and result.output is not None:
         report = success_report(result.output, started_at, node)
     elif result.outcome == "Continued" and result.input is not None:
@@ -61,14 +70,21 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 
 
-def _execute(call: Call, api: Api) -> RouteResult:
+class NotAllowedError(Exception):
+    """The API server has answered with nothing but 401 or 403 for long."""
+
+
+def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
     source = source_digest(Path(names.SOURCE_DIRECTORY))
     if source != call.get("sourceDigest", source):
         return stalled("CodeChanged", CODE_CHANGED)
+    watch.enter(f"the import of {call['entry'].partition(':')[0]!r}")
     try:
         app_class = load_app(call["entry"])
     except AppLoadError as error:
         return stalled("LoadFailed", str(error), error.traceback)
+    finally:
+        watch.leave()
     settle()
     try:
         engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"], source), time.sleep)
@@ -77,16 +93,18 @@ def _execute(call: Call, api: Api) -> RouteResult:
             uid=call.get("originUid", call["runUid"]),
             started_at=seconds(engine.started_at),
             correlation_id=call["correlationId"],
-            max_payload_bytes=MAX_POD_PAYLOAD_BYTES,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
             replay_rules=call.get("replayRules"),
         )
-        return run_route(app_class, call.get("entrypoint"), call["input"], engine, info)
+        return run_route(app_class, call.get("entrypoint"), call["input"], engine, info, watch)
     except LedgerUnreadable as error:
         return stalled("LedgerUnreadable", str(error))
     except ForeignTask as error:
         return RouteResult("Failed", error=ErrorFields(type="NameTaken", message=str(error), retryable=False))
     except Refused:
         raise
+    except (Forbidden, Unauthorized) as error:
+        raise NotAllowedError(str(error)) from error
     except ApiError as error:
         message = f"the API server refused what the route needs: {error}"
         return RouteResult("Failed", error=ErrorFields(type=type(error).__name__, message=message, retryable=False))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import ApiError, NotFound, Unreachable
+from application_sdk.engines.kubernetes.patience import Denials
 from application_sdk.wire import names
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def follow(
 ) -> None:
     """Call `seen` with each newer state of the run until `stopped()`, beginning after the state `app_run`.
 
-    Raises RunGone, and whatever `seen` raises. `pause` waits for seconds between two tries.
+    Raises RunGone, whatever `seen` raises, and Forbidden or Unauthorized when nothing else is answered for long.
+    `pause` waits for seconds between two tries.
     """
     name, uid, version = _identity(app_run)
-    backoff = Backoff()
+    backoff, denials = Backoff(), Denials()
     while not stopped():
         try:
             for event in api.watch(names.APP_RUNS, name, version, WATCH_SECONDS, SILENCE_SECONDS):
@@ -55,7 +57,8 @@ def follow(
                 seen(_same(cast("JSONObject", event["object"]), uid))
         except (ApiError, Unreachable) as error:
             _log.info("the watch of AppRun %s ended, looking anew: %s", name, error)
-        pause(backoff.delay())
+        delay = backoff.delay()
+        pause(delay)
         try:
             app_run = _same(api.get(names.APP_RUNS, name), uid)
             version = _identity(app_run)[2]
@@ -64,6 +67,10 @@ def follow(
             raise RunGone(f"AppRun {name} was deleted") from error
         except (ApiError, Unreachable) as error:
             _log.warning("AppRun %s can't be read, the driver waits: %s", name, error)
+            if denials.last(error, delay):
+                raise
+        else:
+            denials = Denials()
 
 
 def _same(app_run: JSONObject, uid: str) -> JSONObject:

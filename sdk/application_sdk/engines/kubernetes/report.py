@@ -27,7 +27,7 @@ from application_sdk.engines.kubernetes.errors import (
 from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import names
-from application_sdk.wire.pod import EXIT_FENCED, EXIT_REPORT_REFUSED, EXIT_REPORTED, REFUSED_FINISHED
+from application_sdk.wire.pod import EXIT_FENCED, EXIT_NOT_ALLOWED, EXIT_REPORT_REFUSED, EXIT_REPORTED, REFUSED_FINISHED
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from application_sdk.wire.fields import ContinuationFields, ErrorFields, Report
 
 _log = logging.getLogger("apprun.report")
+
+UNAUTHORIZED_SECONDS: Final = 30.0
+"""How long 401 counts as something that passes."""
 
 _MAY_PASS: Final = (Busy, Conflict, Forbidden, Unauthorized, Unreachable)
 """Forbidden too: the namespace's role binding is made together with its first pods, and takes a moment to count."""
@@ -48,12 +51,15 @@ class Delivery(Enum):
     """This pod no longer speaks for its task."""
     REFUSED = "refused"
     """The API server takes it in no form."""
+    UNAUTHORIZED = "unauthorized"
+    """The API server doesn't accept this pod's token any more."""
 
 
 EXIT_CODES: Final = {
     Delivery.ACCEPTED: EXIT_REPORTED,
     Delivery.FENCED: EXIT_FENCED,
     Delivery.REFUSED: EXIT_REPORT_REFUSED,
+    Delivery.UNAUTHORIZED: EXIT_NOT_ALLOWED,
 }
 
 
@@ -111,6 +117,7 @@ def _until_answered(
 ) -> tuple[Delivery, Invalid | None]:
     backoff = Backoff()
     may_have_arrived = False
+    unauthorized = 0.0
     fields = cast("JSONObject", report)
     while True:
         wish = 0.0
@@ -120,6 +127,11 @@ def _until_answered(
             may_have_arrived = may_have_arrived or isinstance(error, Unreachable | Busy)
             wish = error.retry_after if isinstance(error, Busy) else 0.0
             delay = backoff.delay(at_least=wish)
+            unauthorized = unauthorized + delay if isinstance(error, Unauthorized) else 0.0
+            if unauthorized > UNAUTHORIZED_SECONDS:
+                # Of a service account that was deleted: no later try would be accepted, and nobody would know.
+                _log.error("the outcome can't be reported, and is lost: %s", error)
+                return Delivery.UNAUTHORIZED, None
             _log.warning("the report didn't get through, next try in %.1f s: %s", delay, error)
             pause(delay)
         except NotFound as error:

@@ -57,7 +57,14 @@ class Committed:
     call: ScheduledCall | None
 
 
-Notice: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed
+@dataclass(frozen=True, slots=True)
+class NotYielding:
+    """The route has computed for too long without waiting for anything. Told from another thread than all else."""
+
+    message: str
+
+
+Notice: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding
 Observer: TypeAlias = Callable[[Notice], None]
 
 

@@ -21,7 +21,7 @@ from application_sdk.engines.local.inprocess import InProcessExecutor
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
-from application_sdk.engines.local.notices import Observer, nobody
+from application_sdk.engines.local.notices import NotYielding, Observer, nobody
 from application_sdk.engines.local.processes import ProcessExecutor
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
 from application_sdk.engines.local.source import AppSource
@@ -29,6 +29,7 @@ from application_sdk.engines.local.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.run import run_route
+from application_sdk.execution.yielding import YieldWatch
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
@@ -186,9 +187,12 @@ class _Life:
             requests=requests,
             observer=self.mode.observer,
         )
+        watch = YieldWatch(lambda message: self.mode.observer(NotYielding(message)) if message else None)
+        watch.start()
         try:
-            return run_route(self.app_class, run.entrypoint, run.input, engine, info)
+            return run_route(self.app_class, run.entrypoint, run.input, engine, info, watch)
         finally:
+            watch.stop()
             engine.close()
             requests.wake = None
 

@@ -10,6 +10,7 @@ from application_sdk.engines.local.notices import (
     Called,
     Committed,
     Notice,
+    NotYielding,
     Progressed,
     Replayed,
 )
@@ -33,6 +34,8 @@ def in_words(notice: Notice, now: float) -> str | None:
             f"{notice.call.task}: attempt {notice.attempt} failed, {notice.error['type']}: "
             f"{_first_line(notice.error['message'])}; again in {again}"
         )
+    if isinstance(notice, NotYielding):
+        return notice.message
     if isinstance(notice, Progressed):
         return f"{notice.call.task}: {progress_text(notice.progress)}"
     return _committed(notice)

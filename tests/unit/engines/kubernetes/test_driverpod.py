@@ -123,3 +123,45 @@ def test_the_route_of_a_restored_run_has_the_identity_that_it_began_with(pod: Po
         pages.append(made["spec"]["input"]["page"])
         assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [fields["runUid"]]
     assert pages[0] == pages[1] != pages[2]
+
+
+# What a driver says of itself
+
+
+def test_driver_that_is_done_soon_says_nothing_of_itself(pod: PodProcess, world: RunWorld, server: WireServer) -> None:
+    pod.write(driver_call(), app=f"{APP}        return Made()\n")
+    assert pod.run().returncode == EXIT_REPORTED
+    assert len([request for request in server.requests if request.method == "PATCH"]) == 1
+
+
+def test_driver_that_works_on_says_once_that_it_has_begun(pod: PodProcess, world: RunWorld, server: WireServer) -> None:
+    pod.write(driver_call(), app=f"{APP}        return await self.work(input)\n")
+    with pod.start():
+        eventually("the driver has said so", lambda: world.reports.get(DRIVER), 30)
+    assert world.reports[DRIVER].keys() <= {"startedAt", "node"}
+    assert "startedAt" in world.reports[DRIVER]
+
+
+def test_route_that_computes_for_ever_is_told_with_its_line(pod: PodProcess, world: RunWorld) -> None:
+    pod.write(driver_call(), app=f"{APP}        while True:\n            pass\n")
+
+    def told() -> str | None:
+        progress = world.reports.get(DRIVER, {}).get("progress")
+        return progress["message"] if progress else None
+
+    with pod.start():
+        message = eventually("the driver tells of it", told, 60)
+    line = APP.count("\n") + 1
+    assert f"app.py:{line}." in message or f"app.py:{line + 1}." in message
+
+
+def test_module_that_computes_for_ever_is_told_too(pod: PodProcess, world: RunWorld) -> None:
+    pod.write(driver_call(), app="while True:\n    pass\n")
+
+    def told() -> str | None:
+        progress = world.reports.get(DRIVER, {}).get("progress")
+        return progress["message"] if progress else None
+
+    with pod.start():
+        message = eventually("the driver tells of it", told, 60)
+    assert message.startswith("the import of 'app' has computed for more than 10 s")

@@ -434,6 +434,11 @@ async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
         (ForbiddenError('pods "x" is forbidden: serviceaccount "y" not found'), "NoAccount"),
         (ForbiddenError('pods "x" is forbidden: namespace "n" is being terminated'), "Terminating"),
         (ForbiddenError('pods is forbidden: User "o" cannot create resource "pods" in API group ""'), "NotAllowed"),
+        (
+            ForbiddenError("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no pods on Fridays"),
+            "Forbidden",
+        ),
+        (InvalidError("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: a quota is needed"), "Forbidden"),
         (InvalidError('Pod "x" is invalid: spec.containers[0].image: Required value'), "Invalid"),
         (NotFoundError('namespaces "n" not found'), "Terminating"),
     ],

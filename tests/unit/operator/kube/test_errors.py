@@ -68,3 +68,9 @@ def test_webhook_that_denies_is_a_refusal_whatever_code_it_chooses(code: int) ->
 def test_webhook_that_denies_for_now_is_asked_again() -> None:
     words = 'admission webhook "busy.example.com" denied the request: later'
     assert isinstance(from_response(429, json.dumps({"message": words}).encode()), TransientError)
+
+
+def test_denial_of_a_policy_is_none_of_an_object_that_makes_no_sense() -> None:
+    words = "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'fridays' with binding 'fridays' denied request: no"
+    body = json.dumps({"reason": "Invalid", "message": words}).encode()
+    assert type(from_response(422, body)) is errors.ForbiddenError

@@ -265,7 +265,7 @@ def test_not_every_app_is_inspected_at_the_same_time() -> None:
 def test_an_app_whose_name_is_too_long_for_a_label_is_ready_all_the_same() -> None:
     app = an_app(meta=meta("s" * 64))
     assert said(app, InspectingRecord())["Inspected"] == ("Unknown", "NotInspected")
-    assert said(app, InspectingRecord())["Ready"] == ("True", "NotServed")
+    assert said(app, InspectingRecord())["Ready"] == ("True", "NotInspected")
 
 
 def test_a_status_that_says_so_already_isnt_written_again() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
 
+from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
+from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, Refusal, Room, RunRecord
 from apprun_operator.plan.actions import (
     Claim,
@@ -405,3 +407,23 @@ def test_timer_is_completed_when_due_and_needs_no_pod() -> None:
     timer = a_task("a", role="timer", seconds=5, seen_at=NOW - 9)
     decided = decide(seen(driver, a_pod(driver), timer))
     assert [type(action) for action in decided.then] == [PatchTask]
+
+
+def test_input_that_no_pod_takes_starts_none() -> None:
+    decided = decide(seen(run=new_run(input={"text": '"' * (120 * 1024)})))
+    assert conditions_of(decided)["Stalled"] == ("True", "InvalidInput")
+    assert "spec.input is 240.0 KiB of JSON, the limit is 240 KiB" in status_of(decided)["message"]
+    assert not decided.then
+
+
+def test_largest_input_with_the_largest_heartbeat_fits_a_pods_annotations() -> None:
+    rest = len('{"text":""}')
+    text = ('"\u0001é' * MAX_PAYLOAD_BYTES)[: (MAX_PAYLOAD_BYTES - rest) * 3 // 10]
+    given: dict[str, Any] = {"text": text}
+    assert MAX_PAYLOAD_BYTES - 10 <= travelling_size(given) <= MAX_PAYLOAD_BYTES
+    beat = {"text": "x" * (MAX_HEARTBEAT_BYTES - rest)}
+    driver, task = a_driver(), a_task("a", input=given, heartbeat=beat, attempt=2)
+    (pod,) = [action for action in decide(seen(driver, a_pod(driver), task)).then if isinstance(action, CreatePod)]
+    annotations: dict[str, str] = pod.body["metadata"]["annotations"]  # type: ignore[index,call-overload,assignment]
+    # Kubernetes counts keys and values, in bytes of UTF-8.
+    assert sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) <= 256 * 1024

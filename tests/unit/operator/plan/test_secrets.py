@@ -101,11 +101,17 @@ def test_a_fresh_pod_is_left_alone_first() -> None:
 
 def test_kubelet_is_not_asked_again_at_once() -> None:
     task = a_task("a")
-    words = {task.pod_name: Words("", NOW - 5)}
+    words = {task.pod_name: Words("no such Secret", NOW - 5)}
     seen = replace(watched(task, waiting(task)), words=words)
     decided = plan(seen, NOW, LIMITS)
     assert not [action for action in decided.first if isinstance(action, FetchWords)]
     assert decided.wake_at == NOW + 15
+
+
+def test_kubelet_that_says_nothing_of_a_young_pod_is_asked_again_soon() -> None:
+    task = a_task("a")
+    seen = replace(watched(task, waiting(task)), words={task.pod_name: Words("", NOW - 2)})
+    assert plan(seen, NOW, LIMITS).wake_at == NOW + 1
 
 
 def test_missing_secret_is_told_with_its_remedy_on_the_waiting_task() -> None:

@@ -1,0 +1,48 @@
+"""Ensures the accounts and bindings of namespaces with runs at work from time to time: somebody may prune them mid-run.
+
+A task's pod that the API server answers with 403 can't tell anybody, and waits with its result for as long as it may
+live. So nobody can wait for a sign that something is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from apprun_operator.act.accounts import Accounts
+from apprun_operator.kube.errors import ApiError
+from apprun_operator.observe.store import Store
+
+logger = logging.getLogger(__name__)
+
+EACH_SECONDS: Final = 30.0
+"""How old the last look at a namespace with a run at work may be. One costs four refused creates: nothing is stored."""
+LOOK_SECONDS: Final = 5.0
+
+
+class Upkeep:
+    """`clock` tells the time of day, as the store's does."""
+
+    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled. Where the chart makes the accounts there is nothing to do."""
+        while not self._accounts.given:
+            await self.ensure_all()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def ensure_all(self) -> None:
+        """One round. A namespace that can't be mended stops nobody: the next plan of a run there says what is wrong."""
+        for namespace in self._store.ensured_before(self._clock() - EACH_SECONDS):
+            try:
+                await self._accounts.ensure(namespace)
+            except ApiError as error:
+                logger.warning("service accounts of namespace %s weren't ensured: %s", namespace, error)
+                self._store.namespace_is_ready(namespace, False)
+            else:
+                self._store.namespace_is_ready(namespace)
