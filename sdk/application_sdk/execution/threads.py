@@ -27,7 +27,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _POOL_MODULE: Final = "concurrent.futures.thread"
-_start = threading.Thread.start
+_THREAD: Final = threading.Thread
+_start = _THREAD.start
 
 
 async def call_in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -74,7 +75,7 @@ def share_runtime_with_threads() -> None:
 
     Idempotent, and for the whole process: which attempt a thread belongs to is decided when it is started.
     """
-    threading.Thread.start = _start_with_runtime  # type: ignore[method-assign, assignment]
+    _THREAD.start = _start_with_runtime  # type: ignore[method-assign, assignment]
     _share_with_pools()
 
 

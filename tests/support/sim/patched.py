@@ -69,6 +69,7 @@ def patched(chance: random.Random) -> Iterator[None]:
         taskpod: {
             "time": _time,
             "settle": lambda: None,
+            "restore_signals_in_forked_children": lambda: None,
             "ProcessWatchdog": Watchdog,
             "signal": types.SimpleNamespace(signal=_signal, SIGTERM=signal.SIGTERM, SIG_IGN=signal.SIG_IGN),
             "asyncio": _Namespace(asyncio, Runner=_runner),
