@@ -353,6 +353,13 @@ MUTANTS: Final = (
         (f"{UNIT}/operator/observe",),
     ),
     Mutant(
+        "a rest on purpose is no silence, whoever lists meanwhile",
+        f"{OPERATOR}/observe/informer.py",
+        "max(self._heard_at, self._rests_until)",
+        "self._heard_at",
+        (f"{UNIT}/operator/observe", f"{UNIT}/operator/test_liveness.py"),
+    ),
+    Mutant(
         "a version that is too old leads to a new list",
         f"{OPERATOR}/observe/informer.py",
         'return Progress("" if expired else self.version, self.failures + 1)',

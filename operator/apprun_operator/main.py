@@ -104,7 +104,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    running = asyncio.create_task(_run(settings, parts, kopf_thread, terms))
+    running = asyncio.create_task(run(settings, parts, lambda: kopf_thread.works, terms))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("stopping")
@@ -125,11 +125,12 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         running.result()
 
 
-async def _run(settings: Settings, parts: Parts, kopf_thread: KopfThread, terms: Terms) -> None:
-    """Informers, and in each term workers, once all that they plan with is known."""
+async def run(settings: Settings, parts: Parts, kopf_works: Callable[[], bool], terms: Terms) -> None:
+    """Informers, and in each term workers, once all that they plan with is known. `kopf_works` says whether somebody
+    else brings the events of Apps and AppRuns."""
 
     def pause() -> float:
-        return RELIST_SECONDS if kopf_thread.works else RELIST_SECONDS_WITHOUT_KOPF
+        return RELIST_SECONDS if kopf_works() else RELIST_SECONDS_WITHOUT_KOPF
 
     async with asyncio.TaskGroup() as group:
         for informer in parts.watching:
@@ -171,10 +172,12 @@ def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> Leadership
     return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
 
 
-def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Parts:
-    """All that plans and acts, put together over one connection."""
+def build(
+    settings: Settings, client: Api, terms: Terms, metrics: Metrics, clock: Callable[[], float] = time.time
+) -> Parts:
+    """All that plans and acts, put together over one connection. `clock` tells the time of day."""
     queue, app_queue = KeyQueue(), KeyQueue()
-    store = Store(queue.put, time.time, app_queue.put)
+    store = Store(queue.put, clock, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
     metrics.watch_leadership(lambda: terms.acting)
     metrics.watch_runs(store.survey, lambda: terms.acting)
@@ -183,9 +186,9 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
         api, settings.driver_role, settings.task_role, settings.handler_role, given=settings.accounts_given
     )
     executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
-    worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
-    app_executor = AppExecutor(api, store, accounts, executor, time.time)
-    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, time.time, random.random)
+    worker = Worker(queue, store, executor, settings.limits, metrics, clock, random.random)
+    app_executor = AppExecutor(api, store, accounts, executor, clock)
+    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, clock, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
         return [
@@ -197,7 +200,7 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
                 namespace=namespace,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
                 chance=random.random,
-                clock=time.time,
+                clock=clock,
             )
             for kind in kinds
             for namespace in settings.namespaces or ("",)

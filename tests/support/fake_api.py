@@ -393,6 +393,7 @@ class FakeApi:
             return
         loop = VirtualLoop.current or asyncio.get_running_loop()
         ends = loop.time() + float(query.get("timeoutSeconds", "300"))
+        bookmark_at = loop.time() + BOOKMARK_SECONDS
         while loop.time() < ends:
             batch = server.events_since(version, place.plural, place.namespace, labels, name)
             version = server.version
@@ -404,9 +405,11 @@ class FakeApi:
                 continue
             try:
                 # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
-                async with asyncio.timeout(min(BOOKMARK_SECONDS, ends - loop.time())):
+                async with asyncio.timeout(min(bookmark_at, ends) - loop.time()):
                     await server.changed.wait()
             except TimeoutError:
+                # Whatever happens to other kinds meanwhile: a real server's bookmarks keep their time.
+                bookmark_at = loop.time() + BOOKMARK_SECONDS
                 yield [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}]
 
 

@@ -75,8 +75,10 @@ class Informer:
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
-        self._fresh_at = clock()
-        """When it last heard from the API server, or tried to; in the future while it rests."""
+        self._heard_at = clock()
+        """When it last heard from the API server, or tried to. It only grows."""
+        self._rests_until = 0.0
+        """The end of the latest rest that `relist` took on purpose: nothing is expected before it."""
         self._api = api
         self._store = store
         self._path = resource.path(namespace)
@@ -89,7 +91,11 @@ class Informer:
     @property
     def silence(self) -> float:
         """For how many seconds nothing came from the API server, nor was tried, although it should have."""
-        return max(self._clock() - self._fresh_at, 0.0)
+        return max(self._clock() - max(self._heard_at, self._rests_until), 0.0)
+
+    def _hear(self) -> None:
+        # `renew` hears the API server while `relist` rests: neither may undo what the other one has noted.
+        self._heard_at = max(self._heard_at, self._clock())
 
     async def run(self) -> None:
         """List and watch until cancelled. No answer of the API server ends it."""
@@ -103,7 +109,7 @@ class Informer:
             await self._list()
             self._progress = Progress()
             rest = pause()
-            self._fresh_at = self._clock() + rest
+            self._rests_until = self._clock() + rest
             await asyncio.sleep(rest)
 
         await self._forever(once)
@@ -141,7 +147,7 @@ class Informer:
                 logger.exception("%s: unexpected answer; listing anew", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
             # Trying counts as being alive: an API server that is down is no reason to restart the operator.
-            self._fresh_at = self._clock()
+            self._hear()
             await asyncio.sleep(self._progress.backoff(self._chance()))
 
     async def _list(self) -> None:
@@ -149,7 +155,7 @@ class Informer:
         query: dict[str, str] = {**self._query, "limit": str(PAGE)}
         while True:
             answer = await self._api.get(self._path, query)
-            self._fresh_at = self._clock()
+            self._hear()
             details = cast("JSONObject", answer["metadata"])
             for item in cast("list[JSONObject]", answer["items"] or []):
                 keys.append(_key(item))
@@ -171,7 +177,7 @@ class Informer:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         async for events in self._api.watch(self._path, query):
-            self._fresh_at = self._clock()
+            self._hear()
             for event in events:
                 self._take(str(event.get("type")), cast("JSONObject", event["object"]))
 
