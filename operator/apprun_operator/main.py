@@ -25,15 +25,18 @@ from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
 from apprun_operator.appworker import AppWorker
 from apprun_operator.handlers import Feed, KopfThread
+from apprun_operator.kopf_session import hidden
 from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
+from apprun_operator.kube.errors import UndecodableError
 from apprun_operator.lag import measure_lag
 from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
 from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.informer import Informer, silences
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.project import Unreadable, meta
+from apprun_operator.observe.project import meta
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.store import Store
 from apprun_operator.settings import Settings, SettingsError, from_environment
@@ -88,7 +91,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     lease = _lease(settings, cluster, metrics)
     terms = Terms(lease.campaign if lease else Alone())
     parts = build(settings, client, terms, metrics)
-    kopf_thread = KopfThread(_feed(loop, parts.store), settings.namespaces)
+    kopf_thread = KopfThread(_feed(loop, parts), settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
     if lease is not None:
@@ -179,6 +182,7 @@ def build(
     queue, app_queue = KeyQueue(), KeyQueue()
     store = Store(queue.put, clock, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
+    metrics.watch_unreadable(store.unreadable)
     metrics.watch_leadership(lambda: terms.acting)
     metrics.watch_runs(store.survey, lambda: terms.acting)
     api = Fenced(client, terms.may_write)
@@ -211,22 +215,31 @@ def build(
     return Parts(queue, store, metrics, worker, app_queue, app_worker, watching, listing)
 
 
-def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:
+def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> Feed:
     """Hands kopf's events over to our loop."""
+    store = parts.store
 
-    def take(kind: Kind, event: str, raw: Mapping[str, JSON]) -> None:
+    def take(kind: Kind, event: str, shown: Mapping[str, JSON]) -> None:
         try:
             if event == "DELETED":
-                identity = meta(raw)
+                identity = meta(shown)
                 store.remove(kind, identity.key, identity.uid)
-            else:
+                return
+            raw = hidden(shown)
+            if raw is not None:
                 store.apply(kind, raw)
-        except Unreadable as error:
+                return
+        except (Unreadable, UndecodableError) as error:
             logger.warning("%s is left alone: %s", kind, error)
+            return
+        # One of kopf's list, which says no more than that it is there.
+        for informer in parts.listing:
+            if informer.kind == kind:
+                informer.hurry()
 
-    def feed(kind: str, event: str, raw: Mapping[str, JSON]) -> None:
+    def feed(kind: str, event: str, shown: Mapping[str, JSON]) -> None:
         try:
-            loop.call_soon_threadsafe(take, cast("Kind", kind), event, raw)
+            loop.call_soon_threadsafe(take, cast("Kind", kind), event, shown)
         except RuntimeError:  # our loop is closed: the process is ending
             pass
 

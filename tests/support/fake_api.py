@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 from tests.support.virtual_time import VirtualLoop
 
+from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -352,6 +354,9 @@ class FakeApi:
             )
         await self._fault("after", f"GET {path}")
         return answer
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        return Page(json.dumps(await self.get(path, query)).encode())
 
     async def create(self, path: str, body: Object) -> Object:
         place, _ = parse_path(path)
