@@ -23,6 +23,8 @@ from apprun_operator.kube.decode import decode
 
 GOOD = {"before": 1, "width": 2, "after": 1}
 LONGEST = 240 * 1024
+ENDING = ("before", "amid", "after", "endless", "victim")
+"""Runs that succeed, whatever is beside them."""
 
 
 def nested(levels: int) -> str:
@@ -86,9 +88,9 @@ def undisturbed(bed: Bed, runs: Runs) -> Iterator[None]:
     runs.start("amid", "probe", GOOD)
     for name in ("before", "amid"):
         assert runs.until_phase(name, "Succeeded", "Failed", seconds=240)["phase"] == "Succeeded"
-    keys = Counter(entry["key"] for name in ("before", "amid") for entry in runs.checkpoints(name))
-    witnesses = runs.witnesses()
-    assert {key: witnesses[key] for key in keys} == keys
+    # Equal calls of several runs have one key, so all runs of the namespace count.
+    names = [name for name in ENDING if runs.kube.find(f"{runs.api}/appruns/{name}")]
+    assert runs.witnesses() == Counter(entry["key"] for name in names for entry in runs.checkpoints(name))
     print(f"the loop's longest block: {longest_block(bed)}")
     restarts = {one.name: one.restarts for one in Replicas(bed).all()}
     assert all(restarts[name] == known.get(name, 0) for name in restarts)
