@@ -369,8 +369,8 @@ MUTANTS: Final = (
     Mutant(
         "a write is done whatever its answer holds",
         f"{OPERATOR}/kube/client.py",
-        "    except UndecodableError as error:\n        logger.warning(",
-        "    except KeyError as error:\n        logger.warning(",
+        "        except UndecodableError as error:\n            logger.warning(",
+        "        except KeyError as error:\n            logger.warning(",
         (f"{UNIT}/operator/kube/test_client.py",),
     ),
     Mutant(

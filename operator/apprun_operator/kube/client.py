@@ -6,6 +6,7 @@ object holds never decides whether it can be read: see `kube.decode`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -34,6 +35,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 CONNECTIONS: Final = 64
+LONG_ANSWER: Final = 64 * 1024
 MAX_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of one answer. Ten objects of the largest size that etcd takes fit; what is longer is to be asked for in
 smaller pages."""
@@ -67,6 +69,7 @@ class Client:
         connector = aiohttp.TCPConnector(
             limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60, socket_factory=_watched_socket
         )
+        self._decoding = asyncio.Lock()
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
 
     async def close(self) -> None:
@@ -75,21 +78,21 @@ class Client:
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
         """An object, or a short list of a few."""
         timeout = LIST_TIMEOUT if query else REQUEST_TIMEOUT
-        return decode(await self._call("GET", path, query=query, timeout=timeout))
+        return await self._decoded(await self._call("GET", path, query=query, timeout=timeout))
 
     async def page(self, path: str, query: Mapping[str, str]) -> Page:
         """One page of a list, whose objects are still to be decoded. TooLargeError asks for a smaller one."""
         return Page(await self._call("GET", path, query=query, timeout=LIST_TIMEOUT))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
-        return _done(await self._call("POST", path, body), path)
+        return await self._done(await self._call("POST", path, body), path)
 
     async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject:
-        return _done(await self._call("PATCH", path, body, content_type), path)
+        return await self._done(await self._call("PATCH", path, body, content_type), path)
 
     async def delete(self, path: str, options: JSONObject) -> JSONObject:
         """Delete an object; the answer is the object, while it ends gracefully, or a Status."""
-        return _done(await self._call("DELETE", path, options), path)
+        return await self._done(await self._call("DELETE", path, options), path)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]:
         """Events in batches: all that have arrived so far. Ends as the server ends it; silence is UnavailableError."""
@@ -112,6 +115,25 @@ class Client:
             if code == "none":
                 self._requested("WATCH", code, None)
             raise UnavailableError(f"watch of {path} broke: {error!r}") from error
+
+    async def _decoded(self, answer: bytes) -> JSONObject:
+        """Of long answers that arrive together, one in each turn of the event loop: others wait for it too."""
+        if len(answer) < LONG_ANSWER:
+            return decode(answer)
+        async with self._decoding:
+            try:
+                return decode(answer)
+            finally:
+                await asyncio.sleep(0)
+
+    async def _done(self, answer: bytes, path: str) -> JSONObject:
+        """What the API server says of a write that it has done. It is done whether that can be decoded or not: to call
+        it failed would have it done again and again. What became of the object, its watch tells."""
+        try:
+            return await self._decoded(answer)
+        except UndecodableError as error:
+            logger.warning("%s: the answer to a write can't be decoded: %s", path, error)
+            return {}
 
     def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> ApiError:
         if response.status == 401:
@@ -159,16 +181,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             raise TooLargeError(f"{response.url.path}: the answer has more than {MAX_ANSWER} bytes")
     return b"".join(parts)
-
-
-def _done(answer: bytes, path: str) -> JSONObject:
-    """What the API server says of a write that it has done. It is done whether that can be decoded or not: to call it
-    failed would have it done again and again. What became of the object, its watch tells."""
-    try:
-        return decode(answer)
-    except UndecodableError as error:
-        logger.warning("%s: the answer to a write can't be decoded: %s", path, error)
-        return {}
 
 
 def _watched_socket(address: tuple[Any, ...]) -> socket.socket:
