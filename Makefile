@@ -44,6 +44,7 @@ bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmark
 	@hack/deps
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.scale
+	@$(PYTHON) -m tests.bench.largest
 
 soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict
 	@hack/deps

@@ -18,11 +18,12 @@ import kopf
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
+from apprun_operator.kopf_session import bounded
 
 logger = logging.getLogger(__name__)
 
 Feed = Callable[[str, str, Mapping[str, JSON]], None]
-"""Called in kopf's thread with kind, event type (`DELETED`, others) and the raw object."""
+"""Called in kopf's thread with kind, event type (`DELETED`, others) and what kopf was shown of the object."""
 
 RESTART_FIRST: Final = 1.0
 RESTART_LAST: Final = 30.0
@@ -41,13 +42,18 @@ class EndlessBackoffs:
             delay = min(delay * 2, 5.0)
 
 
-def log_in_by_address(**given: Any) -> kopf.ConnectionInfo | None:
+async def log_in_by_address(**given: Any) -> kopf.AiohttpSession | None:
     """kopf's login of a pod, but at the API server's address: by name, as kopf has it, it would need a DNS."""
     found = kopf.login_with_service_account(**given)
     if found is None or "KUBERNETES_SERVICE_HOST" not in os.environ:
-        return found
+        return bounded(found)
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    return bounded(dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}"))
+
+
+async def log_in_with_kubeconfig(**given: Any) -> kopf.AiohttpSession | None:
+    """As the user of the machine, for an operator outside of a cluster."""
+    return bounded(kopf.login_with_kubeconfig(**given))
 
 
 def registry(feed: Feed) -> kopf.OperatorRegistry:
@@ -63,7 +69,7 @@ def registry(feed: Feed) -> kopf.OperatorRegistry:
     for kind in (names.APPS, names.APP_RUNS):
         kopf.on.event(names.GROUP, names.VERSION, kind, registry=made, id=f"see-{kind}")(handler(kind))
     kopf.on.login(registry=made, id="service-account")(log_in_by_address)
-    kopf.on.login(registry=made, id="kubeconfig")(kopf.login_with_kubeconfig)
+    kopf.on.login(registry=made, id="kubeconfig")(log_in_with_kubeconfig)
     return made
 
 
@@ -77,7 +83,7 @@ def settings() -> kopf.OperatorSettings:
     made.watching.server_timeout = 300
     made.watching.client_timeout = 310
     made.watching.connect_timeout = 10
-    made.watching.chunk_size = 500
+    made.watching.chunk_size = 20  # of the largest objects that there may be, 30 MB
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 10
     made.networking.error_backoffs = EndlessBackoffs()

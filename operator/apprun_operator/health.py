@@ -24,7 +24,8 @@ def application(
     needed: Mapping[str, Callable[[], bool]] | None = None,
 ) -> web.Application:
     """`/healthz`, `/readyz` and `/metrics`. `parts` are other things that must be alive, by name, and `needed` such as
-    must be there before it is ready. A standby is both: it could lead at once."""
+    must be there before it is ready. A standby is both: it could lead at once. A kind that can't be read for a while is
+    named with the reason, and nobody is restarted for it."""
 
     async def healthz(_: web.Request) -> web.Response:
         stale = [i.kind for i in informers if i.silence > STALE_AFTER]
@@ -34,7 +35,9 @@ def application(
     async def readyz(_: web.Request) -> web.Response:
         waiting: list[str] = [i.kind for i in informers if not i.synced.is_set()]
         waiting += [name for name, there in (needed or {}).items() if not there()]
-        return web.json_response({"waiting": waiting}, status=503 if waiting else 200)
+        failing = {i.kind: i.failing for i in informers if i.failing}
+        answer = {"waiting": waiting, "failing": failing}
+        return web.json_response(answer, status=503 if waiting or failing else 200)
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), content_type="text/plain", charset="utf-8")

@@ -26,15 +26,18 @@ from apprun_operator.act.fence import Fenced
 from apprun_operator.act.upkeep import Upkeep
 from apprun_operator.appworker import AppWorker
 from apprun_operator.handlers import Feed, KopfThread
+from apprun_operator.kopf_session import hidden
 from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
+from apprun_operator.kube.errors import UndecodableError
 from apprun_operator.lag import measure_lag
 from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
 from apprun_operator.lease import Election
 from apprun_operator.metrics import Metrics
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.informer import Informer, silences
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.project import Unreadable, meta
+from apprun_operator.observe.project import meta
 from apprun_operator.observe.queue import KeyQueue
 from apprun_operator.observe.store import Store
 from apprun_operator.settings import Settings, SettingsError, from_environment
@@ -90,7 +93,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     lease = _lease(settings, cluster, metrics)
     terms = Terms(lease.campaign if lease else Alone())
     parts = build(settings, client, terms, metrics)
-    kopf_thread = KopfThread(_feed(loop, parts.store), settings.namespaces)
+    kopf_thread = KopfThread(_feed(loop, parts), settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
     if lease is not None:
@@ -106,7 +109,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    running = asyncio.create_task(_run(settings, parts, kopf_thread, terms))
+    running = asyncio.create_task(run(settings, parts, lambda: kopf_thread.works, terms))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("stopping")
@@ -127,11 +130,12 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         running.result()
 
 
-async def _run(settings: Settings, parts: Parts, kopf_thread: KopfThread, terms: Terms) -> None:
-    """Informers, and in each term workers, once all that they plan with is known."""
+async def run(settings: Settings, parts: Parts, kopf_works: Callable[[], bool], terms: Terms) -> None:
+    """Informers, and in each term workers, once all that they plan with is known. `kopf_works` says whether somebody
+    else brings the events of Apps and AppRuns."""
 
     def pause() -> float:
-        return RELIST_SECONDS if kopf_thread.works else RELIST_SECONDS_WITHOUT_KOPF
+        return RELIST_SECONDS if kopf_works() else RELIST_SECONDS_WITHOUT_KOPF
 
     async with asyncio.TaskGroup() as group:
         for informer in parts.watching:
@@ -174,11 +178,14 @@ def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> Leadership
     return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
 
 
-def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Parts:
-    """All that plans and acts, put together over one connection."""
+def build(
+    settings: Settings, client: Api, terms: Terms, metrics: Metrics, clock: Callable[[], float] = time.time
+) -> Parts:
+    """All that plans and acts, put together over one connection. `clock` tells the time of day."""
     queue, app_queue = KeyQueue(), KeyQueue()
-    store = Store(queue.put, time.time, app_queue.put)
+    store = Store(queue.put, clock, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
+    metrics.watch_unreadable(store.unreadable)
     metrics.watch_leadership(lambda: terms.acting)
     metrics.watch_runs(store.survey, lambda: terms.acting)
     api = Fenced(client, terms.may_write)
@@ -186,9 +193,9 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
         api, settings.driver_role, settings.task_role, settings.handler_role, given=settings.accounts_given
     )
     executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
-    worker = Worker(queue, store, executor, settings.limits, metrics, time.time, random.random)
-    app_executor = AppExecutor(api, store, accounts, executor, time.time)
-    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, time.time, random.random)
+    worker = Worker(queue, store, executor, settings.limits, metrics, clock, random.random)
+    app_executor = AppExecutor(api, store, accounts, executor, clock)
+    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, clock, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
         return [
@@ -200,7 +207,7 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
                 namespace=namespace,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
                 chance=random.random,
-                clock=time.time,
+                clock=clock,
             )
             for kind in kinds
             for namespace in settings.namespaces or ("",)
@@ -212,22 +219,31 @@ def build(settings: Settings, client: Api, terms: Terms, metrics: Metrics) -> Pa
     return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
-def _feed(loop: asyncio.AbstractEventLoop, store: Store) -> Feed:
+def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> Feed:
     """Hands kopf's events over to our loop."""
+    store = parts.store
 
-    def take(kind: Kind, event: str, raw: Mapping[str, JSON]) -> None:
+    def take(kind: Kind, event: str, shown: Mapping[str, JSON]) -> None:
         try:
             if event == "DELETED":
-                identity = meta(raw)
+                identity = meta(shown)
                 store.remove(kind, identity.key, identity.uid)
-            else:
+                return
+            raw = hidden(shown)
+            if raw is not None:
                 store.apply(kind, raw)
-        except Unreadable as error:
+                return
+        except (Unreadable, UndecodableError) as error:
             logger.warning("%s is left alone: %s", kind, error)
+            return
+        # One of kopf's list, which says no more than that it is there.
+        for informer in parts.listing:
+            if informer.kind == kind:
+                informer.hurry()
 
-    def feed(kind: str, event: str, raw: Mapping[str, JSON]) -> None:
+    def feed(kind: str, event: str, shown: Mapping[str, JSON]) -> None:
         try:
-            loop.call_soon_threadsafe(take, cast("Kind", kind), event, raw)
+            loop.call_soon_threadsafe(take, cast("Kind", kind), event, shown)
         except RuntimeError:  # our loop is closed: the process is ending
             pass
 

@@ -158,6 +158,17 @@ class Metrics:
             known.labels(kind).set_function(partial(_value, sizes, kind))
         Gauge("apprun_queue_length", "Runs that wait for a plan.", registry=self.registry).set_function(queue)
 
+    def watch_unreadable(self, unreadable: Callable[[], Mapping[str, int]]) -> None:
+        """Report how many objects can't be understood, when asked."""
+        gauge = Gauge(
+            "apprun_unreadable_objects",
+            "Objects that this operator can't read, and leaves alone; they or their runs say why.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in unreadable():
+            gauge.labels(kind).set_function(partial(_value, unreadable, kind))
+
     def watch_silence(self, silence: Callable[[], Mapping[str, float]]) -> None:
         """Report for how long nothing was heard of each kind, when asked."""
         gauge = Gauge(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 from tests.support.virtual_time import VirtualLoop
 
 from application_sdk.wire import names
+from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -355,6 +357,9 @@ class FakeApi:
         await self._fault("after", f"GET {path}")
         return answer
 
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        return Page(json.dumps(await self.get(path, query)).encode())
+
     async def create(self, path: str, body: Object) -> Object:
         place, _ = parse_path(path)
         place = Place(place.plural, place.namespace, body["metadata"]["name"])
@@ -395,6 +400,7 @@ class FakeApi:
             return
         loop = VirtualLoop.current or asyncio.get_running_loop()
         ends = loop.time() + float(query.get("timeoutSeconds", "300"))
+        bookmark_at = loop.time() + BOOKMARK_SECONDS
         while loop.time() < ends:
             batch = server.events_since(version, place.plural, place.namespace, labels, name)
             version = server.version
@@ -406,9 +412,11 @@ class FakeApi:
                 continue
             try:
                 # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
-                async with asyncio.timeout(min(BOOKMARK_SECONDS, ends - loop.time())):
+                async with asyncio.timeout(min(bookmark_at, ends) - loop.time()):
                     await server.changed.wait()
             except TimeoutError:
+                # Whatever happens to other kinds meanwhile: a real server's bookmarks keep their time.
+                bookmark_at = loop.time() + BOOKMARK_SECONDS
                 yield [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from application_sdk.wire import names
 from application_sdk.wire.fields import Checkpoint
+from apprun_operator.observe.packed import Packed
 from apprun_operator.observe.records import Condition, Key, Meta, Observed, PodRecord, RunRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.conditions import TRUTH, TYPES
@@ -16,6 +17,17 @@ NOW = 1_800_000_000.0
 LIMITS = Limits(runtime_image="runtime:1", node_lost_grace=60, parallelism=50, disruption_budget=20)
 RUN = "run"
 APP = {"entry": "app:App", "name": "App", "image": "runtime:1", "serviceAccountName": "apprun-task", "generation": 1}
+
+
+PACKED = ("input", "spec", "output", "continue_with", "heartbeat", "saves")
+"""Fields that records keep as text: here they are given as values."""
+
+
+def packed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: Packed.of(value) if name in PACKED and value is not None and not isinstance(value, Packed) else value
+        for name, value in fields.items()
+    }
 
 
 def meta(name: str, **fields: Any) -> Meta:
@@ -42,7 +54,7 @@ def a_run(**fields: Any) -> RunRecord:
             for kind, truth in zip(TYPES, TRUTH[phase], strict=True)
         ),
     }
-    merged = {**defaults, **fields}
+    merged = {**defaults, **packed(fields)}
     return RunRecord(**{"began_as": merged["meta"].uid, **merged})
 
 
@@ -57,7 +69,7 @@ def a_task(key: str = "a", **fields: Any) -> TaskRecord:
         "task": "work",
         "seen_at": NOW - 60,
     }
-    return TaskRecord(**{**defaults, **fields})
+    return TaskRecord(**{**defaults, **packed(fields)})
 
 
 def a_driver(**fields: Any) -> TaskRecord:

@@ -110,7 +110,7 @@ class AppExecutor:
         except (ConflictError, NotFoundError) as error:
             # A newer version is on its way: kopf brings it.
             raise ReplanError(str(error)) from error
-        self._store.apply("apps", answer)
+        self._executor.take_in("apps", answer)
 
 
 def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord:

@@ -7,6 +7,7 @@ watch tells of it. A conflict isn't an error: the object is read anew, and the r
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final, cast
 
 from application_sdk.wire import names
@@ -25,6 +26,7 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
@@ -114,6 +116,14 @@ class Executor:
         else:
             await self._create_task(run, action)
 
+    def take_in(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
+        """Have the store know an object as the API server has just shown it. One that can't be read, or a write whose
+        answer can't, is no reason to write again: the store knows what is the matter, or its watch will tell."""
+        try:
+            self._store.apply(kind, answer)
+        except Unreadable as error:
+            logger.warning("%s: what the API server answered is left alone: %s", kind, error)
+
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
             await self._patch("appruns", action.run, exact(action.version, action.status), JSON_PATCH)
@@ -152,7 +162,7 @@ class Executor:
         except NotFoundError as error:
             self._store.remove(kind, key)
             raise ReplanError(str(error)) from error
-        self._store.apply(kind, answer)
+        self.take_in(kind, answer)
 
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
         """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""
@@ -170,7 +180,7 @@ class Executor:
                 raise InvalidError(
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
                 ) from error
-        self._store.apply(kind, answer)
+        self.take_in(kind, answer)
 
     async def _write_state(self, action: WriteState) -> None:
         key = action.state
@@ -190,7 +200,7 @@ class Executor:
         except NotFoundError as error:
             self._store.remove("appstates", key)
             raise ReplanError(str(error)) from error
-        self._store.apply("appstates", answer)
+        self.take_in("appstates", answer)
 
     async def _create_run(self, action: CreateRun) -> None:
         key = action.successor
@@ -204,7 +214,7 @@ class Executor:
         except (ForbiddenError, InvalidError, NotFoundError) as error:
             self._store.refuse(action.run, key.name, *read_refusal(error))
             raise ReplanError(str(error)) from error
-        self._store.apply("appruns", answer)
+        self.take_in("appruns", answer)
 
     async def _create_task(self, run: Key, action: CreateTask) -> None:
         try:
@@ -235,13 +245,13 @@ class Executor:
                     message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
             self._store.refuse(run, key.name, kind, message)
             return
-        self._store.apply("pods", answer)
+        self.take_in("pods", answer)
 
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
         found = await self._read("pods", key)
         if _owner(found) == action.task_uid:
-            self._store.apply("pods", found)
+            self.take_in("pods", found)
             return
         deleting = "deletionTimestamp" in cast("JSONObject", found["metadata"])
         message = f"a pod {key.name!r} of another owner is in the way"
@@ -261,7 +271,7 @@ class Executor:
     async def _delete_pod(self, action: DeletePod) -> None:
         answer = await self.delete("pods", action.pod, action.uid)
         if answer.get("kind") == "Pod":
-            self._store.apply("pods", answer)
+            self.take_in("pods", answer)
         else:
             self._store.remove("pods", action.pod, action.uid)
 
@@ -305,14 +315,14 @@ class Executor:
     async def _refresh(self, kind: Kind, key: Key) -> None:
         """Have the store know the object as it is now, or know that it is gone."""
         try:
-            self._store.apply(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
+            self.take_in(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
         except NotFoundError:
             self._store.remove(kind, key)
 
     async def _fetch_page(self, action: FetchPage) -> None:
         key = Key(action.run.namespace, names.page_name(action.run.name, action.number))
         try:
-            self._store.apply("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
+            self.take_in("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
         except NotFoundError:
             self._store.lose_page(action.run, action.number)
 

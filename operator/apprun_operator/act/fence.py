@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import TransientError
 
 
@@ -25,6 +26,9 @@ class Fenced:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
         return await self._api.get(path, query)
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        return await self._api.page(path, query)
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         self._check(path)

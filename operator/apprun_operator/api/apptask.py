@@ -5,11 +5,11 @@ Must agree with `application_sdk.wire.fields`; people only read these objects.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from application_sdk.wire.fields import Role, TaskPhase
+from application_sdk.wire.fields import MAX_COEFFICIENT, MAX_SECONDS, Role, TaskPhase
 from application_sdk.wire.names import (
     APP_NAME_MAX_LENGTH,
     DRIVER_KEY,
@@ -32,10 +32,14 @@ from apprun_operator.api.shapes import (
     ObjectName,
     Quantity,
     Shape,
+    Text,
     Timestamp,
     Tolerations,
     rule,
 )
+
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+"""A time span, a century at most."""
 
 ATTEMPTS_MAX_ITEMS: Final = 4096
 """Above any budget that the operator grants; only a bound for the API server's cost estimates."""
@@ -79,30 +83,30 @@ class Identity(Shape):
 class Retry(Shape):
     """How often, and after how long, a failure of the task's own code is tried again."""
 
-    max_attempts: int
+    max_attempts: Annotated[int, Field(ge=0, le=2**31 - 1)]
     """Attempts in all that the task's own failures may use up. What the cluster breaks is counted apart."""
-    initial_interval_seconds: float
+    initial_interval_seconds: Seconds
     """Seconds before the second attempt."""
-    max_interval_seconds: float
+    max_interval_seconds: Seconds
     """Longest time, in seconds, between two attempts."""
-    backoff_coefficient: float
+    backoff_coefficient: Annotated[float, Field(ge=0, le=MAX_COEFFICIENT)]
     """Factor by which the time between attempts grows."""
-    non_retryable: list[str] | None = None
+    non_retryable: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=1024)] | None = None
     """Names of error classes that no further attempt can help."""
 
 
 class TaskPolicy(Shape):
     """Deadlines and retries, as the task declares them."""
 
-    timeout_seconds: float | None = None
+    timeout_seconds: Seconds | None = None
     """Longest time, in seconds, that one attempt may take."""
-    schedule_to_close_seconds: float | None = None
+    schedule_to_close_seconds: Seconds | None = None
     """Longest time, in seconds, from the call to its end, over all attempts."""
-    heartbeat_timeout_seconds: float | None = None
+    heartbeat_timeout_seconds: Seconds | None = None
     """Longest time, in seconds, between two heartbeats before an attempt counts as hung."""
-    auto_heartbeat_seconds: float | None = None
+    auto_heartbeat_seconds: Seconds | None = None
     """How often, in seconds, the runtime beats on the task's behalf."""
-    max_no_progress_seconds: float | None = None
+    max_no_progress_seconds: Seconds | None = None
     """Longest time, in seconds, without progress."""
     progress_watchdog: Literal["off", "warn", "enforce"] | None = None
     """What happens when that time is over."""
@@ -174,7 +178,7 @@ class AppTaskSpec(Shape):
     """Deadlines and retries."""
     pod: TaskPod | None = None
     """What the task asks of its pod."""
-    seconds: Annotated[float, Field(ge=0)] | None = None
+    seconds: Seconds | None = None
     """Timers: how long after the object's creation it fires."""
     line: Annotated[str, Field(max_length=1024)] | None = None
     """`file:line` of the call in the route."""
@@ -210,7 +214,7 @@ class Log(Shape):
 
     attempt: int
     """The attempt."""
-    tail: str
+    tail: Text
     """Its last lines: 8 KiB where the attempt reported its failure itself, 2 KiB where its process died."""
 
 
@@ -221,7 +225,7 @@ class Progress(Shape):
     """Units done."""
     total: int | None = None
     """Units in all."""
-    message: str | None = None
+    message: Annotated[str, Field(max_length=4096)] | None = None
     """What it is doing."""
 
 
@@ -237,7 +241,7 @@ class Continuation(Shape):
 class StateWrite(Shape):
     """One key of the app's state that the task saved."""
 
-    key: str
+    key: Annotated[str, Field(max_length=1024)]
     """The key."""
     value: FreeObject | None = None
     """What is to be kept; absent when the key is to be forgotten."""
@@ -284,7 +288,7 @@ class AppTaskStatus(Shape):
     """How far the task says that it is."""
     heartbeat: FreeObject | None = None
     """Latest heartbeat details of the task; handed to the next attempt."""
-    node: str | None = None
+    node: Annotated[str, Field(max_length=1024)] | None = None
     """Node of the current attempt."""
     started_at: Timestamp | None = None
     """When the body of the current attempt began."""

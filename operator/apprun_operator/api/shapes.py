@@ -1,7 +1,9 @@
 """Building blocks that several kinds share: the frozen base, CEL rules, scalars and their patterns, errors, conditions.
 
-Fields take their description from the docstring below them. Bounds stand on what people and drivers write; a status
-carries none beyond its enums, because a report that is refused for its length would lose the work that it tells of.
+Fields take their description from the docstring below them. Bounds stand on what people and drivers write. Those of a
+status are far above what the SDK writes, because a report that is refused for its length would lose the work that it
+tells of: they hold for pods that speak past it. How long a value may be whose shape only the app knows is said by the
+chart's policies.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ LIST_TYPE: Final = "x-kubernetes-list-type"
 LIST_KEYS: Final = "x-kubernetes-list-map-keys"
 
 NAME_MAX_LENGTH: Final = 253
+TEXT_MAX_LENGTH: Final = 64 * 1024
 
 
 class Shape(BaseModel):
@@ -126,14 +129,18 @@ Conditions: TypeAlias = Annotated[
 ]
 
 
+Text: TypeAlias = Annotated[str, Field(max_length=TEXT_MAX_LENGTH)]
+"""What a pod tells: the SDK cuts it to 8 KiB."""
+
+
 class Failure(Shape):
     """A failure as data: of one attempt, of a task call, or of a run."""
 
-    type: str
+    type: Annotated[str, Field(max_length=1024)]
     """Class of the exception, or the reason when it was none (`OOMKilled`, `TimedOut`)."""
-    message: str
+    message: Text
     """What went wrong, in the words of the exception or of the cluster."""
-    traceback: str | None = None
+    traceback: Text | None = None
     """Python traceback, cut to the frames of the app."""
     attempt: int | None = None
     """The attempt that failed."""

@@ -1,21 +1,27 @@
 """API calls over aiohttp: JSON in, JSON out, a timeout on each, errors by meaning. The only module that opens sockets.
 
-Executor and informer use it through the `Api` protocol, which the tests' in-memory API server implements too.
+Executor and informer use it through the `Api` protocol, which the tests' in-memory API server implements too. What an
+object holds never decides whether it can be read: see `kube.decode`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.credentials import Cluster
-from apprun_operator.kube.errors import ApiError, UnavailableError, from_response
+from apprun_operator.kube.decode import Page, decode, decode_event
+from apprun_operator.kube.errors import ApiError, TooLargeError, UnavailableError, UndecodableError, from_response
+
+logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
 LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
@@ -29,6 +35,10 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 CONNECTIONS: Final = 64
+LONG_ANSWER: Final = 64 * 1024
+MAX_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes of one answer. Ten objects of the largest size that etcd takes fit; what is longer is to be asked for in
+smaller pages."""
 
 PatchBody: TypeAlias = "JSONObject | list[JSONObject]"
 Requested: TypeAlias = Callable[[str, str, float | None], None]
@@ -39,6 +49,7 @@ class Api(Protocol):
     """The calls that the operator makes. Each raises an `ApiError` of the type that says what it means."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject: ...
+    async def page(self, path: str, query: Mapping[str, str]) -> Page: ...
     async def create(self, path: str, body: JSONObject) -> JSONObject: ...
     async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject: ...
     async def delete(self, path: str, options: JSONObject) -> JSONObject: ...
@@ -58,24 +69,30 @@ class Client:
         connector = aiohttp.TCPConnector(
             limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60, socket_factory=_watched_socket
         )
+        self._decoding = asyncio.Lock()
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
 
     async def close(self) -> None:
         await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
-        """An object, or one page of a list."""
-        return await self._call("GET", path, query=query, timeout=LIST_TIMEOUT if query else REQUEST_TIMEOUT)
+        """An object, or a short list of a few."""
+        timeout = LIST_TIMEOUT if query else REQUEST_TIMEOUT
+        return await self._decoded(await self._call("GET", path, query=query, timeout=timeout))
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        """One page of a list, whose objects are still to be decoded. TooLargeError asks for a smaller one."""
+        return Page(await self._call("GET", path, query=query, timeout=LIST_TIMEOUT))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
-        return await self._call("POST", path, body)
+        return await self._done(await self._call("POST", path, body), path)
 
     async def patch(self, path: str, body: PatchBody, content_type: str = MERGE) -> JSONObject:
-        return await self._call("PATCH", path, body, content_type)
+        return await self._done(await self._call("PATCH", path, body, content_type), path)
 
     async def delete(self, path: str, options: JSONObject) -> JSONObject:
         """Delete an object; the answer is the object, while it ends gracefully, or a Status."""
-        return await self._call("DELETE", path, options)
+        return await self._done(await self._call("DELETE", path, options), path)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]:
         """Events in batches: all that have arrived so far. Ends as the server ends it; silence is UnavailableError."""
@@ -93,11 +110,30 @@ class Client:
                 while chunk := await response.content.readany():
                     *lines, rest = (rest + chunk).split(b"\n")
                     if lines:
-                        yield [cast("JSONObject", json.loads(line)) for line in lines if line]
+                        yield [decode_event(line) for line in lines if line]
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             if code == "none":
                 self._requested("WATCH", code, None)
             raise UnavailableError(f"watch of {path} broke: {error!r}") from error
+
+    async def _decoded(self, answer: bytes) -> JSONObject:
+        """Of long answers that arrive together, one in each turn of the event loop: others wait for it too."""
+        if len(answer) < LONG_ANSWER:
+            return decode(answer)
+        async with self._decoding:
+            try:
+                return decode(answer)
+            finally:
+                await asyncio.sleep(0)
+
+    async def _done(self, answer: bytes, path: str) -> JSONObject:
+        """What the API server says of a write that it has done. It is done whether that can be decoded or not: to call
+        it failed would have it done again and again. What became of the object, its watch tells."""
+        try:
+            return await self._decoded(answer)
+        except UndecodableError as error:
+            logger.warning("%s: the answer to a write can't be decoded: %s", path, error)
+            return {}
 
     def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> ApiError:
         if response.status == 401:
@@ -113,7 +149,7 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,  # noqa: ASYNC109 (aiohttp's own, not a cancellation)
-    ) -> JSONObject:
+    ) -> bytes:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {**self._cluster.headers(), "Content-Type": content_type, "Accept": "application/json"}
         began, code = time.perf_counter(), "none"
@@ -122,16 +158,29 @@ class Client:
                 method, self._cluster.server + path, data=data, params=query, headers=headers, timeout=timeout
             ) as response:
                 code = str(response.status)
-                text = await response.read()
+                text = await _read(response)
                 if response.status >= 300:
                     raise self._refused(response, text)
-                return cast("JSONObject", json.loads(text))
+                return text
         except ApiError:
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {error!r}") from error
         finally:
             self._requested(method, code, time.perf_counter() - began)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. One that is too long isn't read to its end, but refused: it may be as large as the server."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            response.close()
+            raise TooLargeError(f"{response.url.path}: the answer has more than {MAX_ANSWER} bytes")
+    return b"".join(parts)
 
 
 def _watched_socket(address: tuple[Any, ...]) -> socket.socket:

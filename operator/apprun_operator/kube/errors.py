@@ -64,8 +64,16 @@ class ThrottledError(TransientError):
     """429: too many requests; `retry_after` is the server's wish, in seconds."""
 
 
+class TooLargeError(TransientError):
+    """The answer is longer than anything that is read at once. Ask for less."""
+
+
 class UnavailableError(TransientError):
     """5xx, no connection, or no answer in time."""
+
+
+class UndecodableError(UnavailableError):
+    """The answer is no JSON: one that was cut off, or somebody else's."""
 
 
 def from_response(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
@@ -75,7 +83,7 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
         parsed = json.loads(body)
         if isinstance(parsed, dict):
             reason, message = str(parsed.get("reason", "")), str(parsed.get("message", message))
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     if status == 403 and STARTING in message:
         return UnavailableError(f"{message} (HTTP {status})", status=status, reason=reason)

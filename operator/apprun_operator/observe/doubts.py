@@ -34,6 +34,10 @@ def doubted_at(run: RunRecord | None, app: AppRecord) -> float:
     if last.result == "Failed":
         # That it has called a task proves that the code can be imported by now.
         return began if run.app.get("sourceDigest") or run.app.get("imageDigest") else 0.0
-    published = app.contracts or {}
-    moved = any(run.app.get(pin) not in (None, published.get(pin)) for pin in ("imageDigest", "sourceDigest"))
+    published = app.contracts
+    image, source = (published.image_digest, published.source_digest) if published is not None else ("", "")
+    moved = any(
+        run.app.get(pin) not in (None, known or None)
+        for pin, known in (("imageDigest", image), ("sourceDigest", source))
+    )
     return began if moved and last.result == "Published" else 0.0

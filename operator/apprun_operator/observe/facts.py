@@ -11,6 +11,7 @@ from typing import Final
 
 from application_sdk.wire import names
 from apprun_operator.observe.kinds import Kind
+from apprun_operator.observe.packed import EMPTY
 from apprun_operator.observe.records import (
     Key,
     PageRecord,
@@ -72,7 +73,7 @@ class RunFacts:
             self.counted = max(self.counted, run.checkpoints[-1]["sequence"] + 1)
         if run.finished:
             # Nobody will ask for these again, and finished runs may be many.
-            self.run = replace(run, checkpoints=(), input={}, spec={})
+            self.run = replace(run, checkpoints=(), input=EMPTY, spec=EMPTY)
 
     def put_page(self, page: PageRecord) -> None:
         self.pages[page.number] = page

@@ -14,16 +14,25 @@ from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.client import Api
-from apprun_operator.kube.errors import ApiError, GoneError, UnavailableError, from_response
+from apprun_operator.kube.decode import Page
+from apprun_operator.kube.errors import ApiError, GoneError, TooLargeError, UnavailableError, from_response
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.project import Unreadable, meta
+from apprun_operator.observe.project import meta
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
 
 logger = logging.getLogger(__name__)
 
-PAGE: Final = 500
+FIRST_PAGE: Final = 10
+LAST_PAGE: Final = 500
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at once."""
+GROWTH: Final = 5
+FAILING_AFTER: Final = 120.0
+"""Seconds without success after a failure until a kind counts as one that can't be read. A healthy watch is silent for
+less."""
 SERVER_TIMEOUT: Final = 300
 FIRST_BACKOFF: Final = 0.2
 LAST_BACKOFF: Final = 10.0
@@ -75,8 +84,10 @@ class Informer:
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
-        self._fresh_at = clock()
-        """When it last heard from the API server, or tried to; in the future while it rests."""
+        self._heard_at = clock()
+        """When it last heard from the API server, or tried to. It only grows."""
+        self._rests_until = 0.0
+        """The end of the latest rest that `relist` took on purpose: nothing is expected before it."""
         self._api = api
         self._store = store
         self._path = resource.path(namespace)
@@ -85,11 +96,27 @@ class Informer:
         self._chance = chance
         self._clock = clock
         self._progress = Progress()
+        self._hurried = asyncio.Event()
+        self._page = FIRST_PAGE
+        self._largest_page = LAST_PAGE
+        """Smaller while a list has failed, so that the next try doesn't grow to what has failed."""
+        self._failing_since: float | None = None
+        self._failure = ""
+
+    @property
+    def failing(self) -> str:
+        """Why the kind can't be read, if that has been so for a while."""
+        since = self._failing_since
+        return self._failure if since is not None and self._clock() - since >= FAILING_AFTER else ""
 
     @property
     def silence(self) -> float:
         """For how many seconds nothing came from the API server, nor was tried, although it should have."""
-        return max(self._clock() - self._fresh_at, 0.0)
+        return max(self._clock() - max(self._heard_at, self._rests_until), 0.0)
+
+    def _hear(self) -> None:
+        # `renew` hears the API server while `relist` rests: neither may undo what the other one has noted.
+        self._heard_at = max(self._heard_at, self._clock())
 
     async def run(self) -> None:
         """List and watch until cancelled. No answer of the API server ends it."""
@@ -100,13 +127,24 @@ class Informer:
         those missed."""
 
         async def once() -> None:
+            self._hurried.clear()
             await self._list()
             self._progress = Progress()
             rest = pause()
-            self._fresh_at = self._clock() + rest
-            await asyncio.sleep(rest)
+            self._rests_until = self._clock() + rest
+            try:
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
+                async with asyncio.timeout(rest):
+                    await self._hurried.wait()
+            except TimeoutError:
+                pass
+            self._rests_until = 0.0
 
         await self._forever(once)
+
+    def hurry(self) -> None:
+        """End the rest of `relist`: there is something to list."""
+        self._hurried.set()
 
     async def renew(self) -> None:
         """Beside `run`: know all that the API server holds by now, however late the watch is. Waits until it is so."""
@@ -134,34 +172,63 @@ class Informer:
             try:
                 await step()
             except ApiError as error:
+                self._fail(error)
                 self._progress = self._progress.failed(error)
                 if self._progress.failures > 1 or not self.synced.is_set():
                     logger.warning("%s: %s; trying again", self.kind, error)
-            except Exception:  # no odd answer may end the informer: the operator would be blind from then on
+            except Exception as error:  # no odd answer may end the informer: the operator would be blind from then on
+                self._fail(error)
                 logger.exception("%s: unexpected answer; listing anew", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
             # Trying counts as being alive: an API server that is down is no reason to restart the operator.
-            self._fresh_at = self._clock()
+            self._hear()
             await asyncio.sleep(self._progress.backoff(self._chance()))
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = f"{type(error).__name__}: {error}"[:500]
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+
+    def _works(self) -> None:
+        self._hear()
+        self._failing_since, self._failure = None, ""
 
     async def _list(self) -> None:
         keys: list[Key] = []
-        query: dict[str, str] = {**self._query, "limit": str(PAGE)}
+        token = ""
         while True:
-            answer = await self._api.get(self._path, query)
-            self._fresh_at = self._clock()
-            details = cast("JSONObject", answer["metadata"])
-            for item in cast("list[JSONObject]", answer["items"] or []):
-                keys.append(_key(item))
-                self._apply(item)
-            token = details.get("continue")
+            page = await self._next_page(token)
+            self._hear()
+            longest = 0
+            for size, item in page:
+                longest = max(longest, size)
+                if self._apply(item):
+                    keys.append(_key(item))
+                # Others wait for the event loop: never for more than one object.
+                await asyncio.sleep(0)
+            self._page = _fitting(self._page, longest, self._largest_page)
+            token = str(page.details.get("continue") or "")
             if not token:
                 break
-            query["continue"] = str(token)
-        version = str(details["resourceVersion"])
+        version = str(page.details["resourceVersion"])
         self._store.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
+        self._largest_page = LAST_PAGE
+        self._works()
         self.synced.set()
+
+    async def _next_page(self, token: str) -> Page:
+        """The page that follows. What makes a long one fail may leave a shorter one alone, down to a single object."""
+        while True:
+            query = {**self._query, "limit": str(self._page), **({"continue": token} if token else {})}
+            try:
+                return await self._api.page(self._path, query)
+            except (TooLargeError, UnavailableError) as error:
+                if self._page == 1:
+                    raise
+                self._page = self._largest_page = max(self._page // GROWTH, 1)
+                if not isinstance(error, TooLargeError):
+                    raise
 
     async def _watch(self) -> None:
         query = {
@@ -171,9 +238,12 @@ class Informer:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         async for events in self._api.watch(self._path, query):
-            self._fresh_at = self._clock()
+            self._hear()
             for event in events:
                 self._take(str(event.get("type")), cast("JSONObject", event["object"]))
+            self._works()
+            # Events that are there already are read without a pause, and others wait for the event loop.
+            await asyncio.sleep(0)
 
     def _take(self, kind: str, item: JSONObject) -> None:
         if kind == "ERROR":
@@ -185,11 +255,22 @@ class Informer:
             self._apply(item)
         self._progress = self._progress.moved(str(cast("JSONObject", item["metadata"]).get("resourceVersion", "")))
 
-    def _apply(self, item: Mapping[str, JSON]) -> None:
+    def _apply(self, item: Mapping[str, JSON]) -> bool:
+        """Hand it to the store. False for an object that can't even be named: whatever is odd about one object, the
+        informer goes on with the others."""
         try:
             self._store.apply(self.kind, item)
         except Unreadable as error:
-            logger.warning("%s %s is left alone: %s", self.kind, _name(item), error)
+            name = _name(item)
+            logger.warning("%s %s is left alone: %s", self.kind, name or "without a name", error)
+            return bool(name)
+        return True
+
+
+def _fitting(page: int, longest: int, most: int) -> int:
+    """How many objects to ask for next, when the longest of a page had so many bytes: growing slowly, since the next
+    ones may be longer."""
+    return max(min(page * GROWTH, most, PAGE_BYTES // max(longest, 1)), 1)
 
 
 def silences(informers: Sequence[Informer]) -> Mapping[str, float]:
@@ -209,4 +290,4 @@ def _name(item: Mapping[str, JSON]) -> str:
     try:
         return meta(item).key.path
     except Unreadable:
-        return "without a name"
+        return ""

@@ -7,12 +7,12 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from application_sdk.wire import containers, logs, names
-from application_sdk.wire.digest import JSON, JSONObject, digest
+from application_sdk.wire.digest import JSON, digest
 from application_sdk.wire.fields import (
+    MAX_HEARTBEAT_BYTES,
     PAGE_SIZE,
     Checkpoint,
     ContinuationFields,
@@ -20,10 +20,19 @@ from application_sdk.wire.fields import (
     PodFields,
     Role,
     RunPhase,
-    StateWrite,
     TaskPhase,
 )
+from apprun_operator.kube.decode import problem_of
 from apprun_operator.observe import times
+from apprun_operator.observe.fields import Raw, Unreadable, packed, packed_object
+from apprun_operator.observe.fields import count as _count
+from apprun_operator.observe.fields import number as _number
+from apprun_operator.observe.fields import object_ as _object
+from apprun_operator.observe.fields import policy as _policy
+from apprun_operator.observe.fields import seconds as _seconds
+from apprun_operator.observe.fields import text as _text
+from apprun_operator.observe.fields import time as _time
+from apprun_operator.observe.packed import EMPTY, Contracts, Packed
 from apprun_operator.observe.records import (
     INSPECTING,
     AppRecord,
@@ -59,13 +68,6 @@ TASK_PHASES: Final = frozenset({"Active", "Waiting", "Saving", "Succeeded", "Fai
 ROLES: Final = frozenset({"driver", "task", "timer", "inspect"})
 RESULTS: Final = frozenset({"Published", "Refused", "Failed"})
 
-# Raw JSON comes from outside and is checked field by field as it is read, hence Any.
-Raw = Mapping[str, Any]
-
-
-class Unreadable(ValueError):
-    """An object that this version of the operator can't understand: the text names the field."""
-
 
 def meta(raw: Raw) -> Meta:
     """Name, identity and version of any object."""
@@ -85,6 +87,13 @@ def meta(raw: Raw) -> Meta:
         raise Unreadable(f"metadata can't be read: {error!r}") from error
 
 
+def check_whole(raw: Raw) -> None:
+    """Raise Unreadable for an object of which the decoder had to leave something out."""
+    problem = problem_of(raw)
+    if problem:
+        raise Unreadable(problem)
+
+
 def owning_run(raw: Raw) -> str:
     """Name of the run that an object is part of; empty for one that is part of none, or doesn't say."""
     owners = _object(raw, "metadata").get("ownerReferences") or []
@@ -94,6 +103,7 @@ def owning_run(raw: Raw) -> str:
 def app(raw: Raw) -> AppRecord:
     identity = meta(raw)
     try:
+        check_whole(raw)
         spec, status = _object(raw, "spec"), _object(raw, "status", {})
         return AppRecord(
             identity,
@@ -105,10 +115,10 @@ def app(raw: Raw) -> AppRecord:
             refuses_changes=spec.get("contractChanges") == "Refuse",
             wish=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
             inspection=_inspected(_object(status, "inspection", {})),
-            contracts=None if status.get("contracts") is None else _object(status, "contracts"),
+            contracts=None if status.get("contracts") is None else Contracts.of(_object(status, "contracts")),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return AppRecord(identity, None, problem=str(error))
+    except Exception as error:  # noqa: BLE001 (whatever is odd about it is this object's problem)
+        return AppRecord(identity, None, problem=str(error), conditions=_conditions(raw))
 
 
 def _inspected(status: Raw) -> InspectedRecord | None:
@@ -127,8 +137,9 @@ def _inspected(status: Raw) -> InspectedRecord | None:
 def run(raw: Raw) -> RunRecord:
     identity = meta(raw)
     try:
+        check_whole(raw)
         return _run(identity, raw)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 (as above)
         return RunRecord(identity, problem=str(error), conditions=_conditions(raw), phase=_readable_phase(raw))
 
 
@@ -150,15 +161,15 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
         app_ref=_text(_object(spec, "appRef", {}), "name", ""),
         inline_app=None if inline is None else _app_spec(inline, "spec.app"),
         entrypoint=_text(spec, "entrypoint", ""),
-        input=_object(spec, "input", {}),
+        input=packed_object(spec, "input", "spec"),
         parallelism=_number(spec, "parallelism"),
-        timeout_seconds=_number(spec, "timeoutSeconds"),
+        timeout_seconds=_seconds(spec, "timeoutSeconds"),
         suspend=spec.get("suspend") is True,
         cancel=spec.get("cancel") is True,
-        cancel_grace=_number(spec, "cancelGraceSeconds"),
-        ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
+        cancel_grace=_seconds(spec, "cancelGraceSeconds"),
+        ttl_seconds=_seconds(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
         correlation_id=_text(spec, "correlationId", ""),
-        spec=spec,
+        spec=Packed.of({name: value for name, value in spec.items() if name != "input"}),
         phase=cast("RunPhase", phase),
         conditions=_conditions(raw),
         observed_generation=_number(status, "observedGeneration") or -1,
@@ -180,6 +191,9 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
 def task(raw: Raw) -> TaskRecord:
     identity, spec, status = meta(raw), _object(raw, "spec"), _object(raw, "status", {})
     role, phase = spec.get("role"), status.get("phase") or "Active"
+    if role != "inspect":
+        # An inspection without its report has failed, and that is said of its App.
+        check_whole(raw)
     attempt = status.get("attempt", names.FIRST_ATTEMPT)
     if role not in ROLES or phase not in TASK_PHASES or not isinstance(attempt, int):
         raise Unreadable(f"role {role!r}, phase {phase!r} or attempt {attempt!r} is unknown to this version")
@@ -192,21 +206,21 @@ def task(raw: Raw) -> TaskRecord:
         task=_text(spec, "task"),
         entrypoint=_text(spec, "entrypoint", ""),
         sequence=_number(spec, "sequence") or 0,
-        input=_object(spec, "input", {}),
-        policy=spec.get("policy"),
+        input=packed_object(spec, "input", "spec"),
+        policy=_policy(spec),
         pod=cast("PodFields", spec.get("pod") or {}),
-        seconds=_number(spec, "seconds") or 0.0,
+        seconds=_seconds(spec, "seconds") or 0.0,
         cleanup=spec.get("cleanup") is True,
         source_digest=_text(spec, "sourceDigest", ""),
         phase=cast("TaskPhase", phase),
         attempt=attempt,
         digest=_outcome_digest(phase, status),
-        output=status.get("output") if role in ("driver", "inspect") else None,
+        output=_output(status, role),
         continue_with=_continuation(status) if role == "driver" else None,
         error=error,
-        heartbeat=status.get("heartbeat"),
+        heartbeat=packed(status.get("heartbeat"), "status.heartbeat", MAX_HEARTBEAT_BYTES),
         progress=_progress(status) if role == "driver" else "",
-        saves=_writes(status) if phase == "Saving" else (),
+        saves=_writes(status) if phase == "Saving" else None,
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
         finished_at=_time(status, "finishedAt") or 0.0,
@@ -223,6 +237,7 @@ def _progress(status: Raw) -> str:
 
 
 def page(raw: Raw) -> PageRecord:
+    check_whole(raw)
     spec = _object(raw, "spec")
     entries = _checkpoints(spec.get("checkpoints") or [], "spec.checkpoints")
     number = spec.get("number")
@@ -234,18 +249,16 @@ def page(raw: Raw) -> PageRecord:
 
 
 def state(raw: Raw) -> StateRecord:
+    check_whole(raw)
     spec = _object(raw, "spec")
     entries = _object(spec, "entries", {})
-    values: dict[str, JSON] = {}
     for key, entry in entries.items():
-        value = entry.get("value") if isinstance(entry, dict) else None
-        if not isinstance(value, dict):
+        if not isinstance(entry, dict) or not isinstance(entry.get("value"), dict):
             raise Unreadable(f"spec.entries[{key!r}].value is no object")
-        values[key] = value
     applied = spec.get("applied") or []
     if not isinstance(applied, list):
         raise Unreadable("spec.applied is no list")
-    return StateRecord(meta(raw), spec, values, tuple(map(str, applied)))
+    return StateRecord(meta(raw), Packed.of(spec), tuple(map(str, applied)))
 
 
 def pod(raw: Raw) -> PodRecord:
@@ -309,24 +322,36 @@ def _app_spec(spec: object, where: str) -> AppSpecRecord:
     return AppSpecRecord(
         template={name: spec[name] for name in TEMPLATE_FIELDS if spec.get(name) is not None},
         parallelism=_number(spec, "parallelism"),
-        cancel_grace=_number(spec, "cancelGraceSeconds"),
-        ttl_seconds=_number(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
+        cancel_grace=_seconds(spec, "cancelGraceSeconds"),
+        ttl_seconds=_seconds(_object(spec, "retention", {}), "ttlSecondsAfterFinished"),
     )
 
 
-def _writes(status: Raw) -> tuple[StateWrite, ...]:
+def _output(status: Raw, role: str) -> Packed | None:
+    if role not in ("driver", "inspect"):
+        return None
+    try:
+        return packed(status.get("output"), "status.output")
+    except Unreadable:
+        if role == "inspect":
+            return None  # as above: an inspection without its report has failed
+        raise
+
+
+def _writes(status: Raw) -> Packed:
     writes = status.get("state") or []
     for place, write in enumerate(writes):
         if not isinstance(write, dict) or not isinstance(write.get("key"), str):
             raise Unreadable(f"status.state[{place}] has no key")
-    return tuple(writes)
+    return packed(writes, "status.state") or EMPTY
 
 
-def _continuation(status: Raw) -> ContinuationFields | None:
+def _continuation(status: Raw) -> Packed | None:
     wish = _object(status, "continueWith", {})
     if not wish:
         return None
-    return ContinuationFields(input=_object(wish, "input", {}), entrypoint=_text(wish, "entrypoint", ""))
+    fields = ContinuationFields(input=_object(wish, "input", {}), entrypoint=_text(wish, "entrypoint", ""))
+    return packed(fields, "status.continueWith")
 
 
 def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
@@ -385,47 +410,3 @@ def _error(status: Raw) -> ErrorFields | None:
     if not isinstance(error, dict):
         return None
     return cast("ErrorFields", {"type": "Error", "message": "", **error})
-
-
-def _object(raw: Raw, name: str, default: JSONObject | None = None) -> dict[str, Any]:
-    value = raw.get(name, default)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, dict):
-        raise Unreadable(f"{name} is missing or no object")
-    return value
-
-
-def _text(raw: Raw, name: str, default: str | None = None) -> str:
-    value = raw.get(name, default)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str):
-        raise Unreadable(f"{name} is missing or no text")
-    return value
-
-
-def _number(raw: Raw, name: str) -> Any:
-    value = raw.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise Unreadable(f"{name} is {value!r}, no number")
-    return value
-
-
-def _count(raw: Raw, name: str) -> int:
-    value = raw.get(name)
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Unreadable(f"{name} is {value!r}, no count")
-    return value
-
-
-def _time(raw: Raw, name: str) -> float | None:
-    value = raw.get(name)
-    if value is None:
-        return None
-    try:
-        return times.parse(value)
-    except (ValueError, TypeError) as error:
-        raise Unreadable(f"{name} is {value!r}, no timestamp") from error

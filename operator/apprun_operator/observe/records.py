@@ -12,21 +12,20 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.containers import STARTING, Blocker
-from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import (
     TERMINAL_RUN_PHASES,
     TERMINAL_TASK_PHASES,
     AttemptFields,
     Checkpoint,
-    ContinuationFields,
     ErrorFields,
     PodFields,
     Policy,
     Role,
     RunPhase,
-    StateWrite,
     TaskPhase,
 )
+from apprun_operator.observe.packed import EMPTY, Contracts, Packed
 
 
 class Key(NamedTuple):
@@ -97,7 +96,7 @@ class AppRecord:
     """The annotation by which people have it inspected anew."""
     inspection: InspectedRecord | None = None
     """The last inspection that came to an end."""
-    contracts: JSONObject | None = None
+    contracts: Contracts | None = None
     """`status.contracts`, as published."""
 
     def condition(self, kind: str) -> Condition | None:
@@ -173,7 +172,7 @@ class RunRecord:
     app_ref: str = ""
     inline_app: AppSpecRecord | None = None
     entrypoint: str = ""
-    input: JSONObject = field(default_factory=dict)
+    input: Packed = EMPTY
     parallelism: int | None = None
     timeout_seconds: float | None = None
     suspend: bool = False
@@ -181,8 +180,8 @@ class RunRecord:
     cancel_grace: float | None = None
     ttl_seconds: float | None = None
     correlation_id: str = ""
-    spec: JSONObject = field(default_factory=dict, repr=False)
-    """The whole spec as it is stored: what a continuation of the run starts from."""
+    spec: Packed = field(default=EMPTY, repr=False)
+    """The spec as it is stored, but for the input: what a continuation of the run starts from."""
 
     phase: RunPhase = "Pending"
     conditions: tuple[Condition, ...] = ()
@@ -234,7 +233,7 @@ class TaskRecord:
     task: str
     entrypoint: str = ""
     sequence: int = 0
-    input: JSONObject = field(default_factory=dict)
+    input: Packed = EMPTY
     policy: Policy | None = None
     pod: PodFields = field(default_factory=lambda: PodFields())
     seconds: float = 0.0
@@ -249,16 +248,16 @@ class TaskRecord:
     attempt: int = 1
     digest: str = ""
     """Digest of the output, or of the error; only in a terminal phase."""
-    output: JSON = None
+    output: Packed | None = None
     """Only the driver's, which becomes the run's, and an inspection's, which becomes the App's."""
-    continue_with: ContinuationFields | None = None
-    """Only the driver's: the run goes on as a new one."""
+    continue_with: Packed | None = None
+    """Only the driver's: the run goes on as a new one, `ContinuationFields`."""
     error: ErrorFields | None = None
-    heartbeat: JSONObject | None = None
+    heartbeat: Packed | None = None
     progress: str = ""
     """Only the driver's: what it says of a route that doesn't yield."""
-    saves: tuple[StateWrite, ...] = ()
-    """What is to be kept before it has succeeded; only in the phase Saving."""
+    saves: Packed | None = None
+    """A list of `StateWrite`: what is to be kept before it has succeeded; only in the phase Saving."""
     node: str = ""
     started_at: float = 0.0
     """When the current attempt's process began."""
@@ -388,10 +387,8 @@ class StateRecord:
     """An AppState: what an app keeps beyond its runs."""
 
     meta: Meta
-    spec: JSONObject
+    spec: Packed
     """As it is stored: it is written back with changes."""
-    values: Mapping[str, JSON]
-    """By key."""
     applied: tuple[str, ...] = ()
     """Task calls whose writes are in it."""
 

@@ -15,6 +15,7 @@ from application_sdk.wire.digest import JSON
 from apprun_operator.observe import project
 from apprun_operator.observe.doubts import concerns_runs, doubted_at
 from apprun_operator.observe.facts import RunFacts
+from apprun_operator.observe.fields import Raw, Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
 from apprun_operator.observe.records import (
     AppRecord,
@@ -36,7 +37,7 @@ from apprun_operator.observe.records import (
 
 Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | StateRecord | PodRecord
 
-PROJECTIONS: Final[Mapping[Kind, Callable[[project.Raw], Record]]] = {
+PROJECTIONS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
     "apps": project.app,
     "appruns": project.run,
     "apptasks": project.task,
@@ -49,13 +50,13 @@ REMEMBERED_BURIALS: Final = 20_000
 
 
 def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
-    """The record of a raw object. Raises `project.Unreadable`, whatever is odd about the object."""
+    """The record of a raw object. Raises `Unreadable`, whatever is odd about the object."""
     try:
         return PROJECTIONS[kind](raw)
-    except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
-        if isinstance(error, project.Unreadable):
-            raise
-        raise project.Unreadable(f"{kind}: {error!r}") from error
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(f"{kind}: {error!r}") from error
 
 
 class Store:
@@ -76,6 +77,7 @@ class Store:
         self._kept: dict[Key, StateRecord] = {}
         self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
+        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._ready_namespaces: set[str] = set()
         self._ensured: dict[str, float] = {}
@@ -93,16 +95,18 @@ class Store:
     def apply(self, kind: Kind, raw: Mapping[str, JSON]) -> None:
         """Take in an object as the API server showed it. Older versions than the known one are ignored.
 
-        Raises `project.Unreadable` for what can't be understood.
+        Raises `Unreadable` for what can't be understood.
         """
         try:
             record = read(kind, raw)
-        except project.Unreadable as problem:
+        except Unreadable as problem:
             self._put_unreadable(kind, raw, str(problem))
             raise
         if not self._is_news(kind, record.meta):
             return
         self._forget_unreadable(kind, record.meta.key)
+        if isinstance(record, AppRecord | RunRecord) and record.problem:
+            self._unreadable[kind].add(record.meta.key)
         if isinstance(record, AppRecord):
             self._put_app(record)
         elif isinstance(record, RunRecord):
@@ -132,6 +136,7 @@ class Store:
         if known is None or (uid and known[0] != uid):
             return
         del self._versions[kind][key]
+        self._unreadable[kind].discard(key)
         self._buried[known[0]] = None
         if len(self._buried) > REMEMBERED_BURIALS:
             self._buried.popitem(last=False)
@@ -196,7 +201,7 @@ class Store:
         """What the API server has of an AppTask whose completion is committed; None when it has none."""
         try:
             task = None if raw is None else project.task(raw)
-        except project.Unreadable:
+        except Unreadable:
             task = None
         self._facts(run).verify_task(name, task, exists=raw is not None)
         self._wake(run)
@@ -318,6 +323,10 @@ class Store:
         """How many objects of each kind are known."""
         return {kind: len(versions) for kind, versions in self._versions.items()}
 
+    def unreadable(self) -> Mapping[str, int]:
+        """How many objects of each kind can't be understood."""
+        return {kind: len(keys) for kind, keys in self._unreadable.items()}
+
     # Filing
 
     def _facts(self, run: Key) -> RunFacts:
@@ -329,7 +338,10 @@ class Store:
         """What can't be understood still belongs to a run, which has to say so, and must not go on without it."""
         meta = project.meta(raw)
         run = project.owning_run(raw)
-        if kind not in KIND_NAMES or not run or not self._is_news(kind, meta):
+        if not self._is_news(kind, meta):
+            return
+        self._unreadable[kind].add(meta.key)
+        if kind not in KIND_NAMES or not run:
             return
         owner = Key(meta.key.namespace, run)
         self._owners[kind][meta.key] = owner
@@ -337,6 +349,7 @@ class Store:
         self._wake(owner)
 
     def _forget_unreadable(self, kind: Kind, key: Key) -> None:
+        self._unreadable[kind].discard(key)
         facts = self._runs.get(self._owners[kind].get(key, key))
         if facts is not None:
             facts.unreadable.pop((kind, key.name), None)

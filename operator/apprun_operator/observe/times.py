@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
+
+LAST_SECOND: Final = 253_402_300_799.0
+"""The end of the year 9999, and of RFC 3339."""
 
 
 def parse(text: str) -> float:
@@ -14,5 +18,6 @@ def parse(text: str) -> float:
 
 
 def rfc3339(seconds: float) -> str:
-    """RFC 3339 in UTC with microseconds, so that times of one run can be compared."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 in UTC with microseconds, so that times of one run can be compared. Moments that it has no words for
+    become the nearest that it has: they come out of numbers that users write."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from application_sdk.wire import logs
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import CANCELLED, AttemptFields, ErrorFields, RetryFields
+from application_sdk.wire.fields import CANCELLED, MAX_SECONDS, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import failure, restarts, secrets, service_accounts
@@ -40,6 +40,8 @@ DRIVER_RETRY: Final = RetryFields(
 FREE_DISRUPTIONS: Final = 3
 """So many disruptions of a call are answered at once; later ones wait, so that a sick cluster isn't hammered."""
 DISRUPTION_PAUSE: Final = 5.0
+LONGEST_WORDS: Final = 16 * 1024
+"""Characters of what the cluster says of an attempt: half a log may stand in a pod's message."""
 CORRECTED: Final = "Corrected"
 KEPT_UNCHARGED: Final = 8
 """So many of the attempts that nobody is charged for stay in the history: a stalled run retries for weeks."""
@@ -317,20 +319,26 @@ def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:
     message = ended.message
     if ended.budget == "Disruption" and too_many:
         message = f"{message}; {too_many} disruptions of this call are more than the operator's budget"
-    return ErrorFields(type=ended.reason, message=message, attempt=task.attempt, retryable=ended.retryable)
+    return ErrorFields(
+        type=ended.reason, message=message[:LONGEST_WORDS], attempt=task.attempt, retryable=ended.retryable
+    )
 
 
 def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: RetryFields) -> float:
     """Seconds until the next attempt may start."""
     if ended.stall:
         stalls = len(list(takewhile(_stalled, reversed(history))))
-        return float(min(STALL_FIRST_RETRY * 2.0 ** (stalls - 1), STALL_LAST_RETRY))
+        return float(min(STALL_FIRST_RETRY * 2.0 ** min(stalls - 1, 16), STALL_LAST_RETRY))
     if ended.budget == "Disruption":
         return 0.0 if charged <= FREE_DISRUPTIONS else min(DISRUPTION_PAUSE * (charged - FREE_DISRUPTIONS), 60.0)
     if ended.budget == "None":
         return 0.0
-    backoff = retry["initialIntervalSeconds"] * retry["backoffCoefficient"] ** min(charged - 1, 64)
-    return float(min(backoff, retry["maxIntervalSeconds"]))
+    longest = float(min(retry["maxIntervalSeconds"], MAX_SECONDS))
+    try:
+        backoff = retry["initialIntervalSeconds"] * float(retry["backoffCoefficient"]) ** min(charged - 1, 64)
+    except OverflowError:
+        return longest
+    return min(backoff, longest)
 
 
 def _patch(task: TaskRecord, status: JSONObject) -> PatchTask:

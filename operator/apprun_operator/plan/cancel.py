@@ -124,7 +124,7 @@ def wind_up(seen: Observed, ending: Ending, now: float) -> Plan:
     if ending.error is not None:
         status["error"] = cast("JSON", ending.error)
     if ending.phase == "Succeeded" and driver is not None and driver.output is not None:
-        status["output"] = driver.output
+        status["output"] = driver.output.decode()
     return Plan([*first, patch_run(run, status, commits=len(ledger.new), exact=run.began)])
 
 

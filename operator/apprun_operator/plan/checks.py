@@ -11,7 +11,7 @@ from typing import Final
 
 from apprun_operator.observe.records import AppRecord, RunRecord
 from apprun_operator.plan.code import code_of
-from apprun_operator.plan.inputs import entrypoints, faults, input_schema, told
+from apprun_operator.plan.inputs import entrypoints, faults, input_schema, listed_names, told
 from apprun_operator.plan.limits import APP_GRACE, Limits
 
 INSPECTION_GRACE: Final = 10.0
@@ -38,16 +38,17 @@ def checked(run: RunRecord, app: AppRecord, now: float, limits: Limits) -> Unres
         why = "" if said is None else said.message
         reason = "ContractRefused" if last.result == "Refused" else "AppNotInspected"
         return Unresolved(reason, f"App {run.app_ref!r} starts no runs: {why}")
-    if app.contracts is None or app.contracts.get("code") != code:
+    if app.contracts is None or app.contracts.code != code:
         return None
-    known = entrypoints(app.contracts)
-    wanted = run.entrypoint or str(app.contracts.get("defaultEntrypoint") or "")
+    contracts = app.contracts.packed.object()
+    known = entrypoints(contracts)
+    wanted = run.entrypoint or app.contracts.default_entrypoint
     if known and wanted not in known:
-        there = ", ".join(sorted(known))
+        there = listed_names(sorted(known))
         message = f"spec.entrypoint {wanted!r} isn't one of App {run.app_ref!r}: it has {there}. No pod was started"
         return Unresolved("EntrypointNotFound", message)
-    schema = input_schema(app.contracts, wanted)
-    found = [] if schema is None else faults(schema, run.input, "spec.input")
+    schema = input_schema(contracts, wanted)
+    found = [] if schema is None else faults(schema, run.input.decode(), "spec.input")
     if not found:
         return None
     message = (

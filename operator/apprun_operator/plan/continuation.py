@@ -11,6 +11,7 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import ContinuationFields
+from apprun_operator.observe.packed import Packed
 from apprun_operator.observe.records import Key, RunRecord
 from apprun_operator.plan.actions import CreateRun
 
@@ -19,13 +20,14 @@ OF_THE_RUN_ALONE: Final = ("input", "entrypoint", "cancel")
 DIGITS: Final = 6
 
 
-def successor(run: RunRecord, wish: ContinuationFields) -> CreateRun:
+def successor(run: RunRecord, wanted: Packed) -> CreateRun:
     """The run to create. It belongs to nobody: the one before it may be deleted at any time."""
-    before = cast("JSONObject", run.spec.get("continuedFrom") or {})
+    wish, own = cast("ContinuationFields", wanted.decode()), run.spec.object()
+    before = cast("JSONObject", own.get("continuedFrom") or {})
     first = str(before.get("first") or run.meta.key.name)
     number = int(cast("int", before.get("number") or 1)) + 1
     key = Key(run.meta.key.namespace, _name(first, number, run.origin_uid))
-    kept: JSONObject = {name: value for name, value in run.spec.items() if name not in OF_THE_RUN_ALONE}
+    kept: JSONObject = {name: value for name, value in own.items() if name not in OF_THE_RUN_ALONE}
     spec: JSONObject = {
         **kept,
         "input": wish["input"],

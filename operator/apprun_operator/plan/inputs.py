@@ -4,14 +4,18 @@ Only half of a validator, on purpose. pydantic reads laxly ("3" is a number, 1 a
 still; the code has the last word when the driver starts. So a refusal here needs proof, and whatever isn't understood
 passes: an input that the code takes is never refused. A library for JSON Schema would refuse too much, and have to be
 told of each of these rules anyway.
+
+Schema and input are written by users, and each may make the other one expensive: alternatives that lead back to
+themselves multiply with each level of a value. So a check visits a bounded number of nodes, and what it doesn't get to
+passes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
@@ -21,6 +25,15 @@ TOLD: Final = 5
 """So many faults are named; the rest is counted."""
 DEPTH: Final = 64
 """What is nested deeper passes."""
+VISITS: Final = 20_000
+"""Nodes of schema and value that one check looks at: some 50 ms. The driver decodes the input anyway, so that the rest
+passes costs a pod's start."""
+MANY: Final = 100
+"""So many faults are found in one object or list; nobody reads more."""
+FIELDS: Final = 1000
+"""An unknown field isn't compared with the names of more known ones, nor with longer ones, for a hint."""
+NAME: Final = 100
+"""Characters of a name, or of a value, that a message shows."""
 TRUTHS: Final = frozenset({"0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes"})
 """Text that is read as a boolean, in any case."""
 
@@ -35,33 +48,55 @@ class Fault:
 
 
 def faults(schema: Mapping[str, JSON], value: JSON, path: str) -> list[Fault]:
-    """Everything about `value`, which stands at `path`, that code with this schema refuses for sure."""
-    return _Check(schema).node(schema, value, path, 0)
+    """What about `value`, which stands at `path`, code with this schema refuses for sure."""
+    try:
+        return _Check(schema).node(schema, value, path, 0)
+    except _BudgetSpentError:
+        return []
 
 
 def told(found: list[Fault]) -> str:
     """Faults in a sentence."""
     more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
-    return "; ".join(f"{fault.path} {fault.problem}" for fault in found[:TOLD]) + more
+    return "; ".join(f"{_placed(fault.path)} {fault.problem}" for fault in found[:TOLD]) + more
+
+
+def _placed(path: str) -> str:
+    """A path in a message: of a long one both ends."""
+    return path if len(path) <= 3 * NAME else f"{path[: 2 * NAME]}…{path[-NAME:]}"
+
+
+class _BudgetSpentError(Exception):
+    """The check costs too much: the code has the last word anyway."""
 
 
 class _Check:
     def __init__(self, root: Mapping[str, JSON]) -> None:
         found = root.get("$defs")
         self._definitions = found if isinstance(found, dict) else {}
+        self._visits = 0
+        self._referred: dict[tuple[str, int, str], list[Fault] | None] = {}
+        """What a definition had against a value, by its identity and place; None while that is being found out."""
+
+    def _visit(self, count: int = 1) -> None:
+        self._visits += count
+        if self._visits > VISITS:
+            raise _BudgetSpentError
 
     def node(self, schema: JSON | Mapping[str, JSON], value: JSON, path: str, depth: int) -> list[Fault]:
+        self._visit()
         if not isinstance(schema, Mapping) or TAKES_MORE in schema or depth > DEPTH:
             return []
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            return self.node(self._definitions.get(reference.rpartition("/")[2]), value, path, depth + 1)
+            return self._definition(reference.rpartition("/")[2], value, path, depth)
         for word in ("anyOf", "oneOf"):
             cases = schema.get(word)
             if isinstance(cases, list):
                 return self._cases(cases, value, path, depth)
         allowed = _allowed(schema)
         if allowed is not None:
+            self._visit(len(allowed))
             return (
                 [] if _is_among(value, allowed) else [Fault(path, f"is {_shown(value)}, not one of {_listed(allowed)}")]
             )
@@ -71,12 +106,27 @@ class _Check:
             return []
         if not reads(schema, value):
             return [Fault(path, f"is {_shown(value)}, not {_WORDS[str(kind)]}")]
-        return list(self._inside(str(kind), schema, value, path, depth))
+        return list(islice(self._inside(str(kind), schema, value, path, depth), MANY))
+
+    def _definition(self, name: str, value: JSON, path: str, depth: int) -> list[Fault]:
+        """A value is held against each definition once: alternatives of alternatives would ask again and again. One
+        that asks for itself about the same value says nothing about it."""
+        place = (name, id(value), path)
+        if place in self._referred:
+            return self._referred[place] or []
+        self._referred[place] = None
+        found = self._referred[place] = self.node(self._definitions.get(name), value, path, depth + 1)
+        return found
 
     def _cases(self, cases: list[JSON], value: JSON, path: str, depth: int) -> list[Fault]:
         """One of several kinds. Told is what is wrong with the one that comes nearest."""
-        found = [self.node(case, value, path, depth + 1) for case in cases]
-        if not all(found):
+        found: list[list[Fault]] = []
+        for case in cases:
+            faults = self.node(case, value, path, depth + 1)
+            if not faults:
+                return []
+            found.append(faults)
+        if not found:
             return []
         # A fault deep inside tells more than "not null".
         inner = [one for one in found if any(fault.path != path for fault in one)]
@@ -84,7 +134,7 @@ class _Check:
             return min(inner, key=len)
         plain = [one[0].problem.partition(", not ")[2] for one in found]
         words = list(dict.fromkeys(word for word in plain if word))
-        return [Fault(path, f"is {_shown(value)}, not {' or '.join(words)}")] if words else found[0]
+        return [Fault(path, f"is {_shown(value)}, not {' or '.join(words[:TOLD])}")] if words else found[0]
 
     def _inside(self, kind: str, schema: Mapping[str, JSON], value: JSON, path: str, depth: int) -> Iterator[Fault]:
         if kind == "object" and isinstance(value, dict):
@@ -101,17 +151,17 @@ class _Check:
         known = properties if isinstance(properties, dict) else {}
         required = schema.get("required")
         for name in required if isinstance(required, list) else []:
-            if name not in value:
-                yield Fault(f"{path}.{name}", "is missing")
+            self._visit()
+            if isinstance(name, str) and name not in value:
+                yield Fault(f"{path}.{_cut(name)}", "is missing")
         others = schema.get("additionalProperties", True)
         for name, inner in value.items():
-            place = f"{path}.{name}"
+            place = f"{path}.{_cut(name)}"
             if name in known:
                 yield from self.node(known[name], inner, place, depth + 1)
             elif others is False:
-                close = get_close_matches(name, sorted(known), n=1)
-                hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(sorted(known)) or 'no fields'}"
-                yield Fault(place, f"is unknown: {hint}")
+                self._visit(1 + len(known))
+                yield Fault(place, f"is unknown: {_hint(name, known)}")
             else:
                 yield from self.node(others, inner, place, depth + 1)
 
@@ -124,6 +174,24 @@ class _Check:
         for number, inner in enumerate(value):
             wanted = places[number] if number < len(places) else schema.get("items")
             yield from self.node(wanted, inner, f"{path}[{number}]", depth + 1)
+
+
+def _hint(name: str, known: Mapping[str, JSON]) -> str:
+    """What may have been meant by an unknown field."""
+    comparable = [other for other in known if len(other) <= NAME] if len(name) <= NAME and len(known) <= FIELDS else []
+    close = get_close_matches(name, sorted(comparable), n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"it takes {listed_names(sorted(known)) or 'no fields'}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
+
+
+def listed_names(names: list[str]) -> str:
+    """Names in a sentence, the first twenty of them."""
+    return ", ".join([*map(_cut, names[:20]), *([f"and {len(names) - 20} more"] if len(names) > 20 else [])])
 
 
 def _length(schema: Mapping[str, JSON], what: str, least: int, most: int, path: str, unit: str) -> Iterator[Fault]:
@@ -158,7 +226,7 @@ def _text(schema: Mapping[str, JSON], value: JSON) -> bool:
 
 def _integer(schema: Mapping[str, JSON], value: JSON) -> bool:
     if isinstance(value, float):
-        return math.isfinite(value) and value == int(value)
+        return value.is_integer()
     return isinstance(value, int) or (isinstance(value, str) and _is_number(value))
 
 
@@ -222,7 +290,8 @@ def _allowed(schema: Mapping[str, JSON]) -> list[JSON] | None:
 
 def _is_among(value: JSON, allowed: list[JSON]) -> bool:
     """Whether it is, or may be read as, one of these: 1, 1.0, "1" and true are all the same here."""
-    return any(value == one or _loosely(value) == _loosely(one) for one in allowed)
+    loosely = _loosely(value)
+    return any(value == one or loosely == _loosely(one) for one in allowed)
 
 
 def _loosely(value: JSON) -> str:
@@ -230,6 +299,8 @@ def _loosely(value: JSON) -> str:
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, dict | list):
+        return ""
     return str(value).strip()
 
 
@@ -239,6 +310,8 @@ def _shown(value: JSON) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, str):
+        value = value[:NAME]
     text = canonical_json(value).decode("utf-8", "replace")
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -260,4 +333,4 @@ def input_schema(contracts: JSONObject, entrypoint: str) -> Mapping[str, JSON] |
 def entrypoints(contracts: JSONObject) -> list[str]:
     """Names of the published entry points."""
     listed = contracts.get("entrypoints")
-    return [str(one["name"]) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [str(one.get("name", "")) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []

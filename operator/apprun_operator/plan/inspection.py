@@ -55,6 +55,9 @@ NOT_INSPECTED: Final = "NotInspected"
 CONTRACT_REFUSED: Final = "ContractRefused"
 TOLD_CHANGES: Final = 8
 TRACEBACK_LINES: Final = 12
+TRACEBACK_BYTES: Final = 8 * 1024
+LONGEST_WORDS: Final = 2000
+"""Characters of a change, or of what an import raised, that the App's status repeats: a report may be forged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def _rest(app: AppRecord, seen: InspectingRecord, due: float, now: float) -> Ver
     """Nothing to inspect for now. The AppTask that was goes, once its pod has told all that there is to tell."""
     wake_at = None if due == float("inf") else due
     last, contracts = app.inspection, app.contracts
-    if last is None or last.result != "Published" or contracts is None or "imageDigest" in contracts:
+    if last is None or last.result != "Published" or contracts is None or contracts.image_digest:
         return Verdict(_stale(seen, ""), wake_at)
     # The report is there a second before kubelet tells which image it has started.
     done = next((task for task in seen.tasks.values() if rfc3339(_at(task)) == rfc3339(last.at)), None)
@@ -141,7 +144,7 @@ def _rest(app: AppRecord, seen: InspectingRecord, due: float, now: float) -> Ver
     if done is None or pod is None:
         return Verdict(_stale(seen, ""), wake_at)
     if pod.image_id:
-        facts: JSONObject = {"contracts": {**contracts, "imageDigest": pod.image_id}}
+        facts: JSONObject = {"contracts": {**contracts.packed.object(), "imageDigest": pod.image_id}}
         return Verdict(_stale(seen, done.meta.key.name), wake_at, facts=facts)
     late = done.finished_at + DIGEST_SECONDS
     if pod.ended or pod.deletion_at is not None or now >= late:
@@ -167,7 +170,8 @@ def _create(app: AppRecord, name: str, key: str) -> CreateTask:
         policy={"timeoutSeconds": IMPORT_SECONDS, "scheduleToCloseSeconds": ALL_SECONDS, "retry": RETRY},
     )
     if app.contracts is not None:
-        spec["input"] = {"published": {field: app.contracts.get(field) for field in ("defaultEntrypoint", "schemas")}}
+        published = app.contracts.packed.object()
+        spec["input"] = {"published": {field: published.get(field) for field in ("defaultEntrypoint", "schemas")}}
     metadata: JSONObject = {
         "name": name,
         "namespace": app.meta.key.namespace,
@@ -239,7 +243,7 @@ def _under_way(app: AppRecord, limits: Limits) -> Said | None:
 def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
     """What follows from a finished inspection."""
     code, at = code_of(app, limits), _at(task)
-    found = _findings(task.output) if task.phase == "Succeeded" else None
+    found = _findings(task.output.decode()) if task.phase == "Succeeded" and task.output is not None else None
     if found is None:
         error = task.error or {"type": "NoReport", "message": "the inspection ended without a report that can be read"}
         return _failed(app, code, at, error["type"], _failure(error["message"], error.get("traceback", "")))
@@ -296,7 +300,7 @@ def _findings(output: JSON) -> Findings | None:
 
 def _kept(app: AppRecord, code: str, compatible: Said) -> Said | None:
     """Another look at the published code makes no change undone that was told of when it came."""
-    repeated = app.contracts is not None and app.contracts.get("code") == code
+    repeated = app.contracts is not None and app.contracts.code == code
     said = app.condition("ContractsCompatible")
     refused = said is not None and said.reason == CONTRACT_REFUSED
     return None if repeated and said is not None and not refused and compatible.status == "True" else compatible
@@ -327,10 +331,10 @@ def _counted(found: Findings) -> str:
 
 def _listed(changes: Sequence[str]) -> str:
     more = f" … and {len(changes) - TOLD_CHANGES} more" if len(changes) > TOLD_CHANGES else ""
-    return " ".join(changes[:TOLD_CHANGES]) + more
+    return " ".join(change[:LONGEST_WORDS] for change in changes[:TOLD_CHANGES]) + more
 
 
 def _failure(message: str, traceback: str) -> str:
     """What went wrong, and below it the last lines of the traceback."""
-    lines = traceback.rstrip().splitlines()[-TRACEBACK_LINES:]
-    return "\n".join([message, *lines])
+    lines = traceback[-TRACEBACK_BYTES:].rstrip().splitlines()[-TRACEBACK_LINES:]
+    return "\n".join([message[:LONGEST_WORDS], *lines])

@@ -26,6 +26,7 @@ from apprun_operator.plan.state import variable
 from apprun_operator.plan.storage import StoreParts, store_parts
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
+LONGEST_DEADLINE: Final = 2**31 - 1
 DEFAULT_ENTRYPOINT: Final = "run"
 
 
@@ -92,7 +93,7 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
         key=task.key,
         task=task.task,
         entry=str((run.app or {})["entry"]),
-        input=run.input if driver else task.input,
+        input=(run.input if driver else task.input).object(),
         idempotencyKey=f"{run.origin_uid}/{task.key}",
         correlationId=run.correlation_id or run.origin_uid,
     )
@@ -104,7 +105,7 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
     if task.policy is not None:
         call["policy"] = task.policy
     if task.heartbeat is not None:
-        call["heartbeat"] = task.heartbeat
+        call["heartbeat"] = task.heartbeat.object()
     source = (run.app or {}).get("sourceDigest", task.source_digest)
     if isinstance(source, str) and source:
         call["sourceDigest"] = source
@@ -154,7 +155,8 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
         security |= {"fsGroup": parts.USER, "fsGroupChangePolicy": "OnRootMismatch"}
     timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
     if timeout is not None:
-        spec["activeDeadlineSeconds"] = int(timeout) + DEADLINE_SLACK
+        # Kubernetes keeps it in 32 bits: one that doesn't fit would have the pod refused.
+        spec["activeDeadlineSeconds"] = min(int(timeout) + DEADLINE_SLACK, LONGEST_DEADLINE)
     return spec
 
 

@@ -16,7 +16,7 @@ from apprun_operator.plan.pins import asked_for
 def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolved:
     """The app with which the run begins, or begins again after a stall, with the operator's defaults filled in."""
     run = seen.run
-    size = travelling_size(run.input)
+    size = travelling_size(run.input.decode())
     if size > MAX_PAYLOAD_BYTES:
         message = (
             f"spec.input is {size / 1024:,.1f} KiB of JSON, the limit is {MAX_PAYLOAD_BYTES // 1024} KiB, so no pod was"

@@ -394,7 +394,7 @@ def _finish(seen: Observed, driver: TaskRecord, ledger: Commit, now: float) -> P
     elif driver.phase == "Succeeded":
         status |= conditions.fields(run, Standing("Succeeded", "Succeeded"), now)
         if driver.output is not None:
-            status["output"] = driver.output
+            status["output"] = driver.output.decode()
     else:
         error = driver.error or {"type": "DriverCancelled", "message": "the driver's AppTask was cancelled by hand"}
         status |= conditions.fields(run, Standing("Failed", error["type"], error["message"]), now)

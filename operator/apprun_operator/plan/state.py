@@ -16,6 +16,7 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject, digest
+from application_sdk.wire.fields import StateWrite
 from apprun_operator.observe.records import Key, Observed, StateRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchTask, WriteState
@@ -44,7 +45,7 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
     if not saving:
         return Kept()
     there = seen.state
-    values = dict(there.values) if there is not None else {}
+    values = _values(there)
     applied = list(there.applied) if there is not None else []
     answers: list[PatchTask] = []
     savers: dict[str, TaskRecord] = {}
@@ -60,20 +61,31 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
                 continue
             values, changed = after, True
             applied.append(call)
-            savers |= {write["key"]: task for write in task.saves}
+            savers |= {write["key"]: task for write in _saves(task)}
         answers.append(PatchTask(task.meta.key, task.meta.version, {"phase": "Succeeded"}))
     return Kept(_write(seen, values, applied, savers, now) if changed else None, answers)
 
 
 def _apply(task: TaskRecord, values: dict[str, JSON]) -> tuple[Ended | None, dict[str, JSON]]:
-    lost = rules.conflicts(task.saves, values)
+    saves = _saves(task)
+    lost = rules.conflicts(saves, values)
     if lost:
         return Ended(rules.CONFLICT, rules.told(lost), "App"), values
-    after = rules.applied(task.saves, values)
+    after = rules.applied(saves, values)
     excess = rules.excess(after)
     if excess:
         return Ended(rules.TOO_LARGE, excess, "App", retryable=False), values
     return None, after
+
+
+def _values(state: StateRecord | None) -> dict[str, JSON]:
+    """What is kept, by key."""
+    entries = {} if state is None else cast("dict[str, JSONObject]", state.spec.object().get("entries") or {})
+    return {key: entry["value"] for key, entry in entries.items()}
+
+
+def _saves(task: TaskRecord) -> Sequence[StateWrite]:
+    return () if task.saves is None else cast("list[StateWrite]", task.saves.decode())
 
 
 def _write(
@@ -81,7 +93,8 @@ def _write(
 ) -> WriteState:
     there, run = seen.state, seen.run
     at = rfc3339(now)
-    before = cast("JSONObject", there.spec.get("entries") or {}) if there is not None else {}
+    written: JSONObject = {} if there is None else there.spec.object()
+    before = cast("JSONObject", written.get("entries") or {})
     entries: JSONObject = {}
     for key in sorted(values):
         if key in savers:
@@ -89,7 +102,7 @@ def _write(
         else:
             entries[key] = before[key]
     spec: JSONObject = {
-        **(there.spec if there is not None else {}),
+        **written,
         "entries": entries,
         "savedAt": at,
         "run": run.meta.key.name,
@@ -113,8 +126,9 @@ def _write(
 
 def variable(state: StateRecord | None) -> list[JSON]:
     """The environment variable that shows a task pod what its app keeps."""
-    if state is None or not state.values:
+    values = _values(state)
+    if not values:
         return []
-    text = json.dumps(dict(state.values), separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     # Kubelet replaces `$(…)` and `$$` in values; JSON has another way to write a dollar, which only texts can hold.
     return [{"name": names.STATE_VARIABLE, "value": text.replace("$", "\\u0024")}]

@@ -23,6 +23,11 @@ MAX_STATE_BYTES: Final = 96 * 1024
 caps at 128 KiB."""
 MAX_STATE_KEYS: Final = 4096
 
+MAX_SECONDS: Final = 3_155_760_000
+"""A century: the longest time that a policy or timer may name. Longer ones leave the calendar, or overflow."""
+MAX_COEFFICIENT: Final = 1000
+"""By so much may each wait between attempts be longer than the one before."""
+
 PAGE_SIZE: Final = 128
 TAIL_LIMIT: Final = 256
 """When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""

@@ -4,6 +4,7 @@ CEL, and the admission policies. Written by hand after crds/ and charts/.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -98,7 +99,7 @@ class ClusterRules(Rules):
             return
         if new is not None and (found := RULES.get(place.plural, lambda old, new: [])(old, new)):
             raise _invalid(place, ", ".join(found))
-        for policy in (_run_marks, _run_status, _ledgers, _task_calls, _task_protection, _task_reports):
+        for policy in (_run_marks, _run_status, _ledgers, _task_calls, _task_protection, _task_reports, _sizes):
             _deny(place, *policy(user, place, subresource, old, new))
 
     def _needs_account(self, server: FakeServer, place: Place, pod: Object) -> None:
@@ -213,6 +214,28 @@ def _appledger(old: Object | None, new: Object) -> list[str]:
 def _app(old: Object | None, new: Object) -> list[str]:
     reserved = new["spec"].get("serviceAccountName") in names.RESERVED_SERVICE_ACCOUNTS
     return ["tasks don't run as accounts of AppRun's own"] if reserved else []
+
+
+LIMITS = {
+    "spec": {"input": 240 * 1024},
+    "status": {"heartbeat": 8 * 1024, "output": 240 * 1024, "continueWith": 240 * 1024, "state": 240 * 1024},
+}
+"""Bytes of JSON."""
+
+
+def fits(value: object, limit: int) -> bool:
+    """Whether the policies take a value for JSON of that length."""
+    text = value if isinstance(value, str) else _text(value)
+    return len(text) > 4_500_000 or len(text) - 309 * text.count(".000000") <= limit * 3 // 2
+
+
+def _text(value: object) -> str:
+    """A value as CEL's `'%s'.format` has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)}:{_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    return f"{value:f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 RULES: dict[str, Callable[[Object | None, Object], list[str]]] = {
@@ -349,6 +372,18 @@ def _task_protection(
     if _unchanged(old, new):
         return name, ""
     return name, "apprun: tasks are written by their run's driver and by the operator only"
+
+
+def _sizes(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
+    name = "apprun-report-sizes" if subresource else "apprun-input-sizes"
+    if new is None or place.plural not in ("appruns", "apptasks") or (subresource and place.plural != "apptasks"):
+        return name, ""
+    part = "status" if subresource else "spec"
+    for field, limit in LIMITS[part].items():
+        before, after = ((item or {}).get(part) or {} for item in (old, new))
+        if field in after and after[field] != before.get(field) and not fits(after[field], limit):
+            return name, f"apprun: {part}.{field} is too large: its JSON may be {limit // 1024} KiB long."
+    return name, ""
 
 
 def _task_reports(

@@ -22,6 +22,7 @@ def known() -> set[str]:
     metrics.watch_runs(list, lambda: True)
     metrics.watch_sizes(lambda: {"pods": 0}, lambda: 0)
     metrics.watch_silence(lambda: {"pods": 0.0})
+    metrics.watch_unreadable(lambda: {"pods": 0})
     metrics.watch_leadership(lambda: True)
     return {SUFFIXES.sub("", family.name) for family in text_string_to_metric_families(metrics.text().decode())}
 

@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kopf
@@ -33,6 +34,8 @@ from tests.support.wire_server import (
 
 from apprun_operator import handlers
 from apprun_operator.handlers import EndlessBackoffs, KopfThread
+from apprun_operator.kopf_session import hidden
+from apprun_operator.kube.decode import problem_of
 
 # A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has a loop of its own.
 pytestmark = [
@@ -108,6 +111,31 @@ class KubeApi:
         handler.chunk(b"")
 
 
+def deep_run(name: str) -> str:
+    """One that no recursive decoder can read."""
+    nested = '{"a":' * 1500 + "1" + "}" * 1500
+    return f'{json.dumps(a_run(name))[:-1]},"spec":{{"input":{nested}}}}}'
+
+
+def text_of_list(*runs: str) -> Step:
+    text = f'{{"metadata":{{"resourceVersion":"5"}},"items":[{",".join(runs)}]}}'
+
+    def step(handler: Handler, request: Request) -> None:
+        handler.plain(200, text.encode(), {"Content_Type": "application/json"})
+
+    return step
+
+
+def watch_of_text(*lines: str) -> Step:
+    def step(handler: Handler, request: Request) -> None:
+        handler.begin_chunks()
+        for line in lines:
+            handler.chunk(line.encode() + b"\n")
+        handler.chunk(b"")
+
+    return step
+
+
 def first_list(*names: str, more: str = "") -> Step:
     metadata = {"resourceVersion": "5", **({"continue": more} if more else {})}
     return answer(body={"metadata": metadata, "items": [a_run(name) for name in names]})
@@ -133,10 +161,12 @@ class Seen:
 
     def __init__(self) -> None:
         self.names: queue.Queue[str] = queue.Queue()
+        self.objects: dict[str, dict[str, Any]] = {}
 
     def __call__(self, kind: str, event: str, raw: object) -> None:
         assert isinstance(raw, dict)
         if kind == "appruns":
+            self.objects[raw["metadata"]["name"]] = raw
             self.names.put(raw["metadata"]["name"])
 
     def wait_for(self, name: str) -> None:
@@ -308,6 +338,25 @@ def test_a_kopf_that_loses_the_cancellation_of_a_task_is_ended_all_the_same(
     thread.stop(PATIENCE)
     assert not thread.alive
     assert clinging[0].cancelled()
+
+
+def test_a_deep_run_of_a_list_hides_no_other(api: KubeApi, seen: Seen) -> None:
+    api.lists = [text_of_list(deep_run("deep"), json.dumps(a_run("good")))]
+    seen.wait_for("deep")
+    seen.wait_for("good")
+    assert hidden(seen.objects["good"]) is None, "our informer is the one that reads it"
+
+
+def test_events_bring_objects_that_kopf_never_decodes(api: KubeApi, seen: Seen) -> None:
+    whole = {**a_run("good"), "spec": {"input": {"text": "ä}"}}}
+    deep = f'{{"type":"MODIFIED","object":{deep_run("deep")}}}'
+    api.lists = [first_list()]
+    api.watches = [watch_of_text(deep, json.dumps({"type": "ADDED", "object": whole}))]
+    seen.wait_for("good")
+    assert hidden(seen.objects["good"]) == whole
+    found = hidden(seen.objects["deep"])
+    assert found is not None
+    assert problem_of(found).startswith("spec.input is nested")
 
 
 def test_the_backoffs_of_kopf_never_end_and_stay_short() -> None:

@@ -11,9 +11,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.support.fake_api import FakeApi, FakeServer
 
 from apprun_operator import health
+from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.kube.resources import PODS
 from apprun_operator.metrics import Metrics
-from apprun_operator.observe.informer import Informer
+from apprun_operator.observe.informer import FAILING_AFTER, Informer
 from apprun_operator.observe.store import Store
 
 
@@ -84,3 +85,16 @@ async def test_figures_are_in_prometheus_own_words(http: TestClient[Any, Any]) -
     answer = await http.get("/metrics")
     assert answer.status == 200
     assert "# TYPE apprun_commits_total counter" in await answer.text()
+
+
+async def test_a_kind_that_can_not_be_read_is_named_and_nobody_is_restarted(
+    operator: Operator, http: TestClient[Any, Any]
+) -> None:
+    operator.informer.synced.set()
+    operator.informer._fail(UnavailableError("etcd says no"))
+    assert (await http.get("/readyz")).status == 200
+    operator.now += FAILING_AFTER
+    answer = await http.get("/readyz")
+    assert answer.status == 503
+    assert (await answer.json())["failing"] == {"pods": "UnavailableError: etcd says no"}
+    assert (await http.get("/healthz")).status == 200

@@ -14,7 +14,7 @@ from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import AlreadyExists, NotFound
 from application_sdk.engines.kubernetes.patience import patiently
 from application_sdk.wire import names
-from application_sdk.wire.fields import TaskSpec
+from application_sdk.wire.fields import MAX_SECONDS, Policy, TaskSpec
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
@@ -38,6 +38,19 @@ class Owner:
     """Of the files that the driver was given as the app's source; empty when the image has the code."""
 
 
+def _bounded(policy: Policy) -> Policy:
+    """The policy with times that the API server takes. `timedelta.max` is a way to say that there is no limit."""
+
+    def within(fields: dict[str, object]) -> dict[str, object]:
+        return {
+            name: min(value, MAX_SECONDS) if name.endswith("Seconds") and isinstance(value, int | float) else value
+            for name, value in fields.items()
+        }
+
+    made = within(cast("dict[str, object]", policy))
+    return cast("Policy", {**made, "retry": within(cast("dict[str, object]", policy["retry"]))})
+
+
 def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
     """The object that stands for a call."""
     spec = TaskSpec(
@@ -49,12 +62,12 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
         sequence=call.sequence,
         input=call.input,
         identity=call.identity,
-        policy=call.policy,
+        policy=_bounded(call.policy),
         pod=call.pod,
         line=call.line,
     )
     if call.seconds is not None:
-        spec["seconds"] = call.seconds
+        spec["seconds"] = min(call.seconds, MAX_SECONDS)
     if call.cleanup:
         spec["cleanup"] = True
     if owner.source_digest:

@@ -513,3 +513,19 @@ async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> N
     with pytest.raises(ReplanError):
         await executor.first(MarkRun(RUN, bench.version, bench.run_uid))
     assert "denied" in bench.seen.refusals["r"].message
+
+
+@pytest.mark.parametrize("answer", [{}, {"metadata": {"name": "r"}}])
+def test_a_write_whose_answer_can_not_be_read_is_done(answer: Object) -> None:
+    class Unclear(FakeApi):
+        async def patch(self, path: str, body: Any, content_type: str = "") -> Object:
+            await super().patch(path, body, content_type)
+            return answer
+
+    async def story() -> None:
+        bench = Bench()
+        executor = bench.on(Unclear(bench.server, "operator"))
+        await executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
+        assert bench.server.read(Place("appruns", *RUN))["status"]["phase"] == "Running"
+
+    virtual_time.run(story())

@@ -14,7 +14,14 @@ from aiohttp.test_utils import TestServer
 
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster, RotatingToken
-from apprun_operator.kube.errors import ConflictError, GoneError, UnauthorizedError, UnavailableError
+from apprun_operator.kube.decode import problem_of
+from apprun_operator.kube.errors import (
+    ConflictError,
+    GoneError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -226,3 +233,38 @@ async def test_each_request_is_told_by_verb_and_code(wire: Wire) -> None:
             pass
     assert told == [("GET", "200"), ("POST", "409"), ("WATCH", "200"), ("PATCH", "none"), ("WATCH", "none")]
     await client.close()
+
+
+DEEP = '{"a":' * 1200 + "1" + "}" * 1200
+DEEP_TASK = f'{{"metadata":{{"name":"t","resourceVersion":"7","uid":"u"}},"status":{{"heartbeat":{DEEP}}}}}'
+
+
+def saying(text: str, status: int = 200) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, status=status, content_type="application/json")
+
+    return handler
+
+
+async def test_a_write_is_done_whatever_its_answer_holds(wire: Wire, client: Client) -> None:
+    wire.handler = saying(DEEP_TASK)
+    answer = await client.patch("/x", {})
+    assert problem_of(answer).startswith("status.heartbeat")
+    wire.handler = saying("<html>")
+    assert await client.patch("/x", {}) == {}
+
+
+async def test_a_deep_event_is_followed_by_the_next(wire: Wire, client: Client) -> None:
+    lines = f'{{"type":"MODIFIED","object":{DEEP_TASK}}}\n{{"type":"ADDED","object":{{"n":1}}}}\n'
+    wire.handler = streaming(lines.encode())
+    events = [event async for batch in client.watch("/x", {}) for event in batch]
+    assert [event["type"] for event in events] == ["MODIFIED", "ADDED"]
+
+
+async def test_an_answer_too_long_is_not_read_to_its_end(
+    wire: Wire, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apprun_operator.kube.client.MAX_ANSWER", 1000)
+    wire.handler = saying('{"items":[' + " " * 1000 + "]}")
+    with pytest.raises(TooLargeError):
+        await client.page("/x", {"limit": "500"})

@@ -143,6 +143,39 @@ def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
     virtual_time.run(story())
 
 
+def test_a_list_by_somebody_else_shortens_no_rest() -> None:
+    async def story() -> None:
+        bench = Bench()
+        task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
+        await asyncio.sleep(10)
+        await bench.informer.renew()
+        await asyncio.sleep(280)
+        assert bench.informer.silence == 0
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(story())
+
+
+def test_silence_counts_from_the_end_of_a_rest() -> None:
+    async def story() -> None:
+        bench = Bench()
+        task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
+        await asyncio.sleep(10)
+        never = asyncio.Event()
+
+        async def hang(moment: str, call: str) -> None:
+            await never.wait()
+
+        bench.informer._api = FakeApi(bench.server, "operator", hang)
+        await asyncio.sleep(300 + 200)
+        assert bench.informer.silence > 180
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(story())
+
+
 def test_an_informer_that_hangs_is_told_of() -> None:
     async def story() -> None:
         async with running() as bench:

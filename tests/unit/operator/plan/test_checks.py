@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.support.records import LIMITS, NOW, meta
+from tests.support.records import LIMITS, NOW, meta, packed
 
 from application_sdk.wire.digest import JSONObject
+from apprun_operator.observe.packed import Contracts
 from apprun_operator.observe.records import AppRecord, AppSpecRecord, Condition, InspectedRecord, RunRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.checks import INSPECTION_GRACE, Unresolved, checked
@@ -39,11 +40,15 @@ def an_app(result: str | None = "Published", **fields: Any) -> AppRecord:
         "observed_generation": 1,
         "conditions": (said,),
     }
-    return AppRecord(**{**defaults, **fields})
+    made = {**defaults, **fields}
+    if made["contracts"] is not None:
+        made["contracts"] = Contracts.of(made["contracts"])
+    return AppRecord(**made)
 
 
 def a_run(age: float = 0.0, **fields: Any) -> RunRecord:
-    return RunRecord(**{"meta": meta("r", created=NOW - age), "app_ref": "shop", "input": {"n": 1}, **fields})
+    given = {"meta": meta("r", created=NOW - age), "app_ref": "shop", "input": {"n": 1}, **fields}
+    return RunRecord(**packed(given))
 
 
 def unfit(run: RunRecord, app: AppRecord) -> Unresolved:

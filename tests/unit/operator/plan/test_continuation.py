@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.records import LIMITS, NOW, a_driver, a_run, meta, seen
 
 from application_sdk.wire.fields import ContinuationFields
+from apprun_operator.observe.packed import Packed
 from apprun_operator.observe.records import Refusal, RunRecord
 from apprun_operator.plan.actions import CreateRun, PatchRun
 from apprun_operator.plan.continuation import successor
@@ -17,7 +18,7 @@ SPEC = {"appRef": {"name": "app"}, "entrypoint": "run", "input": {"page": 1}, "t
 
 
 def body(run: RunRecord) -> Any:
-    return successor(run, WISH).body
+    return successor(run, Packed.of(WISH)).body
 
 
 def following(made: Any) -> RunRecord:
@@ -76,7 +77,7 @@ def test_successor_is_created_before_the_run_says_that_it_went_on() -> None:
 
 def test_refused_successor_stalls_the_run_with_the_api_servers_words_until_the_next_try() -> None:
     run = a_run(spec=SPEC)
-    name = successor(run, WISH).successor.name
+    name = successor(run, Packed.of(WISH)).successor.name
     refusal = Refusal(name, "Quota", "exceeded quota: runs", NOW, NOW + 8, 4)
     driver = a_driver(phase="Succeeded", continue_with=WISH)
     decided = plan(seen(driver, run=run, refusals={name: refusal}), NOW, LIMITS)

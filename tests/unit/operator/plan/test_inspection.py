@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from tests.support.records import LIMITS, NOW, a_pod, meta
+from tests.support.records import LIMITS, NOW, a_pod, meta, packed
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
+from apprun_operator.observe.packed import Contracts
 from apprun_operator.observe.records import (
     INSPECTING,
     AppRecord,
@@ -42,6 +43,8 @@ FOUND: JSONObject = {
 
 
 def an_app(**fields: Any) -> AppRecord:
+    if "contracts" in fields:
+        fields["contracts"] = Contracts.of(fields["contracts"])
     return AppRecord(**{"meta": meta("shop"), "spec": AppSpecRecord({**TEMPLATE}), "observed_generation": 1, **fields})
 
 
@@ -68,7 +71,7 @@ def a_task(app: AppRecord, **fields: Any) -> TaskRecord:
         "started_at": NOW - 3,
         "seen_at": NOW - 5,
     }
-    return TaskRecord(**{**defaults, **fields})
+    return TaskRecord(**{**defaults, **packed(fields)})
 
 
 def seen(*things: TaskRecord | PodRecord, **fields: Any) -> InspectingRecord:
@@ -145,7 +148,7 @@ def test_the_apptask_stays_until_kubelet_has_told_which_image_it_was() -> None:
     assert [one for one in actions(app, seen(task, pod)) if isinstance(one, DeleteTask)] == []
     told = status(app, seen(task, replace(pod, image_id="repo@sha256:1")))
     assert told["contracts"]["imageDigest"] == "repo@sha256:1"
-    known = replace(app, contracts={"code": CODE, "imageDigest": "repo@sha256:1"})
+    known = replace(app, contracts=Contracts.of({"code": CODE, "imageDigest": "repo@sha256:1"}))
     for found, now in ((seen(task, pod), NOW), (seen(task), NOW)):
         assert any(isinstance(one, DeleteTask) for one in actions(known, found, now))
     assert any(isinstance(one, DeleteTask) for one in actions(app, seen(task, pod), NOW + 60))

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.records import APP, LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
+from apprun_operator.observe.packed import Contracts
 from apprun_operator.observe.records import AppRecord, AppSpecRecord, InspectedRecord, Refusal
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.code import code_of
@@ -122,7 +123,7 @@ def refusing_app() -> AppRecord:
         "schemas": {"entrypoints": {"run": {"input": wants}}},
     }
     inspection = InspectedRecord(code, NOW - 1, "Published")
-    return AppRecord(meta("app", generation=2), spec, contracts=contracts, inspection=inspection)
+    return AppRecord(meta("app", generation=2), spec, contracts=Contracts.of(contracts), inspection=inspection)
 
 
 def test_corrected_app_that_refuses_the_input_is_what_the_run_is_told_then() -> None:

@@ -11,6 +11,7 @@ from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_ta
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import MAX_STATE_BYTES, StateWrite
+from apprun_operator.observe.packed import Packed
 from apprun_operator.observe.records import Observed, StateRecord, TaskRecord
 from apprun_operator.plan import pods
 from apprun_operator.plan.actions import PatchTask, Plan, WriteState
@@ -23,7 +24,7 @@ def saving(key: str, *writes: StateWrite, **fields: Any) -> TaskRecord:
 
 def kept(applied: tuple[str, ...] = (), **values: Any) -> StateRecord:
     entries = {key: {"value": value, "run": "earlier"} for key, value in values.items()}
-    return StateRecord(meta("app"), {"entries": entries, "applied": list(applied)}, values, applied)
+    return StateRecord(meta("app"), Packed.of({"entries": entries, "applied": list(applied)}), applied)
 
 
 def decide(*tasks: TaskRecord, state: StateRecord | None = None) -> Plan:

@@ -1,0 +1,100 @@
+"""The API server's JSON, decoded within bounds: what one object holds never hides another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from apprun_operator.kube.decode import CUT, MAX_DEPTH, Page, decode, decode_event, depth, problem_of
+from apprun_operator.kube.errors import UndecodableError
+
+
+def nested(levels: int, inner: str = "1") -> str:
+    return '{"a":' * levels + inner + "}" * levels
+
+
+def an_object(name: str = "good", spec: str = "{}", status: str = '{"phase":"Active"}', fields: str = "{}") -> str:
+    metadata = f'{{"managedFields":[{{"fieldsV1":{fields}}}],"name":"{name}","resourceVersion":"5","uid":"u-{name}"}}'
+    return (
+        f'{{"apiVersion":"apprun.dev/v1alpha1","kind":"AppTask","metadata":{metadata},"spec":{spec},"status":{status}}}'
+    )
+
+
+def a_page(*objects: str) -> bytes:
+    listed = ",".join(objects)
+    details = '{"continue":"t","resourceVersion":"9"}'
+    return f'{{"apiVersion":"v1","items":[{listed}],"kind":"L","metadata":{details}}}'.encode()
+
+
+def names(page: Page) -> list[Any]:
+    return [item["metadata"]["name"] for _, item in page]  # type: ignore[call-overload,index]
+
+
+def test_ordinary_objects_are_as_json_has_them() -> None:
+    text = an_object(spec='{"input":{"text":"}{]\\"[","n":[1,2.5,null,true]}}')
+    assert decode(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize("levels", [1_200, 9_000])
+def test_a_field_that_is_too_deep_is_cut_and_named(levels: int) -> None:
+    found = decode(an_object(status=f'{{"heartbeat":{nested(levels)},"phase":"Active"}}').encode())
+    assert problem_of(found) == f"status.heartbeat is nested deeper than {MAX_DEPTH} levels"
+    assert found["status"] == {"heartbeat": None, "phase": "Active"}
+    assert found["metadata"] == decode(an_object().encode())["metadata"]
+
+
+def test_several_fields_are_named() -> None:
+    found = decode(
+        an_object(spec=f'{{"input":{nested(2000)}}}', status=f'{{"output":{"[" * 2000}{"]" * 2000}}}').encode()
+    )
+    assert problem_of(found).startswith("spec.input, status.output is nested")
+
+
+def test_deep_managed_fields_are_no_problem() -> None:
+    found = decode(an_object(fields=nested(1200)).encode())
+    assert CUT not in found
+    assert found["metadata"]["name"] == "good"  # type: ignore[call-overload,index]
+
+
+def test_the_bound_is_exact() -> None:
+    # The object and its spec are two levels.
+    assert not problem_of(decode(an_object(spec=f'{{"input":{nested(MAX_DEPTH - 2)}}}').encode()))
+    assert problem_of(decode(an_object(spec=f'{{"input":{nested(MAX_DEPTH - 1)}}}').encode()))
+
+
+def test_brackets_in_texts_are_no_levels() -> None:
+    assert depth(json.dumps({"a": "[{" * 500, "b\\": ['"[', "\\"]})) == 2
+
+
+def test_an_event_has_its_objects_problem() -> None:
+    item = an_object(status=f'{{"heartbeat":{nested(1200)}}}', fields=nested(1200))
+    event = decode_event(f'{{"type":"MODIFIED","object":{item}}}'.encode())
+    assert event["type"] == "MODIFIED"
+    assert problem_of(event["object"]).startswith("status.heartbeat")  # type: ignore[arg-type]
+
+
+def test_one_deep_object_of_a_list_leaves_the_others_alone() -> None:
+    deep = an_object("deep", status=f'{{"heartbeat":{nested(5000)}}}')
+    page = Page(a_page(an_object("first"), deep, an_object("last")))
+    assert names(page) == ["first", "deep", "last"]
+    assert page.details == {"continue": "t", "resourceVersion": "9"}
+
+
+def test_a_list_may_tell_its_version_first_and_may_be_empty() -> None:
+    page = Page(b'{ "kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [] }')
+    assert (names(page), page.details) == ([], {"resourceVersion": "7"})
+    assert names(Page(b'{"items":null,"metadata":{}}')) == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"items":[{"a":1}', b'{"items":[1]}', b"[]", b'{"items":[{"a":'])
+def test_what_is_no_list_is_told_so(body: bytes) -> None:
+    with pytest.raises(UndecodableError):
+        list(Page(body))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"7", b'{"a":', b""])
+def test_what_is_no_object_is_told_so(body: bytes) -> None:
+    with pytest.raises(UndecodableError):
+        decode(body)

@@ -1,0 +1,66 @@
+"""The whole operator but kopf, in virtual time: nothing that it does on purpose may look like a hanging process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from tests.support import virtual_time
+from tests.support.fake_api import FakeApi, FakeServer
+from tests.support.virtual_time import wall
+
+from apprun_operator import health, main
+from apprun_operator.leadership import Campaign
+from apprun_operator.lease import Election
+from apprun_operator.metrics import Metrics
+from apprun_operator.settings import Settings, from_environment
+from apprun_operator.terms import Terms
+
+TEN_MINUTES = 600
+SETTINGS = {"APPRUN_RUNTIME_IMAGE": "runtime:1", "APPRUN_LEASE": "apprun-system/apprun", "APPRUN_POD_NAME": "apprun-1"}
+
+
+class Operator:
+    """One replica with an election, as `main` puts it together, and the answer that its probe gets."""
+
+    def __init__(self, settings: Settings, kopf_works: Callable[[], bool]) -> None:
+        server = FakeServer(wall)
+        assert settings.lease is not None
+        self.campaign = Campaign(settings.lease, Election(settings.identity), asyncio.get_running_loop().time, wall)
+        self.terms, metrics = Terms(self.campaign), Metrics()
+        api = FakeApi(server, "operator")
+        parts = main.build(settings, api, self.terms, metrics, wall)
+        self.probed = health.application([*parts.watching, *parts.listing], {}, metrics)
+        self.tasks = [
+            asyncio.create_task(self.campaign.run(api)),
+            asyncio.create_task(main.run(settings, parts, kopf_works, self.terms)),
+        ]
+
+    async def probe(self) -> int:
+        request = make_mocked_request("GET", "/healthz", app=self.probed)
+        answer = await (await self.probed.router.resolve(request)).handler(request)
+        return int(answer.status)
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kopf_works", [True, False])
+def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
+    async def story() -> None:
+        operator = Operator(from_environment(SETTINGS), lambda: kopf_works)
+        answers: set[int] = set()
+        while not operator.terms.acting:  # noqa: ASYNC110 (the term has no event)
+            await asyncio.sleep(0.1)
+        for _ in range(TEN_MINUTES):
+            await asyncio.sleep(1)
+            assert operator.terms.acting
+            answers.add(await operator.probe())
+        await operator.stop()
+        assert answers == {200}
+
+    virtual_time.run(story())
