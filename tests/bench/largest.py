@@ -23,7 +23,7 @@ from aiohttp import web
 from tests.support.figures import write
 
 from application_sdk.wire import names
-from application_sdk.wire.fields import MAX_CONTRACTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_POD_PAYLOAD_BYTES
+from application_sdk.wire.fields import MAX_CONTRACTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from apprun_operator import main as operator
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster
@@ -65,7 +65,7 @@ def metadata(name: str, number: int, kind: str = "", owner: str = "") -> Object:
 
 
 def a_run(number: int, dense: bool) -> Object:
-    spec = {"app": {"entry": "app:App"}, "suspend": True, "input": filled(MAX_POD_PAYLOAD_BYTES, dense)}
+    spec = {"app": {"entry": "app:App"}, "suspend": True, "input": filled(MAX_PAYLOAD_BYTES, dense)}
     return {"metadata": metadata(f"run-{number}", number), "spec": spec}
 
 
@@ -76,12 +76,12 @@ def a_task(number: int, dense: bool) -> Object:
         "role": "task",
         "key": key,
         "task": "work",
-        "input": filled(MAX_POD_PAYLOAD_BYTES, dense),
+        "input": filled(MAX_PAYLOAD_BYTES, dense),
     }
     status = {
         "phase": "Active",
         "heartbeat": filled(MAX_HEARTBEAT_BYTES, dense),
-        "output": filled(MAX_POD_PAYLOAD_BYTES, dense),
+        "output": filled(MAX_PAYLOAD_BYTES, dense),
     }
     name = names.task_name(run, key)
     return {"metadata": metadata(name, number, names.APP_RUN_KIND, run), "spec": spec, "status": status}

@@ -15,6 +15,7 @@ from application_sdk.wire.fields import (
     MAX_SECONDS,
     Policy,
 )
+from apprun_operator.kube.decode import problem_of
 from apprun_operator.observe import times
 from apprun_operator.observe.packed import EMPTY, Packed
 
@@ -35,6 +36,13 @@ Raw = Mapping[str, Any]
 
 class Unreadable(ValueError):
     """An object that this version of the operator can't understand: the text names the field."""
+
+
+def check_whole(raw: Raw) -> None:
+    """Raise Unreadable for an object of which the decoder had to leave something out."""
+    problem = problem_of(raw)
+    if problem:
+        raise Unreadable(problem)
 
 
 def packed(value: object, name: str, limit: int = MAX_PAYLOAD_BYTES) -> Packed | None:

@@ -22,9 +22,8 @@ from application_sdk.wire.fields import (
     RunPhase,
     TaskPhase,
 )
-from apprun_operator.kube.decode import problem_of
 from apprun_operator.observe import times
-from apprun_operator.observe.fields import Raw, Unreadable, packed, packed_object
+from apprun_operator.observe.fields import Raw, Unreadable, check_whole, packed, packed_object
 from apprun_operator.observe.fields import count as _count
 from apprun_operator.observe.fields import number as _number
 from apprun_operator.observe.fields import object_ as _object
@@ -85,13 +84,6 @@ def meta(raw: Raw) -> Meta:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise Unreadable(f"metadata can't be read: {error!r}") from error
-
-
-def check_whole(raw: Raw) -> None:
-    """Raise Unreadable for an object of which the decoder had to leave something out."""
-    problem = problem_of(raw)
-    if problem:
-        raise Unreadable(problem)
 
 
 def owning_run(raw: Raw) -> str:

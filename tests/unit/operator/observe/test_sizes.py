@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_POD_PAYLOAD_BYTES
+from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from apprun_operator.observe import project
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.packed import Packed
@@ -19,7 +19,7 @@ META = {
     "resourceVersion": "7",
     "creationTimestamp": "2026-07-01T10:00:00Z",
 }
-LONG = {"a": "x" * 2 * MAX_POD_PAYLOAD_BYTES}
+LONG = {"a": "x" * 2 * MAX_PAYLOAD_BYTES}
 
 
 def a_task(role: str = "task", spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_packed_json_is_no_longer_than_json() -> None:
 
 def test_a_run_with_too_long_an_input_is_told_so() -> None:
     run = project.run({"metadata": META, "spec": {"app": {"entry": "a:B"}, "input": LONG}})
-    assert run.problem == f"spec.input has {2 * MAX_POD_PAYLOAD_BYTES + 8} bytes of JSON, and 245760 are the limit"
+    assert run.problem == f"spec.input has {2 * MAX_PAYLOAD_BYTES + 8} bytes of JSON, and 245760 are the limit"
     said = unreadable(run, 0.0)
     assert said is not None
     assert "spec.input" in str(said)
@@ -66,7 +66,7 @@ def test_an_inspection_with_too_long_a_report_has_none() -> None:
 
 
 def test_values_of_the_largest_size_are_kept() -> None:
-    largest = {"a": "x" * (MAX_POD_PAYLOAD_BYTES - 8)}
+    largest = {"a": "x" * (MAX_PAYLOAD_BYTES - 8)}
     beat = {"a": "x" * (MAX_HEARTBEAT_BYTES - 8)}
     task = project.task(a_task("driver", spec={"input": largest}, phase="Succeeded", output=largest, heartbeat=beat))
     assert task.heartbeat is not None
