@@ -14,7 +14,8 @@ from application_sdk.storage.errors import UnsafeFileError
 from application_sdk.wire.names import POD_DIRECTORY, SECRETS_DIRECTORY, SECRETS_VARIABLE, STORE_DIRECTORY
 
 _PLACES: Final = (
-    str(Path(POD_DIRECTORY).parents[1]),
+    POD_DIRECTORY,
+    "/var/run/secrets",
     "/run/secrets",
     SECRETS_DIRECTORY,
     STORE_DIRECTORY,
