@@ -509,10 +509,17 @@ def marked(run: str, **annotations: str) -> dict[str, Any]:
     }
 
 
-def restored(body: dict[str, Any], origin: str = "before") -> dict[str, Any]:
+def restored(body: dict[str, Any], run_uid: str = worlds.RUN_UID) -> dict[str, Any]:
     """The same as an import creates it."""
-    metadata = body["metadata"] | {"annotations": {"apprun.dev/restored-from": origin}}
-    return body | {"metadata": metadata | {"ownerReferences": [owner(body["spec"]["run"])]}}
+    metadata = body["metadata"] | {"annotations": {"apprun.dev/restored-from": "before"}}
+    return body | {"metadata": metadata | {"ownerReferences": [owner(body["spec"]["run"], run_uid)]}}
+
+
+def run_under_import(world: World, run: str) -> str:
+    """Uid of a run that an import has just created. What is imported for it stays: its owner is there."""
+    made = expect(world.admin.create(world.path("appruns"), marked(run, **{"restored-from": "before"})))
+    uid: str = made["metadata"]["uid"]
+    return uid
 
 
 def editor(world: World) -> Client:
@@ -535,8 +542,9 @@ def editor(world: World) -> Client:
 
 
 def test_an_import_creates_tasks_and_writes_each_status_once(world: World, run: str) -> None:
+    uid = run_under_import(world, run)
     for driver in (False, True):
-        body = restored(task_body(run, driver=driver))
+        body = restored(task_body(run, driver=driver), uid)
         name = body["metadata"]["name"]
         expect(world.admin.create(world.path("apptasks"), body))
         past = {"phase": "Succeeded", "attempt": 3, "output": {"n": None}, "restoredAt": "2026-01-01T00:00:00Z"}
@@ -547,11 +555,12 @@ def test_an_import_creates_tasks_and_writes_each_status_once(world: World, run: 
 
 
 def test_an_open_task_that_was_imported_is_its_pods_again(world: World, run: str) -> None:
-    body = restored(task_body(run))
+    uid = run_under_import(world, run)
+    body = restored(task_body(run), uid)
     name = expect(world.admin.create(world.path("apptasks"), body))["metadata"]["name"]
     expect(report(world.admin, world, name, attempt=2, restoredAt="2026-01-01T00:00:00Z"))
     refused(report(world.admin, world, name, phase="Succeeded", output={}), NOT_A_POD)
-    pod = world.pod(f"{name}-2")
+    pod = world.pod(names.pod_name(name, 2, uid))
     refused(report(pod, world, name, **REPORT, restoredAt=None), NOT_YOURS)
     expect(report(pod, world, name, **REPORT))
 
