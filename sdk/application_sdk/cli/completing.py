@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from application_sdk.cli.cluster.access import find_access
@@ -34,17 +34,32 @@ def candidates(words: Sequence[str]) -> str:
     told: one a line, with a description after a tab."""
     *before, incomplete = words or [""]
     # typer tells the same to fish.
-    os.environ |= {
+    asked = {
         PLACE: "cluster",
         "_APPRUN_COMPLETE": "complete_fish",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
         "_TYPER_COMPLETE_ARGS": f"{shlex.join(['apprun', *before])} {incomplete}",
     }
     told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
+    with _environment(asked), contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
         run_program([])
     lines = [line for line in told.getvalue().splitlines() if line and line != incomplete]
     return "".join(f"{line}\n" for line in [*lines, _NO_FILES if lines else _FILES])
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    # Taken back: an `apprun` that this process starts later would complete words in place of what it is asked to do.
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def runs(params: Mapping[str, Any], incomplete: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -583,7 +584,7 @@ def test_kubectl_is_told_what_completes_its_plugin(
     cluster.run("orders-1", phase="Running")
     cluster.put("/api/v1/namespaces/team", {})
     monkeypatch.setattr("sys.argv", ["kubectl_complete-apprun", *words])
-    for name in ("APPRUN_PLACE", "_APPRUN_COMPLETE", "_TYPER_COMPLETE_FISH_ACTION", "_TYPER_COMPLETE_ARGS"):
-        monkeypatch.setenv(name, "")  # so that it is as before, after this test
+    before = dict(os.environ)
     cli.complete()
+    assert os.environ == before, "an apprun started later would complete words in place of its command"
     assert capsys.readouterr().out == found
