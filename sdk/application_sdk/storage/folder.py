@@ -56,8 +56,8 @@ class FolderStore:
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], size: int, content_type: str) -> None:
         partial = self._partial(key)
-        descriptor = await self._call(partial.__enter__)
         try:
+            descriptor = await self._call(partial.__enter__)
             async for chunk in chunks:
                 await self._call(_write, descriptor, chunk)
         except BaseException as error:
@@ -90,8 +90,15 @@ class FolderStore:
     # In threads
 
     async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the function returns. A cancellation is raised once the function has ended: until then its thread uses
+        the file, which whoever cleans up would close under it, or leave behind."""
+        working = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
         with self._errors():
-            return await asyncio.to_thread(function, *args, **kwargs)
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                await asyncio.wait({working})
+                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -7,14 +7,24 @@ from typing import Any
 import pytest
 
 from application_sdk.cli.cluster.reading import call_of
+from application_sdk.wire import names
 
-TASK = {"metadata": {"name": "r-a"}, "spec": {"role": "task", "task": "fetch", "key": "a"}}
-RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "2026-07-01T10:00:01Z"}}}]}
+RUN_UID = "0a1b2c3d-0000-4000-8000-000000000000"
+POD = names.pod_name("r-a", 1, RUN_UID)
+TASK = {
+    "metadata": {"name": "r-a", "ownerReferences": [{"uid": RUN_UID}]},
+    "spec": {"role": "task", "task": "fetch", "key": "a"},
+}
+RUNNING = {
+    "phase": "Running",
+    "containerStatuses": [{"name": "task", "state": {"running": {"startedAt": "2026-07-01T10:00:01Z"}}}],
+}
 
 
 def message(pod: dict[str, Any], **status: Any) -> str:
-    found = {"metadata": {}, "spec": {"nodeName": "node1"}, **pod}
-    return call_of({**TASK, "status": status}, {}, {"r-a-1": found}, 1000.0).message
+    labels = {"labels": {names.ROLE_LABEL: "task"}}
+    found = {"spec": {"nodeName": "node1"}, **pod, "metadata": {"name": POD, **labels, **pod.get("metadata", {})}}
+    return call_of({**TASK, "status": status}, {}, {POD: found}, 1000.0).message
 
 
 def ready(status: str) -> dict[str, Any]:
@@ -29,8 +39,25 @@ def ready(status: str) -> dict[str, Any]:
         ({"status": ready("False")}, "NodeLost: node node1 doesn't answer (NodeNotReady)"),
         ({"status": RUNNING, "metadata": {"deletionTimestamp": "2026-07-01T10:00:01Z"}}, "PodTerminating: its pod"),
         (
-            {"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]}},
+            {
+                "status": {
+                    "phase": "Failed",
+                    "containerStatuses": [{"name": "task", "state": {"terminated": {"exitCode": 137}}}],
+                }
+            },
             "PodEnded: its pod has ended (Failed, exit code 137) without a report",
+        ),
+        (
+            {
+                "status": {
+                    "phase": "Failed",
+                    "containerStatuses": [
+                        {"name": "proxy", "state": {"terminated": {"exitCode": 0}}},
+                        {"name": "task", "state": {"terminated": {"exitCode": 7}}},
+                    ],
+                }
+            },
+            "PodEnded: its pod has ended (Failed, exit code 7)",
         ),
     ],
 )

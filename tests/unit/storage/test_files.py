@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from application_sdk.storage import (
     UnsafeReferenceError,
 )
 from application_sdk.storage.files import Place
+from application_sdk.storage.folder import FolderStore
 from application_sdk.storage.keys import Scope
 from application_sdk.storage.store import CHUNK_BYTES
 from application_sdk.storage.transfer import digest_file, upload_file
@@ -345,3 +349,33 @@ async def test_cancelled_upload_leaves_no_object(files: FileStorage, root: Path,
     with pytest.raises(asyncio.CancelledError):
         await storing
     assert not objects(root)
+
+
+class SlowFolder(FolderStore):
+    """Takes until `go_on` to open a file."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.opened, self.go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def _partial(self, key: str) -> Iterator[int]:
+        with super()._partial(key) as descriptor:
+            self.opened.set()
+            self.go_on.wait(10)
+            yield descriptor
+
+
+async def test_cancelled_write_waits_for_its_thread(root: Path) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    store = SlowFolder(root)
+    writing = asyncio.ensure_future(store.put("transient/a", nothing(), 0, ""))
+    await asyncio.to_thread(store.opened.wait, 10)
+    writing.cancel()
+    asyncio.get_running_loop().call_later(0.05, store.go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert not [place for place in root.rglob("*") if place.is_file()]

@@ -176,7 +176,7 @@ def _running_trouble(status: Mapping[str, Any], pod: Object) -> str:
     found = _part(pod, "status")
     phase = found.get("phase")
     if phase in ("Succeeded", "Failed"):
-        how = f"{phase}{_exit_of(found)}"
+        how = f"{phase}{_exit_of(pod)}"
         return f"PodEnded: its pod has ended ({how}) without a report, and the operator hasn't answered yet"
     if _part(pod, "metadata").get("deletionTimestamp"):
         return "PodTerminating: its pod is being deleted"
@@ -188,12 +188,9 @@ def _running_trouble(status: Mapping[str, Any], pod: Object) -> str:
     return ""
 
 
-def _exit_of(status: Mapping[str, Any]) -> str:
-    for entry in status.get("containerStatuses") or []:
-        ended = _part(_part(entry, "state"), "terminated")
-        if "exitCode" in ended:
-            return f", exit code {ended['exitCode']}"
-    return ""
+def _exit_of(pod: Object) -> str:
+    ended = _part(_part(containers.status_of(pod, containers.container_of(pod)), "state"), "terminated")
+    return f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
 
 
 def _pod_runs(status: Mapping[str, Any]) -> bool:

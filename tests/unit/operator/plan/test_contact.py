@@ -31,7 +31,7 @@ def ensures(decided: Plan) -> bool:
 def test_driver_that_stays_silent_is_told_after_a_minute() -> None:
     reason, message, _ = said(plan(silent(61), NOW, LIMITS))
     assert reason == "NoContact"
-    assert "pod 'run-driver-1' runs on node node1, but has not reached the API server" in message
+    assert "pod 'run-driver-1-uid-run' runs on node node1, but has not reached the API server" in message
     assert "apprun doctor -n default" in message
 
 
