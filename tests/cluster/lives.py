@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.decode import Page
 from apprun_operator.leadership import Alone
 from apprun_operator.main import build, work
 from apprun_operator.metrics import Metrics
@@ -33,6 +34,9 @@ class Wire:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject:
         return await self.api.get(path, query)
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        return await self.api.page(path, query)
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         return await self._write(f"CREATE {path}", lambda: self.api.create(path, body))
