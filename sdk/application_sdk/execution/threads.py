@@ -28,7 +28,9 @@ T = TypeVar("T")
 
 _POOL_MODULE: Final = "concurrent.futures.thread"
 _THREAD: Final = threading.Thread
-_start = _THREAD.start
+_patching: Final = threading.Lock()
+_start: Callable[[threading.Thread], None] | None = None
+"""How threads were started before: by Python, or by what has wrapped that, such as a tracing library."""
 
 
 async def call_in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -75,7 +77,11 @@ def share_runtime_with_threads() -> None:
 
     Idempotent, and for the whole process: which attempt a thread belongs to is decided when it is started.
     """
-    _THREAD.start = _start_with_runtime  # type: ignore[method-assign, assignment]
+    global _start
+    with _patching:
+        # Once: a library that wraps `start` later keeps its wrapper, which calls this one.
+        if _start is None:
+            _start, _THREAD.start = _THREAD.start, _start_with_runtime  # type: ignore[method-assign, assignment]
     _share_with_pools()
 
 
@@ -85,6 +91,7 @@ def _start_with_runtime(thread: threading.Thread) -> None:
     runtime = _runtime_of_task()
     if runtime is not None:
         thread.run = _bound(runtime, thread.run)  # type: ignore[method-assign]
+    assert _start is not None
     _start(thread)
 
 
