@@ -66,10 +66,13 @@ class Presence:
         if self._stop.wait(self._first_word):
             return
         backoff = Backoff()
-        while not self._stop.is_set():
+        while True:
             with self._lock:
                 fields, self._unwritten = self._unwritten, {}
                 self._news.clear()
+            # After `clear`, which may have taken the news that it is to stop.
+            if self._stop.is_set():
+                return
             if fields and not self._write(fields):
                 self._stop.wait(backoff.delay())
                 continue

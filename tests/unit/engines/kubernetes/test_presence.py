@@ -1,0 +1,34 @@
+"""A driver's word that it is at work: its threads end when the driver does."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+from typing_extensions import override
+
+from application_sdk.engines.kubernetes import presence
+from application_sdk.engines.kubernetes.api import Api
+from application_sdk.engines.kubernetes.presence import Presence
+
+
+class _Api:
+    def set_status(self, plural: str, name: str, fields: object) -> None:
+        pass
+
+
+def test_stop_between_two_looks_ends_the_thread() -> None:
+    """`stop` comes right before the thread takes back what had woken it."""
+    speaker = Presence(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
+
+    class News(threading.Event):
+        @override
+        def clear(self) -> None:
+            speaker._stop.set()
+            self.set()
+            super().clear()
+
+    speaker._news = News()
+    speaker._thread.start()
+    speaker._thread.join(presence.STOP_SECONDS * 5)
+    assert not speaker._thread.is_alive()
