@@ -33,7 +33,7 @@ def test_run_that_is_not_ready_fails_before_any_task_of_the_app_has_a_pod(gated:
     assert (made["spec"]["task"], made["status"].get("attempt", 1)) == ("apprun.preflight", 1), "never tried again"
     assert calls(gated, "bad") == [("apprun.preflight", "Failed")]
 
-    assert gated.until_phase("good", "Failed", "Succeeded", "Stalled")["output"] == {"text": "forty-two"}
+    assert gated.until_phase("good", "Failed", "Succeeded", "Stalled")["output"] == {"text": "paid"}
     assert calls(gated, "good") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
 
 
@@ -54,7 +54,7 @@ def test_run_keeps_its_gate_when_its_driver_is_lost_and_waits_for_the_code_that_
     # Code that has no gate any more never gets into a run that began with one.
     assert gated.until_phase("slow", "Failed", "Succeeded", "Stalled")["conditions"][0]["reason"] == "CodeChanged"
     gated.upload("gated", text)
-    assert gated.until_phase("slow", "Failed", "Succeeded")["output"] == {"text": "forty-two"}
+    assert gated.until_phase("slow", "Failed", "Succeeded")["output"] == {"text": "paid"}
     assert calls(gated, "slow") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
     gated.upload("gated", ungated)
     gated.start("free", "gated", {"door": "seven"})

@@ -151,7 +151,7 @@ def caller(bed: Bed, runs: Runs, kube: Kube) -> Caller:
     runs.upload("served")
     runs.app("served", "app:Served", secrets=[{"name": "login"}], handler={})
     until_ready(kube, runs, "HandlerReady")
-    return calling_pod(bed, runs, "served-handler")
+    return calling_pod(bed, runs, "served")
 
 
 def send(caller: Caller, chosen: list[Attempt]) -> list[str]:

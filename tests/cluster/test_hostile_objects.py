@@ -107,6 +107,7 @@ def test_deep_objects_are_told_of_on_their_runs(bed: Bed, runs: Runs, undisturbe
     assert not runs.pods("deep")
     replicas = Replicas(bed)
     others = {one.name for one in replicas.all()}
+    bed.terminations.all_removed("both replicas are deleted, so that new ones meet these objects")
     for pod in others:
         bed.kube.delete(f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}", gracePeriodSeconds=1)
     eventually("two new replicas are ready", lambda: len({r.name for r in replicas.all()} - others) == 2 or None, 180)

@@ -81,8 +81,13 @@ def secret_values(field: str, value: str, public: Collection[str] = PUBLIC_NAMES
     if password is not None:
         yield value
         yield password[1]
-    elif field.lower() not in public:
+    elif not _is_public(field, public):
         yield value
+
+
+def _is_public(field: str, public: Collection[str]) -> bool:
+    """`AWS_DEFAULT_REGION` and `DB_HOST` are as public as `region` and `host`: environment variables carry prefixes."""
+    return field.lower() in public or (field.isupper() and field.rpartition("_")[2].lower() in public)
 
 
 def forget() -> None:
@@ -179,7 +184,8 @@ class _Sources:
                     continue
                 cls.seen[name] = text
                 field = name.rpartition("/")[2]
-                values = secret_values(field, text) if field.lower() in PUBLIC_NAMES else _values(text, PUBLIC_NAMES)
+                public = _is_public(field, PUBLIC_NAMES)
+                values = secret_values(field, text) if public else _values(text, PUBLIC_NAMES)
                 new += [(name, value) for value in values if value.strip() not in _released]
         _keep(new)
 
@@ -221,7 +227,7 @@ def _values(text: str, public: Collection[str]) -> Iterator[str]:
 def _hidden(value: JSON, public: Collection[str]) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name.lower() not in public:
+            if not _is_public(name, public):
                 yield from _hidden(inner, public)
             elif isinstance(inner, str):
                 yield from secret_values(name, inner, public)

@@ -60,3 +60,10 @@ def test_short_values_and_plain_words_are_not_looked_for_in_data(value: str) -> 
 def test_data_without_secrets_passes() -> None:
     confidence.confide("payments", VALUE)
     confidence.check({"message": "fine", "count": 3, "nothing": None}, "the output")
+
+
+def test_environment_variables_of_a_place_are_no_secrets() -> None:
+    mounted = [("store/AWS_DEFAULT_REGION", "eu-central-1"), ("store/AWS_SECRET_ACCESS_KEY", VALUE)]
+    confidence.confide_all(lambda: mounted)
+    assert confidence.leak({"region": "eu-central-1"}) is None
+    assert confidence.leak({"key": VALUE}) is not None
