@@ -185,6 +185,13 @@ MUTANTS: Final = (
         (f"{UNIT}/operator/plan/test_waiting.py",),
     ),
     Mutant(
+        "calls that begin to wait all the time keep no older wait untold",
+        f"{OPERATOR}/plan/calls.py",
+        "min(settled, calls.untold_since + LONGEST_SETTLE)",
+        "settled",
+        (f"{UNIT}/operator/plan/test_waiting.py",),
+    ),
+    Mutant(
         "the number of calls that wait costs no write each time that it changes",
         f"{OPERATOR}/plan/waiting.py",
         "same = told and waiting.causes_of(said.message) == waiting.causes_of(summary.message)",
@@ -817,7 +824,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a task whose App names an account of AppRun's own gets no pod",
-        f"{OPERATOR}/plan/run.py",
+        f"{OPERATOR}/plan/calls.py",
         "if task.undisturbed and startable:",
         "if task.undisturbed:",
         (f"{UNIT}/operator/plan/test_identity.py",),

@@ -179,9 +179,15 @@ def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> Leadership
 
 
 def build(
-    settings: Settings, client: Api, terms: Terms, metrics: Metrics, clock: Callable[[], float] = time.time
+    settings: Settings,
+    client: Api,
+    terms: Terms,
+    metrics: Metrics,
+    clock: Callable[[], float] = time.time,
+    ticks: Callable[[], float] = time.monotonic,
 ) -> Parts:
-    """All that plans and acts, put together over one connection. `clock` tells the time of day."""
+    """All that plans and acts, put together over one connection. `clock` tells the time of day. `ticks` is a clock that
+    nobody sets: silence is measured with it, and a corrected time of day is no silence."""
     queue, app_queue = KeyQueue(), KeyQueue()
     store = Store(queue.put, clock, app_queue.put)
     metrics.watch_sizes(store.sizes, queue.__len__)
@@ -207,7 +213,7 @@ def build(
                 namespace=namespace,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
                 chance=random.random,
-                clock=clock,
+                clock=ticks,
             )
             for kind in kinds
             for namespace in settings.namespaces or ("",)

@@ -19,7 +19,14 @@ import aiohttp
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.credentials import Cluster
 from apprun_operator.kube.decode import Page, decode, decode_event
-from apprun_operator.kube.errors import ApiError, TooLargeError, UnavailableError, UndecodableError, from_response
+from apprun_operator.kube.errors import (
+    ApiError,
+    BrokenOffError,
+    TooLargeError,
+    UnavailableError,
+    UndecodableError,
+    from_response,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +172,8 @@ class Client:
         except ApiError:
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            raise UnavailableError(f"{method} {path}: {error!r}") from error
+            kind = BrokenOffError if code.startswith("2") else UnavailableError
+            raise kind(f"{method} {path}: {error!r}") from error
         finally:
             self._requested(method, code, time.perf_counter() - began)
 

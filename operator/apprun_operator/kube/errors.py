@@ -72,6 +72,10 @@ class UnavailableError(TransientError):
     """5xx, no connection, or no answer in time."""
 
 
+class BrokenOffError(UnavailableError):
+    """The answer began and came to no end: it may be too long for what lies between."""
+
+
 class UndecodableError(UnavailableError):
     """The answer is no JSON: one that was cut off, or somebody else's."""
 

@@ -15,7 +15,14 @@ from typing import Final, cast
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.client import Api
 from apprun_operator.kube.decode import Page
-from apprun_operator.kube.errors import ApiError, GoneError, TooLargeError, UnavailableError, from_response
+from apprun_operator.kube.errors import (
+    ApiError,
+    BrokenOffError,
+    GoneError,
+    TooLargeError,
+    UnavailableError,
+    from_response,
+)
 from apprun_operator.kube.resources import Resource
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
@@ -82,6 +89,7 @@ class Informer:
         chance: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
+        """`clock` measures silence: it must be one that nobody sets."""
         self.kind = kind
         self.synced = asyncio.Event()
         self._heard_at = clock()
@@ -218,12 +226,14 @@ class Informer:
         self.synced.set()
 
     async def _next_page(self, token: str) -> Page:
-        """The page that follows. What makes a long one fail may leave a shorter one alone, down to a single object."""
+        """The page that follows. One that is too long, or breaks off, is asked for in smaller pages, down to a single
+        object. An API server that is away says nothing about length: after it, a list of many thousand objects must not
+        come one by one."""
         while True:
             query = {**self._query, "limit": str(self._page), **({"continue": token} if token else {})}
             try:
                 return await self._api.page(self._path, query)
-            except (TooLargeError, UnavailableError) as error:
+            except (TooLargeError, BrokenOffError) as error:
                 if self._page == 1:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)

@@ -55,6 +55,8 @@ WAITING_GRACE: Final = 5.0
 """How long a pod may wait before its AppTask says so: a short wait isn't worth a write."""
 WAITS_SETTLE: Final = 3.0
 """How long after that a run waits for the other calls that are about to say so before it sums them up."""
+LONGEST_SETTLE: Final = 20.0
+"""How long a call may wait before its run tells the reason, however many others begin to wait meanwhile."""
 SILENCE_BEFORE_ENSURE: Final = 20.0
 """How long a driver may run without a word before the accounts and bindings of its namespace are ensured again."""
 ENSURE_AGAIN: Final = 30.0

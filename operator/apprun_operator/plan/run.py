@@ -6,8 +6,8 @@ next plan asks for what is still missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from application_sdk.wire import names
@@ -15,33 +15,33 @@ from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, Room, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan import attempts, conditions, failure, pods, restored, retention, service_accounts
+from apprun_operator.plan import attempts, conditions, pods, restored, retention
 from apprun_operator.plan.actions import (
     Claim,
     CreatePod,
     EnsureNamespace,
     FetchPage,
     FetchTask,
-    FetchWords,
     ItemAction,
     PatchRun,
     Plan,
     RunAction,
 )
 from apprun_operator.plan.announce import announcement
+from apprun_operator.plan.calls import Calls, judge_calls, settles_at
 from apprun_operator.plan.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
 from apprun_operator.plan.checks import Unresolved
 from apprun_operator.plan.commit import Commit, commit, counts
 from apprun_operator.plan.conditions import Standing
 from apprun_operator.plan.contact import with_contact
 from apprun_operator.plan.continuation import successor
-from apprun_operator.plan.limits import UNPLACED_PODS, WORDS_AT_A_TIME, Limits
+from apprun_operator.plan.limits import UNPLACED_PODS, Limits
 from apprun_operator.plan.patches import patch_run, replacing
 from apprun_operator.plan.pins import corrected, learned, pinned
 from apprun_operator.plan.resolve import cancel_grace, parallelism, resolve
 from apprun_operator.plan.stall import standing, with_changed_code
 from apprun_operator.plan.state import keep
-from apprun_operator.plan.waiting import unsaid_since, with_queue, with_waits
+from apprun_operator.plan.waiting import with_queue, with_waits
 
 GIVEN_UP_AT_A_TIME: Final = 200
 """Calls without a pod that a cancelled run ends in one pass."""
@@ -143,23 +143,6 @@ def _say(seen: Observed, wanted: Standing, now: float) -> Plan:
     return Plan(first=[patch_run(seen.run, conditions.fields(seen.run, wanted, now))])
 
 
-@dataclass(slots=True)
-class _Calls:
-    """What is to be done about the open calls, gathered."""
-
-    actions: list[ItemAction] = field(default_factory=list)
-    waiting: list[TaskRecord] = field(default_factory=list)
-    waits: list[TaskRecord] = field(default_factory=list)
-    """Those whose AppTasks say what they wait for."""
-    unsaid_since: float | None = None
-    """Since when the first of those waits whose AppTask is about to say so."""
-    occupied: int = 0
-    unplaced: int = 0
-    """Pods among them that no node takes for now."""
-    asks: list[FetchWords] = field(default_factory=list)
-    wake_at: float | None = None
-
-
 def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     """A run that began: commit what is reported, answer what ended, start what may start."""
     written, seen = seen.run.app, pinned(seen)
@@ -171,7 +154,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
     if driver.finished:
         return _finish(seen, driver, ledger, now)
     judged = attempts.judge(seen, driver, now, limits)
-    calls = _judge_calls(seen, seen.tasks, now, limits)
+    calls = judge_calls(seen, seen.tasks, now, limits)
     wanted, app, look_again = standing(seen, driver, judged, bool(ledger.new), now, limits)
     wanted = with_changed_code(seen, wanted)
     status: JSONObject = {**ledger.status}
@@ -179,7 +162,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
         status["app"] = replacing(run.app or {}, corrected(seen, app))
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     wanted, ensure, contact_due = with_contact(seen, wanted, driver, now)
-    wanted, waits_due = with_waits(seen, wanted, calls.waits, calls.unsaid_since, bool(status), now)
+    wanted, waits_due = with_waits(seen, wanted, calls.waits, settles_at(calls), bool(status), now)
     wanted, queue_due = with_queue(seen, wanted, starts.why, starts.since, bool(status), now)
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
@@ -199,7 +182,7 @@ class _Decided:
     ledger: Commit
     status: JSONObject
     driver: attempts.Verdict
-    calls: _Calls
+    calls: Calls
     starts: _Starts
 
 
@@ -239,7 +222,7 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     ledger, status = commit_cancel(seen, ending, now)
     judged = attempts.judge(seen, driver, now, limits)
     kept = {name: task for name, task in seen.tasks.items() if not _is_given_up(task)}
-    calls = _judge_calls(seen, kept, now, limits)
+    calls = judge_calls(seen, kept, now, limits)
     _give_up_calls(seen, calls, now)
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     first, then = _in_order(seen, _Decided(ledger, status, judged, calls, starts), now, limits)
@@ -247,7 +230,7 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     return Plan(first, then, attempts.earliest(judged.wake_at, calls.wake_at, over), starts.claim)
 
 
-def _give_up_calls(seen: Observed, calls: _Calls, now: float) -> None:
+def _give_up_calls(seen: Observed, calls: Calls, now: float) -> None:
     """End the calls that a cancelled route had made before: those with pods at once, the rest by and by, so that the
     route's clean-up needn't wait behind thousands of them."""
     under_way = 0
@@ -268,53 +251,6 @@ def _is_given_up(task: TaskRecord) -> bool:
     return task.role == "task" and not task.cleanup
 
 
-def _judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> _Calls:
-    calls = _Calls()
-    disturbed: list[str] = []
-    app_account = (seen.run.app or {}).get("serviceAccountName")
-    startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)
-    for name, task in tasks.items():
-        # The common cases first: with thousands of calls this loop is what a plan costs.
-        if task.undisturbed and startable:
-            pod = seen.pods.get(task.pod_name)
-            if pod is None and task.pod_name not in seen.refusals:
-                if task.pod_name in seen.in_flight:
-                    calls.occupied += 1
-                else:
-                    calls.waiting.append(task)
-                continue
-            if pod is not None and pod.healthy:
-                slow = None if pod.running else pod.pending_since + limits.pending_timeout
-                if slow is None or now < slow:
-                    calls.occupied += 1
-                    calls.wake_at = attempts.earliest(calls.wake_at, slow)
-                    continue
-        if not task.finished and task.role != "driver" and task.phase != "Saving":
-            disturbed.append(name)
-    for name in sorted(disturbed):
-        task = tasks[name]
-        if task.role == "timer":
-            fired, due = attempts.fire_timer(task, now)
-            calls.wake_at = attempts.earliest(calls.wake_at, due)
-            if fired is not None and name not in seen.in_flight:
-                calls.actions.append(fired)
-            continue
-        verdict = attempts.judge(seen, task, now, limits)
-        if task.phase == "Waiting":
-            calls.waits.append(task)
-        else:
-            calls.unsaid_since = attempts.earliest(calls.unsaid_since, unsaid_since(seen, task, verdict.held))
-        calls.actions.extend(verdict.actions)
-        calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
-        calls.occupied += verdict.occupies
-        calls.unplaced += verdict.held is not None and verdict.held.reason == failure.UNSCHEDULABLE
-        if verdict.asks is not None and len(calls.asks) < WORDS_AT_A_TIME:
-            calls.asks.append(verdict.asks)
-        if verdict.wants_pod:
-            calls.waiting.append(task)
-    return calls
-
-
 @dataclass(frozen=True, slots=True)
 class _Starts:
     """The pods to create, and what becomes of the calls that have to wait."""
@@ -328,7 +264,7 @@ class _Starts:
     """Since when one of the first among them waits."""
 
 
-def _starts(seen: Observed, driver: TaskRecord | None, calls: _Calls, limits: Limits) -> _Starts:
+def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Limits) -> _Starts:
     """Pods to create: the driver's first, then tasks in the route's order, as far as there is room for them."""
     if seen.run.suspend and seen.run.cancelled_at is None:
         return _Starts([], Claim(calls.occupied, calls.occupied))

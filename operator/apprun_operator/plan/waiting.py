@@ -18,7 +18,7 @@ from application_sdk.wire import waiting
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan.conditions import Standing, is_written, standing_of
 from apprun_operator.plan.failure import Held
-from apprun_operator.plan.limits import QUEUE_GRACE, WAITING_GRACE, WAITS_SETTLE
+from apprun_operator.plan.limits import QUEUE_GRACE
 from apprun_operator.plan.stall import RUNNING
 
 WORDS_FOR: Final = 3
@@ -26,21 +26,21 @@ WORDS_FOR: Final = 3
 
 
 def with_waits(
-    seen: Observed, wanted: Standing, waits: Sequence[TaskRecord], unsaid_since: float | None, writes: bool, now: float
+    seen: Observed, wanted: Standing, waits: Sequence[TaskRecord], settles_at: float | None, writes: bool, now: float
 ) -> tuple[Standing, float | None]:
     """What the status should say when calls wait, and when to look again.
 
-    `waits` are the calls whose AppTasks say what they wait for. `unsaid_since` is set while more are about to say so:
-    the moment since which the first of them waits.
+    `waits` are the calls whose AppTasks say what they wait for. While more are about to say so, `settles_at` is
+    the moment at which they will have done so.
     """
     if wanted != RUNNING or not waits:
         return wanted, None
     said = standing_of(seen.run)
     told = waiting.is_of_calls(said.message) and said.phase == wanted.phase
     summary = _summary(seen, waits, said.reason if told else "")
-    if unsaid_since is not None and now < unsaid_since + WAITING_GRACE + WAITS_SETTLE:
+    if settles_at is not None and now < settles_at:
         # Calls that are refused together say so within a second or two. One write for all of them has their number.
-        return said if told else wanted, unsaid_since + WAITING_GRACE + WAITS_SETTLE
+        return said if told else wanted, settles_at
     same = told and waiting.causes_of(said.message) == waiting.causes_of(summary.message)
     if same and not writes and len(waits) < 2 * max(seen.run.counts.get("waiting", 0), 1):
         return said, None

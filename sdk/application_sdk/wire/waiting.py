@@ -26,6 +26,12 @@ def is_of_calls(message: str) -> bool:
     return _HEAD.match(message) is not None
 
 
+def is_told(message: str, reason: str) -> bool:
+    """Whether a run's message says that calls wait for that reason."""
+    found = _HEAD.match(message)
+    return found is not None and f", {reason} (" in found[0]
+
+
 def causes_of(message: str) -> str:
     """What is the same in two such messages that name the same reasons; empty for any other message."""
     found = _HEAD.match(message)

@@ -25,14 +25,16 @@ SETTINGS = {"APPRUN_RUNTIME_IMAGE": "runtime:1", "APPRUN_LEASE": "apprun-system/
 class Operator:
     """One replica with an election, as `main` puts it together, and the answer that its probe gets."""
 
-    def __init__(self, settings: Settings, kopf_works: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, kopf_works: Callable[[], bool], clock: Callable[[], float] = wall) -> None:
         server = FakeServer(wall)
         assert settings.lease is not None
-        self.campaign = Campaign(settings.lease, Election(settings.identity), asyncio.get_running_loop().time, wall)
+        ticks = asyncio.get_running_loop().time
+        self.campaign = Campaign(settings.lease, Election(settings.identity), ticks, wall)
         self.terms, metrics = Terms(self.campaign), Metrics()
         api = FakeApi(server, "operator")
-        parts = main.build(settings, api, self.terms, metrics, wall)
-        self.probed = health.application([*parts.watching, *parts.listing], {}, metrics)
+        parts = main.build(settings, api, self.terms, metrics, clock, ticks)
+        self.informers = [*parts.watching, *parts.listing]
+        self.probed = health.application(self.informers, {}, metrics)
         self.tasks = [
             asyncio.create_task(self.campaign.run(api)),
             asyncio.create_task(main.run(settings, parts, kopf_works, self.terms)),
@@ -62,5 +64,20 @@ def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
             answers.add(await operator.probe())
         await operator.stop()
         assert answers == {200}
+
+    virtual_time.run(story())
+
+
+def test_a_time_of_day_that_is_corrected_is_no_silence() -> None:
+    off = 0.0
+
+    async def story() -> None:
+        nonlocal off
+        operator = Operator(from_environment(SETTINGS), lambda: True, lambda: wall() + off)
+        await asyncio.sleep(60)
+        off = 3600.0
+        assert [one.silence for one in operator.informers] == [pytest.approx(0, abs=60)] * len(operator.informers)
+        assert await operator.probe() == 200
+        await operator.stop()
 
     virtual_time.run(story())

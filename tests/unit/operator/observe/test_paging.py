@@ -13,7 +13,7 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import JSON_PATCH, PatchBody
 from apprun_operator.kube.decode import MAX_DEPTH, Page, decode_event
-from apprun_operator.kube.errors import TooLargeError, UnavailableError
+from apprun_operator.kube.errors import BrokenOffError, TooLargeError, UnavailableError
 from apprun_operator.kube.resources import APP_TASKS
 from apprun_operator.observe.informer import FAILING_AFTER, FIRST_PAGE, LAST_PAGE, PAGE_BYTES, Informer
 from apprun_operator.observe.records import Key
@@ -144,6 +144,32 @@ def test_a_page_that_is_too_long_falls_back_to_single_objects() -> None:
     bench = listing(Server(*(a_task(number=n, padding=1000) for n in range(1, 8)), most=2000))
     assert bench.known == 7
     assert bench.server.limits[-1] == 1
+
+
+def after_failures(error: Exception) -> list[int]:
+    """How many objects are asked for at a time, once an API server that has failed so for a minute is well again."""
+
+    async def story() -> list[int]:
+        bench = Bench(Server(*(a_task(number=n) for n in range(1, 1500))))
+        bench.server.broken = error
+        running = asyncio.create_task(bench.informer.run())
+        await asyncio.sleep(60)
+        bench.server.broken = None
+        await asyncio.sleep(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert bench.known == 1499
+        return bench.server.limits
+
+    return virtual_time.run(story())
+
+
+def test_an_outage_makes_no_page_smaller() -> None:
+    assert after_failures(UnavailableError("connection refused"))[0] == FIRST_PAGE
+
+
+def test_pages_that_break_off_become_smaller() -> None:
+    assert set(after_failures(BrokenOffError("the connection ended"))) == {1}
 
 
 def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:

@@ -154,3 +154,12 @@ def test_ledger_entries_do_not_count_as_open_calls() -> None:
     run = a_run(checkpoints=(a_checkpoint(0),))
     decided = plan(observed(waiting("a"), run=run, settled={names.task_name("run", f"{0:032x}")}), NOW, LIMITS)
     assert said(decided)[1].startswith("1 of 1 open call waits, ")
+
+
+def test_new_waits_without_end_keep_no_old_one_untold() -> None:
+    old, new = waiting("a"), a_task("b")
+    refusals = refused(old, since=NOW - 60) | refused(new, since=NOW - 1)
+    decided = plan(replace(observed(old, new), refusals=refusals), NOW, LIMITS)
+    assert said(decided)[0] == "QuotaExceeded"
+    told = replace(observed(old, new, run=after(decided)), refusals=refusals)
+    assert written(plan(told, NOW, LIMITS)) is None
