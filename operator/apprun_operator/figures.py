@@ -28,10 +28,10 @@ OTHER: Final = "Other"
 HOLDS: Final = frozenset(
     {
         "AdmissionUnavailable", "AppMissing", "AppNotFound", "ContainerNotStarted", "ContinuationRefused",
-        "ImagePullFailed", "InitContainerFailed", "NameTaken", "NoContact", "OperatorNotAllowed", "PodForbidden",
-        "PodInvalid", "PodNameTaken", "PodTerminating", "QuotaExceeded", "RouteNotYielding", "SchedulingGated",
-        "SdkNotFound", "SecretKeyNotFound", "SecretNotFound", "ServiceAccountNotAllowed", "ServiceAccountNotFound",
-        "Unreadable", "Unschedulable", "VolumeNotMounted", *STALL_REASONS,
+        "ImagePullFailed", "InitContainerFailed", "MarkRefused", "NameTaken", "NoContact", "OperatorNotAllowed",
+        "PodForbidden", "PodInvalid", "PodNameTaken", "PodTerminating", "QuotaExceeded", "Restored", "Restoring",
+        "RouteNotYielding", "SchedulingGated", "SdkNotFound", "SecretKeyNotFound", "SecretNotFound",
+        "ServiceAccountNotAllowed", "ServiceAccountNotFound", "Unreadable", "Unschedulable", "VolumeNotMounted", *STALL_REASONS,
     }
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""

@@ -200,9 +200,10 @@ class Store:
     def verify_task(self, run: Key, name: str, raw: Mapping[str, JSON] | None) -> None:
         """What the API server has of an AppTask whose completion is committed; None when it has none."""
         try:
-            task = None if raw is None else project.task(raw)
+            record = None if raw is None else read("apptasks", raw)
         except Unreadable:
-            task = None
+            record = None
+        task = record if isinstance(record, TaskRecord) else None
         self._facts(run).verify_task(name, task, exists=raw is not None)
         self._wake(run)
 
