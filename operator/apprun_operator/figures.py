@@ -31,7 +31,8 @@ HOLDS: Final = frozenset(
         "ImagePullFailed", "InitContainerFailed", "MarkRefused", "NameTaken", "NoContact", "OperatorNotAllowed",
         "PodForbidden", "PodInvalid", "PodNameTaken", "PodTerminating", "QuotaExceeded", "Restored", "Restoring",
         "RouteNotYielding", "SchedulingGated", "SdkNotFound", "SecretKeyNotFound", "SecretNotFound",
-        "ServiceAccountNotAllowed", "ServiceAccountNotFound", "Unreadable", "Unschedulable", "VolumeNotMounted", *STALL_REASONS,
+        "ServiceAccountNotAllowed", "ServiceAccountNotFound", "Unreadable", "Unschedulable", "VolumeNotMounted",
+        *STALL_REASONS,
     }
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""
