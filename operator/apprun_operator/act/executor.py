@@ -138,10 +138,16 @@ class Executor:
             "annotations": {names.BEGAN_AS_ANNOTATION: action.uid},
         }
         try:
-            await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
+            answer = await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
         except (ForbiddenError, InvalidError) as error:
             self._store.refuse(action.run, action.run.name, *read_refusal(error))
             raise ReplanError(str(error)) from error
+        shown = answer.get("metadata")
+        if isinstance(shown, dict) and names.BEGAN_AS_ANNOTATION not in (shown.get("annotations") or {}):
+            # The object hasn't changed, so no event follows: without this fact nothing would ever plan the run again.
+            message = "the API server took it, but it isn't there: an admission webhook removes annotations"
+            self._store.refuse(action.run, action.run.name, "Webhook", message)
+            raise ReplanError(message)
 
     async def _patch(
         self,
@@ -151,7 +157,7 @@ class Executor:
         content_type: str = "",
         *,
         subresource: str = "status",
-    ) -> None:
+    ) -> JSONObject:
         path = KINDS[kind].path(key.namespace, key.name, subresource)
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
@@ -163,6 +169,7 @@ class Executor:
             self._store.remove(kind, key)
             raise ReplanError(str(error)) from error
         self.take_in(kind, answer)
+        return answer
 
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
         """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""

@@ -515,6 +515,17 @@ async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> N
     assert "denied" in bench.seen.refusals["r"].message
 
 
+@story
+async def test_a_mark_that_a_webhook_takes_off_is_a_fact_too(bench: Bench) -> None:
+    class Stripping(FakeApi):
+        async def patch(self, path: str, body: Any, content_type: str = "") -> Object:
+            return await self.get(path)
+
+    with pytest.raises(ReplanError):
+        await bench.on(Stripping(bench.server, "operator")).first(MarkRun(RUN, bench.version, bench.run_uid))
+    assert "webhook removes" in bench.seen.refusals["r"].message
+
+
 @pytest.mark.parametrize("answer", [{}, {"metadata": {"name": "r"}}])
 def test_a_write_whose_answer_can_not_be_read_is_done(answer: Object) -> None:
     class Unclear(FakeApi):
