@@ -36,7 +36,7 @@ async def find_owned(api: Api, resource: Resource, kind: str, key: Key, app: Key
     owners = cast("list[JSONObject]", metadata.get("ownerReferences") or [])
     if any(owner.get("uid") == app_uid for owner in owners):
         return found
-    earlier = any((owner.get("kind"), owner.get("name")) == (names.APP_KIND, app.name) for owner in owners)
+    earlier = any(_is_app(owner, app.name) for owner in owners)
     if earlier or "deletionTimestamp" in metadata:
         raise PredecessorError(
             f"{kind} {key.name} of an earlier App of this name is being removed: waiting until it is gone"
@@ -46,6 +46,12 @@ async def find_owned(api: Api, resource: Resource, kind: str, key: Key, app: Key
         f"{kind} {key.name!r} of namespace {key.namespace!r} was not made for this App ({owner}), so it was left as it"
         " is: rename or delete it, or give the App another name"
     )
+
+
+def _is_app(owner: JSONObject, name: str) -> bool:
+    """Whether the owner is an App of ours of that name: other groups have kinds called App as well."""
+    ours = str(owner.get("apiVersion")).startswith(f"{names.GROUP}/")
+    return ours and (owner.get("kind"), owner.get("name")) == (names.APP_KIND, name)
 
 
 async def apply_owned(api: Api, resource: Resource, body: JSONObject, found: JSONObject | None) -> JSONObject:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from tests.support.fake_api import Object, Place, parse_path
 
+from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.apps import AppExecutor
@@ -96,7 +97,8 @@ class Bench:
 
 
 OWNED = [{"kind": "App", "name": "payments", "uid": UID}]
-EARLIER = [{"kind": "App", "name": "payments", "uid": "uid-of-an-earlier-one"}]
+EARLIER = [{"apiVersion": names.API_VERSION, "kind": "App", "name": "payments", "uid": "uid-of-an-earlier-one"}]
+NAMESAKES = [{"apiVersion": "kappctrl.k14s.io/v1alpha1", "kind": "App", "name": "payments", "uid": "uid-of-another"}]
 THEIRS = [{"kind": "Shop", "name": "main", "uid": "uid-of-a-shop"}]
 APPLIED = [("apply", "services"), ("apply", "deployments")]
 
@@ -119,7 +121,7 @@ async def test_what_the_app_owns_is_applied_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("plural", KINDS)
-@pytest.mark.parametrize("owners", [[], THEIRS], ids=["nobody's", "somebody's"])
+@pytest.mark.parametrize("owners", [[], THEIRS, NAMESAKES], ids=["nobody's", "somebody's", "another group's App's"])
 async def test_what_others_own_is_left_as_it_is_and_named(bench: Bench, plural: str, owners: list[Object]) -> None:
     theirs = bench.server.put(plural, "theirs", ownerReferences=owners)
     problem = (await bench.apply()).problem
