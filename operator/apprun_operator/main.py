@@ -221,7 +221,7 @@ def build(
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    upkeep = Upkeep(store, accounts, time.time)
+    upkeep = Upkeep(store, accounts, clock)
     return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
