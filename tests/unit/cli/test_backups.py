@@ -154,6 +154,22 @@ def test_an_import_creates_everything_and_writes_the_runs_status_last(
     assert all(target.endswith("/status") for target in writes)
 
 
+def test_an_open_call_keeps_its_attempt_and_forgets_the_pod(
+    apprun: Command, cluster: FakeCluster, backup: Path
+) -> None:
+    of_the_pod = {"startedAt": "2026-07-01T10:00:01Z", "node": "n1", "progress": {"message": "m"}, "pod": {"name": "p"}}
+
+    def change(document: Any) -> None:
+        for task in document["runs"][0]["tasks"]:
+            task["status"] |= of_the_pod
+
+    edited(backup, change)
+    assert apprun("import", str(backup)).code == 0
+    driver = cluster.objects[f"{NAMESPACED}/apptasks/r-driver"]["status"]
+    assert (driver["attempt"], driver.keys() & of_the_pod.keys()) == (2, set())
+    assert of_the_pod.items() <= cluster.objects[f"{NAMESPACED}/apptasks/r-{KEY[:16]}"]["status"].items()
+
+
 def test_the_same_file_again_changes_nothing(apprun: Command, cluster: FakeCluster, backup: Path) -> None:
     apprun("import", str(backup))
     before = {path: found["metadata"]["resourceVersion"] for path, found in cluster.objects.items()}

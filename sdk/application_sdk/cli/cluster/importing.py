@@ -22,6 +22,8 @@ from application_sdk.wire.fields import TERMINAL_TASK_PHASES
 What: TypeAlias = Literal["restored", "completed", "there already"]
 FIXED: Final = ("appRef", "app", "entrypoint", "input")
 """Parts of a spec by which a run that is held is known to be the one of the backup."""
+OF_THE_POD: Final = ("pod", "node", "startedAt", "progress")
+"""Parts of an AppTask's status that speak of the pod of its current attempt."""
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     CONFIG_MAPS: ("v1", "ConfigMap"),
     names.APPS: (names.API_VERSION, names.APP_KIND),
@@ -131,6 +133,11 @@ def _task_status(task: Object) -> Object:
     status: Object = dict(task.get("status") or {})
     status.setdefault("phase", "Active")
     status.setdefault("attempt", names.FIRST_ATTEMPT)
+    if status["phase"] in ("Active", "Waiting"):
+        # What was true of the pod there isn't true of the one that begins the attempt here. With `pod` only the one
+        # there could ever report; with `startedAt` a driver that stays silent would pass for one that was heard.
+        for part in OF_THE_POD:
+            status.pop(part, None)
     spec = task["spec"]
     if spec.get("role") == "timer" and status["phase"] not in TERMINAL_TASK_PHASES and "notBefore" not in status:
         # The new object is younger than the timer. Creation times are cut to seconds, and no sleep may be short.
