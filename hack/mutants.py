@@ -112,6 +112,13 @@ MUTANTS: Final = (
         (f"{UNIT}/operator/plan/test_restored.py",),
     ),
     Mutant(
+        "no result is planted in a run that wasn't imported",
+        f"{OPERATOR}/plan/restored.py",
+        "if task.restored_from and task.restored_from != seen.run.restored_uid:",
+        "if False:",
+        (f"{UNIT}/operator/plan/test_restored.py",),
+    ),
+    Mutant(
         "a restored run keeps its idempotency keys",
         f"{OPERATOR}/plan/pods.py",
         'idempotencyKey=f"{run.origin_uid}/{task.key}"',

@@ -219,6 +219,7 @@ def task(raw: Raw) -> TaskRecord:
         attempts=tuple(status.get("attempts") or ()),
         not_before=_time(status, "notBefore") or 0.0,
         message=_text(status, "message", ""),
+        restored_from=_text(_object(_object(raw, "metadata"), "annotations", {}), names.RESTORED_FROM_ANNOTATION, ""),
     )
 
 

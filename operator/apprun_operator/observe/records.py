@@ -265,6 +265,8 @@ class TaskRecord:
     attempts: tuple[AttemptFields, ...] = ()
     not_before: float = 0.0
     message: str = ""
+    restored_from: str = ""
+    """Annotation: the uid of the run that an import has copied it from."""
 
     # Worked out once per version, since a plan asks each of thousands of calls.
     pod_name: str = field(init=False, compare=False)

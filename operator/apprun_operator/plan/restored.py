@@ -51,6 +51,21 @@ def held(run: RunRecord) -> Standing | None:
     )
 
 
+def planted(seen: Observed) -> str:
+    """What to say of a call that an import has made for a run which was not imported; empty when there is none.
+
+    The policies can't see the run behind an AppTask, so there the verb `restore` suffices. Here such a call is found
+    before its result can be committed.
+    """
+    for name, task in seen.tasks.items():
+        if task.restored_from and task.restored_from != seen.run.restored_uid:
+            return (
+                f"AppTask {name} was made by an import, but this run wasn't imported: its result isn't one of this run."
+                " Find out who holds the verb `restore` on appruns, and start a new run"
+            )
+    return ""
+
+
 def mark(seen: Observed, now: float) -> Plan | None:
     """What to do before a run may begin; None when it bears its mark.
 

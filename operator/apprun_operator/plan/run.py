@@ -91,7 +91,7 @@ def _unreadable(seen: Observed) -> str:
 
 
 def _damage(seen: Observed) -> str:
-    """What to say of a past that can't be trusted any more, because somebody deleted or altered a part of it."""
+    """What to say of a past that can't be trusted any more, because somebody deleted, altered or added a part of it."""
     for number in seen.missing_pages:
         if number in seen.lost_pages:
             # Without it a committed call might be taken for an open one.
@@ -104,7 +104,7 @@ def _damage(seen: Observed) -> str:
             return (
                 f"AppTask {name} was altered: it isn't what the ledger has committed. Put it back, or start a new run"
             )
-    return ""
+    return restored.planted(seen)
 
 
 def _begin(seen: Observed, now: float, limits: Limits) -> Plan:

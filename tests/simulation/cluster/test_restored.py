@@ -413,3 +413,32 @@ def test_the_past_of_a_run_that_has_one_is_never_rewritten() -> None:
                 "apptasks", item["metadata"]["name"], {**item["status"], "restoredAt": "2026-01-01T00:00:00Z"}
             )
     assert source.status(RUN)["phase"] in TERMINAL
+
+
+def test_no_result_is_planted_in_a_run_that_goes_on() -> None:
+    source, _ = recorded("Chain", {"width": 3})
+    last = max(source.of("apptasks"), key=lambda item: item["spec"].get("sequence") or 0)
+    cluster = elsewhere()
+
+    async def story() -> None:
+        async with cluster.living():
+            cluster.apply_run("r", "Chain", {"width": 3})
+            await cluster.until(lambda: "app" in cluster.status(RUN), 120)
+            run, into = cluster.server.objects[RUN], Into(cluster.server)
+            owner = {"apiVersion": names.API_VERSION, "kind": "AppRun", "name": "r", "uid": run["metadata"]["uid"]}
+            planted = copied(last)
+            planted["metadata"] |= {
+                "ownerReferences": [owner],
+                "annotations": {names.RESTORED_FROM_ANNOTATION: run["metadata"]["uid"]},
+            }
+            into.create("apptasks", planted)
+            into.write_status(
+                "apptasks", planted["metadata"]["name"], {**last["status"], "restoredAt": "2026-01-01T00:00:00Z"}
+            )
+            await asyncio.sleep(120)
+            status = cluster.status(RUN)
+            assert status["phase"] == "Stalled", cluster.describe()
+            assert planted["metadata"]["name"] in status["message"]
+            assert last["spec"]["key"] not in {entry["key"] for entry in status.get("checkpoints") or []}
+
+    simulate(story())

@@ -91,6 +91,15 @@ def test_a_mark_that_is_refused_is_told_and_tried_again() -> None:
     assert [type(action) for action in later.first] == [MarkRun]
 
 
+@pytest.mark.parametrize("phase", ["Active", "Succeeded"])
+def test_a_call_that_an_import_has_planted_is_not_committed(phase: str) -> None:
+    driver = a_driver()
+    planted = a_task("a", phase=phase, digest="d", finished_at=NOW - 5, restored_from="uid-before")
+    decided = plan(seen(driver, a_pod(driver), planted, run=a_run()), NOW, LIMITS)
+    assert (said(decided), decided.then) == (("Stalled", "LedgerUnreadable"), ())
+    assert "checkpoints" not in str(decided.first)
+
+
 def test_calls_of_a_restored_run_keep_the_identity_of_the_original() -> None:
     run = a_run(restored_from="uid-before", restored_uid="uid-before")
     driver = a_driver()
