@@ -143,7 +143,8 @@ class Executor:
             self._store.refuse(action.run, action.run.name, *read_refusal(error))
             raise ReplanError(str(error)) from error
         shown = answer.get("metadata")
-        if isinstance(shown, dict) and names.BEGAN_AS_ANNOTATION not in (shown.get("annotations") or {}):
+        annotations = shown.get("annotations") or {} if isinstance(shown, dict) else None
+        if isinstance(annotations, dict) and names.BEGAN_AS_ANNOTATION not in annotations:
             # The object hasn't changed, so no event follows: without this fact nothing would ever plan the run again.
             message = "the API server took it, but it isn't there: an admission webhook removes annotations"
             self._store.refuse(action.run, action.run.name, "Webhook", message)
