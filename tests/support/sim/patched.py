@@ -13,7 +13,7 @@ from unittest import mock
 
 from tests.support.sim import apps, strands
 
-from application_sdk.engines.kubernetes import api, backoff, driver, driverpod, report, signs, taskpod
+from application_sdk.engines.kubernetes import api, backoff, driver, driverpod, presence, report, signs, taskpod
 from application_sdk.execution import threads
 from application_sdk.execution.guard import guarding
 
@@ -54,6 +54,25 @@ class Watchdog:
             self._timer.cancel()
 
 
+class NoWatch:
+    """In place of the watch for routes that don't yield: in virtual time no computation takes long."""
+
+    def __init__(self, told: object) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def enter(self, work: str) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+
 def _runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=strands.StrandLoop)
 
@@ -64,6 +83,7 @@ def patched(chance: random.Random) -> Iterator[None]:
     simulated = {
         driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
         signs: {"threading": _threading},
+        presence: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},
         driverpod: {"time": _time, "settle": lambda: None},
         taskpod: {

@@ -80,6 +80,8 @@ class Api:
         self._agent = agent
         self._idle: deque[tuple[float, Connection]] = deque()
         self._closed = False
+        self.has_created = False
+        """Whether an object was created over it: its creator has been heard of, then."""
 
     def connect(self) -> None:
         """Open a connection ahead of its use. Raises Unreachable."""
@@ -116,6 +118,7 @@ class Api:
     def create(self, plural: str, body: JSONObject) -> None:
         """Create an object. Raises AlreadyExists."""
         self._send("POST", f"{self._base}/{plural}", body, _JSON, _METADATA_ONLY)
+        self.has_created = True
 
     def add(self, plural: str, body: JSONObject) -> JSONObject:
         """Create an object, and return it as it is now. Raises AlreadyExists."""

@@ -1,7 +1,8 @@
 """What a driver says of itself while it is at work: that it reaches the API server, and that its route doesn't yield.
 
-`driverpod` makes one for each driver. A driver that is done within a few seconds costs no write; any other costs one,
-and two for each time that its route has computed for too long.
+`driverpod` makes one for each driver. A driver that has called a task shows by it that it is there, and one that is
+done within a few seconds shows it by its report. Any other costs one write, and each time that a route has computed for
+too long costs two.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class Presence:
     def _run(self) -> None:
         if self._stop.wait(self._first_word):
             return
+        if self._api.has_created:
+            with self._lock:
+                for known in ("startedAt", "node"):
+                    self._unwritten.pop(known, None)
         backoff = Backoff()
         while True:
             with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import cast
 
+import pytest
 from typing_extensions import override
 
 from application_sdk.engines.kubernetes import presence
@@ -13,8 +14,23 @@ from application_sdk.engines.kubernetes.presence import Presence
 
 
 class _Api:
+    def __init__(self, *, has_created: bool = False) -> None:
+        self.has_created = has_created
+        self.written: list[object] = []
+
     def set_status(self, plural: str, name: str, fields: object) -> None:
-        pass
+        self.written.append(fields)
+
+
+@pytest.mark.parametrize("has_created", [True, False])
+def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
+    api = _Api(has_created=has_created)
+    speaker = Presence(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
+    speaker._thread.start()
+    speaker._tell("the route computes")
+    speaker.stop()
+    told = [key for fields in api.written for key in cast("dict[str, object]", fields)]
+    assert ("startedAt" in told) is not has_created
 
 
 def test_stop_between_two_looks_ends_the_thread() -> None:
