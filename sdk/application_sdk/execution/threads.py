@@ -29,8 +29,6 @@ T = TypeVar("T")
 _POOL_MODULE: Final = "concurrent.futures.thread"
 _THREAD: Final = threading.Thread
 _patching: Final = threading.Lock()
-_start: Callable[[threading.Thread], None] | None = None
-"""How threads were started before: by Python, or by what has wrapped that, such as a tracing library."""
 
 
 async def call_in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -77,22 +75,26 @@ def share_runtime_with_threads() -> None:
 
     Idempotent, and for the whole process: which attempt a thread belongs to is decided when it is started.
     """
-    global _start
     with _patching:
-        # Once: a library that wraps `start` later keeps its wrapper, which calls this one.
-        if _start is None:
-            _start, _THREAD.start = _THREAD.start, _start_with_runtime  # type: ignore[method-assign, assignment]
+        # Looked at each time: the guard of a route in this process puts its own in place, and takes ours out with it.
+        if not getattr(_THREAD.start, "shares_runtime", False):
+            _THREAD.start = _sharing(_THREAD.start)  # type: ignore[method-assign, assignment]
     _share_with_pools()
 
 
-def _start_with_runtime(thread: threading.Thread) -> None:
-    # A pool starts its threads itself, so by the time of its second piece of work its module is known here.
-    _share_with_pools()
-    runtime = _runtime_of_task()
-    if runtime is not None:
-        thread.run = _bound(runtime, thread.run)  # type: ignore[method-assign]
-    assert _start is not None
-    _start(thread)
+def _sharing(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """`start`, which may be Python's own or what has wrapped that, such as a tracing library's."""
+
+    def start_with_runtime(thread: threading.Thread) -> None:
+        # A pool starts its threads itself, so by the time of its second piece of work its module is known here.
+        _share_with_pools()
+        runtime = _runtime_of_task()
+        if runtime is not None:
+            thread.run = _bound(runtime, thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    start_with_runtime.shares_runtime = True  # type: ignore[attr-defined]
+    return start_with_runtime
 
 
 def _share_with_pools() -> None:
