@@ -111,6 +111,12 @@ def test_api_server_that_is_away_is_told_and_the_rest_stays() -> None:
     assert {**sample.state, "api": {}} == {**before, "api": {}}
 
 
+def test_object_too_deep_to_be_decoded_is_told() -> None:
+    found = server()
+    found.answers[LEASE] = '{"a":' * 5000 + "1" + "}" * 5000
+    assert "too deep" in sampler(found).sample().state["api"]["error"]
+
+
 def test_lease_that_is_gone_has_no_holder() -> None:
     found = server()
     del found.answers[LEASE]
