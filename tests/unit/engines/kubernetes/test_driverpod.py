@@ -134,8 +134,11 @@ def test_driver_that_is_done_soon_says_nothing_of_itself(pod: PodProcess, world:
     assert len([request for request in server.requests if request.method == "PATCH"]) == 1
 
 
-def test_driver_that_works_on_says_once_that_it_has_begun(pod: PodProcess, world: RunWorld, server: WireServer) -> None:
+def test_driver_that_calls_nothing_new_says_that_it_has_begun(pod: PodProcess, world: RunWorld) -> None:
     pod.write(driver_call(), app=f"{APP}        return await self.work(input)\n")
+    with pod.start():
+        eventually("the route has called a task", lambda: list(world.tasks) or None, 30)
+    assert DRIVER not in world.reports
     with pod.start():
         eventually("the driver has said so", lambda: world.reports.get(DRIVER), 30)
     assert world.reports[DRIVER].keys() <= {"startedAt", "node"}
