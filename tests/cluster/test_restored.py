@@ -82,6 +82,7 @@ def test_a_namespace_that_was_deleted_comes_back_with_its_runs(runs: Runs, appru
     runs.start("done", "probe", {"before": 1, "width": 2})
     output = runs.until_phase("done", "Succeeded")["output"]
     runs.until_committed("long", 1 + TIMERS, 240)
+    runs.until_no_pods("done")  # else the quota would have room for one more once they are gone
     # One task at a time beside the drivers: of two side by side one works, and the other waits.
     pods = len(runs.kube.items(f"{runs.core}/pods"))
     quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": str(pods + 2)}}}
