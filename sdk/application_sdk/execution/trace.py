@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Container
 from functools import lru_cache
 from types import CodeType, FrameType, TracebackType
 from typing import Final
@@ -60,9 +61,14 @@ def is_boundary(frame: FrameType) -> bool:
 
 def user_line() -> str:
     """`file:line` of the nearest frame of the user's own code; of the nearest foreign one if there is none."""
+    return nearest_line(sys._getframe(1), _boundaries)  # noqa: SLF001
+
+
+def nearest_line(frame: FrameType | None, boundaries: Container[CodeType] = ()) -> str:
+    """`file:line` of the innermost frame of the user's own code, or of the innermost that isn't this SDK's. Frames from
+    one of `boundaries` on are not looked at."""
     nearest: FrameType | None = None
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
-    while frame is not None and frame.f_code not in _boundaries:
+    while frame is not None and frame.f_code not in boundaries:
         if is_user(frame.f_code.co_filename):
             return frame_line(frame)
         if nearest is None and not is_sdk(frame.f_code.co_filename):

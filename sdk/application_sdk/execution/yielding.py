@@ -10,10 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Final
 
-from application_sdk.execution.trace import frame_line, is_sdk, is_user
+from application_sdk.execution.trace import nearest_line
 
 LIMIT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
@@ -83,7 +82,7 @@ class YieldWatch:
             self.check()
 
     def _line(self) -> str:
-        return code_line(sys._current_frames().get(self._watched))  # noqa: SLF001 - the documented way
+        return nearest_line(sys._current_frames().get(self._watched))  # noqa: SLF001 - the documented way
 
 
 class NoWatch:
@@ -94,15 +93,3 @@ class NoWatch:
 
     def leave(self) -> None:
         pass
-
-
-def code_line(frame: FrameType | None) -> str:
-    """`file:line` of the innermost frame of the user's own code, or of the innermost that isn't this SDK's."""
-    nearest = None
-    while frame is not None:
-        if is_user(frame.f_code.co_filename):
-            return frame_line(frame)
-        if nearest is None and not is_sdk(frame.f_code.co_filename):
-            nearest = frame
-        frame = frame.f_back
-    return frame_line(nearest)
