@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, cast
 
-from application_sdk.wire import names
+from application_sdk.wire import names, reasons
 from application_sdk.wire.fields import STALL_REASONS, TERMINAL_RUN_PHASES, AttemptFields, Checkpoint
 from apprun_operator.observe.records import Key, Observed, PodRecord, RunRecord, TaskRecord
 from apprun_operator.plan import failure
@@ -37,9 +37,8 @@ HOLDS: Final = frozenset(
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""
 ENDS: Final = HOLDS | {
-    "Cancelled", "Corrected", "HeartbeatLost", "NodeLost", "NodeRebooted", "NoProgress", "NoReport", "NotStarted",
-    "OOMKilled", "PodDeleted", "PodFailed", "ProcessDied", "Refused", "ReportRefused", "StorageLimitExceeded",
-    "Terminated", "TimedOut", *failure.CLUSTER_REASONS, *(reason for reason, _ in failure.DISRUPTIONS.values()),
+    *reasons.ON_EVERY_ENGINE, *reasons.ON_A_CLUSTER, *failure.CLUSTER_REASONS,
+    *(reason for reason, _ in failure.DISRUPTIONS.values()),
 }  # fmt: skip
 """Reasons of attempts that ended, but for exceptions."""
 

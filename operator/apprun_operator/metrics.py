@@ -24,6 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from application_sdk.wire import reasons
 from apprun_operator.census import Census, Survey
 from apprun_operator.figures import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
 from apprun_operator.labels import MAX_APPS, AppLabels
@@ -131,7 +132,7 @@ class Metrics:
         for outcome in ("Succeeded", "Failed", "Cancelled"):
             self._runs.labels(*app, outcome)
             self._calls.labels(*app, outcome)
-        for reason in (EXCEPTION, "OOMKilled"):
+        for reason in (EXCEPTION, reasons.OOM_KILLED):
             self._attempts.labels(*app, "task", "App", reason)
 
     def failed(self, error: str) -> None:

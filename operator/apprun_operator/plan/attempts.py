@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, cast
 
-from application_sdk.wire import logs
+from application_sdk.wire import logs, reasons
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, MAX_SECONDS, AttemptFields, ErrorFields, RetryFields
 from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
@@ -42,7 +42,6 @@ FREE_DISRUPTIONS: Final = 3
 DISRUPTION_PAUSE: Final = 5.0
 LONGEST_WORDS: Final = 16 * 1024
 """Characters of what the cluster says of an attempt: half a log may stand in a pod's message."""
-CORRECTED: Final = "Corrected"
 KEPT_UNCHARGED: Final = 8
 """So many of the attempts that nobody is charged for stay in the history: a stalled run retries for weeks."""
 
@@ -70,7 +69,7 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
     deadline = _deadline(task)
     if deadline is not None and now >= deadline and not isinstance(reading, Ended):
         reading = Ended(
-            "TimedOut",
+            reasons.TIMED_OUT,
             f"the call took longer than schedule_to_close_seconds ({deadline - task.meta.created:g} s)",
             "App",
             False,
@@ -110,7 +109,7 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
     if pod is not None and pod.meta.owner_uid == task.meta.uid:
         reading = failure.of_pod(pod, now, limits)
         if isinstance(reading, Held) and _corrected(seen, task, pod):
-            return Ended(CORRECTED, "the app was corrected", "None")
+            return Ended(reasons.CORRECTED, "the app was corrected", "None")
         if isinstance(reading, Held):
             return restarts.held_or_made_again(task, pod, reading, now, limits)
         return _mounting(seen, pod, now, limits) or reading
@@ -309,7 +308,7 @@ def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) ->
 
 
 def _stalled(entry: AttemptFields) -> bool:
-    return entry["budget"] == "None" and entry["reason"] not in (CORRECTED, CANCELLED, *restarts.REASONS)
+    return entry["budget"] == "None" and entry["reason"] not in (reasons.CORRECTED, CANCELLED, *restarts.REASONS)
 
 
 def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:

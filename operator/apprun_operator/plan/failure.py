@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from application_sdk.wire import pod as exits
+from application_sdk.wire import reasons
 from application_sdk.wire.containers import IMAGE_REASONS, INIT_CONTAINER_FAILED, SCHEDULING_GATED, Blocker
 from application_sdk.wire.fields import ErrorFields, StallReason
 from application_sdk.wire.reasons import NO_CONTACT
@@ -168,7 +169,7 @@ def _ended(pod: PodRecord) -> Ended | Held:
         if OVER_LIMIT_OF_TMP.search(pod.message):
             limit = "the installation's limit, `tmpSizeLimit` of the chart"
         message = f"{pod.message.rstrip('. ')}: write less to /tmp, or raise {limit}"
-        return Ended("StorageLimitExceeded", message, "App", exit_code=pod.exit_code)
+        return Ended(reasons.STORAGE_LIMIT_EXCEEDED, message, "App", exit_code=pod.exit_code)
     if pod.disruption:
         return _disrupted(pod)
     if pod.reason in CLUSTER_REASONS:
@@ -176,21 +177,28 @@ def _ended(pod: PodRecord) -> Ended | Held:
             pod.reason, _sentence(CLUSTER_REASONS[pod.reason], pod.message), "Disruption", exit_code=pod.exit_code
         )
     if pod.reason == "DeadlineExceeded":
-        return Ended("TimedOut", "the pod ran longer than its deadline", "App", exit_code=pod.exit_code)
+        return Ended(reasons.TIMED_OUT, "the pod ran longer than its deadline", "App", exit_code=pod.exit_code)
     if pod.exit_reason == "OOMKilled":
         message = "the container used more memory than its limit: raise memory in @task, or in the App's spec.pod"
-        return Ended("OOMKilled", message, "App", exit_code=pod.exit_code)
+        return Ended(reasons.OOM_KILLED, message, "App", exit_code=pod.exit_code)
     if _rebooted(pod):
-        return Ended("NodeRebooted", "the node came back without the container", "Disruption", exit_code=pod.exit_code)
+        return Ended(
+            reasons.NODE_REBOOTED, "the node came back without the container", "Disruption", exit_code=pod.exit_code
+        )
     if pod.blocker is not None and pod.deletion_at is None:
         return _blocked(pod.blocker, pod)
     # Kubelet calls the end of a container unknown too when the pod is deleted before it has begun.
     if pod.deletion_at is not None or (pod.gone and pod.exit_code is None):
         return Ended(
-            "PodDeleted", "somebody deleted the pod before it could report", "Disruption", exit_code=pod.exit_code
+            reasons.POD_DELETED,
+            "somebody deleted the pod before it could report",
+            "Disruption",
+            exit_code=pod.exit_code,
         )
     if pod.exit_reason == "ContainerStatusUnknown":
-        return Ended("NodeLost", _sentence("the node lost track of the container", pod.exit_message), "Disruption")
+        return Ended(
+            reasons.NODE_LOST, _sentence("the node lost track of the container", pod.exit_message), "Disruption"
+        )
     if pod.exit_reason in START_REASONS:
         message = _sentence("the container couldn't start", pod.exit_message)
         return Ended(NOT_STARTED, message, "App", exit_code=pod.exit_code)
@@ -217,31 +225,35 @@ def _exited(pod: PodRecord) -> Ended:
     """A process that ended by itself without a report."""
     if pod.exit_code == 0:
         message = "the process ended with exit code 0 and reported nothing: does the code call sys.exit or os._exit?"
-        return Ended("NoReport", message, "App", exit_code=0)
+        return Ended(reasons.NO_REPORT, message, "App", exit_code=0)
     if pod.exit_code == exits.EXIT_TERMINATED:
         message = "the process was asked to stop, and nobody says by whom"
-        return Ended("Terminated", message, "Disruption", exit_code=pod.exit_code)
+        return Ended(reasons.TERMINATED, message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_REPORT_REFUSED:
         message = _sentence("the API server takes no report of this attempt", _last_line(pod.exit_message))
-        return Ended("ReportRefused", message, "App", retryable=False, exit_code=pod.exit_code)
+        return Ended(reasons.REPORT_REFUSED, message, "App", retryable=False, exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_NOT_ALLOWED:
         message = _sentence("the API server does not let the pod speak to it", _last_line(pod.exit_message))
         return Ended(NO_CONTACT, message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_FENCED:
         message = _sentence("the API server refused what the pod wrote", _last_line(pod.exit_message))
-        return Ended("Refused", message, "App", exit_code=pod.exit_code)
+        return Ended(reasons.REFUSED, message, "App", exit_code=pod.exit_code)
     if pod.exit_code == 1 and SDK_MISSING.search(pod.exit_message):
         message = f"image {pod.image!r} has no AppRun SDK: install it there, or name no image and use spec.source"
         return Ended(SDK_NOT_FOUND, message, "App", retryable=False, exit_code=1)
     if pod.exit_code == 1 and LAST_TRACE_LINE.search(pod.exit_message.rstrip().rpartition("\n")[2]):
         message = "no heartbeat within heartbeat_timeout_seconds, so the process ended itself"
-        return Ended("HeartbeatLost", _sentence(message, pod.exit_message), "App", exit_code=1)
+        return Ended(reasons.HEARTBEAT_LOST, _sentence(message, pod.exit_message), "App", exit_code=1)
     if pod.exit_code is not None:
         what = f"the process ended with exit code {pod.exit_code} and reported nothing"
         if pod.exit_code > 128:
             what = f"the process was killed by signal {pod.exit_code - 128} and reported nothing"
-        return Ended("ProcessDied", _sentence(what, _last_line(pod.exit_message)), "App", exit_code=pod.exit_code)
-    return Ended(pod.reason or "PodFailed", pod.message or "the pod failed before its container started", "Disruption")
+        return Ended(
+            reasons.PROCESS_DIED, _sentence(what, _last_line(pod.exit_message)), "App", exit_code=pod.exit_code
+        )
+    return Ended(
+        pod.reason or reasons.POD_FAILED, pod.message or "the pod failed before its container started", "Disruption"
+    )
 
 
 def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
@@ -264,7 +276,9 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
         return Held(UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
     if now - since >= limits.pending_timeout:
         message = f"the pod hasn't started within {limits.pending_timeout:g} s"
-        return Ended("NotStarted", _sentence(message, pod.waiting_reason or "no node has reported on it"), "Disruption")
+        return Ended(
+            reasons.NOT_STARTED, _sentence(message, pod.waiting_reason or "no node has reported on it"), "Disruption"
+        )
     return Alive(since + limits.pending_timeout)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from application_sdk.cli.places.records import COMPLETED, Attempt, Call, Run, RunDetails
+from application_sdk.cli.places.records import Attempt, Call, Run, RunDetails
 from application_sdk.cli.remedies import RAISED, RAISED_HERE, Remedy, of_attempt, of_run
 from application_sdk.engines.local.words import duration, progress_text
 from application_sdk.wire.containers import IMAGE_REASONS
 from application_sdk.wire.logs import plain
-from application_sdk.wire.reasons import NO_CONTACT, ROUTE_NOT_YIELDING
+from application_sdk.wire.reasons import COMPLETED, NO_CONTACT, ROUTE_NOT_YIELDING
 from application_sdk.wire.waiting import is_of_calls
 
 Weight: TypeAlias = Literal["problem", "waiting", "fine"]

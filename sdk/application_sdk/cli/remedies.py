@@ -220,11 +220,12 @@ ATTEMPT: Final[dict[str, Remedy]] = {
         "The traceback shows where it stood. Report progress more often, or raise the limit.",
     ),
     "ProcessDied": Remedy(
-        "The process ended by itself without a report: a signal, or an exit code of its own.",
-        "The end of its log shows what it did last: `apprun logs {run}`.",
+        "The attempt's process ended without a result: by a signal, or with an exit code of its own.",
+        "The end of its log shows what it did last: `apprun logs {run}`. On this machine SIGKILL mostly comes from the"
+        " kernel, for want of memory: run fewer tasks side by side with `--parallelism`.",
     ),
     "NoReport": Remedy(
-        "The process ended with exit code 0 and reported nothing.",
+        "The attempt's process ended with exit code 0 and reported nothing.",
         "The code calls `sys.exit` or `os._exit`: raise an exception, or return.",
     ),
     "StorageLimitExceeded": Remedy(
@@ -256,24 +257,21 @@ ATTEMPT: Final[dict[str, Remedy]] = {
     ),
     "PodDeleted": Remedy("Somebody deleted the pod before it could report.", "Nothing: the call was started again."),
     "Terminated": Remedy("Somebody stopped the process.", "Nothing: the call was started again."),
-    "Lost": Remedy(
-        "The whole run was killed on this machine while the attempt was under way.", "Nothing: the call was made again."
-    ),
-    "Killed": Remedy(
-        "A signal ended the attempt's process on this machine; out of memory is the usual cause.",
-        "Look into the kernel's log, and use less memory at a time: fewer tasks side by side with `--parallelism`.",
-    ),
-    "Exited": Remedy(
-        "The attempt's process on this machine ended by itself, without a result.",
-        "The code calls `sys.exit` or `os._exit`: raise an exception, or return.",
-    ),
     "ExecutorLost": Remedy(
-        "The process that attempts come from was killed on this machine, and they with it.",
+        "The whole run, or the process that attempts come from, was killed on this machine, and the attempt with it.",
         "Nothing: the call was made again.",
     ),
-    "HeartbeatTimeout": Remedy(
-        "The process on this machine gave no heartbeat within `heartbeat_timeout_seconds`.",
-        "Something blocks it; the traceback shows where. Beat more often, or raise the limit.",
+    "Abandoned": Remedy(
+        "The route no longer waits for the call, since a time limit or a cancellation of its own ended the wait: the"
+        " attempt was cancelled.",
+        "Nothing. If the call should have ended in time, see in the logs what took so long.",
+    ),
+    "TaskNotFound": Remedy(
+        "The app has no task of that name.", "It was renamed while a run used it: give it its old name back."
+    ),
+    "Corrected": Remedy("The app was corrected, so the pod was made again.", "Nothing."),
+    "PodFailed": Remedy(
+        "The pod failed before its container started, and nobody says why.", "Nothing: the call was started again."
     ),
     "Interrupted": Remedy("The run was stopped while the attempt was under way.", "Nothing: the call was made again."),
     "PreflightFailedError": Remedy(

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from application_sdk.cli.places.records import COMPLETED, TERMINAL_STATES, Attempt, Call, RunDetails, State
+from application_sdk.cli.places.records import TERMINAL_STATES, Attempt, Call, RunDetails, State
 from application_sdk.engines.local.words import duration, one_line, progress_text
+from application_sdk.wire.reasons import COMPLETED
 
 FOLD_FROM: Final = 20
 """So many equal finished calls, and more, are one row, unless all are asked for."""

@@ -13,10 +13,11 @@ from application_sdk.cli.cluster.errors import WaitedTooLongError
 from application_sdk.cli.output import Format, say, show, write_json, write_result
 from application_sdk.cli.places.choosing import Where, place_of
 from application_sdk.cli.places.port import Place
-from application_sdk.cli.places.records import COMPLETED, TERMINAL_STATES, Call, RunDetails, State
+from application_sdk.cli.places.records import TERMINAL_STATES, Call, RunDetails, State
 from application_sdk.cli.shapes import details_as_json
 from application_sdk.engines.local.words import duration, one_line
 from application_sdk.wire.printable import printable, printable_line
+from application_sdk.wire.reasons import COMPLETED
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

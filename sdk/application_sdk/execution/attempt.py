@@ -21,6 +21,7 @@ from application_sdk.execution.heartbeat import NoWatchdog, Watchdog
 from application_sdk.execution.stall import StallWatchdog
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, Signs, TaskContext
 from application_sdk.execution.threads import call_in_thread, share_runtime_with_threads
+from application_sdk.wire import reasons
 from application_sdk.wire.fields import ErrorFields, StateWrite
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
 
-TIMED_OUT = "TimedOut"
-INVALID_INPUT = "InvalidInput"
 _REFERENCES = "application_sdk.contracts.types"
 """Module of FileReference: where it isn't loaded, nothing can refer to a file."""
 
@@ -92,7 +91,7 @@ class Attempt:
         try:
             given = decode(self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop")
         except ContractValidationError as error:
-            return AttemptResult(error=ErrorFields(type=INVALID_INPUT, message=str(error), retryable=False))
+            return AttemptResult(error=ErrorFields(type=reasons.INVALID_INPUT, message=str(error), retryable=False))
         permanent = self._info.policy["retry"].get("nonRetryable", [])
         try:
             returned = await self._within_limits(given)
@@ -186,7 +185,7 @@ class Attempt:
     def _timed_out(self) -> ErrorFields:
         limit = self._info.policy.get("timeoutSeconds", 0.0)
         return ErrorFields(
-            type=TIMED_OUT,
+            type=reasons.TIMED_OUT,
             message=f"attempt {self._info.attempt} of {self._info.task!r} was still running after {limit:g} s "
             f"(timeout_seconds, {self._definition.line})",
             retryable=True,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from application_sdk.execution.trace import waiting_line
+from application_sdk.wire import reasons
 from application_sdk.wire.fields import ErrorFields
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from application_sdk.execution.task_context import AttemptInfo
 
 _log = logging.getLogger("apprun.task")
-
-NO_PROGRESS: Final = "NoProgress"
 
 
 class StallWatchdog:
@@ -60,7 +59,7 @@ class StallWatchdog:
         if now < due:
             again = min(due, again)
         elif self._enforce:
-            self.error = ErrorFields(type=NO_PROGRESS, message=self._describe(), retryable=True)
+            self.error = ErrorFields(type=reasons.NO_PROGRESS, message=self._describe(), retryable=True)
             self.limit.reschedule(now)
             return
         else:

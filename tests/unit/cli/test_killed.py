@@ -110,7 +110,7 @@ def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_no
     shown = terminal.json("show", "chain")
     assert shown["output"] == {"sum": 6}
     assert collections.Counter(number for number, _, _ in terminal.executions()) == dict.fromkeys(range(STEPS), 2)
-    assert attempts(shown) == [("Lost", "Disruption"), ("Completed", "None")] * STEPS
+    assert attempts(shown) == [("ExecutorLost", "Disruption"), ("Completed", "None")] * STEPS
 
 
 def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal) -> None:
@@ -118,7 +118,7 @@ def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal
     pid, _ = terminal.executing(1)
     os.kill(pid, signal.SIGKILL)
     assert process.wait() == 0
-    assert attempts(terminal.json("show", "chain")) == [("Killed", "App"), ("Completed", "None")]
+    assert attempts(terminal.json("show", "chain")) == [("ProcessDied", "App"), ("Completed", "None")]
 
 
 def test_attempts_that_die_with_the_process_they_are_forked_from_are_tried_again_for_free(terminal: Terminal) -> None:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from application_sdk.cli.cluster.api import Object
-from application_sdk.cli.places.records import COMPLETED, Attempt, Call, Phase, Run, RunDetails, State
+from application_sdk.cli.places.records import Attempt, Call, Phase, Run, RunDetails, State
 from application_sdk.execution.identity import consumed
 from application_sdk.wire import containers, names
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
+from application_sdk.wire.reasons import COMPLETED
 
 NOT_SEEN: Final = "NotSeen"
 """Reason of a run that no operator has looked at yet."""

@@ -31,8 +31,6 @@ why. `Retrying`: an attempt failed and the next is due. `Sleeping`: a timer."""
 
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 TERMINAL_STATES: frozenset[State] = frozenset({"Succeeded", "Failed", "Cancelled"})
-COMPLETED = "Completed"
-"""`reason` of an attempt that brought a result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.execution.logs import kept_log
 from application_sdk.execution.state import AttemptState, StateSnapshot
 from application_sdk.execution.task_context import AttemptInfo
+from application_sdk.wire import reasons
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, ErrorFields
 from application_sdk.wire.names import SOURCE_DIRECTORY, STATE_VARIABLE
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_TERMINATED
@@ -106,9 +107,9 @@ def _attempt(
         definition = app_class.definition.task(call["task"])
         app = app_class()
     except AppLoadError as error:
-        return AttemptResult(error={"type": "LoadFailed", "message": str(error), "traceback": error.traceback})
+        return AttemptResult(error={"type": reasons.LOAD_FAILED, "message": str(error), "traceback": error.traceback})
     except AppNotFoundError as error:
-        return AttemptResult(error={"type": "TaskNotFound", "message": str(error), "retryable": False})
+        return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
     settle()

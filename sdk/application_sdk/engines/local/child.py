@@ -29,6 +29,7 @@ from application_sdk.execution.forked_child import restore_signals_in_forked_chi
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.execution.state import AttemptState
 from application_sdk.execution.task_context import AttemptInfo
+from application_sdk.wire import reasons
 
 if TYPE_CHECKING:
     from application_sdk.wire.digest import JSON, JSONObject
@@ -62,10 +63,10 @@ def _attempt(
         definition = app_class.definition.task(info.task)
         app = app_class()
     except AppLoadError as error:
-        failure: ErrorFields = {"type": "LoadFailed", "message": str(error), "traceback": error.traceback}
+        failure: ErrorFields = {"type": reasons.LOAD_FAILED, "message": str(error), "traceback": error.traceback}
         return AttemptResult(error={**failure, "retryable": False})
     except AppNotFoundError as error:
-        return AttemptResult(error={"type": "TaskNotFound", "message": str(error), "retryable": False})
+        return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
     state = AttemptState(KeptState(Path(cast("str", work["state"])), app_class.name))

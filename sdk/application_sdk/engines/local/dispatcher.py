@@ -21,16 +21,16 @@ from application_sdk.engines.local.records import AttemptRecord, Budget
 from application_sdk.engines.local.retries import GiveUp, judge
 from application_sdk.engines.local.state import StateKeeper
 from application_sdk.engines.local.work import Begun, Ended, Event, Executor, Sign, Work
-from application_sdk.execution.attempt import TIMED_OUT
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.execution.task_context import AttemptInfo
+from application_sdk.wire import reasons
 from application_sdk.wire.fields import ErrorFields
 
 Alarm: TypeAlias = Literal["timer", "ready", "overdue", "too late", "not given way"]
 
 _TERMINATED: Final = ErrorFields(
-    type="Terminated", message="somebody ended the attempt's process with SIGTERM", retryable=True
+    type=reasons.TERMINATED, message="somebody ended the attempt's process with SIGTERM", retryable=True
 )
 
 
@@ -246,10 +246,10 @@ class Dispatcher:
         if refusal is not None:
             self._fail(state, end, refusal, disrupted=False)
         elif end.output is not None:
-            self._note_end(state, end, "Completed", "None")
+            self._note_end(state, end, reasons.COMPLETED, "None")
             self._complete(state, Completion(call.key, call.task, "Succeeded", now, state.attempt, end.output))
         elif state.cancelled:
-            self._note_end(state, end, "Cancelled", "None")
+            self._note_end(state, end, reasons.CANCELLED, "None")
             self._complete(state, Completion(call.key, call.task, "Cancelled", now, state.attempt))
         else:
             disrupted = end.disrupted or (end.error is None and state.ended_for is None)
@@ -296,7 +296,7 @@ class Dispatcher:
     def _end_overdue(self, state: CallState) -> None:
         limit = state.call.policy.get("timeoutSeconds", 0.0)
         state.ended_for = ErrorFields(
-            type=TIMED_OUT,
+            type=reasons.TIMED_OUT,
             message=f"attempt {state.attempt} of {state.call.task!r} was still running after {limit:g} s "
             f"(timeout_seconds) and didn't end when it was told to: it was killed",
             retryable=True,
@@ -307,7 +307,7 @@ class Dispatcher:
         call = state.call
         limit = call.policy.get("scheduleToCloseSeconds", 0.0)
         error = ErrorFields(
-            type=TIMED_OUT,
+            type=reasons.TIMED_OUT,
             message=f"{call.task!r} wasn't done {limit:g} s after it was called (schedule_to_close_seconds)",
             retryable=False,
             attempt=state.attempt,

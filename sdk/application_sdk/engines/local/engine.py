@@ -25,10 +25,10 @@ from application_sdk.engines.local.state import StateKeeper
 from application_sdk.engines.local.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
+from application_sdk.wire import reasons
 
 POLL_SECONDS: Final = 0.25
 """How long a request to cancel or stop may go unseen."""
-LOST: Final = "Lost"
 _HOW_LOST: Final = "the whole run was killed while the attempt was under way"
 
 
@@ -123,7 +123,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """End what still runs: this life of the route is over, and nobody waits for it."""
-        self._dispatcher.wind_down("Abandoned")
+        self._dispatcher.wind_down(reasons.ABANDONED)
         self._note_ended()
         # Of attempts that were killed: the others have removed theirs.
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -165,7 +165,7 @@ class LocalEngine:
         """All attempts of earlier lives. Those without an end were under way when all was killed: nobody knows when."""
         attempts = self._ledger.attempts()
         lost = [
-            dataclasses.replace(one, reason=LOST, budget="Disruption", message=_HOW_LOST)
+            dataclasses.replace(one, reason=reasons.EXECUTOR_LOST, budget="Disruption", message=_HOW_LOST)
             for one in attempts
             if one.reason is None
         ]
@@ -191,7 +191,7 @@ class LocalEngine:
         return [Completion(CANCEL_KEY, CANCEL_KEY, "Cancelled", now)]
 
     def _stop(self) -> None:
-        self._dispatcher.wind_down("Interrupted")
+        self._dispatcher.wind_down(reasons.INTERRUPTED)
         completed = self._dispatcher.take_completed()
         if completed:
             self._commit(completed)

@@ -18,6 +18,7 @@ from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.state import AttemptState
+from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields
 
@@ -38,7 +39,9 @@ class InProcessExecutor:
             definition = self._app_class.definition.task(work.info.task)
             app = self._app_class()
         except AppNotFoundError as error:
-            self._tell(Ended(work.key, error={"type": "TaskNotFound", "message": str(error), "retryable": False}))
+            self._tell(
+                Ended(work.key, error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
+            )
             return
         except Exception as error:  # noqa: BLE001 - the app's own __init__
             self._tell(Ended(work.key, error=error_fields(error)))

@@ -24,7 +24,8 @@ from typing import IO, Final, cast
 from application_sdk.engines.local.channel import Inbox, send
 from application_sdk.engines.local.forker import FORK_REQUEST
 from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.local.work import EXITED, KILLED, LOST, SILENT, Begun, Ended, Event, Sign, Work
+from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
+from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
@@ -211,9 +212,11 @@ class ProcessExecutor:
                 f"importing {self._app.entry} ended the process, {_how(code)}, {self._false_starts} times in a row"
             )
             tail = _tail(self._log)
-            return Ended(running.work.key, error=_error("LoadFailed", message, tail, retryable=False), exit_code=code)
+            return Ended(
+                running.work.key, error=_error(reasons.LOAD_FAILED, message, tail, retryable=False), exit_code=code
+            )
         message = f"the process that attempts are forked from ended, {_how(code)}"
-        return Ended(running.work.key, error=_error(LOST, message), exit_code=code, disrupted=True)
+        return Ended(running.work.key, error=_error(reasons.EXECUTOR_LOST, message), exit_code=code, disrupted=True)
 
     # Attempts
 
@@ -280,11 +283,14 @@ def _exit_error(running: _Running) -> ErrorFields:
             f"no sign of life for {limit:g} s (heartbeat_timeout_seconds): the task blocks its event loop, or a sync "
             f"task gives no heartbeat. The traceback shows where it stood"
         )
-        return _error(SILENT, message, tail)
+        return _error(reasons.HEARTBEAT_LOST, message, tail)
     if code < 0:
         hint = " The kernel kills what uses too much memory this way." if code == -signal.SIGKILL else ""
-        return _error(KILLED, f"the task's process was ended, {_how(code)}.{hint}", tail)
-    return _error(EXITED, f"the task's process ended without a result, {_how(code)}", tail)
+        return _error(reasons.PROCESS_DIED, f"the task's process was ended, {_how(code)}.{hint}", tail)
+    if code == 0:
+        message = "the task's process ended with exit code 0 and reported nothing: does it call sys.exit or os._exit?"
+        return _error(reasons.NO_REPORT, message, tail)
+    return _error(reasons.PROCESS_DIED, f"the task's process ended without a result, {_how(code)}", tail)
 
 
 def _error(kind: str, message: str, traceback: str = "", *, retryable: bool = True) -> ErrorFields:

@@ -19,6 +19,7 @@ from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.records import AttemptRecord, CallRecord, RunRecord
 from application_sdk.errors import TaskFailedError
 from application_sdk.execution.engine import Completion
+from application_sdk.wire import reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ def select(
         spares=spares,
         # Numbers that were used stay used; what was charged for them isn't charged again.
         attempts=[
-            attempt if attempt.key in taken else replace(attempt, budget="None", reason=attempt.reason or "Interrupted")
+            attempt
+            if attempt.key in taken
+            else replace(attempt, budget="None", reason=attempt.reason or reasons.INTERRUPTED)
             for attempt in attempts
         ],
         pending=[replace(record, not_before=None) for record in calls if record.call.key not in taken],

@@ -8,20 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
-
-EXITED: Final = "Exited"
-"""Error type: the process ended without a result, with an exit code."""
-KILLED: Final = "Killed"
-"""Error type: a signal ended the process."""
-LOST: Final = "ExecutorLost"
-"""Error type: the process that attempts are forked from was killed, and they with it. Not the task's fault."""
-SILENT: Final = "HeartbeatTimeout"
-"""Error type: the watchdog ended the process, since it gave no sign of life."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ def test_a_task_that_exits_or_is_killed_loses_an_attempt_and_nothing_else(bench:
     assert run.output == {"said": "survived"}
     assert bench.lines() == ["crash 1", "crash 2", "crash 3"]
     assert [(one.reason, one.budget, one.exit_code) for one in bench.attempts()] == [
-        ("Exited", "App", 3),
-        ("Killed", "App", -9),
+        ("ProcessDied", "App", 3),
+        ("ProcessDied", "App", -9),
         ("Completed", "None", None),
     ]
     assert "exit code 3" in failures[0].error["message"]
@@ -60,7 +60,7 @@ def test_a_task_that_gives_no_sign_of_life_is_ended_and_its_traceback_kept(bench
     run = bench.run("silent")
     assert run.phase == "Failed"
     (attempt,) = bench.attempts()
-    assert (attempt.reason, attempt.exit_code) == ("HeartbeatTimeout", 1)
+    assert (attempt.reason, attempt.exit_code) == ("HeartbeatLost", 1)
     with bench.ledger() as ledger:
         (done,) = ledger.history()
     assert done.error is not None

@@ -45,7 +45,7 @@ def test_an_attempt_that_died_with_its_run_keeps_its_number_and_is_not_charged_t
     assert bench.in_child(lambda: bench.execute(observer=kill)) == -signal.SIGKILL
     assert bench.execute().output == {"said": "ValueError after 3: not today"}
     assert [(one.attempt, one.reason, one.budget) for one in bench.attempts()] == [
-        (1, "Lost", "Disruption"),
+        (1, "ExecutorLost", "Disruption"),
         (2, "ValueError", "App"),
         (3, "ValueError", "App"),
     ]

@@ -1,0 +1,76 @@
+"""The same end of an attempt has the same word on a laptop and on a cluster, since routes branch on it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from application_sdk.cli.remedies import ATTEMPT, RUN
+from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.runs import Mode, Order, begin, execute, process_executor
+from application_sdk.engines.local.source import find_source
+from application_sdk.wire import reasons
+from apprun_operator.figures import ENDS
+from apprun_operator.observe import project
+from apprun_operator.plan.failure import Ended, of_pod
+from tests.support.records import LIMITS
+
+APP = """
+    import os, signal, time
+    from application_sdk.app import App, TaskFailedError, task
+    from application_sdk.contracts import Input, Output
+
+    class How(Input):
+        how: str
+
+    class Ended(Output):
+        type: str = ""
+
+    class Ends(App):
+        @task(retry_max_attempts=1, heartbeat_timeout_seconds=0.4, auto_heartbeat_seconds=0.1)
+        async def end(self, input: How) -> Ended:
+            if input.how == "exit code 3":
+                os._exit(3)
+            if input.how == "exit code 0 without a report":
+                os._exit(0)
+            if input.how == "segmentation fault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(60)
+            return Ended()
+
+        async def run(self, input: How) -> Ended:
+            try:
+                return await self.end(input)
+            except TaskFailedError as error:
+                return Ended(type=error.type)
+"""
+PODS = json.loads((Path(__file__).parents[1] / "operator" / "plan" / "recorded_pods.json").read_text())
+ENDS_OF_BOTH = ("exit code 3", "exit code 0 without a report", "segmentation fault", "no heartbeat")
+
+
+@pytest.mark.parametrize("how", ENDS_OF_BOTH)
+def test_routes_see_the_type_that_a_cluster_gives(how: str, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(textwrap.dedent(APP))
+    source = find_source(f"{tmp_path / 'ends.py'}:Ends", tmp_path)
+    app_class, home = source.load(), Home(tmp_path / "home")
+    begin(home, "ends-1", Order(source, app_class.definition.name, "run", {"how": how}))
+    with process_executor(source) as executor:
+        run = execute(home, "ends-1", app_class, source, executor, Mode())
+    # The pod of the same program, as a real cluster has shown it.
+    pod = project.pod(PODS[how])
+    reading = of_pod(pod, pod.meta.created + 60, LIMITS)
+    assert isinstance(reading, Ended)
+    assert run.output == {"type": reading.reason}
+
+
+def test_every_reason_has_a_remedy() -> None:
+    words = reasons.ON_EVERY_ENGINE | reasons.ON_A_CLUSTER | reasons.ON_A_LAPTOP
+    assert words <= ATTEMPT.keys() | RUN.keys()
+
+
+def test_metrics_name_every_reason_of_a_cluster() -> None:
+    assert reasons.ON_EVERY_ENGINE | reasons.ON_A_CLUSTER <= ENDS
+    assert not reasons.ON_A_LAPTOP & ENDS
