@@ -193,7 +193,8 @@ class AppRunStatus(Shape):
     finished_at: Timestamp | None = None
     """When the run ended."""
     replay_rules: int | None = None
-    """Version of the replay rules that the run began with; it keeps them to its end."""
+    """Version of the replay rules, of a run that an operator before version 0.2 began. Others have the rules of the SDK
+    that they began with, which the keys of their calls tell. A run keeps them to its end."""
     app: ResolvedApp | None = None
     """The app as it was when the run began."""
     tasks: TaskCounts | None = None

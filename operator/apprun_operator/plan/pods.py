@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import REPLAY_RULES, Call, RetryFields, TaskSpec
+from application_sdk.wire.fields import Call, RetryFields, TaskSpec
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
 from apprun_operator.observe.records import INSPECTING, Key, RunRecord, StateRecord, TaskRecord
 from apprun_operator.plan import parts
@@ -109,8 +109,8 @@ def _call(run: RunRecord, task: TaskRecord) -> Call:
     source = (run.app or {}).get("sourceDigest", task.source_digest)
     if isinstance(source, str) and source:
         call["sourceDigest"] = source
-    if driver:
-        call["replayRules"] = run.replay_rules or REPLAY_RULES
+    if driver and run.replay_rules:
+        call["replayRules"] = run.replay_rules
     return call
 
 

@@ -12,7 +12,6 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import REPLAY_RULES
 from apprun_operator.observe.records import Observed, Room, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, pods, restored, retention
@@ -121,11 +120,10 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
         return _say(seen, Standing("Stalled", resolved.reason, resolved.message), now)
     if (marking := restored.mark(seen, now)) is not None:
         return marking
-    # One write says that the run began, with what, and under which rules. A crash after it finds `began` and no driver.
+    # One write says that the run began, and with what. A crash after it finds `began` and no driver.
     status: JSONObject = {
         **conditions.fields(run, Standing("Running", "Running"), now),
         "startedAt": rfc3339(now),
-        "replayRules": REPLAY_RULES,
         "app": resolved,
         "tasks": counts(seen),
     }

@@ -64,7 +64,8 @@ def incompatibilities(old: Manifest, new: Manifest) -> list[str]:
             if name not in after:
                 found.append(f"{kind} {name!r} is gone or renamed. Keep it as long as runs use it.")
                 continue
-            found += _changes(f"{kind} {name!r}, input", contracts["input"], after[name]["input"], complete=False)
+            found += _changes(f"{kind} {name!r}, input", contracts["input"], after[name]["input"],
+                              identifies=kind == "task")  # fmt: skip
             found += _changes(f"{kind} {name!r}, output", contracts["output"], after[name]["output"], complete=True)
     if old["defaultEntrypoint"] != new["defaultEntrypoint"]:
         found.append(
@@ -74,8 +75,11 @@ def incompatibilities(old: Manifest, new: Manifest) -> list[str]:
     return found
 
 
-def _changes(where: str, old: JSONObject, new: JSONObject, *, complete: bool) -> list[str]:
-    return [f"{where}: {change}" for change in breaking_changes(old, new, always_complete=complete)]
+def _changes(
+    where: str, old: JSONObject, new: JSONObject, *, complete: bool = False, identifies: bool = False
+) -> list[str]:
+    changes = breaking_changes(old, new, always_complete=complete, identifies=identifies)
+    return [f"{where}: {change}" for change in changes]
 
 
 def _contracts(definitions: Mapping[str, TaskDefinition | EntrypointDefinition]) -> dict[str, Contracts]:

@@ -33,7 +33,11 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
     `declared` is the type that the receiver will read it as; `value` has to be exactly of that type. Raises
     ContractValidationError when it is not, or when it would read back as anything but itself.
     """
-    contract = declared or type(value)
+    return written(value, declared or type(value))[1]
+
+
+def written(value: BaseModel, contract: type[BaseModel]) -> tuple[object, JSONObject]:
+    """The same, with what pydantic writes before it."""
     if type(value) is not contract:
         raise _wrong_type(value, contract)
     name = contract.__name__
@@ -69,7 +73,7 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
             f"{name} is written as JSON {type(payload).__name__}, and a payload is an object. Give it named fields.",
             contract=name,
         )
-    return payload
+    return raw, payload
 
 
 def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = None, paths: Paths = "drop") -> Model:

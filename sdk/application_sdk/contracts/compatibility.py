@@ -56,12 +56,16 @@ def is_backwards_compatible(old: type[BaseModel], new: type[BaseModel]) -> Compa
     return Compatibility(not changes, [str(change) for change in changes])
 
 
-def breaking_changes(old: JSONObject, new: JSONObject, *, always_complete: bool = False) -> list[BreakingChange]:
+def breaking_changes(
+    old: JSONObject, new: JSONObject, *, always_complete: bool = False, identifies: bool = False
+) -> list[BreakingChange]:
     """Every change from schema `old` to schema `new` that makes an old payload unreadable.
 
-    `always_complete` says that old payloads have all their fields, also those with a default: outputs do.
+    `always_complete` says that old payloads have all their fields, also those with a default: outputs do. `identifies`
+    says that the identity of calls rests on these payloads, as it does on the inputs of tasks: then what counts of an
+    old one has to be the same by the new schema (`contracts.identityform`).
     """
-    comparison = _Comparison(old, new, always_complete)
+    comparison = _Comparison(old, new, always_complete, identifies)
     comparison.node(old, new, "")
     return comparison.changes
 
@@ -69,10 +73,13 @@ def breaking_changes(old: JSONObject, new: JSONObject, *, always_complete: bool 
 class _Comparison:
     """One walk through two schemas at once."""
 
-    def __init__(self, old: JSONObject, new: JSONObject, always_complete: bool) -> None:
+    def __init__(self, old: JSONObject, new: JSONObject, always_complete: bool, identifies: bool = False) -> None:
         self.changes: list[BreakingChange] = []
         self._old_root, self._new_root = old, new
         self._always_complete = always_complete
+        self._identifies = identifies
+        self._mixed = False
+        """Whether the objects that are compared are of several classes that nothing tells apart."""
         self._compared: set[tuple[bytes, bytes]] = set()
 
     def node(self, old: JSON, new: JSON, path: str) -> None:
@@ -84,6 +91,7 @@ class _Comparison:
         old_cases, new_cases = _cases(old, self._old_root), _cases(new, self._new_root)
         if any(not case for case in new_cases):
             return
+        self._mixed = _are_mixed(new_cases)
         for case in old_cases:
             fitting = [candidate for candidate in new_cases if _kind(candidate) in _READERS.get(_kind(case), ())]
             if not fitting and _kind(case) == "null":
@@ -95,7 +103,8 @@ class _Comparison:
                 self._case(case, fitting[0], path)
 
     def _reads(self, old: JSONObject, new: JSONObject) -> bool:
-        trial = _Comparison(self._old_root, self._new_root, self._always_complete)
+        trial = _Comparison(self._old_root, self._new_root, self._always_complete, self._identifies)
+        trial._mixed = self._mixed
         trial._compared = set(self._compared)
         trial._case(old, new, "")
         return not trial.changes
@@ -135,6 +144,8 @@ class _Comparison:
     def _object(self, old: JSONObject, new: JSONObject, path: str) -> None:
         before, after = _object_of(old, "properties"), _object_of(new, "properties")
         required_before, required = _names(old), _names(new)
+        if self._identifies:
+            self._defaults(old, new, path)
         for name, schema in before.items():
             place = f"{path}.{name}" if path else name
             if name in after:
@@ -147,6 +158,28 @@ class _Comparison:
             self._break(f"{path}.{name}" if path else name, "is new and has no default. Give it one")
         if old.get("additionalProperties", True) is not False and not before:
             self._mapping_values(old, new, path)
+
+    def _defaults(self, old: JSONObject, new: JSONObject, path: str) -> None:
+        """Changes of defaults: what equals its default doesn't count for the identity of a call."""
+        before, after = _object_of(old, "properties"), _object_of(new, "properties")
+        for name, schema in after.items():
+            place, default = f"{path}.{name}" if path else name, _default_of(schema)
+            if name in before:
+                if _default_of(before[name]) != default and default != _NO_DEFAULT:
+                    was = _default_of(before[name])
+                    told = "it had no default, it is" if was == _NO_DEFAULT else f"its default was {_shown(was)}, is"
+                    self._break(
+                        place, f"{told} {_shown(default)} now: calls under way that give it such a value diverge"
+                    )
+            elif name in _names(new):
+                continue
+            elif self._mixed:
+                self._break(place, "is new in a class that nothing tells from others: calls under way diverge. "
+                            "Give each class a Literal field with a value of its own")  # fmt: skip
+            elif default == _NO_DEFAULT and isinstance(schema, dict) and schema.get("type") in _MADE_ANEW:
+                self._break(
+                    place, "is new, and each call makes its default anew: calls under way diverge. Use a constant"
+                )
 
     def _mapping_values(self, old: JSONObject, new: JSONObject, path: str) -> None:
         after = new.get("additionalProperties", True)
@@ -169,6 +202,28 @@ class _Comparison:
 
     def _break(self, path: str, reason: str) -> None:
         self.changes.append(BreakingChange(path, f"{reason}."))
+
+
+_NO_DEFAULT: Final[JSON] = {"there is": "no default"}
+_MADE_ANEW: Final = ("string", "integer", "number", "boolean")
+"""Factories of these make a time, a number or a name. What a factory of a list or a mapping makes is mostly empty."""
+
+
+def _default_of(schema: JSON) -> JSON:
+    return schema.get("default", _NO_DEFAULT) if isinstance(schema, dict) else _NO_DEFAULT
+
+
+def _are_mixed(cases: list[JSONObject]) -> bool:
+    """Whether there are objects of several classes without a field that has other fixed values in each."""
+    objects = [_object_of(case, "properties") for case in cases if _kind(case) == "object"]
+    if len(objects) < 2:
+        return False
+    for name in objects[0]:
+        found = [_enumerated(schema) if isinstance(schema := one.get(name), dict) else None for one in objects]
+        values = [_shown(value) for one in found for value in one or ()]
+        if all(found) and len(values) == len(set(values)):
+            return False
+    return True
 
 
 _READERS: Final[dict[str, tuple[str, ...]]] = {

@@ -30,12 +30,12 @@ def normal_form(written: object, value: object) -> JSON:
     if kind is str or kind is bool or written is None:
         return written  # type: ignore[return-value]
     if isinstance(written, dict):
-        parts = zip(written.items(), _values(_without_root(value), written), strict=True)
+        parts = zip(written.items(), values_of(_without_root(value), written), strict=True)
         found = {str(key): item if type(item) is str else normal_form(item, part) for (key, item), part in parts}
         return {key: found[key] for key in sorted(found)}
     if isinstance(written, list | tuple | deque):
         value = _without_root(value)
-        parts = zip(written, _items(value, len(written)), strict=True)
+        parts = zip(written, items_of(value, len(written)), strict=True)
         items = [normal_form(item, part) for item, part in parts]
         return sorted(items, key=canonical_json) if isinstance(value, set | frozenset) else items
     if isinstance(written, int):
@@ -61,14 +61,14 @@ def _without_root(value: object) -> object:
     return value
 
 
-def _items(value: object, count: int) -> Iterable[object]:
+def items_of(value: object, count: int) -> Iterable[object]:
     """What `count` written items came from; unknown where a serializer of the user's own was at work."""
     if isinstance(value, list | tuple | deque | set | frozenset) and len(value) == count:
         return value
     return repeat(None, count)
 
 
-def _values(value: object, written: Mapping[object, object]) -> Iterable[object]:
+def values_of(value: object, written: Mapping[object, object]) -> Iterable[object]:
     """What the values of a written object came from, in its order."""
     if isinstance(value, BaseModel):
         names, present = _names(type(value)), value.__dict__

@@ -112,7 +112,9 @@ def _differences(recorded: RecordedCall, today: ScheduledCall) -> list[str]:
     if recorded.entrypoint != today.entrypoint:
         said.append(f"entry point: {recorded.entrypoint} → {today.entrypoint}")
     if before["inputDigest"] != now["inputDigest"]:
-        changes = input_changes(recorded.input, today.input)
+        changes = _counted_changes(recorded.input, today)
+        if not changes:
+            said.append("input: its values are the same, so a default that one of them equals has been changed")
         said.extend(f"input field {change}" for change in changes[:_SHOWN_DIFFERENCES])
         if len(changes) > _SHOWN_DIFFERENCES:
             said.append(f"and {len(changes) - _SHOWN_DIFFERENCES} more fields")
@@ -124,6 +126,17 @@ def _differences(recorded: RecordedCall, today: ScheduledCall) -> list[str]:
             f"call was added or dropped before it"
         )
     return said
+
+
+def _counted_changes(before: JSONObject, today: ScheduledCall) -> list[str]:
+    """What differs in the inputs, but for new fields that equal their defaults: those are no part of the identity."""
+    counted = today.counted if today.counted is not None else today.input
+    added: list[str] = []
+    _compare("", before, today.input, added)
+    compared: list[str] = []
+    _compare("", before, counted, compared)
+    new = {change for change in added if ": absent → " in change} - set(compared)
+    return [change for change in added if change not in new]
 
 
 def _after(lineage: str) -> str:

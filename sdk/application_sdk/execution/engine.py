@@ -36,6 +36,8 @@ class ScheduledCall:
     """Timers: how long after it was scheduled it fires."""
     cleanup: bool = False
     """Whether the route had been cancelled when it made the call: such a call is still to be executed."""
+    counted: JSONObject | None = None
+    """The part of the input that the identity rests on; None for all of it. No part of an AppTask."""
 
 
 @dataclass(frozen=True, slots=True)

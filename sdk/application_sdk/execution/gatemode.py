@@ -18,12 +18,13 @@ NAME: Final = "gate"
 """By which the call is keyed."""
 
 
-def mode_of_run(settings: GateSettings, entrypoint: str, engine: Engine, past: Collection[str]) -> GateMode:
-    """The mode that the run has. `past` are the keys of its ledger."""
+def mode_of_run(settings: GateSettings, entrypoint: str, rules: int, engine: Engine, past: Collection[str]) -> GateMode:
+    """The mode that the run has. `rules` are its replay rules, `past` the keys of its ledger."""
     under_way = engine.in_flight()
     if not past and not under_way:
         return settings.mode_of(entrypoint)
-    key = Identities(entrypoint).key(PREFLIGHT, Identity(inputDigest="", lineage=ROOT, occurrence=0, keyedBy=NAME))
+    gate = Identity(inputDigest="", lineage=ROOT, occurrence=0, keyedBy=NAME)
+    key = Identities(entrypoint, rules).key(PREFLIGHT, gate)
     if key not in past and key not in under_way:
         return "off"
     recorded = engine.recorded(key)

@@ -1,7 +1,8 @@
 """The identity of a call: from what it is and where it stands in the route, never from a counter of all calls.
 
 Pure. `execution.route` asks for a key when a call is made and moves lineage on when its result is consumed. The rules
-here are a wire format: `REPLAY_RULES` names their version and is part of every key.
+here are a wire format: the version of the replay rules is part of every key. The versions
+differ in what of an input its digest is of: in version 1 of all, in version 2 of its `contracts.identityform`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from json.encoder import encode_basestring as _quoted
 from typing import Final
 
 from application_sdk.wire.digest import DIGEST_LENGTH, digest
-from application_sdk.wire.fields import REPLAY_RULES, Identity
+from application_sdk.wire.fields import KNOWN_REPLAY_RULES, REPLAY_RULES, Identity
 
 ROOT: Final = ""
 """Lineage of a branch that has consumed nothing yet."""
@@ -30,9 +31,10 @@ def consumed(task: str, input_digest: str) -> str:
 class Identities:
     """Hands out the identities of one life of a route. Equal calls are told apart by their order."""
 
-    __slots__ = ("_counts", "_entrypoint", "_quoted_entrypoint")
+    __slots__ = ("_counts", "_entrypoint", "_quoted_entrypoint", "_rules")
 
-    def __init__(self, entrypoint: str) -> None:
+    def __init__(self, entrypoint: str, rules: int = REPLAY_RULES) -> None:
+        self._rules = rules
         self._entrypoint = entrypoint
         self._quoted_entrypoint = _quoted(entrypoint)
         self._counts: dict[tuple[str, str, str], int] = {}
@@ -49,10 +51,10 @@ class Identities:
     def key(self, task: str, identity: Identity) -> str:
         """The key of the call with this identity, 32 hexadecimal digits."""
         if "keyedBy" in identity:
-            return digest([REPLAY_RULES, self._entrypoint, task, identity["keyedBy"]])
+            return digest([self._rules, self._entrypoint, task, identity["keyedBy"]])
         # The canonical JSON of the list of these parts, put together by hand: this is done for every call of a replay.
         parts = (
-            str(REPLAY_RULES),
+            str(self._rules),
             self._quoted_entrypoint,
             _quoted(task),
             _quoted(identity["inputDigest"]),
@@ -60,3 +62,13 @@ class Identities:
             str(identity["occurrence"]),
         )
         return sha256(f"[{','.join(parts)}]".encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
+
+
+def rules_of(key: str, entrypoint: str, task: str, identity: Identity) -> int | None:
+    """The version of the replay rules under which a recorded call was made; None for one that this SDK doesn't know.
+
+    The version is part of each key, so any call says it, and nobody needs to write it down.
+    """
+    return next(
+        (rules for rules in KNOWN_REPLAY_RULES if Identities(entrypoint, rules).key(task, identity) == key), None
+    )

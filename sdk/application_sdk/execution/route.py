@@ -2,7 +2,7 @@
 
 A completion goes in, calls to schedule come out; no I/O and no event loop. Two rules make it: a completion goes only to
 a call that is outstanding under its key, and nothing is scheduled while the ledger of earlier lives isn't consumed.
-Both are part of the wire format whose version is `REPLAY_RULES`.
+Both are part of the wire format whose version is that of the replay rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.execution.identity import Identities
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import PodFields, Policy, Role
+from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, Role
 
 NO_POLICY: Final = Policy(
     retry={"maxAttempts": 1, "initialIntervalSeconds": 0, "maxIntervalSeconds": 0, "backoffCoefficient": 1}
@@ -33,6 +33,8 @@ class CallRequest(NamedTuple):
     pod: PodFields
     seconds: float | None = None
     keyed_by: str | None = None
+    counted: JSONObject | None = None
+    """The part of the input that its digest is of; None for all of it."""
 
 
 class Unexpected(Exception):
@@ -54,9 +56,11 @@ class Unmade(Exception):
 class Route:
     """One life of a route, as far as its calls go."""
 
-    def __init__(self, entrypoint: str, history_length: int) -> None:
+    def __init__(self, entrypoint: str, history_length: int, rules: int = REPLAY_RULES) -> None:
         self._entrypoint = entrypoint
-        self._identities = Identities(entrypoint)
+        self.rules = rules
+        """Version of the replay rules that the run began with."""
+        self._identities = Identities(entrypoint, rules)
         self._history_length = history_length
         self._outstanding: dict[str, tuple[ScheduledCall, Callable[[Completion], None]]] = {}
         self._abandoned: set[str] = set()
@@ -104,6 +108,7 @@ class Route:
             line=request.line,
             seconds=request.seconds,
             cleanup=self.cancelled,
+            counted=request.counted,
         )
         self._made += 1
         self._outstanding[key] = (call, deliver)

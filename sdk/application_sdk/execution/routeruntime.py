@@ -16,7 +16,8 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.codec import decode
+from application_sdk.contracts.identityform import encode_call
 from application_sdk.contracts.size import check_size
 from application_sdk.errors import MisuseError, RouteViolation, TaskFailedError
 from application_sdk.execution.definition import RunInfo
@@ -87,16 +88,22 @@ class RouteRuntime:
         raise MisuseError(f"{user_line()}: context.storage in the route, which only plans: move files in a @task")
 
     def call_task(self, request: TaskRequest) -> Coroutine[object, None, Output]:
-        payload = encode(self.portable(request.input), request.definition.input_type)
+        payload, counted = encode_call(self.portable(request.input), request.definition.input_type)
         input_digest, size = digest_and_size(payload)
+        if self.route.rules == 1:
+            counted = payload
+        elif counted is not payload:
+            input_digest = digest(counted)
         limit = self.info.max_payload_bytes + request.definition.envelope_bytes
         if size * LARGEST_GROWTH > limit:
             check_size(payload, limit, contract=request.definition.input_type.__name__)
-        call = TaskCall(self, request, payload, input_digest)
+        call = TaskCall(self, request, payload, counted, input_digest)
         self._unawaited[id(call)] = call
         return call
 
-    async def execute(self, request: TaskRequest, payload: JSONObject, input_digest: str) -> Output:
+    async def execute(
+        self, request: TaskRequest, payload: JSONObject, counted: JSONObject, input_digest: str
+    ) -> Output:
         """The body of a `TaskCall`."""
         self._check_open()
         definition = request.definition
@@ -115,6 +122,7 @@ class RouteRuntime:
             policy=definition.policy,
             pod=definition.settings.pod,
             keyed_by=request.keyed_by,
+            counted=counted,
         )
         try:
             call = self.route.make(wish, deliver)
@@ -244,11 +252,19 @@ class RouteRuntime:
 class TaskCall(Coroutine[Any, None, "Output"]):
     """A task call, made when it is first awaited or wrapped into an asyncio Task. A coroutine in all but type."""
 
-    __slots__ = ("_inner", "_input_digest", "_payload", "_runtime", "request")
+    __slots__ = ("_counted", "_inner", "_input_digest", "_payload", "_runtime", "request")
 
-    def __init__(self, runtime: RouteRuntime, request: TaskRequest, payload: JSONObject, input_digest: str) -> None:
+    def __init__(
+        self,
+        runtime: RouteRuntime,
+        request: TaskRequest,
+        payload: JSONObject,
+        counted: JSONObject,
+        input_digest: str,
+    ) -> None:
         self._runtime = runtime
         self._payload = payload
+        self._counted = counted
         self._input_digest = input_digest
         self._inner: Coroutine[Any, None, Output] | None = None
         self.request = request
@@ -256,7 +272,7 @@ class TaskCall(Coroutine[Any, None, "Output"]):
     def _begin(self) -> Coroutine[Any, None, Output]:
         if self._inner is None:
             self._runtime.begun(self)
-            self._inner = self._runtime.execute(self.request, self._payload, self._input_digest)
+            self._inner = self._runtime.execute(self.request, self._payload, self._counted, self._input_digest)
         return self._inner
 
     @override

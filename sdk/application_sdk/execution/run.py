@@ -28,7 +28,7 @@ from application_sdk.execution.route import Route, Unexpected, Unmade
 from application_sdk.execution.routeruntime import RouteRuntime
 from application_sdk.execution.trace import waiting_line
 from application_sdk.execution.yielding import NoWatch, YieldWatch
-from application_sdk.wire.fields import REPLAY_RULES, ErrorFields
+from application_sdk.wire.fields import KNOWN_REPLAY_RULES, REPLAY_RULES, ErrorFields
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -63,11 +63,12 @@ def run_route(
     Blocks. Raises what the engine raises, and KeyboardInterrupt.
     """
     definition: AppDefinition = app_class.definition  # type: ignore[attr-defined] # `app` is a layer above
-    if info.replay_rules not in (None, REPLAY_RULES):
+    rules = REPLAY_RULES if info.replay_rules is None else info.replay_rules
+    if rules not in KNOWN_REPLAY_RULES:
         return stalled(
             "LedgerUnreadable",
-            f"This run began under version {info.replay_rules} of the replay rules, and this SDK knows version "
-            f"{REPLAY_RULES}. Use an image with the SDK that the run began with.",
+            f"This run began under version {rules} of the replay rules, and this SDK knows versions "
+            f"{', '.join(map(str, KNOWN_REPLAY_RULES))}. Use an image with the SDK that the run began with.",
         )
     info = replace(info, max_payload_bytes=min(info.max_payload_bytes, definition.max_payload_bytes))
     try:
@@ -98,7 +99,9 @@ class _Life:
         self._engine = engine
         self._info = info
         self._watch = watch
-        self._route = Route(entrypoint.name, engine.history_length())
+        self._route = Route(
+            entrypoint.name, engine.history_length(), REPLAY_RULES if info.replay_rules is None else info.replay_rules
+        )
         self._runtime = RouteRuntime(self._route, info)
         self._loop = self._runtime.loop
         self._arrived: deque[Completion] = deque()
@@ -225,7 +228,7 @@ class _Life:
         if self._route.replaying:
             self._arrived.extend(self._engine.receive())
         past = {completion.key for completion in self._arrived}
-        mode = mode_of_run(definition.gate, self._entrypoint.name, self._engine, past)
+        mode = mode_of_run(definition.gate, self._entrypoint.name, self._route.rules, self._engine, past)
         if mode == "off":
             return None
         from application_sdk.execution.gate import gate_call

@@ -10,8 +10,12 @@ from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
 
 from application_sdk.wire.digest import JSON, JSONObject
 
-REPLAY_RULES: Final = 1
-"""Version of the rules of `execution.identity` and `execution.route`. A run keeps the one it began with."""
+REPLAY_RULES: Final = 2
+"""Version of the rules of `execution.identity` and `execution.route` under which runs begin. Each keeps the one
+that it began with."""
+KNOWN_REPLAY_RULES: Final = (1, 2)
+"""Versions under which runs go on. 1: the whole input is part of a call's identity, and each life of a route reads the
+run's input as it was written. 2: what equals its default isn't, and the input is completed once."""
 
 MAX_PAYLOAD_BYTES: Final = 240 * 1024
 """Limit of an input or output, in bytes of its JSON (`wire.size`), on every engine: an input travels in an annotation

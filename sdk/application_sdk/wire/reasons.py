@@ -1,7 +1,7 @@
 """The words for why an attempt ended, the same on every engine, and others that operator and command line share.
 
-`TaskFailedError.type` is one of these words, or the class of the exception that the task raised. Routes branch on it, so
-the same end has the same word on a laptop and on a cluster. Metrics, `apprun describe` and the docs use them too.
+`TaskFailedError.type` is one of these words, or the class of the exception that the task raised. Routes branch on it,
+so the same end has the same word on a laptop and on a cluster. Metrics, `apprun describe` and the docs use them too.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, create_model
 from application_sdk.contracts import BoundedDict, BoundedList, Input, MaxItems, Output, Record, is_backwards_compatible
 from application_sdk.contracts.compatibility import BreakingChange, breaking_changes
 from application_sdk.contracts.schema import schema_of
+from application_sdk.wire.digest import JSONObject
 
 
 class Row(Record):
@@ -185,3 +186,23 @@ def test_a_renamed_alias_breaks() -> None:
 
     (reason,) = is_backwards_compatible(Old, New).reasons
     assert reason.startswith("pageSize: is gone or renamed.")
+
+
+def test_a_task_input_tells_changes_of_identity() -> None:
+    def schema(**properties: object) -> JSONObject:
+        return {"type": "object", "properties": properties, "required": []}  # type: ignore[dict-item]
+
+    def changes(old: JSONObject, new: JSONObject) -> list[str]:
+        return [str(change) for change in breaking_changes(old, new, identifies=True)]
+
+    number = {"type": "integer"}
+    assert changes(schema(), schema(a={**number, "default": 1}, b={"type": "array", "items": number})) == []
+    assert "each call makes its default anew" in changes(schema(), schema(a=number))[0]
+    assert (
+        "its default was 1, is 2 now"
+        in changes(schema(a={**number, "default": 1}), schema(a={**number, "default": 2}))[0]
+    )
+    either, added = schema(x={**number, "default": 0}), schema(y={**number, "default": 0}, z={**number, "default": 0})
+    old = schema(one={"anyOf": [either, schema(y={**number, "default": 0})]})
+    assert "nothing tells from others" in changes(old, schema(one={"anyOf": [either, added]}))[0]
+    assert breaking_changes(schema(a={**number, "default": 1}), schema(a={**number, "default": 2})) == []

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.support.records import LIMITS
 
 from application_sdk.cli.remedies import ATTEMPT, RUN
 from application_sdk.engines.local.home import Home
@@ -16,7 +17,6 @@ from application_sdk.wire import reasons
 from apprun_operator.figures import ENDS
 from apprun_operator.observe import project
 from apprun_operator.plan.failure import Ended, of_pod
-from tests.support.records import LIMITS
 
 APP = """
     import os, signal, time

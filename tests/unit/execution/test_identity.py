@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextvars
 
-from application_sdk.execution.identity import Identities, consumed, lineage
+from application_sdk.execution.identity import Identities, consumed, lineage, rules_of
 from application_sdk.wire.digest import digest
-from application_sdk.wire.fields import REPLAY_RULES
+from application_sdk.wire.fields import KNOWN_REPLAY_RULES, REPLAY_RULES
 
 INPUT = digest({"name": "Ada"})
 
 
 def test_the_key_of_a_first_call_is_this() -> None:
-    identities = Identities("run")
+    identities = Identities("run", 1)
     identity = identities.next("fetch", INPUT)
     assert identity == {"inputDigest": INPUT, "lineage": "", "occurrence": 0}
     assert identities.key("fetch", identity) == "272dd8c2edf8ff792d64836199db46d4"
 
 
 def test_the_key_of_a_named_call_is_this() -> None:
-    identities = Identities("run")
+    identities = Identities("run", 1)
     identity = identities.next("fetch", INPUT, keyed_by="orders-42")
     assert identities.key("fetch", identity) == "1d39954f046b2d8e538f564157d99d2c"
 
@@ -58,3 +58,12 @@ def test_a_given_key_makes_input_and_place_irrelevant() -> None:
     first = identities.key("fetch", identities.next("fetch", INPUT, "it"))
     second = identities.key("fetch", identities.next("fetch", digest({}), "it"))
     assert first == second
+
+
+def test_a_key_tells_the_rules_that_it_was_made_under() -> None:
+    for rules in KNOWN_REPLAY_RULES:
+        identities = Identities("run", rules)
+        for keyed_by in (None, "orders-42"):
+            identity = identities.next("fetch", INPUT, keyed_by)
+            assert rules_of(identities.key("fetch", identity), "run", "fetch", identity) == rules
+    assert rules_of("0" * 32, "run", "fetch", identity) is None

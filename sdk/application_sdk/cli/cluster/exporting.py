@@ -19,6 +19,7 @@ from application_sdk.engines.kubernetes.ledger import (
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.execution.export import ExportedRun
+from application_sdk.execution.identity import rules_of
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import TERMINAL_RUN_PHASES, Checkpoint, Outcome
@@ -54,13 +55,20 @@ def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) ->
             uid=uid,
             started_at=seconds(status["startedAt"]),
             correlation_id=spec.get("correlationId") or uid,
-            replay_rules=status.get("replayRules"),
+            replay_rules=_replay_rules(made) or status.get("replayRules"),
             own_disk=True,
         ),
         calls=[recorded_call(task) for task in made],
         completions=completions,
         outcome=cast("Outcome", phase) if ended else None,
         output=cast("JSONObject | None", status.get("output")) if ended else None,
+    )
+
+
+def _replay_rules(made: Sequence[Object]) -> int | None:
+    """The version of the replay rules that the run began with, as its first call tells."""
+    return next(
+        (rules_of(call.key, call.entrypoint, call.task, call.identity) for call in map(recorded_call, made)), None
     )
 
 

@@ -19,6 +19,7 @@ from application_sdk.engines.kubernetes.follow import RunGone, follow
 from application_sdk.engines.kubernetes.ledger import Ledger, LedgerUnreadable, completion, fired, recorded_call
 from application_sdk.engines.kubernetes.patience import patiently
 from application_sdk.execution.engine import CANCEL_KEY
+from application_sdk.execution.identity import rules_of
 from application_sdk.wire import names
 from application_sdk.wire.fields import TaskSpec
 
@@ -88,6 +89,13 @@ class KubernetesEngine:
     def started_at(self) -> str:
         """When the run was created, RFC 3339: the same for every life of the route."""
         return cast("Mapping[str, str]", self._app_run["metadata"])["creationTimestamp"]
+
+    @property
+    def replay_rules(self) -> int | None:
+        """The version of the replay rules that the run began with, as its calls tell; None as long as it has none."""
+        calls = map(recorded_call, self._earlier.values())
+        told = (rules_of(one.key, one.entrypoint, one.task, one.identity) for one in calls)
+        return next((rules for rules in told if rules is not None), None)
 
     def close(self) -> None:
         """Start nothing more, wait for the requests under way, and follow the run no longer than to its next event."""

@@ -94,7 +94,8 @@ def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
             started_at=seconds(engine.started_at),
             correlation_id=call["correlationId"],
             max_payload_bytes=MAX_PAYLOAD_BYTES,
-            replay_rules=call.get("replayRules"),
+            # Operators before 0.2 say it; otherwise the run has the rules of the SDK that it began with.
+            replay_rules=engine.replay_rules or call.get("replayRules"),
         )
         return run_route(app_class, call.get("entrypoint"), call["input"], engine, info, watch)
     except LedgerUnreadable as error:

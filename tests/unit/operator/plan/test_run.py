@@ -54,7 +54,7 @@ def test_run_begins_with_one_status_write_then_its_driver() -> None:
     assert [type(action) for action in decided.then] == [CreateTask]
     status = status_of(decided)
     assert status["phase"] == "Running"
-    assert status["replayRules"] == 1
+    assert "replayRules" not in status  # The SDK of the run's image decides on them, and its calls tell.
     assert status["app"]["image"] == "runtime:1"
     assert set(conditions_of(decided)) == {"Ready", "Reconciling", "Stalled", "Succeeded"}
 

@@ -1,0 +1,193 @@
+"""What counts of a task's input: all but what equals a default that is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, create_model, field_serializer
+
+from application_sdk.contracts import Input
+from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.identityform import encode_call
+from application_sdk.wire.digest import JSON, digest
+
+
+class Place(BaseModel):
+    city: str
+    country: str = "DE"
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    tricks: int = 0
+
+
+class Plain(BaseModel):
+    x: int = 0
+
+
+class Other(BaseModel):
+    y: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    grams: int
+    unit: str = "g"
+
+
+class Everything(Input, allow_unbounded_fields=True):
+    name: str
+    limit: int = 10
+    ratio: float = 1
+    place: Place | None = None
+    places: list[Place] = Field(default_factory=list)
+    by_name: dict[str, Place] = Field(default_factory=dict)
+    weights: frozenset[Weight] = frozenset()
+    pet: Cat | Dog = Field(default_factory=Cat)
+    either: Plain | Other | None = None
+    alias: int = Field(default=1, alias="aliasName")
+
+
+def counted(value: Input) -> JSON:
+    return encode_call(value, type(value)).counted
+
+
+def test_what_equals_its_default_is_left_out() -> None:
+    assert counted(Everything(name="a", pet=Dog())) == {"name": "a", "pet": {"kind": "dog"}}
+    assert counted(Everything(name="a", pet=Dog(), limit=11, aliasName=2)) == {
+        "name": "a", "limit": 11, "aliasName": 2, "pet": {"kind": "dog"},
+    }  # fmt: skip
+
+
+def test_nested_models_follow_the_same_rule() -> None:
+    value = Everything(
+        name="a",
+        pet=Dog(tricks=1),
+        place=Place(city="X"),
+        places=[Place(city="Y", country="FR"), Place(city="Z")],
+        by_name={"b": Place(city="B"), "a": Place(city="A")},
+        weights=frozenset({Weight(2, "kg"), Weight(1)}),
+    )
+    assert counted(value) == {
+        "name": "a",
+        "pet": {"kind": "dog", "tricks": 1},
+        "place": {"city": "X"},
+        "places": [{"city": "Y", "country": "FR"}, {"city": "Z"}],
+        "by_name": {"a": {"city": "A"}, "b": {"city": "B"}},
+        "weights": [{"grams": 1}, {"grams": 2, "unit": "kg"}],
+    }  # fmt: skip
+
+
+def test_classes_that_nothing_tells_apart_keep_their_fields() -> None:
+    forms = [counted(Everything(name="a", either=one)) for one in (Plain(), Other(), None)]
+    assert [form.get("either") for form in forms if isinstance(form, dict)] == [{"x": 0}, {"y": 0}, None]
+
+
+def test_the_payload_is_whole() -> None:
+    value = Everything(name="a")
+    assert encode_call(value, Everything).payload == encode(value)
+
+
+class Stamped(Input):
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    id: UUID = Field(default_factory=uuid4)
+    day: int = Field(default_factory=lambda: 3)
+
+
+def test_a_default_that_is_made_anew_counts() -> None:
+    form = counted(Stamped())
+    assert isinstance(form, dict)
+    assert form.keys() == {"at", "id"}
+
+
+class Written(Input):
+    a: int = 1
+    b: int = 2
+
+    @field_serializer("a")
+    def write(self, a: int) -> int:
+        return a
+
+
+def test_a_field_with_a_serializer_of_its_class_counts() -> None:
+    assert counted(Written()) == {"a": 1}
+
+
+SCALARS: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (int, st.integers(-(2**70), 2**70)),
+    (str, st.text(max_size=5)),
+    (bool, st.booleans()),
+    (float, st.floats(allow_nan=False)),
+    (int | None, st.none() | st.integers(0, 3)),
+    (Place, st.builds(Place, city=st.text(max_size=2), country=st.sampled_from(["DE", "FR"]))),
+    (list[Place], st.lists(st.builds(Place, city=st.text(max_size=2)), max_size=2)),
+    (Cat | Dog, st.builds(Cat, lives=st.integers(8, 9)) | st.builds(Dog, tricks=st.integers(0, 1))),
+    (Plain | Other, st.builds(Plain, x=st.integers(0, 1)) | st.builds(Other, y=st.integers(0, 1))),
+]
+
+
+SLOW = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+"""Each example makes two classes."""
+
+
+@st.composite
+def evolutions(draw: st.DrawFn) -> tuple[type[Input], type[Input], dict[str, Any], dict[str, Any]]:
+    """A class, the same with fields that were added, values for the first, and other values for it."""
+    fields: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for number in range(draw(st.integers(1, 4))):
+        kind, strategy = draw(st.sampled_from(SCALARS))
+        name = f"f{number}"
+        fields[name] = (kind, draw(strategy)) if draw(st.booleans()) else (kind, ...)
+        values[name], others[name] = draw(strategy), draw(strategy)
+    added = dict(fields)
+    for number in range(draw(st.integers(1, 3))):
+        kind, strategy = draw(st.sampled_from(SCALARS))
+        added[f"a{number}"] = (kind, draw(strategy))
+    old = create_model("Evolving", __base__=Input, __cls_kwargs__={"allow_unbounded_fields": True}, **fields)
+    new = create_model("Evolving", __base__=Input, __cls_kwargs__={"allow_unbounded_fields": True}, **added)
+    return old, new, values, others
+
+
+@SLOW
+@given(evolutions())
+def test_adding_fields_with_defaults_changes_no_digest(evolution: Any) -> None:
+    old, new, values, _ = evolution
+    assert digest(counted(old(**values))) == digest(counted(new(**values)))
+
+
+@SLOW
+@given(evolutions())
+def test_digests_are_equal_exactly_when_the_values_are(evolution: Any) -> None:
+    _, new, values, others = evolution
+    one, other = new(**values), new(**others)
+    assert (digest(counted(one)) == digest(counted(other))) == (encode(one) == encode(other))
+    again = decode(new, encode(one))
+    assert digest(counted(again)) == digest(counted(one))
+
+
+@pytest.mark.parametrize("annotation", [Annotated[Place, "note"], "Place | None", list[Place]])
+def test_declared_types_are_looked_through(annotation: Any) -> None:
+    model = create_model(
+        "Holder",
+        __base__=Input,
+        __module__=__name__,
+        __cls_kwargs__={"allow_unbounded_fields": True},
+        held=(annotation, ...),
+    )
+    place = Place(city="X")
+    form = counted(model(held=[place] if annotation == list[Place] else place))
+    assert form == {"held": [{"city": "X"}] if annotation == list[Place] else {"city": "X"}}
