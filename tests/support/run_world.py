@@ -29,6 +29,9 @@ class RunWorld:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.pages: dict[str, dict[str, Any]] = {}
         self.status: dict[str, Any] = {}
+        self.input: dict[str, Any] = {}
+        self.driver: dict[str, Any] = {}
+        """Status of the driver's AppTask, where a test has one."""
         self.deleted = False
         self.watches = 0
         self.reports: dict[str, dict[str, Any]] = {}
@@ -50,7 +53,7 @@ class RunWorld:
         elif "watch=1" in query:
             self._watch(handler, request, int(query.partition("resourceVersion=")[2].partition("&")[0]))
         elif resource == "apptasks":
-            items = list(self.tasks.values())
+            items = [*self.tasks.values(), *([self._driver()] if self.driver else [])]
             answer(200, {"items": items, "metadata": {}})(handler, request)
         else:
             self._get(handler, request, resource)
@@ -62,7 +65,9 @@ class RunWorld:
             "resourceVersion": str(self.version),
             "creationTimestamp": "2026-01-02T03:04:05Z",
         }
-        return copy.deepcopy({"kind": "AppRun", "metadata": metadata, "status": self.status})
+        return copy.deepcopy(
+            {"kind": "AppRun", "metadata": metadata, "spec": {"input": self.input}, "status": self.status}
+        )
 
     def add_task(self, key: str, *, task: str = "work", role: str = "task", owner: str = UID, **status: Any) -> None:
         """An AppTask as an earlier life of the driver made it."""
@@ -127,6 +132,10 @@ class RunWorld:
         with self.changed:
             self.deleted = True
             self.touch()
+
+    def _driver(self) -> dict[str, Any]:
+        metadata = {"name": f"{RUN}-driver", "ownerReferences": [{"uid": self.uid}]}
+        return {"metadata": metadata, "spec": {"run": RUN, "role": "driver", "key": "driver"}, "status": self.driver}
 
     def _get(self, handler: Handler, request: Request, resource: str) -> None:
         kind, _, name = resource.partition("/")

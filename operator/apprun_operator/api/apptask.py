@@ -238,6 +238,15 @@ class Continuation(Shape):
     """Entry point of the new run."""
 
 
+class BegunWith(Shape):
+    """The input that a route began with."""
+
+    given_digest: Annotated[str, Field(max_length=64)]
+    """Digest of the run's spec.input. When that is corrected, what is recorded here is void."""
+    input: FreeObject
+    """The run's input with its defaults filled in."""
+
+
 class StateWrite(Shape):
     """One key of the app's state that the task saved."""
 
@@ -296,6 +305,9 @@ class AppTaskStatus(Shape):
     """When the call ended."""
     continue_with: Continuation | None = None
     """Of a driver: the route has ended and the run goes on as a new one."""
+    begun_with: BegunWith | None = None
+    """Of a driver: the input that the route began with, where defaults were filled in. Each later driver begins with
+    it, whatever the defaults are by then."""
     attempts: (
         Annotated[list[Attempt], Field(max_length=ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None

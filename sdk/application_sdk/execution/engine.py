@@ -75,6 +75,16 @@ class Engine(Protocol):
     an older ledger.
     """
 
+    def begun_with(self) -> JSONObject | None:
+        """The input, defaults filled in, with which an earlier life of the route has begun; None if there is none on
+        record."""
+        ...
+
+    def begin(self, input: JSONObject) -> None:
+        """Put the input on record, defaults filled in: later lives begin with it, whatever the defaults are then. On
+        return it outlives this process. Called before any call is scheduled, and only where defaults were filled in."""
+        ...
+
     def history_length(self) -> int:
         """How many completions were committed when this life of the route began: `receive` gives these first, and
         until they are consumed the route schedules nothing."""

@@ -147,6 +147,12 @@ class _Past:
         self._given = False
         self.further_calls: list[ScheduledCall] = []
 
+    def begun_with(self) -> JSONObject | None:
+        return None  # The exported input is the one that the run began with.
+
+    def begin(self, input: JSONObject) -> None:
+        pass  # A replay leaves no trace.
+
     def history_length(self) -> int:
         return len(self._exported.completions)
 

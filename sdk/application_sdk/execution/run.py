@@ -16,7 +16,7 @@ from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.errors import AppNotFoundError, RouteDeadlockError, RouteInterrupt
-from application_sdk.execution import current, identity
+from application_sdk.execution import confidence, current, identity
 from application_sdk.execution.divergence import Disagreement, divergence_message
 from application_sdk.execution.ending import ContinueWith, RouteResult, stalled
 from application_sdk.execution.engine import CANCEL_KEY, Completion, Engine
@@ -76,11 +76,31 @@ def run_route(
     except AppNotFoundError as error:
         return stalled("EntrypointNotFound", f"{error}. Correct spec.entrypoint")
     try:
-        given = decode(chosen.input_type, input_json, paths="keep" if info.own_disk else "refuse")
-        check_size(input_json, info.max_payload_bytes, contract=chosen.input_type.__name__)
-    except ContractValidationError as error:
+        given, input_json = _begin(chosen, input_json, engine, replace(info, replay_rules=rules))
+    except (ContractValidationError, confidence.SecretLeakError) as error:
         return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")
     return _Life(app_class, chosen, engine, info, watch or NoWatch()).run(given, input_json)
+
+
+def _begin(
+    entrypoint: EntrypointDefinition, input_json: JSONObject, engine: Engine, info: RunInfo
+) -> tuple[Input, JSONObject]:
+    """The run's input, read and as JSON. What defaults fill in is put on record once: the code, the clock or chance may
+    give another default to the next life. Raises ContractValidationError."""
+    if info.replay_rules != 1:
+        input_json = engine.begun_with() or input_json
+    contract = entrypoint.input_type
+    given = decode(contract, input_json, paths="keep" if info.own_disk else "refuse")
+    check_size(input_json, info.max_payload_bytes, contract=contract.__name__)
+    if info.replay_rules == 1:
+        return given, input_json
+    completed = encode(given, contract)
+    if completed != input_json:
+        check_size(completed, info.max_payload_bytes, contract=contract.__name__)
+        confidence.check(completed, "the run's input")
+        # Before any call: a crash here leaves a run that has done nothing, so its next life may fill in other defaults.
+        engine.begin(completed)
+    return given, completed
 
 
 class _Life:

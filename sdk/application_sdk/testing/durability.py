@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from pydantic import BaseModel
+
 from application_sdk.app import App
 from application_sdk.contracts.base import Input
+from application_sdk.contracts.codec import decode
 from application_sdk.engines.memory.attempts import StandIn
 from application_sdk.engines.memory.engine import SimulatedCrash, Step
 from application_sdk.engines.memory.world import START, World
@@ -88,6 +91,7 @@ def check_durability(
     """
     bench = TestBench(app, entrypoint, failures, durations, stand_ins)
     check = _Check(bench, bench.payload(input))
+    check.input_is_whole()
     with guarding(app):  # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
         if schedule is not None:
             check.try_one(check.calm(schedule.order), schedule)
@@ -111,6 +115,18 @@ class _Check:
 
     def report(self, orders: int) -> DurabilityReport:
         return DurabilityReport(orders, self._crashes, self._checkpoints, self._processes, tuple(self._outcomes))
+
+    def input_is_whole(self) -> None:
+        """A run's input is completed once, when the run begins. What isn't written then, each life fills in anew."""
+        contract = self._bench.app.definition.entrypoint(self._bench.entrypoint).input_type
+        absent = _not_written(decode(contract, self._payload, paths="keep"), contract.__name__)
+        if absent:
+            raise DurabilityError(
+                f"{self._bench.app.__name__} is not durable.\n"
+                f"Cause: {', '.join(absent)} of the run's input is left out when it is written, so each life of the "
+                f"route takes the default that there is then. Write the field (no exclude=), or take it out of the Input",
+                Schedule(_NATURAL, None),
+            )
 
     def try_order(self, order: int, max_crashes: int) -> None:
         calm = self.calm(order)
@@ -211,6 +227,19 @@ class _Check:
             f"Cause: {cause}\n"
             f"Reproduce: check_durability({name}, …, schedule={schedule!r})"
         )
+
+
+def _not_written(value: object, path: str) -> list[str]:
+    """The fields of a value that was read back which only their defaults have filled."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        absent = [f"{path}.{name}" for name in fields if name not in value.model_fields_set]
+        return absent + [one for name in fields for one in _not_written(getattr(value, name), f"{path}.{name}")]
+    if isinstance(value, dict):
+        return [one for key, item in value.items() for one in _not_written(item, f"{path}{{{key}}}")]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [one for item in value for one in _not_written(item, f"{path}[]")]
+    return []
 
 
 _INFO = RunInfo(run_id="durability", uid="durability", started_at=START, own_disk=True)

@@ -204,10 +204,19 @@ class StateWrite(TypedDict):
     Absent: it is kept whatever is there."""
 
 
+class BegunWith(TypedDict):
+    """What a driver records before its first call: later drivers begin with it, whatever the defaults are then."""
+
+    givenDigest: str
+    """Of the run's `spec.input`, which may be corrected as long as nothing is committed: the record is void then."""
+    input: JSONObject
+    """The run's input with its defaults filled in."""
+
+
 class TaskStatus(TypedDict, total=False):
     """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output, state, error, log,
-    continueWith, progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission
-    policy holds both to it."""
+    continueWith, begunWith, progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The
+    admission policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
@@ -227,6 +236,8 @@ class TaskStatus(TypedDict, total=False):
     finishedAt: str
     continueWith: ContinuationFields
     """Drivers: the route has ended, and its run goes on as a new one."""
+    begunWith: BegunWith
+    """Drivers: the input that the route began with, where defaults were filled in."""
     attempts: list[AttemptFields]
     notBefore: str
     """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when it is due."""

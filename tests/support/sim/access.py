@@ -218,7 +218,13 @@ def _app(old: Object | None, new: Object) -> list[str]:
 
 LIMITS = {
     "spec": {"input": 240 * 1024},
-    "status": {"heartbeat": 8 * 1024, "output": 240 * 1024, "continueWith": 240 * 1024, "state": 240 * 1024},
+    "status": {
+        "heartbeat": 8 * 1024,
+        "output": 240 * 1024,
+        "continueWith": 240 * 1024,
+        "begunWith": 240 * 1024,
+        "state": 240 * 1024,
+    },
 }
 """Bytes of JSON."""
 

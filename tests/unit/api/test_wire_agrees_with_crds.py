@@ -20,6 +20,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "Identity": ("AppTask.spec.identity",),
     "TaskStatus": ("AppTask.status",),
     "StateWrite": ("AppTask.status.state[]",),
+    "BegunWith": ("AppTask.status.begunWith",),
     "ContinuationFields": ("AppTask.status.continueWith",),
     "ErrorFields": ("AppTask.status.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]",),

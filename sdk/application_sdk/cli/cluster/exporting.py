@@ -11,6 +11,7 @@ from application_sdk.cli.cluster.reading import origin_uid
 from application_sdk.engines.kubernetes.ledger import (
     Ledger,
     LedgerUnreadable,
+    begun_with,
     completion,
     fired,
     recorded_call,
@@ -42,6 +43,7 @@ def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) ->
         completions = [_completion(checkpoint, by_key, name) for checkpoint in ledger.since(0)]
     except LedgerUnreadable as error:
         raise RefusedError(f"the past of run {name!r} can't be exported: {error}") from error
+    driver: Object = next((task for task in tasks if task["spec"].get("role") == "driver"), {})
     made = [task for task in tasks if task["spec"].get("role") != "driver"]
     made.sort(key=lambda task: (task["spec"].get("sequence") or 0, task["spec"]["key"]))
     phase = status.get("phase")
@@ -49,7 +51,7 @@ def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) ->
     return ExportedRun(
         entry=status["app"]["entry"],
         entrypoint=_entrypoint(spec, by_key, made),
-        input=spec.get("input") or {},
+        input=begun_with(run, driver) or spec.get("input") or {},
         info=RunInfo(
             run_id=name,
             uid=uid,

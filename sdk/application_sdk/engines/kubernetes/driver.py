@@ -16,12 +16,21 @@ from typing import TYPE_CHECKING, Final, cast
 from application_sdk.engines.kubernetes.calls import Owner, create, owners_of
 from application_sdk.engines.kubernetes.errors import ApiError, Gone, NotFound, Unreachable
 from application_sdk.engines.kubernetes.follow import RunGone, follow
-from application_sdk.engines.kubernetes.ledger import Ledger, LedgerUnreadable, completion, fired, recorded_call
+from application_sdk.engines.kubernetes.ledger import (
+    Ledger,
+    LedgerUnreadable,
+    begun_with,
+    completion,
+    fired,
+    given_input,
+    recorded_call,
+)
 from application_sdk.engines.kubernetes.patience import patiently
 from application_sdk.execution.engine import CANCEL_KEY
 from application_sdk.execution.identity import rules_of
 from application_sdk.wire import names
-from application_sdk.wire.fields import TaskSpec
+from application_sdk.wire.digest import digest
+from application_sdk.wire.fields import BegunWith, TaskSpec
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
@@ -54,6 +63,8 @@ class KubernetesEngine:
         self._listed = 0
         """So many checkpoints were committed before `_earlier` was read: their AppTasks are in it as they will stay."""
         self._delivered = 0
+        self._driver: JSONObject = {}
+        """The driver's own AppTask."""
         self._earlier: dict[str, JSONObject] = {}
         """AppTasks of earlier lives, by key."""
         self._timers: set[str] = set()
@@ -102,6 +113,16 @@ class KubernetesEngine:
         self._closed = True
         self._writers.shutdown(wait=True, cancel_futures=True)
         self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def begun_with(self) -> JSONObject | None:
+        return begun_with(self._app_run, self._driver)
+
+    def begin(self, input: JSONObject) -> None:
+        given = digest(given_input(self._app_run))
+        record = BegunWith(givenDigest=given, input=input)
+        name = names.driver_task_name(self._owner.run)
+        write = partial(self._api.set_status, names.APP_TASKS, name, {"begunWith": cast("JSONObject", record)})
+        patiently(write, "recording the run's input", self._pause)
 
     def history_length(self) -> int:
         return self._history_length
@@ -181,8 +202,11 @@ class KubernetesEngine:
 
     def _remember(self, app_task: JSONObject) -> None:
         spec = cast("TaskSpec", app_task["spec"])
+        if spec["role"] == "driver" and self._owner.uid in owners_of(app_task):
+            self._driver = app_task
+            return
         if spec["role"] == "driver" or self._owner.uid not in owners_of(app_task):
-            return  # Also what is left of an earlier run of this name, until the garbage collector takes it.
+            return  # What is left of an earlier run of this name, until the garbage collector takes it.
         self._earlier[spec["key"]] = app_task
         if spec["role"] == "timer":
             self._timers.add(spec["key"])

@@ -122,6 +122,24 @@ def recorded_call(app_task: JSONObject) -> RecordedCall:
     )
 
 
+def given_input(app_run: JSONObject) -> JSONObject:
+    """The run's input as whoever started it has written it."""
+    spec = cast("Mapping[str, JSONObject]", app_run.get("spec") or {})
+    return spec.get("input") or {}
+
+
+def begun_with(app_run: JSONObject, driver: JSONObject) -> JSONObject | None:
+    """The input with which a run's route has begun, defaults filled in, if its driver's AppTask has it on record.
+
+    A run that stalls before its first checkpoint may be given another input: a record of the one before is void.
+    """
+    status = cast("TaskStatus", driver.get("status") or {})
+    record = status.get("begunWith")
+    if record is None or record["givenDigest"] != digest(given_input(app_run)):
+        return None
+    return record["input"]
+
+
 def seconds(timestamp: str) -> float:
     """Seconds since the epoch of an RFC 3339 time."""
     return datetime.fromisoformat(timestamp).timestamp()

@@ -26,6 +26,7 @@ from application_sdk.engines.local.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
 from application_sdk.wire import reasons
+from application_sdk.wire.digest import JSONObject
 
 POLL_SECONDS: Final = 0.25
 """How long a request to cancel or stop may go unseen."""
@@ -72,6 +73,12 @@ class LocalEngine:
             observer(Replayed(len(self._history)))
 
     # The port
+
+    def begun_with(self) -> JSONObject | None:
+        return None  # It has taken the place of the input that the run was created with.
+
+    def begin(self, input: JSONObject) -> None:
+        self._ledger.begin(input)
 
     def history_length(self) -> int:
         return len(self._history)

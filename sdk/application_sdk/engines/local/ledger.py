@@ -121,6 +121,12 @@ class Ledger:
 
     # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
 
+    def begin(self, input: JSONObject) -> None:
+        """Put the run's input with its defaults filled in in place of the one that was given. On return it is on the
+        disk."""
+        with self._transaction(full_sync=True) as connection:
+            connection.execute("UPDATE run SET input = ?", (rows.text_or_null(input),))
+
     def add_calls(self, calls: Iterable[ScheduledCall], *, made_after: int, at: float) -> None:
         """Note calls of the route; of one that an earlier life made, what today's code says of it.
 

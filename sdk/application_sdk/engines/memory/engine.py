@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from application_sdk.engines.memory.world import World
 from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
+from application_sdk.wire.digest import JSONObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class MemoryEngine:
         self._history = len(world.ledger)
         completed = {completion.key for completion in world.ledger}
         self._in_flight = [key for key in world.calls if key not in completed]
+
+    def begun_with(self) -> JSONObject | None:
+        return self._world.begun_with
+
+    def begin(self, input: JSONObject) -> None:
+        self._world.begun_with = input
 
     def history_length(self) -> int:
         return self._history

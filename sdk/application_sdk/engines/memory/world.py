@@ -65,6 +65,8 @@ class World:
         self._events: list[_Event] = []
         self._numbers = 0
         self._heartbeats: dict[str, JSONObject] = {}
+        self.begun_with: JSONObject | None = None
+        """The run's input with its defaults filled in, if any were."""
         self.now = started_at
         self.ledger: list[Completion] = []
         self.calls: dict[str, ScheduledCall] = {}
