@@ -124,7 +124,7 @@ class _Check:
             raise DurabilityError(
                 f"{self._bench.app.__name__} is not durable.\n"
                 f"Cause: {', '.join(absent)} of the run's input is left out when it is written, so each life of the "
-                f"route takes the default that there is then. Write the field (no exclude=), or take it out of the Input",
+                f"route takes the default that there is then. Write it (no exclude=), or take it out of the Input",
                 Schedule(_NATURAL, None),
             )
 

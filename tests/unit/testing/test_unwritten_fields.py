@@ -14,7 +14,7 @@ class Limits(BaseModel):
     most: int = Field(default=10, exclude=True)
 
 
-class Given(Input):
+class Given(Input, allow_unbounded_fields=True):
     limits: Limits = Limits()
 
 
