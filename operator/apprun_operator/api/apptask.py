@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from application_sdk.wire.fields import MAX_COEFFICIENT, MAX_SECONDS, Role, TaskPhase
+from application_sdk.wire.fields import MAX_ABANDONED, MAX_COEFFICIENT, MAX_SECONDS, Role, TaskPhase
 from application_sdk.wire.names import (
     APP_NAME_MAX_LENGTH,
     DRIVER_KEY,
@@ -238,6 +238,9 @@ class Continuation(Shape):
     """Entry point of the new run."""
 
 
+CallKey: TypeAlias = Annotated[str, Field(max_length=KEY_LENGTH)]
+
+
 class BegunWith(Shape):
     """The input that a route began with."""
 
@@ -305,6 +308,10 @@ class AppTaskStatus(Shape):
     """When the call ended."""
     continue_with: Continuation | None = None
     """Of a driver: the route has ended and the run goes on as a new one."""
+    abandoned: (
+        Annotated[list[CallKey], Field(max_length=MAX_ABANDONED, json_schema_extra={LIST_TYPE: "atomic"})] | None
+    ) = None
+    """Of a driver: keys of calls that its route no longer waits for. They end as Cancelled, their pods are deleted."""
     begun_with: BegunWith | None = None
     """Of a driver: the input that the route began with, where defaults were filled in. Each later driver begins with
     it, whatever the defaults are by then."""

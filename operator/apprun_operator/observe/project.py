@@ -212,6 +212,7 @@ def task(raw: Raw) -> TaskRecord:
         error=error,
         heartbeat=packed(status.get("heartbeat"), "status.heartbeat", MAX_HEARTBEAT_BYTES),
         progress=_progress(status) if role == "driver" else "",
+        abandoned=_abandoned(status) if role == "driver" else frozenset(),
         saves=_writes(status) if phase == "Saving" else None,
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
@@ -221,6 +222,11 @@ def task(raw: Raw) -> TaskRecord:
         message=_text(status, "message", ""),
         restored_from=_text(_object(_object(raw, "metadata"), "annotations", {}), names.RESTORED_FROM_ANNOTATION, ""),
     )
+
+
+def _abandoned(status: Raw) -> frozenset[str]:
+    keys = status.get("abandoned")
+    return frozenset(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else frozenset()
 
 
 def _progress(status: Raw) -> str:

@@ -256,6 +256,8 @@ class TaskRecord:
     heartbeat: Packed | None = None
     progress: str = ""
     """Only the driver's: what it says of a route that doesn't yield."""
+    abandoned: frozenset[str] = frozenset()
+    """Only the driver's: keys of calls that its route no longer waits for."""
     saves: Packed | None = None
     """A list of `StateWrite`: what is to be kept before it has succeeded; only in the phase Saving."""
     node: str = ""

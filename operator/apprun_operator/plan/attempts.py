@@ -200,11 +200,11 @@ def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: floa
     )
 
 
-def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None) -> PatchTask:
+def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None, reason: str = CANCELLED) -> PatchTask:
     """End an open call that nobody waits for any more. An attempt of it that was under way is charged to nobody."""
     status: JSONObject = {"phase": "Cancelled", "error": {"type": CANCELLED, "message": why}}
     if pod is not None:
-        ended = Ended(CANCELLED, why, "None", exit_code=pod.exit_code)
+        ended = Ended(reason, why, "None", exit_code=pod.exit_code)
         status["attempts"] = cast("JSON", [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)])
     return _patch(task, {**status, "finishedAt": rfc3339(now), "message": None})
 
@@ -308,7 +308,12 @@ def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) ->
 
 
 def _stalled(entry: AttemptFields) -> bool:
-    return entry["budget"] == "None" and entry["reason"] not in (reasons.CORRECTED, CANCELLED, *restarts.REASONS)
+    return entry["budget"] == "None" and entry["reason"] not in (
+        reasons.CORRECTED,
+        CANCELLED,
+        reasons.ABANDONED,
+        *restarts.REASONS,
+    )
 
 
 def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from application_sdk.wire import names, reasons
 from application_sdk.wire.waiting import is_told
 from apprun_operator.observe.records import Observed, TaskRecord
 from apprun_operator.plan import attempts, failure, service_accounts
@@ -42,8 +43,33 @@ def settles_at(calls: Calls) -> float | None:
     return settled if calls.untold_since is None else min(settled, calls.untold_since + LONGEST_SETTLE)
 
 
+def _without_abandoned(
+    seen: Observed, tasks: Mapping[str, TaskRecord], calls: Calls, now: float
+) -> Mapping[str, TaskRecord]:
+    """End the calls that the run's driver no longer waits for; the others.
+
+    The write has the version that it rests on, so a report that came first wins. Once the end is committed the pod is
+    deleted, as that of any committed call.
+    """
+    driver = seen.tasks.get(names.driver_task_name(seen.run.meta.key.name))
+    if driver is None or not driver.abandoned:
+        return tasks
+    open_ones = {
+        name: task
+        for name, task in tasks.items()
+        if task.key in driver.abandoned and task.role == "task" and not task.finished and task.phase != "Saving"
+    }
+    why = "the route no longer waits for this call"
+    for name, task in sorted(open_ones.items()):
+        if name not in seen.in_flight and task.pod_name not in seen.in_flight:
+            pod = seen.pods.get(task.pod_name)
+            calls.actions.append(attempts.cancel(task, why, now, pod, reasons.ABANDONED))
+    return {name: task for name, task in tasks.items() if name not in open_ones}
+
+
 def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> Calls:
     calls = Calls()
+    tasks = _without_abandoned(seen, tasks, calls, now)
     disturbed: list[str] = []
     app_account = (seen.run.app or {}).get("serviceAccountName")
     startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple, cast, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -93,7 +93,8 @@ def _form(raw: object, value: object, shape: Shape) -> JSON:
 
 def _object(raw: object, value: object, kept: frozenset[str] | None) -> JSON:
     """An object without the fields that equal their defaults. `kept` are those that stay, None: all."""
-    parts = _parts(type(value))
+    owner: type[Any] = type(value)
+    parts = _parts(owner)
     if isinstance(value, BaseModel) and type(value).__pydantic_root_model__:
         if kept is None or "root" not in parts:
             return normal_form(raw, value)
@@ -136,7 +137,7 @@ def _parts(owner: type) -> Mapping[str, _Part]:
         hints = getattr(owner, "__pydantic_fields__", None) or {}
         return {
             one.name: _Part(one.name, _default_of_dataclass(one), shape_of(_annotation(hints, one.name, owner)))
-            for one in dataclasses.fields(owner)
+            for one in dataclasses.fields(cast("Any", owner))
         }
     return {}
 

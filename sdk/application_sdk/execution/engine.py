@@ -94,6 +94,12 @@ class Engine(Protocol):
         """Have these calls executed. Idempotent: a call that an earlier life scheduled is adopted by its key."""
         ...
 
+    def abandon(self, keys: Sequence[str]) -> None:
+        """Nobody waits for these calls any more: have their attempts cancelled, at nobody's charge, and their places
+        given to other calls at once. Each still completes, as Cancelled unless it was quicker. Idempotent; keys of
+        calls that are completed or that the engine doesn't know mean nothing."""
+        ...
+
     def in_flight(self) -> Sequence[str]:
         """Keys of the calls that earlier lives scheduled and that aren't among the `history_length` completions, in the
         order of their making. A route that has consumed these and hasn't made such a call will never make it."""

@@ -159,6 +159,9 @@ class _Past:
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
         self.further_calls += [call for call in calls if call.key not in self._calls]
 
+    def abandon(self, keys: Sequence[str]) -> None:
+        pass  # Nothing runs.
+
     def in_flight(self) -> Sequence[str]:
         return [key for key in self._calls if key not in self._completed]
 

@@ -64,6 +64,8 @@ class Route:
         self._history_length = history_length
         self._outstanding: dict[str, tuple[ScheduledCall, Callable[[Completion], None]]] = {}
         self._abandoned: set[str] = set()
+        self._to_abandon: dict[str, None] = {}
+        """Those of them that the engine isn't told of yet, in order."""
         self._held: dict[str, ScheduledCall] = {}
         self._keyed: dict[str, str] = {}
         self._made = 0
@@ -118,11 +120,25 @@ class Route:
     def abandon(self, key: str) -> None:
         """Nobody waits for this call any more (its branch was cancelled, its timer too): what it brings is dropped.
 
-        If it was scheduled it goes on; a completion of it is consumed without effect. One that wasn't never will be.
+        If it was scheduled, `take_abandoned` gives it; a completion of it is consumed without effect. One that wasn't
+        never will be.
         """
-        if self._outstanding.pop(key, None) is not None:
-            self._abandoned.add(key)
-            self._held.pop(key, None)
+        found = self._outstanding.pop(key, None)
+        if found is None:
+            return
+        self._abandoned.add(key)
+        held = self._held.pop(key, None)
+        # One that is held in a replay may have been scheduled by an earlier life.
+        if found[0].role == "task" and (held is None or self.replaying):
+            self._to_abandon[key] = None
+
+    def take_abandoned(self) -> list[str]:
+        """The calls of tasks to cancel now, each once: none until the past is consumed, which may have ended them."""
+        if self.replaying or not self._to_abandon:
+            return []
+        keys = [key for key in self._to_abandon if key in self._abandoned]
+        self._to_abandon.clear()
+        return keys
 
     def take_calls(self) -> list[ScheduledCall]:
         """The calls to schedule now, each once: none until the past is consumed. Call it when the loop is idle."""

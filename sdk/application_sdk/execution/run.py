@@ -199,6 +199,10 @@ class _Life:
     def _next(self) -> Completion:
         if not self._route.replaying:
             self._check_in_flight()
+        abandoned = self._route.take_abandoned()
+        if abandoned:
+            # Before anything is scheduled, which may wait for their places.
+            self._engine.abandon(abandoned)
         calls = self._route.take_calls()
         if calls:
             self._engine.schedule(calls)

@@ -36,6 +36,9 @@ PAGE_SIZE: Final = 128
 TAIL_LIMIT: Final = 256
 """When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
 
+MAX_ABANDONED: Final = 1000
+"""So many calls that its route no longer waits for does a driver name at a time. Others go on to their ends."""
+
 MAX_CONTRACTS_BYTES: Final = 200 * 1024
 """Limit of what an inspection reports of an app, in bytes of its JSON: it is given to the next inspection in its pod's
 annotation, to be compared with."""
@@ -215,8 +218,8 @@ class BegunWith(TypedDict):
 
 class TaskStatus(TypedDict, total=False):
     """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output, state, error, log,
-    continueWith, begunWith, progress, heartbeat, node, startedAt and finishedAt; the operator writes the rest. The
-    admission policy holds both to it."""
+    continueWith, begunWith, abandoned, progress, heartbeat, node, startedAt and finishedAt; the operator writes the
+    rest. The admission policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
@@ -236,6 +239,8 @@ class TaskStatus(TypedDict, total=False):
     finishedAt: str
     continueWith: ContinuationFields
     """Drivers: the route has ended, and its run goes on as a new one."""
+    abandoned: list[str]
+    """Drivers: keys of calls that the route no longer waits for, and that aren't committed. The operator ends them."""
     begunWith: BegunWith
     """Drivers: the input that the route began with, where defaults were filled in."""
     attempts: list[AttemptFields]

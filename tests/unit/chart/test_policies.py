@@ -15,7 +15,7 @@ TEMPLATES = Path(__file__).resolve().parents[3] / "charts" / "apprun" / "templat
 POLICIES = sorted(TEMPLATES.glob("policy-*.yaml"))
 REPORTS = (TEMPLATES / "policy-task-reports.yaml").read_text("utf-8")
 
-WHILE_RUNNING = {"progress", "heartbeat", "begunWith"}
+WHILE_RUNNING = {"progress", "heartbeat", "begunWith", "abandoned"}
 """Fields that a pod writes before its report."""
 
 

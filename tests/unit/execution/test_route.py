@@ -92,6 +92,28 @@ def test_a_call_that_was_abandoned_before_it_was_scheduled_never_is() -> None:
     assert calls.route.take_calls() == []
 
 
+def test_the_engine_is_told_once_of_calls_to_cancel() -> None:
+    calls = Calls()
+    first, second, unscheduled = calls.make(1), calls.make(2), None
+    calls.route.take_calls()
+    unscheduled = calls.make(3)
+    for call in (second, first, unscheduled):
+        calls.route.abandon(call.key)
+    assert calls.route.take_abandoned() == [second.key, first.key]
+    assert calls.route.take_abandoned() == []
+
+
+def test_calls_that_the_past_has_ended_are_not_cancelled() -> None:
+    calls = Calls(history_length=2)
+    trigger, ended, running = calls.make(1), calls.make(2), calls.make(3)
+    calls.complete(trigger)
+    for call in (ended, running):
+        calls.route.abandon(call.key)
+    assert calls.route.take_abandoned() == []
+    calls.complete(ended)
+    assert calls.route.take_abandoned() == [running.key]
+
+
 def test_abandoning_a_delivered_call_changes_nothing() -> None:
     calls = Calls()
     call = calls.make(1)

@@ -30,12 +30,12 @@ from application_sdk.execution.engine import CANCEL_KEY
 from application_sdk.execution.identity import rules_of
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
-from application_sdk.wire.fields import BegunWith, TaskSpec
+from application_sdk.wire.fields import MAX_ABANDONED, BegunWith, TaskSpec
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
     from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
-    from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import Checkpoint
 
 _log = logging.getLogger("apprun.driver")
@@ -70,6 +70,9 @@ class KubernetesEngine:
         self._timers: set[str] = set()
         self._scheduled: dict[str, ScheduledCall] = {}
         """Those without a completion yet, by the name of their AppTasks."""
+        self._abandoned: list[str] = []
+        """Keys of the calls that the route no longer waits for and that aren't committed, as far as is known."""
+        self._telling = threading.Lock()
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self._closed = False
@@ -135,6 +138,14 @@ class KubernetesEngine:
             if call.key not in self._earlier:
                 self._writers.submit(self._create, call)
 
+    def abandon(self, keys: Sequence[str]) -> None:
+        known = self._earlier.keys() | {call.key for call in self._scheduled.values()}
+        wanted = [key for key in keys if key in known]
+        if wanted:
+            with self._changed:
+                self._abandoned += wanted
+            self._writers.submit(self._tell_abandoned)
+
     def in_flight(self) -> Sequence[str]:
         completed = {checkpoint["key"] for checkpoint in self._ledger.since(0)[: self._history_length]}
         waiting = [cast("TaskSpec", task["spec"]) for key, task in self._earlier.items() if key not in completed]
@@ -183,6 +194,20 @@ class KubernetesEngine:
             create(self._api, call, self._owner, self._pause)
         except BaseException as error:  # noqa: BLE001 - the route's thread raises it
             self._fail(error)
+
+    def _tell_abandoned(self) -> None:
+        """Write the calls that the route no longer waits for into the driver's AppTask: the operator cancels them."""
+        with self._telling:  # The lists are whole, and a shorter one mustn't come after a longer one.
+            with self._changed:
+                committed = {checkpoint["key"] for checkpoint in self._ledger.since(0)}
+                self._abandoned = [key for key in self._abandoned if key not in committed]
+                keys: list[JSON] = [*self._abandoned[:MAX_ABANDONED]]
+            name = names.driver_task_name(self._owner.run)
+            write = partial(self._api.set_status, names.APP_TASKS, name, {"abandoned": keys})
+            try:
+                patiently(write, "giving up calls", self._pause)
+            except BaseException as error:  # noqa: BLE001 - the route's thread raises it
+                self._fail(error)
 
     def _completion(self, checkpoint: Checkpoint) -> Completion:
         key = checkpoint["key"]

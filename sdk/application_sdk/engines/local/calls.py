@@ -27,6 +27,8 @@ class CallState:
     started_at: float = 0.0
     cancelled: bool = False
     """Whether the run was cancelled while this call was under way."""
+    abandoned: bool = False
+    """Whether it is cancelled because the route no longer waits for it."""
     ended_for: ErrorFields | None = None
     """Why the engine itself has ended the attempt under way."""
 

@@ -29,6 +29,7 @@ from application_sdk.wire.fields import ErrorFields
 
 Alarm: TypeAlias = Literal["timer", "ready", "overdue", "too late", "not given way"]
 
+_ABANDONED: Final = "the route no longer waits for this call"
 _TERMINATED: Final = ErrorFields(
     type=reasons.TERMINATED, message="somebody ended the attempt's process with SIGTERM", retryable=True
 )
@@ -61,6 +62,8 @@ class Dispatcher:
         self._waiting: dict[str, CallState] = {}
         self._ready: deque[CallState] = deque()
         self._running: dict[str, CallState] = {}
+        self._giving_way: set[str] = set()
+        """Running attempts of abandoned calls, which hold no place any more."""
         self._alarms: list[tuple[float, int, Alarm, CallState, int]] = []
         self._alarm_count = 0
         self._completed: list[Completion] = []
@@ -117,6 +120,20 @@ class Dispatcher:
             else:
                 self._complete(state, Completion(key, state.call.task, "Cancelled", self._clock(), state.attempt))
 
+    def abandon(self, key: str) -> None:
+        """The route no longer waits for this call. Its attempt is asked to give way, and other calls have its place at
+        once."""
+        state = self._waiting.get(key)
+        if state is None or state.abandoned:
+            return
+        state.cancelled = state.abandoned = True
+        if key in self._running:
+            self._giving_way.add(key)
+            self._executor.cancel(key)
+            self._set_alarm(self._clock() + self._limits.cancel_seconds, "not given way", state)
+        else:
+            self._complete(state, Completion(key, state.call.task, "Cancelled", self._clock(), state.attempt))
+
     def wind_down(self, reason: str) -> None:
         """Start nothing more. What completes within a time is a completion; the rest is ended, at no charge."""
         self._ready.clear()
@@ -167,7 +184,7 @@ class Dispatcher:
 
     def _start_ready(self) -> None:
         begun: list[CallState] = []
-        while self._ready and len(self._running) < self._limits.parallelism:
+        while self._ready and len(self._running) - len(self._giving_way) < self._limits.parallelism:
             state = self._ready.popleft()
             if state.call.key not in self._waiting:
                 continue
@@ -240,6 +257,7 @@ class Dispatcher:
 
     def _end(self, state: CallState, end: Ended) -> None:
         del self._running[state.call.key]
+        self._giving_way.discard(state.call.key)
         call, now = state.call, self._clock()
         # Before it counts as a success: what it wants saved may be in conflict with what others have saved.
         refusal = self._keeper.note(call.key, state.attempt, end.state) if end.state else None
@@ -249,7 +267,8 @@ class Dispatcher:
             self._note_end(state, end, reasons.COMPLETED, "None")
             self._complete(state, Completion(call.key, call.task, "Succeeded", now, state.attempt, end.output))
         elif state.cancelled:
-            self._note_end(state, end, reasons.CANCELLED, "None")
+            reason, message = (reasons.ABANDONED, _ABANDONED) if state.abandoned else (reasons.CANCELLED, "")
+            self._note_end(state, end, reason, "None", message)
             self._complete(state, Completion(call.key, call.task, "Cancelled", now, state.attempt))
         else:
             disrupted = end.disrupted or (end.error is None and state.ended_for is None)

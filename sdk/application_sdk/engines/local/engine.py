@@ -64,6 +64,7 @@ class LocalEngine:
         self._earlier = {record.call.key: record for record in ledger.calls()}
         self._calls: dict[str, CallState] = restore(self._earlier.values(), self._end_lost_attempts())
         self._spares = {completion.key: completion for completion in ledger.spares()}
+        self._scheduled: set[str] = set()
         self._at_hand: list[Completion] = []
         self._given = 0
         self._last_at = self._history[-1].at if self._history else info.started_at
@@ -91,6 +92,7 @@ class LocalEngine:
             state = self._calls.setdefault(call.key, CallState(call, scheduled_at=now))
             # Of an earlier life it keeps what it went through; its limits are those of today's code.
             state.call = call
+            self._scheduled.add(call.key)
             if call.key in self._spares:
                 at_hand.append(self._spares[call.key])
             elif self._cancelled and call.role == "task" and not call.cleanup:
@@ -98,6 +100,16 @@ class LocalEngine:
             else:
                 self._dispatcher.queue(state)
         self._at_hand += sorted(at_hand, key=lambda completion: completion.at)
+
+    def abandon(self, keys: Sequence[str]) -> None:
+        completed = {completion.key for completion in self._history}
+        for key in keys:
+            if key in self._scheduled:
+                self._dispatcher.abandon(key)
+            elif key in self._earlier and key not in completed:
+                # An earlier life had called it, and this one has given it up before it came to wait for it.
+                state = self._calls[key]
+                self._at_hand.append(Completion(key, state.call.task, "Cancelled", self._clock(), state.attempt))
 
     def in_flight(self) -> Sequence[str]:
         if self._ledger.run().generation > 1:

@@ -61,6 +61,10 @@ class MemoryEngine:
             self._world.schedule(call)
         self._maybe_crash("after schedule")
 
+    def abandon(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._world.abandon(key)
+
     def in_flight(self) -> Sequence[str]:
         return self._in_flight
 

@@ -64,6 +64,7 @@ class World:
         self._chance = chance
         self._events: list[_Event] = []
         self._numbers = 0
+        self._abandoned: set[str] = set()
         self._heartbeats: dict[str, JSONObject] = {}
         self.begun_with: JSONObject | None = None
         """The run's input with its defaults filled in, if any were."""
@@ -83,6 +84,14 @@ class World:
             self._later(call.seconds or 0.0, lambda: self._commit(_succeeded(call, 1, None, self.now)))
         else:
             self._begin(call, 1, self.now)
+
+    def abandon(self, key: str) -> None:
+        """Cancel a call that nobody waits for: its attempt under way has no end."""
+        call = self.calls.get(key)
+        if call is None or key in self._abandoned or any(completion.key == key for completion in self.ledger):
+            return
+        self._abandoned.add(key)
+        self._commit(Completion(key, call.task, "Cancelled", self.now))
 
     def cancel_run(self, at: float) -> None:
         """Have the run's cancellation committed at a time, in seconds since the epoch."""
@@ -117,6 +126,8 @@ class World:
         self._later(self._duration_of(call, attempt), lambda: self._finish(call, attempt, first_at))
 
     def _finish(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
+        if call.key in self._abandoned:
+            return
         self.executions.append(Execution(call.key, call.task, attempt, call.input))
         injected = self._failure_of(call, attempt)
         if injected is not None:

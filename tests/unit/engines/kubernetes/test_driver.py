@@ -429,3 +429,17 @@ def test_a_run_that_is_made_anew_while_its_driver_follows_it_is_not_driven(open_
     world.commit(key(1))
     with pytest.raises(RunGone, match="made anew"):
         engine.receive()
+
+
+def test_calls_that_nobody_waits_for_are_named_in_the_drivers_task(open_engine: Open, world: RunWorld) -> None:
+    engine = open_engine()
+    engine.schedule([scheduled(1), scheduled(2), scheduled(3)])
+    eventually("the calls are made", lambda: len(world.tasks) == 3 or None, 10)
+    engine.abandon([key(1), key(9)])
+    driver = f"{RUN}-driver"
+    eventually("it is told", lambda: world.reports.get(driver) == {"abandoned": [key(1)]} or None, 10)
+    world.finish(key(1), {})
+    world.commit(key(1))
+    assert [done.key for done in engine.receive()] == [key(1)]
+    engine.abandon([key(3)])
+    eventually("it is told", lambda: world.reports[driver] == {"abandoned": [key(3)]} or None, 10)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.engines.local.bench import Bench
 
+from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Committed, Notice, Progressed
 from application_sdk.engines.local.source import find_source
 
@@ -123,6 +124,30 @@ def test_what_runs_when_the_route_ends_is_ended_with_it(any_bench: Bench) -> Non
     assert run.output == {"said": "went on"}
     assert "wait gave way" in any_bench.lines()
     assert {one.reason for one in any_bench.attempts()} == {"Completed", "Abandoned"}
+
+
+def test_a_call_that_the_route_gave_up_makes_room_at_once(any_bench: Bench) -> None:
+    any_bench.limits = Limits(parallelism=1, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
+    assert any_bench.run("impatient").output == {"said": "NEXT"}
+    assert any_bench.lines()[1:] == ["wait gave way", "next", "last"]
+    assert [(one.reason, one.budget) for one in any_bench.attempts()] == [
+        ("Abandoned", "None"),
+        ("Completed", "None"),
+        ("Completed", "None"),
+    ]
+    with any_bench.ledger() as ledger:
+        outcomes = {done.task: done.outcome for done in ledger.history() if done.task == "wait"}
+    assert outcomes == {"wait": "Cancelled"}
+
+
+def test_a_call_that_was_given_up_is_replayed_so(any_bench: Bench) -> None:
+    any_bench.limits = Limits(parallelism=1, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
+    any_bench.begin("impatient")
+    while any_bench.execute_until_killed(after_commits=1):
+        pass
+    with any_bench.ledger() as ledger:
+        assert ledger.run().output == {"said": "NEXT"}
+    assert any_bench.lines().count("next") == 1
 
 
 def test_a_run_continues_as_another_with_its_correlation_id(bench: Bench) -> None:

@@ -207,6 +207,18 @@ class Orders(App):
         return StepOutput(said="done")
 
     @entrypoint
+    async def impatient(self, input: OrderInput) -> StepOutput:
+        try:
+            async with asyncio.timeout(0.05):
+                await self.wait(StepInput(journal=input.journal, step="", pause=30))
+        except TimeoutError:
+            pass
+        done = await self.step(StepInput(journal=input.journal, step="next"))
+        await asyncio.sleep(0.05)
+        await self.step(StepInput(journal=input.journal, step="last"))
+        return done
+
+    @entrypoint
     async def abandoning(self, input: OrderInput) -> StepOutput:
         left = asyncio.ensure_future(self.wait(StepInput(journal=input.journal, step="")))
         await self.step(StepInput(journal=input.journal, step="first"))
