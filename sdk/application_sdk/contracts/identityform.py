@@ -93,8 +93,8 @@ def _form(raw: object, value: object, shape: Shape) -> JSON:
 
 def _object(raw: object, value: object, kept: frozenset[str] | None) -> JSON:
     """An object without the fields that equal their defaults. `kept` are those that stay, None: all."""
-    owner: type[Any] = type(value)
-    parts = _parts(owner)
+    owner = type(value)
+    parts = _parts(cast("Any", owner))
     if isinstance(value, BaseModel) and type(value).__pydantic_root_model__:
         if kept is None or "root" not in parts:
             return normal_form(raw, value)

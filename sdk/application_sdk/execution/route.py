@@ -127,9 +127,9 @@ class Route:
         if found is None:
             return
         self._abandoned.add(key)
-        held = self._held.pop(key, None)
-        # One that is held in a replay may have been scheduled by an earlier life.
-        if found[0].role == "task" and (held is None or self.replaying):
+        self._held.pop(key, None)
+        # One that was held back may have been scheduled by an earlier life, so the engine is told of it as well.
+        if found[0].role == "task":
             self._to_abandon[key] = None
 
     def take_abandoned(self) -> list[str]:

@@ -94,13 +94,21 @@ def test_a_call_that_was_abandoned_before_it_was_scheduled_never_is() -> None:
 
 def test_the_engine_is_told_once_of_calls_to_cancel() -> None:
     calls = Calls()
-    first, second, unscheduled = calls.make(1), calls.make(2), None
+    first, second = calls.make(1), calls.make(2)
     calls.route.take_calls()
-    unscheduled = calls.make(3)
-    for call in (second, first, unscheduled):
+    for call in (second, first):
         calls.route.abandon(call.key)
     assert calls.route.take_abandoned() == [second.key, first.key]
     assert calls.route.take_abandoned() == []
+
+
+def test_a_call_that_an_earlier_life_scheduled_is_cancelled() -> None:
+    calls = Calls(history_length=1)
+    trigger, held = calls.make(1), calls.make(2)
+    calls.complete(trigger)
+    calls.route.abandon(held.key)
+    assert calls.route.take_calls() == []
+    assert calls.route.take_abandoned() == [held.key]
 
 
 def test_calls_that_the_past_has_ended_are_not_cancelled() -> None:

@@ -91,7 +91,8 @@ class World:
         if call is None or key in self._abandoned or any(completion.key == key for completion in self.ledger):
             return
         self._abandoned.add(key)
-        self._commit(Completion(key, call.task, "Cancelled", self.now))
+        attempts = sum(execution.key == key for execution in self.executions)
+        self._commit(Completion(key, call.task, "Cancelled", self.now, attempts))
 
     def cancel_run(self, at: float) -> None:
         """Have the run's cancellation committed at a time, in seconds since the epoch."""
