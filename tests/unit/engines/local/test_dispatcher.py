@@ -233,3 +233,19 @@ def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) ->
     scene.dispatcher.turn()
     assert scene.script.started[1].info.heartbeat == {"page": 2}
     assert scene.ledger.calls()[0].heartbeat == {"page": 2}
+
+
+def test_an_abandoned_attempt_that_clings_on_holds_no_place_and_is_killed(scene: Scene) -> None:
+    slow, other, third = call("slow"), call("other"), call("third")
+    for made in (slow, other, third):
+        scene.queue(made)
+    scene.dispatcher.turn()
+    scene.dispatcher.abandon(slow.key)
+    assert scene.script.cancelled == [slow.key]
+    scene.dispatcher.turn()
+    assert [work.key for work in scene.script.started] == [slow.key, other.key, third.key]
+    scene.turn_until(1031.0)
+    assert scene.script.killed == [slow.key]
+    scene.dispatcher.hear(0)
+    assert scene.outcomes() == [("slow", "Cancelled")]
+    assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Abandoned", "None")]
