@@ -7,7 +7,7 @@ same types, on every engine: it reads its own result back before it returns. Lim
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from application_sdk.contracts.base import HeartbeatDetails, Output
 from application_sdk.contracts.comparison import first_difference
 from application_sdk.contracts.errors import ContractValidationError, Problem, describe, excerpt
-from application_sdk.contracts.normalform import normal_form
+from application_sdk.contracts.normalform import MARK, normal_form, restored
 from application_sdk.contracts.paths import CONTEXT_KEY, Paths
 from application_sdk.contracts.reading import how_many_more, problems_of
 from application_sdk.contracts.safety import validate_payload_safety
@@ -33,11 +33,21 @@ def encode(value: BaseModel, declared: type[BaseModel] | None = None) -> JSONObj
     `declared` is the type that the receiver will read it as; `value` has to be exactly of that type. Raises
     ContractValidationError when it is not, or when it would read back as anything but itself.
     """
-    return written(value, declared or type(value))[1]
+    return written(value, declared or type(value)).payload
 
 
-def written(value: BaseModel, contract: type[BaseModel]) -> tuple[object, JSONObject]:
-    """The same, with what pydantic writes before it."""
+class Written(NamedTuple):
+    """An object as JSON, and how it was written."""
+
+    raw: object
+    """What pydantic made of the object: the normal form is made of it."""
+    payload: JSONObject
+    exact: bool
+    """Whether `payload` is in the exact form of `contracts.normalform`."""
+
+
+def written(value: BaseModel, contract: type[BaseModel]) -> Written:
+    """What `encode` does, with how it was written."""
     if type(value) is not contract:
         raise _wrong_type(value, contract)
     name = contract.__name__
@@ -45,8 +55,7 @@ def written(value: BaseModel, contract: type[BaseModel]) -> tuple[object, JSONOb
         raw = contract.__pydantic_serializer__.to_python(
             value, mode="json", by_alias=True, round_trip=True, warnings=False
         )
-        payload = normal_form(raw, value)
-        again = _validate(contract, to_json(payload), None, "keep")
+        payload, exact, difference = _written(value, contract, raw)
     except ValidationError as error:
         problems = problems_of(contract, error)
         raise ContractValidationError(
@@ -61,7 +70,6 @@ def written(value: BaseModel, contract: type[BaseModel]) -> tuple[object, JSONOb
         raise
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ContractValidationError(f"This {name} can't be written as JSON: {error}", contract=name) from error
-    difference = first_difference(value, again, name)
     if difference is not None:
         raise ContractValidationError(
             describe(f"This {name} can't be stored: it would read back as something else.", [difference]),
@@ -73,7 +81,29 @@ def written(value: BaseModel, contract: type[BaseModel]) -> tuple[object, JSONOb
             f"{name} is written as JSON {type(payload).__name__}, and a payload is an object. Give it named fields.",
             contract=name,
         )
-    return raw, payload
+    return Written(raw, payload, exact)
+
+
+def _written(value: BaseModel, contract: type[BaseModel], raw: object) -> tuple[JSON, bool, Problem | None]:
+    """The JSON of a value, whether in the exact form, and where it wouldn't read back as it is.
+
+    Raises what pydantic has against it.
+    """
+    payload = normal_form(raw, value)
+    text = to_json(payload)
+    difference: Problem | None = None
+    if MARK not in text:
+        try:
+            difference = first_difference(value, _validate(contract, text, None, "keep"), contract.__name__)
+            if difference is None:
+                return payload, False, None
+        except ValidationError:
+            pass  # A strict type doesn't read numbers from text; what else is wrong, the exact form meets as well.
+    exact = normal_form(raw, value, exact=True)
+    if difference is not None and exact == payload:
+        return payload, False, difference
+    again = _validate(contract, _text(exact), None, "keep")
+    return exact, True, first_difference(value, again, contract.__name__)
 
 
 def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = None, paths: Paths = "drop") -> Model:
@@ -89,7 +119,7 @@ def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = No
     if unknown is None:
         unknown = "ignore" if issubclass(contract, (Output, HeartbeatDetails)) else "refuse"
     try:
-        return _validate(contract, to_json(payload, inf_nan_mode="strings"), unknown, paths)
+        return _validate(contract, _text(payload), unknown, paths)
     except ValidationError as error:
         problems = problems_of(contract, error)
         name = contract.__name__
@@ -102,6 +132,12 @@ def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = No
     except PydanticSerializationError as error:
         name = contract.__name__
         raise ContractValidationError(f"What was given as {name} is not JSON: {error}", contract=name) from error
+
+
+def _text(payload: JSON) -> bytes:
+    """The text that pydantic reads: with the numbers that marks stand for."""
+    text = to_json(payload, inf_nan_mode="strings")
+    return text if MARK not in text else to_json(restored(payload), inf_nan_mode="constants")
 
 
 def _validate(contract: type[Model], text: bytes, unknown: Unknown | None, paths: Paths) -> Model:

@@ -63,51 +63,51 @@ def encode_call(value: BaseModel, declared: type[BaseModel]) -> EncodedCall:
 
     Raises ContractValidationError, as `codec.encode` does.
     """
-    raw, payload = written(value, declared)
+    raw, payload, exact = written(value, declared)
     if _is_whole(declared):
         return EncodedCall(payload, payload)
-    form = _object(raw, value, frozenset())
+    form = _object(raw, value, frozenset(), exact=exact)
     return EncodedCall(payload, form if isinstance(form, dict) else payload)
 
 
-def _form(raw: object, value: object, shape: Shape) -> JSON:
+def _form(raw: object, value: object, shape: Shape, *, exact: bool) -> JSON:
     if shape is NOTHING or raw is None:
-        return normal_form(raw, value)
+        return normal_form(raw, value, exact=exact)
     if isinstance(raw, dict):
         if isinstance(value, dict) and shape.values is not None and len(value) == len(raw):
             values = zip(raw.items(), value.values(), strict=True)
-            return _sorted({str(key): _form(item, part, shape.values) for (key, item), part in values})
+            return _sorted({str(key): _form(item, part, shape.values, exact=exact) for (key, item), part in values})
         if type(value) in shape.classes:
-            return _object(raw, value, shape.classes[type(value)])
-        return normal_form(raw, value)
+            return _object(raw, value, shape.classes[type(value)], exact=exact)
+        return normal_form(raw, value, exact=exact)
     if isinstance(raw, list | tuple | deque):
         if type(value) in shape.classes:
-            return _object(raw, value, shape.classes[type(value)])
+            return _object(raw, value, shape.classes[type(value)], exact=exact)
         if shape.items is None or not isinstance(value, list | tuple | deque | set | frozenset):
-            return normal_form(raw, value)
+            return normal_form(raw, value, exact=exact)
         pairs = zip(raw, items_of(value, len(raw)), strict=True)
-        items = [_form(item, part, shape.items) for item, part in pairs]
+        items = [_form(item, part, shape.items, exact=exact) for item, part in pairs]
         return sorted(items, key=canonical_json) if isinstance(value, set | frozenset) else items
-    return normal_form(raw, value)
+    return normal_form(raw, value, exact=exact)
 
 
-def _object(raw: object, value: object, kept: frozenset[str] | None) -> JSON:
+def _object(raw: object, value: object, kept: frozenset[str] | None, *, exact: bool) -> JSON:
     """An object without the fields that equal their defaults. `kept` are those that stay, None: all."""
     owner = type(value)
     parts = _parts(cast("Any", owner))
     if isinstance(value, BaseModel) and type(value).__pydantic_root_model__:
         if kept is None or "root" not in parts:
-            return normal_form(raw, value)
-        return _form(raw, getattr(value, "root", None), parts["root"].shape)
+            return normal_form(raw, value, exact=exact)
+        return _form(raw, getattr(value, "root", None), parts["root"].shape, exact=exact)
     if not isinstance(raw, dict):
-        return normal_form(raw, value)
+        return normal_form(raw, value, exact=exact)
     form: dict[str, JSON] = {}
     for (key, item), inner in zip(raw.items(), values_of(value, raw), strict=True):
         part = parts.get(key)
         if part is None:
-            form[str(key)] = normal_form(item, inner)
+            form[str(key)] = normal_form(item, inner, exact=exact)
         elif kept is None or key in kept or not _equal(inner, part.default):
-            form[str(key)] = _form(item, inner, part.shape)
+            form[str(key)] = _form(item, inner, part.shape, exact=exact)
     return _sorted(form)
 
 

@@ -115,6 +115,13 @@ def limits(metadata: object) -> list[int]:
     return [limit for limit in found if isinstance(limit, int)] + [limit for item in nested for limit in limits(item)]
 
 
+def union_mode(metadata: object) -> object:
+    """How a piece of metadata says that a union is read; None if it doesn't."""
+    found = getattr(metadata, "__dict__", {}).get("union_mode")
+    nested = getattr(metadata, "metadata", None) or ()
+    return found or next((mode for item in nested if (mode := union_mode(item))), None)
+
+
 def has_items(annotation: object) -> bool:
     """Whether `MaxItems` can limit a type: whether it is a collection of any length."""
     while isinstance(annotation, NewType) or is_alias(annotation) or is_alias(get_origin(annotation)):
@@ -182,17 +189,27 @@ def indistinct(members: list[object]) -> dict[str, list[object]]:
     """Members of a union that JSON writes alike, by what they are written as. A `Literal` beside `str` is none."""
     kinds: dict[str, list[object]] = {}
     for member in members:
-        kind = _json_kind(member)
+        kind = json_kind(member)
         if kind:
             kinds.setdefault(kind, []).append(member)
     return {kind: found for kind, found in kinds.items() if len(found) > 1}
 
 
-def _json_kind(annotation: object) -> str:
-    while get_origin(annotation) is Annotated or isinstance(annotation, NewType):
-        annotation = annotation.__supertype__ if isinstance(annotation, NewType) else get_args(annotation)[0]
+def json_kind(annotation: object) -> str:
+    """Whether a type is written as text or as a number; empty for neither."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif isinstance(annotation, NewType):
+            annotation = annotation.__supertype__
+        elif is_alias(annotation) or is_alias(get_origin(annotation)):
+            annotation = alias_value(annotation, get_origin(annotation))
+        else:
+            break
     if not isinstance(annotation, type) or get_origin(annotation) is not None:
         return ""
+    if getattr(annotation, "__pydantic_root_model__", False):
+        return json_kind(annotation.model_fields["root"].annotation)  # type: ignore[attr-defined]
     if issubclass(annotation, Enum):
         return "text" if any(isinstance(member.value, str) for member in annotation) else "number"
     name = qualified(annotation)

@@ -20,6 +20,7 @@ from application_sdk.contracts.bounds import MaxItems
 from application_sdk.contracts.errors import Problem
 
 _COLLECTION_REMEDY = "Write Annotated[{type}, MaxItems(1000)], or pass a FileReference to the data."
+_KIND_REMEDY = 'Give each a field that tells it: kind: Literal["…"] = "…".'
 _FILE_REMEDY = "Put the data in a file and pass a FileReference."
 
 
@@ -66,13 +67,15 @@ class TypeWalk:
         if written != name and written not in names.read_as(field):
             remedy = f"Use Field(alias={written!r}), which means both."
             self._fault(path, field.annotation, f"it is written as {written!r}, but not read under that name.", remedy)
-        self._limited(field.annotation, path, field.metadata, None)
+        metadata = [*field.metadata, field] if field.discriminator is not None else field.metadata
+        self._limited(field.annotation, path, metadata, None)
         if field.default is None and not names.accepts_none(field.annotation):
             shown = names.render(field.annotation)
             self._fault(path, field.annotation, "the default None is not of this type.", f"Write {shown} | None.")
 
-    def walk(self, annotation: object, path: str, limit: int | None = None) -> None:
-        """Walk one type. `limit` is the greatest length that the annotation around it, or its field, allows."""
+    def walk(self, annotation: object, path: str, limit: int | None = None, *, discriminated: bool = False) -> None:
+        """Walk one type. `limit` is the greatest length that the annotation around it, or its field, allows;
+        `discriminated` says that the user tells the members of a union apart."""
         origin = get_origin(annotation)
         if annotation is None or annotation is types.NoneType:
             return
@@ -80,7 +83,7 @@ class TypeWalk:
             inner, *metadata = get_args(annotation)
             self._limited(inner, path, metadata, limit)
         elif origin is Union or origin is types.UnionType:
-            self._union(annotation, path, limit)
+            self._union(annotation, path, limit, discriminated)
         elif origin is Literal:
             for value in get_args(annotation):
                 if not isinstance(value, str | int | bool | Enum | None):
@@ -116,7 +119,11 @@ class TypeWalk:
                 self._fault(path, annotation, "MaxItems limits collections, and this is none.", remedy)
             elif len(holders) > 1:
                 self._fault(path, annotation, "one MaxItems can't limit several collections.", "Give each its own.")
-        self.walk(annotation, path, min(limits, default=None))
+        if any(names.union_mode(item) == "left_to_right" for item in metadata):
+            reason = 'with union_mode="left_to_right" the first type that can read a value takes it.'
+            self._fault(path, annotation, reason, "Drop union_mode: the type that fits best is taken.")
+        discriminated = any(getattr(item, "discriminator", None) is not None for item in metadata)
+        self.walk(annotation, path, min(limits, default=None), discriminated=discriminated)
 
     def _class(self, cls: type, path: str, limit: int | None) -> None:
         if issubclass(cls, BaseModel):
@@ -175,15 +182,19 @@ class TypeWalk:
                 path, variable, "the type variable is open, so anything fits.", "Give the class its types: Page[Row]."
             )
 
-    def _union(self, annotation: object, path: str, limit: int | None) -> None:
+    def _union(self, annotation: object, path: str, limit: int | None, discriminated: bool) -> None:
         members = names.members(annotation)
         for member in members:
             self.walk(member, path, limit)
-        for kind, clashing in names.indistinct(members).items():
-            shown = " and ".join(names.render(member) for member in clashing)
-            self._fault(
-                path, annotation, f"{shown} are both written as JSON {kind}, so which it was is lost.", "Choose one."
-            )
+        if len([member for member in members if member is not types.NoneType]) < 2:
+            return
+        # A pod whose contracts have no union but with None doesn't load it.
+        from application_sdk.contracts.unions import clashes
+
+        for kind, alike in clashes(annotation, discriminated=discriminated):
+            shown = " and ".join(names.render(member) for member in alike)
+            remedy = _KIND_REMEDY if "object" in kind else "Choose one."
+            self._fault(path, annotation, f"{shown} are both written as {kind}, so which it was is lost.", remedy)
 
     def _generic(self, annotation: object, origin: object, path: str, limit: int | None) -> None:
         arguments = get_args(annotation)

@@ -99,6 +99,8 @@ RESTORE_VERB: Final = "restore"
 """Verb on AppRuns: whoever has it may write the past of a run that is being imported."""
 TAKES_MORE: Final = "x-apprun-takes-more"
 """In a JSON Schema that is published: the code may accept what the schema doesn't."""
+EXACT_NUMBER: Final = "apprun.dev/number:"
+"""How text in a payload begins that stands for a number, where the number itself wouldn't be read back as it is."""
 INSPECT_TASK: Final = "inspect"
 """What stands for the task where an AppTask is an inspection."""
 INSPECTION_KEY_LENGTH: Final = 8

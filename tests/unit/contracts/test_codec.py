@@ -301,18 +301,52 @@ def test_anything_but_the_declared_contract_is_refused(given: t.Any, message: st
     assert refusal(lambda: encode(given, FetchOutput)).startswith(message)
 
 
-def test_an_ambiguous_union_of_models_is_refused_when_it_would_change_the_type() -> None:
-    class Cat(BaseModel):
-        name: str
+NEW_YORK = ZoneInfo("America/New_York")
 
-    class Dog(BaseModel):
-        name: str
 
-    class Home(Output):
-        pet: Cat | Dog
+class Hours(Output):
+    at: datetime
+    days: t.Annotated[dict[datetime, int], MaxItems(3)] = {}
+    seen: t.Annotated[set[datetime], MaxItems(3)] = set()
 
-    assert encode(Home(pet=Cat(name="a")))
-    assert "Home.pet: Dog(name='a') (Dog)" in refusal(lambda: encode(Home(pet=Dog(name="a"))))
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("hour", [datetime(2026, 11, 1, 1, 30), datetime(2026, 3, 8, 2, 30)], ids=str)
+def test_an_hour_that_a_zone_repeats_or_skips_is_stored(hour: datetime, fold: int) -> None:
+    at = hour.replace(tzinfo=NEW_YORK, fold=fold)
+    again = decode(Hours, encode(Hours(at=at, days={at: 1}, seen={at})))
+    for found in (again.at, *again.days, *again.seen):
+        assert (found.isoformat(), found.utcoffset()) == (at.isoformat(), at.utcoffset())
+
+
+def test_an_offset_of_seconds_is_refused_with_what_to_store() -> None:
+    at = datetime(1880, 1, 1, tzinfo=NEW_YORK)
+    message = refusal(lambda: encode(Hours(at=at)))
+    assert "whole minutes" in message
+    assert "astimezone(UTC)" in message
+    assert decode(Hours, encode(Hours(at=at.astimezone(UTC)))).at == at
+
+
+class Loose(Output):
+    id: int | str
+    ratio: float | str = 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Loose(id=5), {"id": 5, "ratio": 0}),
+        (Loose(id=1234567890123456789), {"id": 1234567890123456789, "ratio": 0}),
+        (Loose(id=2**70), {"id": "apprun.dev/number:1180591620717411303424", "ratio": 0}),
+        (Loose(id="5", ratio=float("inf")), {"id": "5", "ratio": "apprun.dev/number:inf"}),
+        (Loose(id="5", ratio="NaN"), {"id": "5", "ratio": "NaN"}),
+        (Loose(id="apprun.dev/number:7"), {"id": "apprun.dev/number:=apprun.dev/number:7", "ratio": 0}),
+    ],
+    ids=repr,
+)
+def test_a_number_beside_text_is_kept_as_what_it_is(value: Loose, written: dict[str, object]) -> None:
+    assert encode(value) == written
+    assert decode(Loose, encode(value)) == value
 
 
 def test_a_value_that_its_own_class_refuses_is_named() -> None:

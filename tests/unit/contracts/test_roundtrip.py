@@ -8,7 +8,7 @@ import sys
 from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
-from tests.support.contracts import outputs, same
+from tests.support.contracts import Anything, json_values, outputs, same, union_outputs
 
 from application_sdk.contracts import Output
 from application_sdk.contracts.codec import decode, encode
@@ -54,6 +54,31 @@ def test_an_api_server_in_between_changes_neither_the_json_nor_the_value(value: 
 def test_what_was_read_is_written_as_it_was(value: Output) -> None:
     payload = encode(value)
     assert canonical_json(encode(decode(type(value), payload))) == canonical_json(payload)
+
+
+@settings(slow_to_draw, max_examples=300)
+@given(union_outputs())
+def test_an_accepted_union_keeps_every_value_of_its_members(value: Output) -> None:
+    again = decode(type(value), carried_by_an_api_server(encode(value)))
+    assert same(value, again)
+
+
+@slow_to_draw
+@given(json_values)
+def test_a_json_value_reads_back_as_itself(value: JSON) -> None:
+    payload = encode(Anything(value=value))
+    again = decode(Anything, carried_by_an_api_server(payload))
+    assert as_numbers(again.value) == as_numbers(value)
+    assert canonical_json(encode(again)) == canonical_json(payload)
+
+
+def as_numbers(value: object) -> object:
+    """A JSON value for `==`: NaN is itself, and True isn't 1."""
+    if isinstance(value, list):
+        return [as_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_numbers(item) for key, item in value.items()}
+    return ("NaN",) if value != value else (isinstance(value, bool), isinstance(value, str), value)
 
 
 def test_equal_inputs_have_one_digest_in_processes_that_hash_differently() -> None:

@@ -52,6 +52,23 @@ class Options(TypedDict):
     fast: bool
 
 
+class Cat(BaseModel):
+    name: str
+
+
+class Dog(BaseModel):
+    name: str
+
+
+class NamedCat(BaseModel):
+    name: str
+    nickname: str = ""
+
+
+class Numbered(BaseModel):
+    name: int
+
+
 @dataclasses.dataclass
 class Point:
     x: float
@@ -115,6 +132,14 @@ ACCEPTED = [
     t.Literal[Colour.RED],
     t.Literal["auto"] | str,
     int | str,
+    Cat | NamedCat,
+    Cat | Numbered,
+    t.Annotated[
+        t.Annotated[Cat, pydantic.Tag("cat")] | t.Annotated[Dog, pydantic.Tag("dog")],
+        pydantic.Discriminator(lambda value: "cat"),
+    ],
+    t.Annotated[list[int], MaxItems(3)] | t.Annotated[list[str], MaxItems(3)],
+    t.Literal["auto"] | dt.date,
     Row,
     Row | FileReference,
     FileReference,
@@ -205,6 +230,18 @@ REFUSED = [
     (t.Annotated[dict[tuple[int, int], str], MaxItems(3)], "tuple[int, int]", "JSON's keys are text"),
     (t.Annotated[dict[int | str, str], MaxItems(3)], "int | str", "JSON's keys are text"),
     (pydantic.Json, "Json", "anything fits in"),
+    (Cat | Dog, "Cat | Dog", "a field that tells it"),
+    (NamedCat | Cat, "NamedCat | Cat", "a field that tells it"),
+    (Cat | t.Annotated[dict[str, str], MaxItems(3)], "Cat | dict[str, str]", "a field that tells it"),
+    (
+        t.Annotated[list[str], MaxItems(3)] | t.Annotated[list[dt.date], MaxItems(3)],
+        "list[str] | list[date]",
+        "a JSON array",
+    ),
+    (t.Annotated[list[int], MaxItems(3)] | tuple[int, int], "list[int] | tuple[int, int]", "a JSON array"),
+    (t.Literal["2026-01-01"] | dt.date, "Literal['2026-01-01'] | date", "the same JSON value"),
+    (RootModel[str] | str, "RootModel[str] | str", "written as JSON text"),
+    (t.Annotated[int | str, Field(union_mode="left_to_right")], "int | str", "Drop union_mode"),
 ]
 
 
