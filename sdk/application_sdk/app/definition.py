@@ -21,7 +21,7 @@ from application_sdk.execution.definition import (
     GateSettings,
     TaskDefinition,
 )
-from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, MAX_SECONDS
 from application_sdk.wire.names import TIMER_TASK
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _gate(cls: type, entrypoints: Mapping[str, EntrypointDefinition], faults: li
     if unknown:
         there = ", ".join(map(repr, sorted(entrypoints)))
         faults.append(f"{_GATE}entrypoint_modes names {', '.join(map(repr, unknown))}; the entry points are {there}")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        faults.append(f"{_GATE}timeout_seconds is {seconds!r}: use a number of seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
+        faults.append(f"{_GATE}timeout_seconds is {seconds!r}: use a number of seconds above 0, up to a century")
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
         faults.append(f"{_GATE}max_attempts is {attempts!r}: use a whole number from 1 up")
     return GateSettings(_ask_handler, mode, MappingProxyType(dict(modes)), seconds, attempts)

@@ -7,6 +7,7 @@ as a checkpoint. No engine is known here.
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from application_sdk.execution import current
 from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
 from application_sdk.execution.retry import RetryPolicy
 from application_sdk.wire import names
-from application_sdk.wire.fields import PodFields
+from application_sdk.wire.fields import MAX_SECONDS, PodFields
 
 if TYPE_CHECKING:
     from application_sdk.wire.digest import JSONObject
@@ -304,10 +305,7 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
         raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}.{hint} There are: {known}")
     changes: dict[str, Any] = {name: given[name] for name in _LIMITS if name in given}
     for name, value in changes.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-            raise AppDefinitionError(
-                f"{title}: {name}={value!r} must be a number of seconds above 0, or None for no limit"
-            )
+        changes[name] = _limit(name, value, title)
     watchdog = given.get("progress_watchdog", settings.progress_watchdog)
     if watchdog not in ("off", "warn", "enforce"):
         raise AppDefinitionError(f'{title}: progress_watchdog={watchdog!r} must be "off", "warn" or "enforce"')
@@ -324,6 +322,19 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     return changed
 
 
+def _limit(name: str, value: object, title: str) -> float | None:
+    """A number of seconds that every engine can keep; None for no limit, which infinity says as well."""
+    if value is None or value == math.inf:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise AppDefinitionError(f"{title}: {name}={value!r} must be a number of seconds above 0, or None for no limit")
+    if value > MAX_SECONDS:
+        raise AppDefinitionError(
+            f"{title}: {name}={value!r} is more than a century, {MAX_SECONDS} s. Give less, or None for no limit"
+        )
+    return value
+
+
 def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPolicy:
     policy = given.get("retry_policy")
     if policy is not None:
@@ -334,7 +345,7 @@ def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPol
         if "retry_max_attempts" in given:
             retry = retry.with_max_attempts(given["retry_max_attempts"])
         if "retry_max_interval_seconds" in given:
-            interval = timedelta(seconds=given["retry_max_interval_seconds"])
+            interval = timedelta(seconds=min(given["retry_max_interval_seconds"], MAX_SECONDS))
             retry = replace(retry, max_interval=interval, initial_interval=min(retry.initial_interval, interval))
     except (TypeError, ValueError) as error:
         raise AppDefinitionError(f"{title}: {error}") from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from application_sdk.wire.fields import RetryFields
+from application_sdk.wire.fields import MAX_SECONDS, RetryFields
 
 _MAX_COEFFICIENT: Final = 1000
+_MAX_ATTEMPTS: Final = 2**31 - 1
+_MAX_INTERVAL: Final = timedelta(seconds=MAX_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class RetryPolicy:
     """Cap of the wait between two attempts."""
     backoff_coefficient: float = 2.0
     """Each wait is this much longer than the one before."""
-    non_retryable_errors: tuple[str, ...] = ()
-    """Names of exception classes after which the call fails at once."""
+    non_retryable_errors: tuple[str | type[BaseException], ...] = ()
+    """Exception classes, or names of some, after which the call fails at once. Kept as names."""
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
@@ -33,14 +36,17 @@ class RetryPolicy:
                 f"max_attempts is {self.max_attempts!r}; it counts the first attempt too, so use a whole number from 1 "
                 f"up"
             )
+        if self.max_attempts > _MAX_ATTEMPTS:
+            raise ValueError(f"max_attempts is {self.max_attempts}; use a whole number up to {_MAX_ATTEMPTS}")
         if not 1 <= self.backoff_coefficient <= _MAX_COEFFICIENT:
             raise ValueError(
                 f"backoff_coefficient is {self.backoff_coefficient}; use a number from 1 to {_MAX_COEFFICIENT}"
             )
         intervals: dict[str, object] = {"initial_interval": self.initial_interval, "max_interval": self.max_interval}
         for name, interval in intervals.items():
-            if not isinstance(interval, timedelta) or interval < timedelta(0):
-                raise ValueError(f"{name} is {interval!r}; use a timedelta that isn't negative")
+            if not isinstance(interval, timedelta) or not timedelta(0) <= interval <= _MAX_INTERVAL:
+                raise ValueError(f"{name} is {interval!r}; use a timedelta that isn't negative, of a century at most")
+        object.__setattr__(self, "non_retryable_errors", _names(self.non_retryable_errors))
 
     def with_max_attempts(self, max_attempts: int) -> RetryPolicy:
         """This policy with another number of attempts."""
@@ -64,8 +70,23 @@ class RetryPolicy:
             backoffCoefficient=self.backoff_coefficient,
         )
         if self.non_retryable_errors:
-            fields["nonRetryable"] = list(self.non_retryable_errors)
+            fields["nonRetryable"] = list(_names(self.non_retryable_errors))
         return fields
+
+
+def _names(errors: object) -> tuple[str, ...]:
+    """Names of exception classes: one or several, given as classes or as names, with or without their module."""
+    listed = [errors] if isinstance(errors, str | type) else list(errors) if isinstance(errors, Iterable) else [errors]
+    return tuple(map(_name, listed))
+
+
+def _name(error: object) -> str:
+    if isinstance(error, type) and issubclass(error, BaseException):
+        return error.__name__
+    name = error.rpartition(".")[2] if isinstance(error, str) else ""
+    if not name.isidentifier():
+        raise ValueError(f"non_retryable_errors holds {error!r}; use exception classes or their names")
+    return name
 
 
 NO_RETRY = RetryPolicy(max_attempts=1)

@@ -28,7 +28,7 @@ from application_sdk.execution.loop import RouteLoop
 from application_sdk.execution.route import NO_POLICY, CallRequest, Route
 from application_sdk.execution.trace import user_line
 from application_sdk.wire.digest import JSON, JSONObject, digest, digest_and_size
-from application_sdk.wire.fields import PodFields
+from application_sdk.wire.fields import MAX_SECONDS, PodFields
 from application_sdk.wire.names import TIMER_TASK
 from application_sdk.wire.size import LARGEST_GROWTH
 
@@ -162,7 +162,8 @@ class RouteRuntime:
     def start(self, handle: asyncio.TimerHandle, seconds: float) -> None:
         if self.closed:
             return
-        seconds = max(round(seconds, TIMER_DIGITS), 10**-TIMER_DIGITS)
+        # Infinity, as in `asyncio.timeout(inf)`, is a time that never comes, and so is a century on every engine.
+        seconds = min(max(round(seconds, TIMER_DIGITS), 10**-TIMER_DIGITS), MAX_SECONDS)
 
         def deliver(completion: Completion) -> None:
             self._timers.pop(id(handle), None)
