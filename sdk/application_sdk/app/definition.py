@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 RUN: Final = "run"
 _FREE_NAMES: Final = frozenset({"on_complete", "upload", "download"})
 """Attributes of `App` that an app may have as tasks of its own, or that are checked apart."""
+_WRAPPERS: Final = 20
+"""So many things are looked into for a task that a decorator has wrapped."""
 _GATE: Final = "preflight_gate_"
 _MODES: Final = get_args(GateMode)
 _EXAMPLE: Final = "async def run(self, input: MyInput) -> MyOutput"
@@ -220,6 +223,33 @@ def _check_plain(attribute: str, member: object, faults: list[str]) -> None:
             f"task {attribute!r} ({function_line(member.__func__.function)}) is a {kind}, but a task is a plain "
             f"method: remove @{kind} and take self first"
         )
+        return
+    hidden = _task_inside(member, attribute)
+    if hidden is not None:
+        faults.append(
+            f"task {attribute!r} ({function_line(hidden.function)}) has a decorator above @task, which makes a plain "
+            f"method of it: write @task above all others"
+        )
+
+
+def _task_inside(member: object, attribute: str) -> Task[Any, Any] | None:
+    """The task of that name that a decorator has wrapped: in what `functools.wraps` notes, or in its closure."""
+    looked_at: list[object] = []
+    left = [member]
+    while left and len(looked_at) < _WRAPPERS:
+        thing = left.pop()
+        if isinstance(thing, Task):
+            if thing.__name__ == attribute:
+                return thing
+            continue
+        if not callable(thing) or isinstance(thing, type) or any(thing is other for other in looked_at):
+            continue
+        looked_at.append(thing)
+        left += [getattr(thing, name, None) for name in ("__wrapped__", "__func__", "func")]
+        for cell in getattr(thing, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # A cell that nothing was put into yet.
+                left.append(cell.cell_contents)
+    return None
 
 
 def _check_override(cls: type, attribute: str, member: object, faults: list[str]) -> None:

@@ -149,6 +149,9 @@ class BoundTask(Generic[In, Out]):
         runtime = current.get()
         if runtime is None:
             return self._call_plainly(input)
+        if not runtime.in_route and self._is_overridden():
+            # `super().fetch(input)` in the task that overrides it: a part of its body, within its attempt.
+            return self._call_plainly(input)
         definition = self.definition
         if definition is None:
             raise MisuseError(
@@ -181,6 +184,11 @@ class BoundTask(Generic[In, Out]):
         if not key or not isinstance(key, str):
             raise MisuseError(f"{self.task.name}.keyed() takes a text that names the call, not {key!r}")
         return BoundTask(self.app, self.task, self.definition, key)
+
+    def _is_overridden(self) -> bool:
+        name = self.task.__name__
+        nearest: object = next((vars(cls)[name] for cls in type(self.app).__mro__ if name in vars(cls)), None)
+        return isinstance(nearest, Task) and nearest is not self.task
 
     def _call_plainly(self, input: In) -> Coroutine[Any, Any, Out]:
         if self.task.is_async or not _in_event_loop():

@@ -64,6 +64,18 @@ class Session:
     """Whether it was typed as `kubectl apprun`."""
 
 
+def never_fail_on_text() -> None:
+    """Have the standard streams write what their encoding lacks as escapes: no text is worth an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _takes_all(file: TextIO) -> bool:
+    """Whether a file's encoding has every character. If not JSON and YAML have escapes of their own."""
+    return (getattr(file, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
 def live_notes() -> Console:
     """For what redraws itself on standard error. Texts that it is given have to be printable."""
     from rich.console import Console
@@ -82,20 +94,20 @@ def write_result(value: object, format: Format) -> None:
     # By way of JSON, so that YAML knows nothing else; long texts and multi-line ones stay readable.
     plain = json.loads(json.dumps(value))
     yaml.add_representer(str, _represent_text, yaml.SafeDumper)
-    sys.stdout.write(printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)))
+    sys.stdout.write(printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=_takes_all(sys.stdout), width=120)))
     sys.stdout.flush()
 
 
 def write_json(value: object) -> None:
     """Write a result as JSON, indented for people."""
-    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
+    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=not _takes_all(sys.stdout))
     sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 
 
 def write_value(value: JSON) -> None:
     """Write a run's output as indented JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=2, ensure_ascii=not _takes_all(sys.stdout))
     sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 

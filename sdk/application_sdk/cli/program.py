@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from application_sdk.cli import backup_commands, commands, exits
-from application_sdk.cli.output import Session, say, write_result
+from application_sdk.cli.output import Session, never_fail_on_text, say, write_result
 from application_sdk.errors import AppDefinitionError, AppError
 
 PLUGIN = "kubectl apprun"
@@ -68,6 +69,7 @@ def _options(
 def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
     """Run a command line. Errors are told on standard error, without tracebacks unless they are the user's code."""
     session = Session(plugin=plugin)
+    never_fail_on_text()
     try:
         # Usage errors are told by typer itself, which ends with SystemExit in any case.
         program(list(arguments), prog_name=PLUGIN if plugin else "apprun", obj=session)
@@ -82,7 +84,7 @@ def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
     except OSError as error:
         # What users' code meets is told by now: this is about a file of ours.
         if error.filename is None:
-            return _tell_fault()
+            return _tell_homeless(session) if _is_homeless() else _tell_fault()
         return _tell_unavailable(error, session)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes here is a fault of this program
         if not _is_ours(error):
@@ -98,6 +100,22 @@ def _is_ours(error: Exception) -> bool:
     from application_sdk.contracts.errors import ContractValidationError
 
     return isinstance(error, ContractValidationError)
+
+
+def _is_homeless() -> bool:
+    """Whether the working directory was removed: nothing that goes by it works then."""
+    try:
+        os.getcwd()  # noqa: PTH109 - as Path.cwd() does
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _tell_homeless(session: Session) -> int:
+    from application_sdk.cli.errors import InputError
+
+    _tell(InputError("the working directory was removed. Change to one that is there, and try again"), session)
+    return exits.USAGE
 
 
 def _tell_unavailable(error: OSError, session: Session) -> int:

@@ -7,6 +7,7 @@ It joins the rules (`execution.route`) to the event loop (`execution.loop`); it 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime
 from random import Random
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 
+_log = logging.getLogger("apprun.route")
 
 MOVE_IT: Final = "Move this into a @task"
 TIMER_DIGITS: Final = 3
@@ -233,6 +235,16 @@ class RouteRuntime:
             f"Called but never awaited, so never run: {', '.join(forgotten)}. Write `await` before each, or give it to "
             f"asyncio.gather() or asyncio.create_task() and await it"
         )
+
+    def tell_given_up(self) -> None:
+        """Say which calls the route leaves behind: as in `asyncio.run`, what nobody waits for is given up."""
+        left = [f"{call.task}() at {call.line}" for call in self.route.outstanding() if call.role == "task"]
+        if left:
+            _log.warning(
+                "The route has returned, and nobody awaited %s: given up, whether it has run or not. Await it before "
+                "the route returns, or cancel it",
+                ", ".join(left),
+            )
 
     def close(self) -> None:
         """This life is over."""

@@ -313,6 +313,7 @@ class _Life:
 
     def _output(self, returned: Output) -> RouteResult:
         self._runtime.refuse_unawaited()
+        self._runtime.tell_given_up()
         contract = self._entrypoint.output_type
         try:
             output = encode(self._runtime.portable(returned), contract)
