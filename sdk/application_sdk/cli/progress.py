@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from application_sdk.cli.output import app_output, say
 from application_sdk.cli.tallies import Tallies, TaskTally
-from application_sdk.engines.local.notices import AttemptFailed, Notice, NotYielding, Replayed
+from application_sdk.engines.local.notices import AttemptFailed, NotForked, Notice, NotYielding, Replayed
 from application_sdk.engines.local.words import duration, in_words
 from application_sdk.wire.printable import printable, printable_line
 
@@ -80,7 +80,7 @@ class Table(Silent):
     @override
     def notice(self, notice: Notice) -> None:
         self._tallies.notice(notice)
-        if isinstance(notice, Replayed | AttemptFailed | NotYielding):
+        if isinstance(notice, Replayed | AttemptFailed | NotYielding | NotForked):
             from rich.text import Text
 
             self._console.print(Text(printable(in_words(notice, time.time()) or ""), "yellow"))

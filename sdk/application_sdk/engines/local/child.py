@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
-from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.app.loading import AppLoadError
 from application_sdk.engines.local.channel import Inbox, receive, send
 from application_sdk.engines.local.private import open_private
+from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.local.state import KeptState
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 SIGN_INTERVAL_SECONDS: Final = 0.5
 
 
-def run_child(channel: socket.socket, entry: str) -> NoReturn:
+def run_child(channel: socket.socket, source: AppSource) -> NoReturn:
     """Do the work that comes over `channel`, then end the process."""
     inbox = Inbox()
     message = receive(channel, inbox)
@@ -48,7 +49,7 @@ def run_child(channel: socket.socket, entry: str) -> NoReturn:
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
     signs = _Signs(channel)
-    result = _attempt(entry, info, message, signs, channel, inbox)
+    result = _attempt(source, info, message, signs, channel, inbox)
     signs.close()
     if result.error is not None:
         _print_failure(info, result.error)
@@ -56,10 +57,10 @@ def run_child(channel: socket.socket, entry: str) -> NoReturn:
 
 
 def _attempt(
-    entry: str, info: AttemptInfo, work: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
+    source: AppSource, info: AttemptInfo, work: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
 ) -> AttemptResult:
     try:
-        app_class = load_app(entry)
+        app_class = source.load()
         definition = app_class.definition.task(info.task)
         app = app_class()
     except AppLoadError as error:
@@ -162,7 +163,8 @@ def _redirect_output(path: str) -> None:
     os.close(log)
     # By line, so that a process that is killed leaves what it had printed.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # In the log's encoding, whatever the terminal's is: a task mustn't fail for what it prints.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     logs.set_up({}, as_json=False)
 
 

@@ -16,11 +16,11 @@ from application_sdk.engines.local.calls import CallState
 from application_sdk.engines.local.home import NAMESPACE, RunFolder
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, Observer, Progressed
+from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, NotForked, Observer, Progressed
 from application_sdk.engines.local.records import AttemptRecord, Budget
 from application_sdk.engines.local.retries import GiveUp, judge
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.local.work import Begun, Ended, Event, Executor, Sign, Work
+from application_sdk.engines.local.work import Begun, Ended, Event, Executor, ImportedAnew, Sign, Work
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.execution.task_context import AttemptInfo
@@ -221,6 +221,9 @@ class Dispatcher:
 
     def _take_in(self, events: Sequence[Event]) -> None:
         for event in events:
+            if isinstance(event, ImportedAnew):
+                self._observe(NotForked(event.reason))
+                continue
             state = self._running.get(event.key)
             if state is None:
                 continue
@@ -232,6 +235,8 @@ class Dispatcher:
                 self._end(state, event)
 
     def _take_in_last(self, event: Event, reason: str) -> None:
+        if isinstance(event, ImportedAnew):
+            return
         state = self._running.get(event.key)
         if state is None or isinstance(event, Begun):
             return

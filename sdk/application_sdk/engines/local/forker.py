@@ -1,4 +1,5 @@
 """The process that attempts are forked from: it has the app imported, so that an attempt costs a fork and no import.
+Where the app can't be forked (`forkable`), it starts again without it, and each attempt imports the app.
 
 `processes` starts it with a socket, over which it gets a number and a file descriptor for each fork, and says which
 numbers started and ended. It holds no threads and no state of a run. When the socket closes, whoever closed it, it
@@ -17,8 +18,10 @@ import struct
 import sys
 from typing import Final, NoReturn
 
-from application_sdk.app.loading import AppLoadError, load_app
+from application_sdk.app.loading import AppLoadError
 from application_sdk.engines.local.child import run_child
+from application_sdk.engines.local.forkable import Surroundings, seed_anew
+from application_sdk.engines.local.source import AppSource
 
 FORK_REQUEST: Final = struct.Struct("!Q")
 FORKER_VARIABLE: Final = "APPRUN_FORKER"
@@ -28,27 +31,44 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> NoReturn:
-    """`python -m application_sdk.engines.local.forker CONTROL_FD ENTRY DIRECTORY`."""
+    """`python -m application_sdk.engines.local.forker CONTROL_FD ENTRY DIRECTORY [REASON]`.
+
+    With a reason it doesn't import the app: each attempt does, in a process forked from a clean one.
+    """
     control = socket.socket(fileno=int(sys.argv[1]))
-    entry, directory = sys.argv[2:4]
+    source, reason = AppSource(sys.argv[2], sys.argv[3]), "".join(sys.argv[4:])
     os.environ[FORKER_VARIABLE] = "1"
-    sys.path[0] = directory
-    try:
-        load_app(entry)
-    except AppLoadError:
-        pass  # Each attempt meets it too, and reports it.
+    sys.path[0] = source.directory
+    if not reason:
+        _load(source, control)
     # What is here now is shared by all attempts; the collector would unshare it by touching it.
     gc.collect()
     gc.freeze()
     gc.disable()
-    _Forker(control, entry).serve()
+    _Forker(control, source, reason).serve()
     os._exit(0)
 
 
+def _load(source: AppSource, control: socket.socket) -> None:
+    before = Surroundings()
+    try:
+        source.load()
+    except AppLoadError:
+        pass  # Each attempt meets it too, and reports it.
+    reasons = before.reasons()
+    if reasons:
+        # The same process, from its beginning: nothing of what can't be forked survives it, and requests that were
+        # sent meanwhile are still in the socket.
+        control.set_inheritable(True)
+        arguments = [str(control.fileno()), source.entry, source.directory, " and ".join(reasons)]
+        os.execv(sys.executable, [sys.executable, "-m", __spec__.name, *arguments])
+
+
 class _Forker:
-    def __init__(self, control: socket.socket, entry: str) -> None:
+    def __init__(self, control: socket.socket, source: AppSource, reason: str) -> None:
         self._control = control
-        self._entry = entry
+        self._reason = reason
+        self._source = source
         self._children: dict[int, int] = {}
         self._pid = os.getpid()
         # Loaded before any fork: a child shouldn't have to look for the C library.
@@ -62,7 +82,7 @@ class _Forker:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._tell("ready")
+        self._tell(f"ready {self._reason}")
         while True:
             control = self._control.fileno()
             ready, _, _ = select.select([control, reader], [], [])
@@ -106,7 +126,8 @@ class _Forker:
             if os.getppid() != self._pid:
                 os._exit(1)
             self._control.close()
-            run_child(socket.socket(fileno=file), self._entry)
+            seed_anew()
+            run_child(socket.socket(fileno=file), self._source)
         except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second forker
             sys.excepthook(*sys.exc_info())
         finally:

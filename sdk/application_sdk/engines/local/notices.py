@@ -64,7 +64,16 @@ class NotYielding:
     message: str
 
 
-Notice: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding
+@dataclass(frozen=True, slots=True)
+class NotForked:
+    """Attempts aren't forked from the imported app: each imports it. `reason` is what of its module can't be forked."""
+
+    reason: str
+
+
+Notice: TypeAlias = (
+    Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding | NotForked
+)
 Observer: TypeAlias = Callable[[Notice], None]
 
 

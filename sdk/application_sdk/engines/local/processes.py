@@ -24,7 +24,7 @@ from typing import IO, Final, cast
 from application_sdk.engines.local.channel import Inbox, send
 from application_sdk.engines.local.forker import FORK_REQUEST
 from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.local.work import Begun, Ended, Event, ImportedAnew, Sign, Work
 from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
@@ -65,6 +65,7 @@ class ProcessExecutor:
         self._by_key: dict[str, _Running] = {}
         self._numbers = 0
         self._false_starts = 0
+        self._told_reason = False
         self._forker: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lines = b""
@@ -174,6 +175,9 @@ class ProcessExecutor:
             word, *numbers = line.decode().split()
             if word == "ready":
                 self._false_starts = 0
+                if numbers and not self._told_reason:
+                    self._told_reason = True
+                    events.append(ImportedAnew(" ".join(numbers)))
                 continue
             running = self._by_number.get(int(numbers[0]))
             if running is None:

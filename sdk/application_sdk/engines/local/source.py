@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 from application_sdk.app.base import App
 from application_sdk.app.loading import AppLoadError, load_app
+
+
+class WrongModuleError(AppLoadError):
+    """Under the name of the file that was meant another module is imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,33 @@ class AppSource:
     directory: str
 
     def load(self) -> type[App]:
-        """Import the app into this process. Raises AppLoadError."""
-        if self.directory not in sys.path:
+        """Import the app into this process. Raises AppLoadError, also when its module's name is taken by another."""
+        self.put_first()
+        try:
+            return load_app(self.entry)
+        finally:
+            # Before what is missing in the other module is told: it isn't the one that was meant.
+            self._check_module()
+
+    def put_first(self) -> None:
+        """Have modules looked for in the directory first, wherever else the import path has it."""
+        if sys.path[:1] != [self.directory]:
             sys.path.insert(0, self.directory)
-        return load_app(self.entry)
+
+    def _check_module(self) -> None:
+        name = self.entry.partition(":")[0]
+        module = sys.modules.get(name)
+        place = Path(self.directory, *name.split("."))
+        meant = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
+        if module is None or meant is None:
+            return
+        file = getattr(module, "__file__", None)
+        if file is not None and _is_same(Path(file), meant):
+            return
+        raise WrongModuleError(
+            f"{meant} can't be run under its name: {name!r} is a module already that this process has imported, from "
+            f"{file or 'Python itself'}. Rename the file, to '{meant.stem}_app.py' for example"
+        )
 
 
 def find_source(target: str, working_directory: Path) -> AppSource:
@@ -52,8 +80,37 @@ def find_source(target: str, working_directory: Path) -> AppSource:
         raise AppLoadError(
             f"{path} can't be imported: {bad!r} isn't a Python name. Rename it, to {_as_identifier(bad)!r} for example"
         )
+    _check_name(names[0], path, root)
+    if (path.with_suffix("") / "__init__.py").is_file():
+        raise AppLoadError(f"{path} can't be imported: the package {path.with_suffix('')} has its name. Rename one")
     source = AppSource(f"{'.'.join(names)}:{class_name}", str(root))
     return source if class_name else AppSource(f"{'.'.join(names)}:{_only_app(source, target)}", str(root))
+
+
+def _check_name(name: str, path: Path, root: Path) -> None:
+    """Refuse names under which others import something else: first on the import path, the file would stand for it."""
+    if name in sys.stdlib_module_names:
+        owner = "of Python itself"
+    elif (root / f"{name}.py").is_file() and _is_installed_package(name, root):
+        owner = "that is installed"
+    else:
+        return
+    raise AppLoadError(
+        f"{path} can't be imported: {name!r} is the name of a module {owner}, and whoever imports that would get this "
+        f"one. Rename it, to '{name}_app' for example"
+    )
+
+
+def _is_installed_package(name: str, root: Path) -> bool:
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} - {str(root)}
+    return any(Path(place, name, "__init__.py").is_file() for place in places)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _is_file(place: str) -> bool:
@@ -63,11 +120,11 @@ def _is_file(place: str) -> bool:
 def _only_app(source: AppSource, target: str) -> str:
     """The one app that a file defines: so short a form is enough when there is nothing to choose."""
     module = source.entry.removesuffix(":")
-    if source.directory not in sys.path:
-        sys.path.insert(0, source.directory)
     # Loading a class that isn't there imports the module, with all the messages for what can go wrong in it.
     try:
-        load_app(f"{module}:_")
+        AppSource(f"{module}:_", source.directory).load()
+    except WrongModuleError:
+        raise
     except AppLoadError:
         if module not in sys.modules:
             raise

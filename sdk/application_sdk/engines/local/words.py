@@ -9,6 +9,7 @@ from application_sdk.engines.local.notices import (
     AttemptStarted,
     Called,
     Committed,
+    NotForked,
     Notice,
     NotYielding,
     Progressed,
@@ -36,6 +37,11 @@ def in_words(notice: Notice, now: float) -> str | None:
         )
     if isinstance(notice, NotYielding):
         return notice.message
+    if isinstance(notice, NotForked):
+        return (
+            f"importing the app has {notice.reason}, which processes can't share: as in a pod, each attempt imports it "
+            f"itself, and starts later"
+        )
     if isinstance(notice, Progressed):
         return f"{notice.call.task}: {progress_text(notice.progress)}"
     return _committed(notice)

@@ -59,7 +59,15 @@ class Ended:
     """What is to be kept together with the output."""
 
 
-Event: TypeAlias = Begun | Sign | Ended
+@dataclass(frozen=True, slots=True)
+class ImportedAnew:
+    """Each attempt imports the app, and takes longer to start. Told once."""
+
+    reason: str
+    """What of the app's module can't be forked."""
+
+
+Event: TypeAlias = Begun | Sign | Ended | ImportedAnew
 
 
 class Executor(Protocol):
