@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -49,7 +49,7 @@ def _compare(value: object, again: object) -> _Difference | None:
             kind in _NUMBERS
             and type(again) in _NUMBERS
             and value == again
-            and -EXACT_INTEGERS <= value <= EXACT_INTEGERS
+            and abs(cast("float", value)) <= EXACT_INTEGERS
         )
     elif kind in _PLAIN:
         same = value == again

@@ -168,6 +168,8 @@ def _fields(cls: object) -> Mapping[str, _Field] | None:
     if is_typeddict(kind):
         needed: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
         return {name: _Field(annotation, name in needed, name in needed) for name, annotation in structure.items()}
+    if not dataclasses.is_dataclass(kind):
+        return None
     absent = dataclasses.MISSING
     given = {f.name for f in dataclasses.fields(kind) if f.default is not absent or f.default_factory is not absent}
     return {name: _Field(annotation, name not in given) for name, annotation in structure.items()}
@@ -269,7 +271,7 @@ def _can_read(annotation: object, text: str) -> bool:
     # Only few contracts ask, and a pod that has none of these doesn't load it.
     from pydantic import TypeAdapter, ValidationError
 
-    reader: TypeAdapter[object] = TypeAdapter(annotation)
+    reader: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # any type at all
     try:
         reader.validate_json(text)
     except ValidationError:
