@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from application_sdk.testing.durability import DurabilityError, DurabilityReport, Schedule, check_durability
+from application_sdk.testing.durability import (
+    DurabilityError,
+    DurabilityReport,
+    Schedule,
+    UnfinishedCheckWarning,
+    check_durability,
+)
 from application_sdk.testing.mocks import (
     MockCredentialStore,
     MockHeartbeatController,
     MockSecretStore,
     MockStateStore,
 )
+from application_sdk.testing.nesting import NestedCheckError
 from application_sdk.testing.replaying import ReplayError, replay
 from application_sdk.testing.runs import FinishedRun, RunFailedError, run_app
 
@@ -35,9 +42,11 @@ __all__ = [
     "MockHeartbeatController",
     "MockSecretStore",
     "MockStateStore",
+    "NestedCheckError",
     "ReplayError",
     "RunFailedError",
     "Schedule",
+    "UnfinishedCheckWarning",
     "app_context",
     "check_durability",
     "clean_app_registry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from application_sdk.contracts.base import Input
 from application_sdk.contracts.codec import decode
 from application_sdk.engines.memory.attempts import StandIn
 from application_sdk.engines.memory.engine import SimulatedCrash, Step
+from application_sdk.engines.memory.recordings import Recordings
 from application_sdk.engines.memory.world import START, World
 from application_sdk.errors import AppError
 from application_sdk.execution.definition import RunInfo
@@ -21,7 +23,10 @@ from application_sdk.execution.divergence import input_changes
 from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.execution.guard import guarding
+from application_sdk.testing.checking import CheckProgress, OutOfTimeError
+from application_sdk.testing.collecting import collecting_never, collecting_often
 from application_sdk.testing.elsewhere import can_be_imported, replay_elsewhere
+from application_sdk.testing.nesting import marked
 from application_sdk.testing.runs import Duration, Failure, TestBench, describe_end
 from application_sdk.wire.digest import JSONObject
 
@@ -47,11 +52,16 @@ class DurabilityError(AppError, AssertionError):
         self.schedule = schedule
 
 
+class UnfinishedCheckWarning(UserWarning):
+    """A check stopped before it had tried everything. The message says what it has covered."""
+
+
 @dataclass(frozen=True, slots=True)
 class DurabilityReport:
     """What was tried, all of it with success."""
 
     orders: int
+    """Orders of completion that were begun."""
     crashes: int
     checkpoints: int
     """Of the run in its natural order."""
@@ -60,6 +70,10 @@ class DurabilityReport:
     process can import, such as a class inside a function."""
     outcomes: Sequence[RouteResult]
     """The different ends that the orders led to: more than one means that the result depends on who is first."""
+    executed: int = 0
+    """Task bodies that ran. Each attempt is executed once, and what it gave serves all orders and crashes."""
+    complete: bool = True
+    """False when `max_seconds` were over before everything was tried."""
 
 
 @dataclass(frozen=True)
@@ -81,40 +95,85 @@ def check_durability(
     durations: Mapping[str, Duration] | None = None,
     stand_ins: Mapping[str, StandIn] | None = None,
     schedule: Schedule | None = None,
+    max_seconds: float | None = 120.0,
 ) -> DurabilityReport:
     """Prove that an app survives crashes: run it, kill its driver at every step, and compare outputs and executions.
 
     Tried in `orders` orders of completion, each with up to `max_crashes` crashes, spread evenly when the run has more
-    steps; and replayed in so many other `processes`, where sets of texts have another order. `failures`, `durations`,
-    `stand_ins` are `run_app`'s. `schedule` tries only that one. Raises DurabilityError with the smallest schedule that
-    was found and the cause.
+    steps; and replayed in so many other `processes`, where sets of texts have another order. Each attempt's body is
+    executed once; what it returned serves all orders and crashes. `failures`, `durations`, `stand_ins` are `run_app`'s.
+    `schedule` tries only that one.
+
+    After `max_seconds` (None for no limit) the check stops with an UnfinishedCheckWarning that says what it has
+    covered; progress goes to stderr before that. Raises DurabilityError with the smallest schedule that was found and
+    the cause, or when not even one run without a crash came to its end in that time; NestedCheckError when a check
+    executes or imports what calls it.
     """
-    bench = TestBench(app, entrypoint, failures, durations, stand_ins)
-    check = _Check(bench, bench.payload(input))
-    check.input_is_whole()
-    with guarding(app):  # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
-        if schedule is not None:
-            check.try_one(check.calm(schedule.order), schedule)
-            return check.report(1)
-        for order in range(orders):
-            check.try_order(order, max_crashes)
-        check.try_elsewhere(processes)
-    return check.report(orders)
+    with marked():
+        progress = CheckProgress(f"check_durability({app.__name__})", max_seconds)
+        recordings = Recordings(progress.before_body)
+        bench = TestBench(app, entrypoint, failures, durations, stand_ins, recordings=recordings)
+        check = _Check(bench, bench.payload(input), recordings, progress)
+        check.input_is_whole()
+        # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
+        with guarding(app):
+            if schedule is not None:
+                check.try_one(check.calm(schedule.order), schedule)
+                return check.report()
+            check.try_all(orders, max_crashes, processes)
+        return check.report()
 
 
 class _Check:
     """The trials of one app on one input."""
 
-    def __init__(self, bench: TestBench, payload: JSONObject) -> None:
+    def __init__(
+        self, bench: TestBench, payload: JSONObject, recordings: Recordings, progress: CheckProgress
+    ) -> None:
         self._bench = bench
         self._payload = payload
-        self._crashes = 0
+        self._recordings = recordings
+        self._progress = progress
+        self._complete = True
+        self._orders = 0
         self._checkpoints = 0
         self._processes = 0
         self._outcomes: list[RouteResult] = []
 
-    def report(self, orders: int) -> DurabilityReport:
-        return DurabilityReport(orders, self._crashes, self._checkpoints, self._processes, tuple(self._outcomes))
+    def report(self) -> DurabilityReport:
+        return DurabilityReport(
+            self._orders,
+            self._progress.crashes,
+            self._checkpoints,
+            self._processes,
+            tuple(self._outcomes),
+            self._recordings.executed,
+            self._complete,
+        )
+
+    def try_all(self, orders: int, max_crashes: int, processes: int) -> None:
+        """Every order, every crash, and the other processes, as far as the time allows."""
+        name = self._bench.app.__name__
+        try:
+            for order in range(orders):
+                self._progress.begin_order(f"order {order + 1} of {orders}")
+                self.try_order(order, max_crashes)
+            self.try_elsewhere(processes)
+        except OutOfTimeError:
+            advice = "Give slow tasks stand_ins=, fewer orders= or max_crashes=, or a larger max_seconds="
+            covered = f"after {self._progress.seconds:.0f} s, with {self._progress.covered()}"
+            if not self._outcomes:
+                raise DurabilityError(
+                    f"{name} wasn't checked: its run without a crash wasn't over {covered}. {advice}",
+                    Schedule(_NATURAL, None),
+                ) from None
+            self._complete = False
+            warnings.warn(
+                f"check_durability({name}) stopped in order {self._orders} of {orders} {covered}; nothing was found so "
+                f"far, and the rest wasn't tried. {advice}",
+                UnfinishedCheckWarning,
+                stacklevel=3,
+            )
 
     def input_is_whole(self) -> None:
         """A run's input is completed once, when the run begins. What isn't written then, each life fills in anew."""
@@ -142,7 +201,7 @@ class _Check:
             return
         calm = self.calm(_NATURAL)
         exported = self._bench.finished(calm.world, self._payload, _INFO, calm.result).exported
-        for seed, problem in replay_elsewhere(app, exported, processes):
+        for seed, problem in replay_elsewhere(app, exported, processes, self._progress.seconds_left):
             self._processes += 1
             if problem is not None:
                 raise DurabilityError(
@@ -155,6 +214,8 @@ class _Check:
 
     def calm(self, order: int) -> _Trial:
         """The run without a crash."""
+        if order != _NATURAL or self._orders == 0:
+            self._orders += 1
         world = self._world(order)
         steps: list[Step] = []
 
@@ -162,7 +223,8 @@ class _Check:
             steps.append(step)
             return False
 
-        result = self._bench.live(world, self._payload, _INFO, watch)
+        with collecting_never():
+            result = self._bench.live(world, self._payload, _INFO, watch)
         if order == _NATURAL:
             self._checkpoints = len(world.ledger)
         if result.outcome == "Stalled":
@@ -175,10 +237,11 @@ class _Check:
 
     def try_one(self, calm: _Trial, schedule: Schedule) -> None:
         """The run with one crash, compared with the run without."""
-        self._crashes += 1
+        self._progress.before_crash()
         if schedule.crash is None:
             executions, calls = list(calm.world.executions), set(calm.world.calls)
-            result = self._bench.live(calm.world, self._payload, _INFO)
+            with collecting_often():
+                result = self._bench.live(calm.world, self._payload, _INFO)
             cause = _difference(calm.result, executions, calls, result, calm.world)
         else:
             world, result = self._crashed(schedule)

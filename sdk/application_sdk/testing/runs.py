@@ -13,6 +13,7 @@ from application_sdk.contracts.base import Input
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
 from application_sdk.engines.memory.engine import CrashAt, MemoryEngine
+from application_sdk.engines.memory.recordings import RecordingRunner, Recordings
 from application_sdk.engines.memory.world import START, Execution, World
 from application_sdk.errors import AppError
 from application_sdk.execution.definition import OUR_TASKS, AppDefinition, RunInfo
@@ -149,6 +150,8 @@ class TestBench:
     files: FilesPlace = field(default_factory=new_place)
     state: dict[str, JSONObject] = field(default_factory=dict)
     """What the app keeps beyond its runs."""
+    recordings: Recordings | None = None
+    """Where given: attempts that all worlds share, each body executed once."""
 
     def __post_init__(self) -> None:
         names = set(self.app.definition.tasks)
@@ -176,7 +179,11 @@ class TestBench:
                 return duration_of(call, attempt) if duration_of is not None else 0.0
             return given(_input(definition, call)) if callable(given) else given
 
-        runner = AttemptRunner(self.app, info, self.stand_ins, self.files, self.state)
+        runner = (
+            AttemptRunner(self.app, info, self.stand_ins, self.files, self.state)
+            if self.recordings is None
+            else RecordingRunner(self.recordings, self.app, info, self.stand_ins, self.files, self.state)
+        )
         return World(runner, started_at=info.started_at, failure_of=failure, duration_of=duration)
 
     def live(

@@ -49,6 +49,11 @@ class AttemptRunner:
 
     def run(self, call: ScheduledCall, attempt: int, heartbeats: dict[str, JSONObject]) -> AttemptResult:
         """The end of one attempt. `heartbeats` keeps each call's latest details for its next attempt."""
+        result = self.execute(call, attempt, heartbeats)
+        return self._keep(result) if result.state else result
+
+    def execute(self, call: ScheduledCall, attempt: int, heartbeats: dict[str, JSONObject]) -> AttemptResult:
+        """Run the body. What it has saved isn't kept yet."""
         info = AttemptInfo(
             run_id=self._info.run_id,
             correlation_id=self._info.correlation_id or self._info.run_id,
@@ -69,8 +74,7 @@ class AttemptRunner:
             definition = replace(definition, function=_body_of(stand_in), is_async=True)
         state = AttemptState(StateSnapshot(dict(self._state)))
         body = Attempt(definition, self._app_class(), info, _Signs(call.key, heartbeats), state=state)
-        result = self._run(body, call.input)
-        return self._keep(result) if result.state else result
+        return self._run(body, call.input)
 
     def close(self) -> None:
         """Release the event loop."""
