@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from application_sdk.contracts.bounds import MaxItems
 from application_sdk.contracts.errors import ContractValidationError, PayloadSafetyError
+from application_sdk.contracts.factories import make_durable
 from application_sdk.contracts.safety import check_definition, validate_payload_safety
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Contract(BaseModel):
     @override
     def __pydantic_on_complete__(cls) -> None:
         super().__pydantic_on_complete__()
+        if make_durable(cls.model_fields):
+            cls.model_rebuild(force=True)  # Completes the class once more, and so comes back here.
+            return
         check_definition(cls)
 
 

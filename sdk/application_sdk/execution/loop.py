@@ -11,7 +11,6 @@ import asyncio
 import contextvars
 import logging
 import sys
-import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
@@ -21,6 +20,7 @@ from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 from typing_extensions import override
 
 from application_sdk.errors import RouteInterrupt
+from application_sdk.execution.generators import Generators
 from application_sdk.execution.refusals import NoInputOutput
 from application_sdk.execution.trace import stop_at
 
@@ -93,7 +93,7 @@ class RouteLoop(NoInputOutput):
         self._closed = False
         self._debug = False
         self._running = False
-        self._generators: weakref.WeakSet[AsyncGenerator[object, object]] = weakref.WeakSet()
+        self._generators = Generators()
         self._exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self._hidden: list[RouteTask[Any]] = []
         self._conditions: list[tuple[Callable[[], bool], RouteFuture[None]]] = []
@@ -110,7 +110,9 @@ class RouteLoop(NoInputOutput):
         outer = events._get_running_loop()  # noqa: SLF001 - the documented way for a loop implementation
         hooks = sys.get_asyncgen_hooks()
         events._set_running_loop(self)  # noqa: SLF001
-        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._finalize)
+        sys.set_asyncgen_hooks(firstiter=self._generators.begin, finalizer=self._finalize)
+        # Until the loop is closed: the collector also comes while it rests, when a task's body runs in this process.
+        self._generators.watch_collector()
         self._running = True
         try:
             yield
@@ -167,7 +169,24 @@ class RouteLoop(NoInputOutput):
 
     def open_generators(self) -> list[AsyncGenerator[object, object]]:
         """The async generators that were begun and may not be exhausted."""
-        return list(self._generators)
+        return self._generators.open()
+
+    def close_collected_generators(self) -> None:
+        """Have those closed that the collector has found."""
+        for generator in self._generators.kept():
+            self.create_task(_close(generator))
+
+    async def close_unreachable_generators(self) -> None:
+        """Close the async generators that only the garbage collector can find, in the order in which they were begun.
+
+        The collector comes when the process' memory suggests it, so what it finds is kept until this is awaited.
+        """
+        for generator in self._generators.unreachable():
+            try:  # Each to its end, before the next is begun.
+                await generator.aclose()
+            except Exception as error:  # noqa: BLE001 - the user's `finally`: asyncio reports such an error and goes on
+                message = f"an error while an asynchronous generator was closed: {generator!r}"
+                self.call_exception_handler({"message": message, "exception": error, "asyncgen": generator})
 
     def _meet_conditions(self) -> bool:
         met = False
@@ -188,7 +207,7 @@ class RouteLoop(NoInputOutput):
         return met
 
     def _finalize(self, generator: AsyncGenerator[object, object]) -> None:
-        if not self._closed:
+        if not self._closed and not self._generators.keep_if_collected(generator):
             self.create_task(_close(generator))
 
     # What asyncio needs
@@ -259,6 +278,7 @@ class RouteLoop(NoInputOutput):
     @override
     def close(self) -> None:
         self._closed = True
+        self._generators.leave_collector()
         self._ready.clear()
         self._conditions.clear()
 

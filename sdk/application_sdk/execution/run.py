@@ -294,6 +294,8 @@ class _Life:
         plan = cast("Coroutine[Any, Any, Output]", self._entrypoint.function(app, given))
         self._plan = self._loop.create_task(plan, name=self._entrypoint.name)
         await asyncio.wait([self._plan])
+        # Whatever the collector has found by now or hasn't, here all of it is closed, in one order.
+        await self._loop.close_unreachable_generators()
         return self._result_of(self._plan)
 
     def _result_of(self, plan: asyncio.Task[Output]) -> RouteResult:
@@ -371,6 +373,7 @@ class _Life:
         """Close what is left of the route, its clean-up code included; nothing it calls is made any more."""
         self._runtime.close()
         for _ in range(_CLEANUP_ROUNDS):
+            self._loop.close_collected_generators()
             left = self._loop.unfinished_tasks()
             generators = self._loop.open_generators()
             if not left and not generators:

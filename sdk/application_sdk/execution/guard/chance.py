@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import uuid
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ _FUNCTIONS = (
     "getstate", "lognormvariate", "normalvariate", "paretovariate", "randbytes", "randint", "random", "randrange",
     "sample", "seed", "setstate", "shuffle", "triangular", "uniform", "vonmisesvariate", "weibullvariate",
 )  # fmt: skip
+_UUID4 = uuid.uuid4.__code__
 _MAKE_IT_IN_A_TASK = "A secret that every replay makes again is none: make it in a @task"
 
 
@@ -74,6 +76,9 @@ def _urandom(real: Callable[..., bytes]) -> Callable[..., bytes]:
     def urandom(*args: int, **kwargs: int) -> bytes:
         route = _asking_route()
         if route is not None:
+            # A `uuid4` that was taken before the guard was in place: it asks for nothing else, whoever holds it.
+            if sys._getframe(1).f_code is _UUID4:  # noqa: SLF001
+                return uuid.UUID(str(route.uuid())).bytes
             route.refuse("os.urandom() or secrets in the route", _MAKE_IT_IN_A_TASK)
         return real(*args, **kwargs)
 

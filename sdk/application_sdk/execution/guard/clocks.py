@@ -101,6 +101,16 @@ def _sleep(real: Callable[[float], None]) -> Callable[[float], None]:
 
 
 class _LooksReal(type):
+    """Equal to the real class, too, so that tables by type serve both."""
+
+    @override
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is _real_datetime
+
+    @override
+    def __hash__(cls) -> int:
+        return hash(_real_datetime)
+
     @override
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, _real_datetime)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
+from application_sdk.contracts import factories
 from application_sdk.execution.guard.audit import watch
 from application_sdk.execution.guard.chance import chance_patches
 from application_sdk.execution.guard.clocks import clock_patches, datetime_stand_ins, import_patches
 from application_sdk.execution.guard.ordering import ordering_patches
 from application_sdk.execution.guard.patches import Applied, Patch
+from application_sdk.execution.guard.references import References
 from application_sdk.execution.guard.surroundings import surroundings_patches
-from application_sdk.execution.trace import is_user, treat_as_user_code
+from application_sdk.execution.trace import is_sdk, is_stdlib, is_user, treat_as_user_code
 
 
 class _Installation:
@@ -25,29 +27,39 @@ class _Installation:
         self._routes = 0
         self._applied: list[Applied] = []
         self._replacements: dict[int, object] = {}
+        self._references = References({})
         self._originals: dict[int, object] = {}
         self._before: set[str] = set()
         self._seen: set[str] = set()
 
-    def enter(self) -> None:
+    def enter(self, app_class: type) -> None:
         with self._lock:
             self._routes += 1
-            if self._routes > 1:
-                return
-            watch()
-            imports = import_patches(self._look_at_new_modules)
-            patches = [*clock_patches(), *chance_patches(), *surroundings_patches(), *imports]
-            self._replacements = _replacements(patches)
-            hidden = ordering_patches()
-            self._originals = {id(patch.replacement): patch.original for patch in patches}
-            self._seen = self._before = set(sys.modules)
-            aliases = _aliases(self._seen, self._replacements)
-            self._applied = [Applied(patches), Applied(hidden), Applied(aliases)]
+            if self._routes == 1:
+                self._put_in_place()
+            # A class that is defined in a function is in no module.
+            held = [patch for cls in app_class.__mro__ if _is_apps(cls) for patch in self._references.in_class(cls)]
+            if held:
+                self._applied.append(Applied(held))
+
+    def _put_in_place(self) -> None:
+        watch()
+        imports = import_patches(self._look_at_new_modules)
+        patches = [*clock_patches(), *chance_patches(), *surroundings_patches(), *imports]
+        self._replacements = _replacements(patches)
+        hidden = ordering_patches()
+        self._originals = {id(patch.replacement): patch.original for patch in patches}
+        self._seen = self._before = set(sys.modules)
+        self._references = References(self._replacements)
+        held = self._references.in_modules(self._seen)
+        self._applied = [Applied(patches), Applied(hidden), Applied(held)]
+        factories.stand_in = self._references.stand_in
 
     def leave(self) -> None:
         with self._lock:
             self._routes -= 1
             if self._routes == 0:
+                factories.stand_in = lambda factory: factory
                 for applied in reversed(self._applied):
                     applied.undo()
                 self._applied = []
@@ -57,7 +69,7 @@ class _Installation:
         with self._lock:
             new = set(sys.modules) - self._seen
             self._seen = self._seen | new
-            self._applied.append(Applied(_aliases(new, self._replacements)))
+            self._applied.append(Applied(self._references.in_modules(new)))
 
     def _put_right(self, modules: Collection[str]) -> None:
         """What these have imported by name while the patches were in place is what was replaced."""
@@ -78,7 +90,7 @@ def guarding(app_class: type) -> Iterator[None]:
     filename = getattr(module, "__file__", None)
     if filename is not None and not is_user(filename):
         treat_as_user_code(filename)
-    _installation.enter()
+    _installation.enter(app_class)
     try:
         yield
     finally:
@@ -92,15 +104,6 @@ def _replacements(patches: Sequence[Patch]) -> dict[int, object]:
     return found
 
 
-def _aliases(modules: Collection[str], replacements: Mapping[int, object]) -> list[Patch]:
-    """The same replacements where a user's module has imported a function or class by name."""
-    found: list[Patch] = []
-    for module in [sys.modules[name] for name in sorted(modules) if name in sys.modules]:
-        filename = getattr(module, "__file__", None)
-        if not isinstance(filename, str) or not is_user(filename):
-            continue
-        for name, value in list(vars(module).items()):
-            replacement = replacements.get(id(value))
-            if replacement is not None:
-                found.append(Patch(module, name, replacement))
-    return found
+def _is_apps(cls: type) -> bool:
+    filename = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return isinstance(filename, str) and not is_sdk(filename) and not is_stdlib(filename)

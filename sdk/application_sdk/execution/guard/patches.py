@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import CellType, FunctionType
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Applied:
     def __init__(self, patches: Sequence[Patch]) -> None:
         self._undo: list[tuple[Patch, bool, object]] = []
         for patch in patches:
-            own = vars(patch.owner)
-            self._undo.append((patch, patch.name in own, own.get(patch.name)))
+            if isinstance(patch.owner, FunctionType | CellType):
+                self._undo.append((patch, True, patch.original))  # Slots, which vars() doesn't show.
+            else:
+                own = vars(patch.owner)
+                self._undo.append((patch, patch.name in own, own.get(patch.name)))
             setattr(patch.owner, patch.name, patch.replacement)
 
     def undo(self) -> None:
