@@ -6,7 +6,12 @@ continues as another one) is a `RouteInterrupt`, which `except Exception` lets p
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from typing_extensions import override
+
+_FOREVER: Final = float("inf")
 
 
 class AppError(Exception):
@@ -14,7 +19,18 @@ class AppError(Exception):
 
 
 class RetryableError(AppError):
-    """Raised by a task: try again as its retry policy says. The default for any exception; this says it in words."""
+    """Raised by a task: try again as its retry policy says. The default for any exception; this says it in words.
+
+    `after` is the wait before the next attempt in seconds, in place of the policy's backoff and its cap: what a server
+    has said with `Retry-After`. Attempts are counted as ever.
+    """
+
+    def __init__(self, *args: object, after: float | timedelta | None = None) -> None:
+        super().__init__(*args)
+        seconds = after.total_seconds() if isinstance(after, timedelta) else after
+        if seconds is not None and (isinstance(seconds, bool) or not 0 <= seconds < _FOREVER):
+            raise ValueError(f"after={after!r} must be a number of seconds that isn't negative, or a timedelta")
+        self.after = seconds
 
 
 class NonRetryableError(AppError):

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from application_sdk.wire.fields import Outcome, StallReason
+from application_sdk.wire.fields import MAX_SECONDS, Outcome, StallReason
 from application_sdk.wire.names import CANCEL_KEY, KEY_LENGTH, RESERVED_SERVICE_ACCOUNTS, TASK_SERVICE_ACCOUNT
 
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
@@ -146,6 +146,8 @@ class Failure(Shape):
     """The attempt that failed."""
     retryable: bool | None = None
     """False when the task says that another attempt can't help."""
+    retry_after_seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] | None = None
+    """How long the next attempt has to wait, in seconds, when the task says so; otherwise its policy does."""
     stall: StallReason | None = None
     """Set by a driver whose run has to wait for a person: why."""
 

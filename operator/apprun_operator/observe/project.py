@@ -408,4 +408,10 @@ def _error(status: Raw) -> ErrorFields | None:
     error = status.get("error")
     if not isinstance(error, dict):
         return None
-    return cast("ErrorFields", {"type": "Error", "message": "", **error})
+    return cast("ErrorFields", {"type": "Error", "message": "", **error, **_wish(error)})
+
+
+def _wish(error: Raw) -> Raw:
+    """When the task wants to be tried again, a century from now at the latest."""
+    wish = _seconds(error, "retryAfterSeconds")
+    return {} if wish is None else {"retryAfterSeconds": wish}

@@ -337,6 +337,9 @@ def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: 
         return 0.0 if charged <= FREE_DISRUPTIONS else min(DISRUPTION_PAUSE * (charged - FREE_DISRUPTIONS), 60.0)
     if ended.budget == "None":
         return 0.0
+    wish = None if ended.error is None else ended.error.get("retryAfterSeconds")
+    if wish is not None:
+        return wish
     longest = float(min(retry["maxIntervalSeconds"], MAX_SECONDS))
     try:
         backoff = retry["initialIntervalSeconds"] * float(retry["backoffCoefficient"]) ** min(charged - 1, 64)

@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from application_sdk.execution.definition import TASK_RETRY
+from application_sdk.execution.retry import DEFAULT_RETRY
 from application_sdk.execution.heartbeat import NoWatchdog
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, TaskContext
 from application_sdk.wire.digest import JSONObject
@@ -84,7 +84,7 @@ def detached_info(name: str, heartbeat: JSONObject | None = None) -> AttemptInfo
         task=name,
         attempt=1,
         idempotency_key="",
-        policy=Policy(retry=TASK_RETRY.to_fields()),
+        policy=Policy(retry=DEFAULT_RETRY.to_fields()),
         max_output_bytes=MAX_PAYLOAD_BYTES,
         heartbeat=heartbeat,
         own_disk=True,

@@ -55,6 +55,7 @@ class TaskOptions(TypedDict, total=False):
     progress_watchdog: Watchdog
     retry_policy: RetryPolicy | None
     retry_max_attempts: int
+    retry_initial_interval_seconds: float
     retry_max_interval_seconds: float
     cpu: str
     memory: str
@@ -267,8 +268,8 @@ def task(
     Times are in seconds and None means no limit. `timeout_seconds` bounds one attempt, `schedule_to_close_seconds` all
     of them; `heartbeat_timeout_seconds` ends an attempt that gives no sign of life, which is given every
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
-    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts` and `retry_max_interval_seconds`,
-    say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and
+    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts`, `retry_initial_interval_seconds` and
+    `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and
     `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all when absent. Raises
     AppDefinitionError for values that make no sense.
     """
@@ -355,7 +356,12 @@ def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPol
         if "retry_max_interval_seconds" in given:
             interval = timedelta(seconds=min(given["retry_max_interval_seconds"], MAX_SECONDS))
             retry = replace(retry, max_interval=interval, initial_interval=min(retry.initial_interval, interval))
-    except (TypeError, ValueError) as error:
+        if "retry_initial_interval_seconds" in given:
+            interval = timedelta(seconds=given["retry_initial_interval_seconds"])
+            if interval > retry.max_interval and "retry_max_interval_seconds" in given:
+                raise ValueError("retry_initial_interval_seconds is more than retry_max_interval_seconds")
+            retry = replace(retry, initial_interval=interval, max_interval=max(retry.max_interval, interval))
+    except (TypeError, ValueError, OverflowError) as error:
         raise AppDefinitionError(f"{title}: {error}") from error
     return retry
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from application_sdk.errors import AppNotFoundError
-from application_sdk.execution.retry import RetryPolicy
+from application_sdk.execution.retry import DEFAULT_RETRY, RetryPolicy
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, PodFields, Policy
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ OUR_TASKS: Final = "apprun."
 """How the names of tasks begin that apps have without declaring them."""
 PREFLIGHT: Final = "apprun.preflight"
 DAY_SECONDS: Final = 24 * 60 * 60
-TASK_RETRY: Final = RetryPolicy(max_interval=timedelta(seconds=30))
-"""What a task gets that declares nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class TaskSettings:
     max_no_progress_seconds: float | None = 900
     """How long an attempt may make no progress before the stall watchdog speaks up."""
     progress_watchdog: Watchdog = "warn"
-    retry: RetryPolicy = field(default=TASK_RETRY)
+    retry: RetryPolicy = field(default=DEFAULT_RETRY)
     pod: PodFields = field(default_factory=PodFields)
 
     def to_policy(self) -> Policy:

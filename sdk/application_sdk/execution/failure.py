@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from application_sdk.errors import NonRetryableError
+from application_sdk.errors import NonRetryableError, RetryableError
 from application_sdk.execution.redaction import redacted
-from application_sdk.wire.fields import ErrorFields
+from application_sdk.wire.fields import MAX_SECONDS, ErrorFields
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,12 +36,23 @@ _MACHINERY: Final = (
 def error_fields(error: BaseException, permanent: Collection[str] = ()) -> ErrorFields:
     """What is kept of an exception, without the secrets in its texts. `permanent` names classes that the task declared
     not worth a retry."""
-    return ErrorFields(
+    fields = ErrorFields(
         type=type(error).__name__,
         message=_tail(redacted(_text_of(error)), MAX_MESSAGE_BYTES),
         traceback=traceback_text(error),
         retryable=is_retryable(error, permanent),
     )
+    after = _retry_after(error)
+    if after is not None and fields["retryable"]:
+        fields["retryAfterSeconds"] = min(after, MAX_SECONDS)
+    return fields
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """The wait that an error asks for; of a group the longest, since all that failed is done again."""
+    if isinstance(error, BaseExceptionGroup):
+        return max((after for member in error.exceptions if (after := _retry_after(member)) is not None), default=None)
+    return error.after if isinstance(error, RetryableError) else None
 
 
 def is_retryable(error: BaseException, permanent: Collection[str] = ()) -> bool:

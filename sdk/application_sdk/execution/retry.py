@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from application_sdk.wire.fields import MAX_SECONDS, RetryFields
+from application_sdk.wire.fields import MAX_SECONDS, ErrorFields, RetryFields
 
 _MAX_COEFFICIENT: Final = 1000
 _MAX_ATTEMPTS: Final = 2**31 - 1
@@ -108,6 +108,13 @@ def backoff_seconds(retry: RetryFields, failed_attempt: int, fraction: float) ->
     """
     full = retry["initialIntervalSeconds"] * retry["backoffCoefficient"] ** min(failed_attempt - 1, 100)
     return min(full, retry["maxIntervalSeconds"]) * (0.5 + fraction / 2)
+
+
+def wait_seconds(retry: RetryFields, failed_attempt: int, fraction: float, error: ErrorFields) -> float:
+    """How long to wait after the `failed_attempt`-th attempt failed with this error: as the task wishes, or as its
+    policy says."""
+    wish = error.get("retryAfterSeconds")
+    return backoff_seconds(retry, failed_attempt, fraction) if wish is None else wish
 
 
 def retry_product_seconds(timeout_seconds: float, max_attempts: int) -> float:

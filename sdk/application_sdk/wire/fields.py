@@ -165,6 +165,8 @@ class ErrorFields(TypedDict):
     traceback: NotRequired[str]
     attempt: NotRequired[int]
     retryable: NotRequired[bool]
+    retryAfterSeconds: NotRequired[float]
+    """How long the task wants the next attempt to wait, in place of its policy's backoff."""
     stall: NotRequired[StallReason]
     """Set by a driver whose run must wait for a person."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from application_sdk.execution.retry import backoff_seconds
+from application_sdk.execution.retry import wait_seconds
 from application_sdk.wire.fields import ErrorFields, Policy
 
 DISRUPTION_BUDGET: Final = 20
@@ -53,7 +53,7 @@ def judge(policy: Policy, tally: Tally, error: ErrorFields, *, disrupted: bool, 
     retry = policy["retry"]
     if not error.get("retryable", True) or tally.failures >= retry["maxAttempts"]:
         return GiveUp(final)
-    return _unless_too_late(policy, tally, final, now + backoff_seconds(retry, tally.failures, chance))
+    return _unless_too_late(policy, tally, final, now + wait_seconds(retry, tally.failures, chance, error))
 
 
 def _unless_too_late(policy: Policy, tally: Tally, error: ErrorFields, at: float) -> Verdict:

@@ -15,7 +15,7 @@ from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.engines.memory.attempts import AttemptRunner
 from application_sdk.execution.engine import CANCEL_KEY, Completion, ScheduledCall
 from application_sdk.execution.failure import error_fields
-from application_sdk.execution.retry import backoff_seconds
+from application_sdk.execution.retry import wait_seconds
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 
@@ -149,7 +149,7 @@ class World:
     def _failed(self, call: ScheduledCall, attempt: int, first_at: float, error: ErrorFields) -> None:
         retry = call.policy["retry"]
         if error.get("retryable", True) and attempt < retry["maxAttempts"]:
-            wait = backoff_seconds(retry, attempt, self._chance())
+            wait = wait_seconds(retry, attempt, self._chance(), error)
             limit = call.policy.get("scheduleToCloseSeconds")
             if limit is None or self.now + wait - first_at <= limit:
                 self._later(wait, lambda: self._begin(call, attempt + 1, first_at))

@@ -296,3 +296,11 @@ def test_an_attempt_that_reported_has_sent_its_log_along() -> None:
     (patch,) = judge(seen(a_driver(), task, pod), task, NOW, LIMITS).actions
     assert isinstance(patch, PatchTask)
     assert "log" not in patch.status
+
+
+def test_a_task_that_says_when_is_tried_again_then() -> None:
+    error = {"type": "RetryableError", "message": "429", "retryAfterSeconds": 600.0}
+    task = replace_error(a_task(policy=POLICY), {**error, "attempt": 1})
+    assert parse(status_of(judge(seen(task), task, NOW, LIMITS))["notBefore"]) == NOW + 600
+    limited = replace_error(a_task(policy={**POLICY, "scheduleToCloseSeconds": 300}), {**error, "attempt": 1})
+    assert status_of(judge(seen(limited), limited, NOW, LIMITS))["phase"] == "Failed"

@@ -119,3 +119,12 @@ def test_a_run_may_ask_for_any_time(value: int) -> None:
     run = a_run(timeout_seconds=value, ttl_seconds=value, cancel_grace=value)
     plan(seen(a_driver(), a_pod(a_driver()), run=run), NOW, LIMITS)
     plan(seen(a_driver(), a_pod(a_driver()), run=replace(run, cancel=True)), NOW, LIMITS)
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_an_odd_wish_to_be_tried_again_is_bounded(value: float) -> None:
+    error = {"type": "RetryableError", "message": "", "attempt": 1, "retryAfterSeconds": value}
+    spec = {"run": "run", "role": "task", "key": "0" * 32, "task": "work", "policy": {"retry": RETRY}}
+    read = project.task({"metadata": META, "spec": spec, "status": {"error": error}})
+    assert read.error is not None
+    assert 0 <= read.error["retryAfterSeconds"] <= MAX_SECONDS
