@@ -7,9 +7,9 @@ Instances are made by whoever executes a route or a task, one for each; what `se
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from typing_extensions import override
 
@@ -30,13 +30,17 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
-    from application_sdk.contracts.base import HeartbeatDetails, Input
+    from application_sdk.app.task import BoundTask
+    from application_sdk.contracts.base import HeartbeatDetails, Input, Output
     from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
+    from application_sdk.errors import TaskFailedError
     from application_sdk.execution.definition import AppDefinition, GateMode
     from application_sdk.execution.task_context import TaskContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
+In = TypeVar("In", bound="Input")
+Out = TypeVar("Out", bound="Output")
 
 
 class _NoDefinition:
@@ -147,6 +151,38 @@ class App:
     async def sleep(self, seconds: float | timedelta) -> None:
         """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
         await durable.sleep(seconds)
+
+    @overload
+    async def map(
+        self,
+        task: BoundTask[In, Out],
+        items: Iterable[In],
+        *,
+        limit: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[Out]: ...
+
+    @overload
+    async def map(
+        self, task: BoundTask[In, Out], items: Iterable[In], *, limit: int | None = None, on_error: Literal["collect"]
+    ) -> list[Out | TaskFailedError]: ...
+
+    async def map(
+        self,
+        task: BoundTask[In, Out],
+        items: Iterable[In],
+        *,
+        limit: int | None = None,
+        on_error: Literal["raise", "collect"] = "raise",
+    ) -> list[Out] | list[Out | TaskFailedError]:
+        """Call a task for each item, up to `limit` at once: `await self.map(self.fetch, pages, limit=20)`.
+
+        The outputs are in the order of the items. `on_error="raise"` cancels the other calls at the first failure and
+        raises its TaskFailedError; `"collect"` puts the error in the place of the output and goes on.
+        """
+        from application_sdk.app.mapping import map_task
+
+        return await map_task(task, items, limit, on_error)
 
     def continue_with(self, input: Input, *, entrypoint: str | None = None) -> NoReturn:
         """End this run here and go on as a new one, with this input, an empty ledger and the same correlation id.

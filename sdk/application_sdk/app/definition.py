@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from application_sdk.execution.gate import GateInput, Verdict
 
 RUN: Final = "run"
-_FREE_NAMES: Final = frozenset({"on_complete", "upload", "download"})
+_FREE_NAMES: Final = frozenset({"on_complete", "upload", "download", "map"})
 """Attributes of `App` that an app may have as tasks of its own, or that are checked apart."""
 _WRAPPERS: Final = 20
 """So many things are looked into for a task that a decorator has wrapped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
@@ -22,7 +22,6 @@ from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.execution import current
 from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
 from application_sdk.execution.retry import RetryPolicy
-from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_SECONDS, PodFields
 
 if TYPE_CHECKING:
@@ -64,6 +63,13 @@ class TaskOptions(TypedDict, total=False):
     tolerations: list[JSONObject]
     service_account: str
     secrets: list[str]
+
+
+class TaskKeywords(TaskOptions, total=False):
+    """The keywords of `@task` beside name and description. Limits hold for all calls of the task in a run."""
+
+    limit: int | None
+    rate: str | None
 
 
 class Task(Generic[In, Out]):
@@ -250,7 +256,7 @@ def task(function: SyncMethod[In, Out], /) -> Task[In, Out]: ...
 
 @overload
 def task(
-    function: None = None, /, *, name: str | None = None, description: str | None = None, **options: Unpack[TaskOptions]
+    function: None = None, /, *, name: str | None = None, description: str | None = None, **options: Unpack[TaskKeywords]
 ) -> Decorator: ...
 
 
@@ -260,7 +266,7 @@ def task(
     *,
     name: str | None = None,
     description: str | None = None,
-    **options: Unpack[TaskOptions],
+    **options: Unpack[TaskKeywords],
 ) -> Task[Any, Any] | Decorator:
     """Mark a method of an App as a task: `async def name(self, input: MyInput) -> MyOutput`, or `def`, which then runs
     in a thread.
@@ -270,8 +276,9 @@ def task(
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
     attempts that live but don't get on. `retry_policy`, or `retry_max_attempts`, `retry_initial_interval_seconds` and
     `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and
-    `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all when absent. Raises
-    AppDefinitionError for values that make no sense.
+    `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all when absent. `limit` is
+    how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`, `"5/10s"`, `"600/m"`);
+    further calls wait, by durable timers. Raises AppDefinitionError for values that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -279,7 +286,14 @@ def task(
     title = f"@task at {frame.f_code.co_filename}:{frame.f_lineno}"
     if name is not None and not name.isidentifier():
         raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
-    return Decorator(name, description, apply_options(TaskSettings(), options, title))
+    given: dict[str, Any] = dict(options)
+    limits = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
+    settings = apply_options(TaskSettings(), cast("TaskOptions", given), title)
+    if limits:
+        from application_sdk.execution.limiter import with_limits
+
+        settings = with_limits(settings, limits, title)
+    return Decorator(name, description, settings)
 
 
 _LIMITS: Final = (
@@ -322,8 +336,10 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     for name, field in _POD.items():
         if name in given:
             pod[field] = dict(given[name]) if name == "node_selector" else given[name]
-    _check_secrets(pod, title)
-    _check_account(pod, title)
+    if pod:
+        from application_sdk.app.podoptions import check_pod
+
+        check_pod(pod, title)
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
@@ -364,26 +380,6 @@ def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPol
     except (TypeError, ValueError, OverflowError) as error:
         raise AppDefinitionError(f"{title}: {error}") from error
     return retry
-
-
-def _check_secrets(pod: PodFields, title: str) -> None:
-    secrets: object = pod.get("secrets", [])
-    if isinstance(secrets, str) or not isinstance(secrets, Sequence) or not all(isinstance(s, str) for s in secrets):
-        raise AppDefinitionError(
-            f"{title}: secrets={secrets!r} must be a list of names, those that the App declares in spec.secrets; [] "
-            "for none"
-        )
-    if "secrets" in pod:
-        pod["secrets"] = list(secrets)
-
-
-def _check_account(pod: PodFields, title: str) -> None:
-    account = pod.get("serviceAccountName")
-    if account in names.RESERVED_SERVICE_ACCOUNTS:
-        raise AppDefinitionError(
-            f"{title}: service_account={account!r} belongs to AppRun itself, and no task runs as it: name an account "
-            f"of your own, or leave it out for {names.TASK_SERVICE_ACCOUNT!r}"
-        )
 
 
 def _check_heartbeats(settings: TaskSettings, title: str) -> None:

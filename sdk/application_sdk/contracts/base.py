@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from application_sdk.contracts.bounds import MaxItems
 from application_sdk.contracts.errors import ContractValidationError, PayloadSafetyError
-from application_sdk.contracts.factories import make_durable
 from application_sdk.contracts.safety import check_definition, validate_payload_safety
 
 if TYPE_CHECKING:
@@ -74,10 +73,17 @@ class Contract(BaseModel):
     @override
     def __pydantic_on_complete__(cls) -> None:
         super().__pydantic_on_complete__()
-        if make_durable(cls.model_fields):
+        if any(field.default_factory is not None for field in cls.model_fields.values()) and _make_durable(cls):
             cls.model_rebuild(force=True)  # Completes the class once more, and so comes back here.
             return
         check_definition(cls)
+
+
+def _make_durable(contract: type[Contract]) -> bool:
+    # Most contracts have no such field, and their pods don't load this.
+    from application_sdk.contracts.factories import make_durable
+
+    return make_durable(contract.model_fields)
 
 
 class Input(Contract):

@@ -68,7 +68,7 @@ def make_durable(fields: dict[str, FieldInfo]) -> bool:
     return found
 
 
-def name_of(factory: Callable[..., object]) -> str:
+def name_of(factory: object) -> str:
     """A factory in words."""
     if isinstance(factory, partial):
         return f"partial of {name_of(factory.func)}"

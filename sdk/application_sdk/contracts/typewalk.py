@@ -18,7 +18,6 @@ from pydantic.fields import FieldInfo
 from application_sdk.contracts import typenames as names
 from application_sdk.contracts.bounds import MaxItems
 from application_sdk.contracts.errors import Problem
-from application_sdk.contracts.factories import name_of, reads_clock_or_chance
 
 _COLLECTION_REMEDY = "Write Annotated[{type}, MaxItems(1000)], or pass a FileReference to the data."
 _KIND_REMEDY = 'Give each a field that tells it: kind: Literal["…"] = "…".'
@@ -68,16 +67,21 @@ class TypeWalk:
         if written != name and written not in names.read_as(field):
             remedy = f"Use Field(alias={written!r}), which means both."
             self._fault(path, field.annotation, f"it is written as {written!r}, but not read under that name.", remedy)
-        factory = field.default_factory
-        if factory is not None and reads_clock_or_chance(factory):
-            reason = f"default_factory={name_of(factory)} gives the route another value in each replay."
-            remedy = "Derive the model from Record, Input or Output, or pass the value: self.now(), self.uuid()."
-            self._fault(path, field.annotation, reason, remedy)
+        if field.default_factory is not None:
+            self._factory(field.default_factory, field.annotation, path)
         metadata = [*field.metadata, field] if field.discriminator is not None else field.metadata
         self._limited(field.annotation, path, metadata, None)
         if field.default is None and not names.accepts_none(field.annotation):
             shown = names.render(field.annotation)
             self._fault(path, field.annotation, "the default None is not of this type.", f"Write {shown} | None.")
+
+    def _factory(self, factory: object, annotation: object, path: str) -> None:
+        from application_sdk.contracts.factories import name_of, reads_clock_or_chance
+
+        if reads_clock_or_chance(factory):
+            reason = f"default_factory={name_of(factory)} gives the route another value in each replay."
+            remedy = "Derive the model from Record, Input or Output, or pass the value: self.now(), self.uuid()."
+            self._fault(path, annotation, reason, remedy)
 
     def walk(self, annotation: object, path: str, limit: int | None = None, *, discriminated: bool = False) -> None:
         """Walk one type. `limit` is the greatest length that the annotation around it, or its field, allows;

@@ -43,6 +43,10 @@ class TaskSettings:
     progress_watchdog: Watchdog = "warn"
     retry: RetryPolicy = field(default=DEFAULT_RETRY)
     pod: PodFields = field(default_factory=PodFields)
+    limit: int | None = None
+    """How many calls of the task a run has at once."""
+    rate: str | None = None
+    """How many calls of the task a run makes in a time, such as `10/s`."""
 
     def to_policy(self) -> Policy:
         """The policy as it travels in a call."""

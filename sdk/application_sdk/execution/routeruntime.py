@@ -25,6 +25,7 @@ from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.execution.files import references_possible
 from application_sdk.execution.identity import consumed, lineage
+from application_sdk.execution.limiter import Limiter, Rate
 from application_sdk.execution.loop import RouteLoop
 from application_sdk.execution.route import NO_POLICY, CallRequest, Route
 from application_sdk.execution.trace import user_line
@@ -36,6 +37,7 @@ from application_sdk.wire.size import LARGEST_GROWTH
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Output
     from application_sdk.execution.current import TaskRequest
+    from application_sdk.execution.definition import TaskDefinition
 
 Model = TypeVar("Model")
 
@@ -63,6 +65,7 @@ class RouteRuntime:
         self._hidden = Random(f"{info.uid}/module")
         self._uuids = Random(f"{info.uid}/uuid")
         self._timers: dict[int, str] = {}  # By id: timer handles that look alike are equal.
+        self._limiters: dict[str, Limiter] = {}
         self._unawaited: dict[int, TaskCall] = {}
         # Loaded now, and not from within the route: its code must not be what loads modules.
         self._references: ModuleType | None = None
@@ -126,16 +129,14 @@ class RouteRuntime:
             keyed_by=request.keyed_by,
             counted=counted,
         )
-        try:
-            call = self.route.make(wish, deliver)
-        except MisuseError as error:
-            self._violate(str(error))
-        try:
-            completion = await future
-        except asyncio.CancelledError:
-            self.route.abandon(call.key)
-            raise
-        lineage.set(consumed(call.task, input_digest))
+        limiter = self._limiter(definition)
+        if limiter is None:
+            completion = await self._completion(wish, deliver, future)
+        else:
+            async with limiter.call():
+                self._check_open()
+                completion = await self._completion(wish, deliver, future)
+        lineage.set(consumed(definition.name, input_digest))
         if completion.outcome == "Succeeded":
             self.files_made = self.files_made or self._stored_files(completion.output)
             # A route reads no file, and each attempt drops the paths of others. What the route passes on has to be the
@@ -144,6 +145,30 @@ class RouteRuntime:
         if completion.outcome == "Cancelled":
             raise asyncio.CancelledError(f"task {definition.name!r} was cancelled")
         raise _failure(definition.name, completion)
+
+    async def _completion(
+        self, wish: CallRequest, deliver: Callable[[Completion], None], future: asyncio.Future[Completion]
+    ) -> Completion:
+        try:
+            call = self.route.make(wish, deliver)
+        except MisuseError as error:
+            self._violate(str(error))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.route.abandon(call.key)
+            raise
+
+    def _limiter(self, definition: TaskDefinition) -> Limiter | None:
+        """What the calls of a task wait for, if it has a limit: one for the whole run."""
+        settings = definition.settings
+        if settings.limit is None and settings.rate is None:
+            return None
+        limiter = self._limiters.get(definition.name)
+        if limiter is None:
+            rate = None if settings.rate is None else Rate.parse(settings.rate)
+            limiter = self._limiters[definition.name] = Limiter(self.loop, settings.limit, rate)
+        return limiter
 
     def portable(self, value: Model) -> Model:
         """`value` without what means something on this disk only: a call's identity rests on it."""

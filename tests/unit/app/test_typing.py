@@ -12,7 +12,7 @@ PRELUDE = """
 import asyncio
 from typing import assert_type
 
-from application_sdk.app import App, RetryPolicy, entrypoint, task
+from application_sdk.app import App, RetryPolicy, TaskFailedError, entrypoint, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
 
 
@@ -63,6 +63,12 @@ class Shop(Base):
         assert_type(await asyncio.gather(self.charge(order), self.ship(order)), tuple[Receipt, Receipt])
         async with asyncio.TaskGroup() as group:
             assert_type(group.create_task(self.load(order)), asyncio.Task[Receipt])
+        assert_type(await self.map(self.charge, [order], limit=3), list[Receipt])
+        assert_type(await self.map(self.ship, [order], on_error="collect"), list[Receipt | TaskFailedError])
+        return Receipt()
+
+    @task(limit=3, rate="10/s", retry_initial_interval_seconds=2)
+    async def limited(self, order: Order) -> Receipt:
         return Receipt()
 
 
@@ -115,6 +121,8 @@ class Shop(Base):
         print(self.charge(order).text)  # error: attr-defined
         self.charge.options(timeout=3)  # error: call-arg
         self.charge.keyed(3)  # error: arg-type
+        await self.map(self.charge, [Letter()])  # error: misc
+        self.charge.options(limit=3)  # error: call-arg
         self.missing(order)  # error: attr-defined
         if taken:
             self.continue_with(3)  # error: arg-type

@@ -1,0 +1,35 @@
+"""The keywords of `@task` that shape its pod: what can't be meant is refused where the task is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from application_sdk.errors import AppDefinitionError
+from application_sdk.wire import names
+from application_sdk.wire.fields import PodFields
+
+
+def check_pod(pod: PodFields, title: str) -> None:
+    """Raise AppDefinitionError, which says by `title` whose options they are."""
+    _check_secrets(pod, title)
+    _check_account(pod, title)
+
+
+def _check_secrets(pod: PodFields, title: str) -> None:
+    secrets: object = pod.get("secrets", [])
+    if isinstance(secrets, str) or not isinstance(secrets, Sequence) or not all(isinstance(s, str) for s in secrets):
+        raise AppDefinitionError(
+            f"{title}: secrets={secrets!r} must be a list of names, those that the App declares in spec.secrets; [] "
+            "for none"
+        )
+    if "secrets" in pod:
+        pod["secrets"] = list(secrets)
+
+
+def _check_account(pod: PodFields, title: str) -> None:
+    account = pod.get("serviceAccountName")
+    if account in names.RESERVED_SERVICE_ACCOUNTS:
+        raise AppDefinitionError(
+            f"{title}: service_account={account!r} belongs to AppRun itself, and no task runs as it: name an account "
+            f"of your own, or leave it out for {names.TASK_SERVICE_ACCOUNT!r}"
+        )
