@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast, overload
+
+from typing_extensions import TypeVar
 
 from application_sdk.app import App
-from application_sdk.contracts.base import Input
+from application_sdk.contracts.base import Input, Output
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
 from application_sdk.engines.memory.engine import CrashAt, MemoryEngine
@@ -40,9 +42,21 @@ class RunFailedError(AppError, AssertionError):
     """A run under test didn't succeed, and its output was asked for. The message is the run's own error."""
 
 
+Given = TypeVar("Given", bound=Input, contravariant=True)
+Made = TypeVar("Made", bound=Output, covariant=True, default=Any)
+
+
+class Runs(Protocol[Given, Made]):
+    """An app by its default entry point `run`: from its class a type checker knows what goes in and what comes out."""
+
+    def run(self, input: Given, /) -> Coroutine[Any, Any, Made]:
+        """The plan."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """How a run under test went."""
+class FinishedRun(Generic[Made]):
+    """How a run under test went. `FinishedRun[MyOutput]` is one whose output is a MyOutput."""
 
     app: type[App]
     entrypoint: str
@@ -55,7 +69,7 @@ class FinishedRun:
     """Virtual time from the start to the last checkpoint."""
     exported: ExportedRun
     """The run's past as `apprun export` would give it."""
-    continued_from: FinishedRun | None = None
+    continued_from: FinishedRun[Any] | None = None
     """The run that continued as this one."""
     files: FilesPlace = field(default_factory=new_place, repr=False, compare=False)
     """Where its files are kept, until this process ends."""
@@ -77,11 +91,12 @@ class FinishedRun:
         return "" if self.result.error is None else self.result.error["message"]
 
     @property
-    def output(self) -> Any:
+    def output(self) -> Made:
         """What the route returned. Raises RunFailedError unless it succeeded."""
         if self.result.outcome != "Succeeded" or self.result.output is None:
             raise RunFailedError(describe_end(self.result))
-        return decode(self.app.definition.entrypoint(self.entrypoint).output_type, self.result.output, paths="keep")
+        contract = self.app.definition.entrypoint(self.entrypoint).output_type
+        return cast("Made", decode(contract, self.result.output, paths="keep"))
 
     def file(self, ref: FileReference) -> Path:
         """A file or directory that the run has stored, read-only on this disk. Raises StorageError when it is gone."""
@@ -93,9 +108,40 @@ class FinishedRun:
         return [execution.task for execution in self.executions]
 
 
+@overload
+def run_app(
+    app: Callable[[], Runs[Given, Made]],
+    input: Given,
+    *,
+    failures: Mapping[str, Failure] | None = None,
+    durations: Mapping[str, Duration] | None = None,
+    stand_ins: Mapping[str, StandIn] | None = None,
+    cancel_after: float | None = None,
+    started_at: datetime | None = None,
+    max_runs: int = 100,
+    state: Mapping[str, JSONObject] | None = None,
+) -> FinishedRun[Made]: ...
+
+
+@overload
 def run_app(
     app: type[App],
     input: Input,
+    *,
+    entrypoint: str | None,
+    failures: Mapping[str, Failure] | None = None,
+    durations: Mapping[str, Duration] | None = None,
+    stand_ins: Mapping[str, StandIn] | None = None,
+    cancel_after: float | None = None,
+    started_at: datetime | None = None,
+    max_runs: int = 100,
+    state: Mapping[str, JSONObject] | None = None,
+) -> FinishedRun[Any]: ...
+
+
+def run_app(
+    app: Any,
+    input: Any,
     *,
     entrypoint: str | None = None,
     failures: Mapping[str, Failure] | None = None,
@@ -105,7 +151,7 @@ def run_app(
     started_at: datetime | None = None,
     max_runs: int = 100,
     state: Mapping[str, JSONObject] | None = None,
-) -> FinishedRun:
+) -> FinishedRun[Any]:
     """Run an app to its end, in this process. Timers and backoffs take virtual time: a week passes in milliseconds.
 
     `failures`, `durations` and `stand_ins` are by task name: what fails, how long attempts take, what is called with
@@ -115,7 +161,7 @@ def run_app(
     """
     bench = TestBench(app, entrypoint, failures, durations, stand_ins, state=dict(state or {}))
     payload = bench.payload(input)
-    finished: FinishedRun | None = None
+    finished: FinishedRun[Any] | None = None
     for number in range(1, max_runs + 1):
         info = RunInfo(
             run_id=f"{app.definition.name}-{number}",
@@ -196,8 +242,8 @@ class TestBench:
             world.close()
 
     def finished(
-        self, world: World, payload: JSONObject, info: RunInfo, result: RouteResult, before: FinishedRun | None = None
-    ) -> FinishedRun:
+        self, world: World, payload: JSONObject, info: RunInfo, result: RouteResult, before: FinishedRun[Any] | None = None
+    ) -> FinishedRun[Any]:
         """What is told of a run that has ended."""
         entrypoint = self.entrypoint or self.app.definition.default_entrypoint
         ended: Outcome | None = None

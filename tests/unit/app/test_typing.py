@@ -14,6 +14,8 @@ from typing import assert_type
 
 from application_sdk.app import App, RetryPolicy, TaskFailedError, entrypoint, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
+from application_sdk.execution.ending import RouteOutcome
+from application_sdk.testing import FinishedRun, check_durability, run_app
 
 
 class Order(Input):
@@ -74,6 +76,14 @@ class Shop(Base):
 
 async def test_a_bare_instance() -> None:
     assert_type(await Shop().charge(Order(id=3)), Receipt)
+
+
+def test_a_whole_run() -> None:
+    finished = run_app(Shop, Order(id=3), durations={"load": 3.0})
+    assert_type(finished, FinishedRun[Receipt])
+    assert_type(finished.output, Receipt)
+    assert_type(run_app(Shop, Letter(), entrypoint="again").outcome, RouteOutcome)
+    check_durability(Shop, Order())
 """
 
 MISUSE = """
@@ -127,6 +137,12 @@ class Shop(Base):
         if taken:
             self.continue_with(3)  # error: arg-type
         return Receipt(text=3)  # error: arg-type
+
+
+def test_a_whole_run() -> None:
+    run_app(Shop, Letter())  # error: arg-type
+    output: Order = run_app(Shop, Order()).output  # error: assignment
+    print(run_app(Shop, Order()).output.missing)  # error: attr-defined
 """
 
 
