@@ -149,7 +149,7 @@ class App:
         return durable.randomness()
 
     async def sleep(self, seconds: float | timedelta) -> None:
-        """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
+        """Wait. In a route: a durable timer, which survives restarts and has no pod of its own."""
         await durable.sleep(seconds)
 
     @overload

@@ -40,7 +40,7 @@ def randomness() -> random.Random:
 
 
 async def sleep(seconds: float | timedelta) -> None:
-    """Wait. In a route: a durable timer, which survives restarts and occupies nothing while it runs."""
+    """Wait. In a route: a durable timer, which survives restarts and has no pod of its own."""
     seconds = in_seconds(seconds)
     runtime = current.get()
     if runtime is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from application_sdk.cli.places.records import Attempt, Call, Run, RunDetails
-from application_sdk.cli.remedies import RAISED, RAISED_HERE, Remedy, of_attempt, of_run
+from application_sdk.cli.remedies import CAUGHT, RAISED, RAISED_HERE, Remedy, of_attempt, of_run
 from application_sdk.engines.local.words import duration, progress_text
 from application_sdk.wire.containers import IMAGE_REASONS
 from application_sdk.wire.logs import plain
@@ -46,7 +46,7 @@ def explain(details: RunDetails, now: float, *, local: bool) -> list[Finding]:
     findings = list(_of_run(details, now, local=local))
     if not run.finished:
         findings += _of_driver(details, now, local=local)
-        findings += _of_open_calls(details, now)
+        findings += _of_open_calls(details, now, local=local)
         if not local:
             findings += _of_uncommitted_calls(details, now)
     findings += _of_failed_calls(details, local=local)
@@ -124,7 +124,7 @@ def _of_driver(details: RunDetails, now: float, *, local: bool) -> Iterator[Find
         yield _found("fine", what, of_attempt(last.reason or ""), details.run, said=last.message)
 
 
-def _of_open_calls(details: RunDetails, now: float) -> Iterator[Finding]:
+def _of_open_calls(details: RunDetails, now: float, *, local: bool) -> Iterator[Finding]:
     run = details.run
     waiting = [call for call in details.calls if call.state == "Waiting"]
     for reason, calls in _by(waiting, lambda call: call.message.partition(":")[0]):
@@ -139,7 +139,7 @@ def _of_open_calls(details: RunDetails, now: float) -> Iterator[Finding]:
         what = (
             f"{_calls(calls)} failed with {reason} and {'is' if len(calls) == 1 else 'are'} tried again{when}: {said}"
         )
-        yield _attempt_finding("waiting", what, last, calls[0], run, local=False)
+        yield _attempt_finding("waiting", what, last, calls[0], run, local=local)
     queued = [call for call in details.calls if call.state == "Queued"]
     if queued and run.phase not in ("Suspended", "Interrupted", "Stalled"):
         # The run's message says what for, when it is for more than a moment.
@@ -242,6 +242,8 @@ def _of_repeated_calls(details: RunDetails) -> Iterator[Finding]:
 def _attempt_finding(weight: Weight, what: str, last: Attempt | None, call: Call, run: Run, *, local: bool) -> Finding:
     reason = (last.reason if last else None) or (call.error["type"] if call.error else "")
     known = of_attempt(reason) or (RAISED_HERE if local else RAISED)
+    if known in (RAISED_HERE, RAISED) and run.phase not in ("Failed", "Cancelled"):
+        known = CAUGHT  # There is no failure of the run to take back.
     shown = call.error.get("traceback", "") if call.error is not None else ""
     if last is not None and last.log:
         tail = "\n".join(plain(last.log).rstrip().splitlines()[-_LAST_LINES:])

@@ -63,7 +63,8 @@ def retry(run: str, wish: Wish) -> int:
     def reopened(app_class: type[App]) -> str:
         kept = try_again(_home().folder(run), *_cleanup_place(app_class))
         aside = f", {kept.spared} more completed calls are used if they are made again" if kept.spared else ""
-        say(f"{run}: {kept.checkpoints} checkpoints are kept{aside}")
+        many = "1 checkpoint is" if kept.checkpoints == 1 else f"{kept.checkpoints} checkpoints are"
+        say(f"{run}: {many} kept{aside}")
         return run
 
     return _execution(source, wish).of(reopened)
@@ -82,7 +83,8 @@ def cancel(run: str, format: Format, *, force: bool) -> int:
     if executor is not None:
         say(f"{run} is told to cancel; process {executor} executes it")
         return SUCCEEDED
-    if not force:
+    # The route of a stalled run can't clean up: to execute it would only stall it again.
+    if not force and record.phase != "Stalled":
         return SUCCEEDED if _go_on(run, Wish(format)) == of_phase("Cancelled") else FAILED
     report(cancel_without_cleanup(folder), format)
     return SUCCEEDED

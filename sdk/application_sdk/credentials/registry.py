@@ -30,6 +30,14 @@ class CredentialType:
         return self.cls.plain_field if issubclass(self.cls, Credential) else ""
 
     @property
+    def field_names(self) -> tuple[str, ...]:
+        """The fields, those that have to be there first; empty for a class that isn't a pydantic model."""
+        if not issubclass(self.cls, BaseModel):
+            return ()
+        fields = self.cls.model_fields
+        return tuple(sorted(fields, key=lambda name: not fields[name].is_required()))
+
+    @property
     def public_fields(self) -> frozenset[str]:
         """The fields that may be shown."""
         return self.cls.public_fields if issubclass(self.cls, Credential) else frozenset()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 from application_sdk.contracts.types import CredentialRef
@@ -14,7 +15,7 @@ from application_sdk.credentials.registry import CredentialTypeRegistry, get_reg
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
 from application_sdk.execution.confidence import PUBLIC_NAMES, confide
-from application_sdk.infrastructure import SecretNotFoundError, SecretStore
+from application_sdk.infrastructure import FieldStore, SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 
 _UNTYPED = frozenset({"", "raw", "unknown"})
@@ -38,7 +39,7 @@ class CredentialResolver:
         if ref.credential_type in _UNTYPED:
             return RawCredential(data=_fields(ref, await self._text(ref)))
         kind = self._registry.find(ref.credential_type)
-        text = await self._text(ref, kind.public_fields)
+        text = await self._text(ref, kind.public_fields, kind.field_names)
         fields = _fields(ref, text, kind.plain_field)
         try:
             return self._registry.parse(kind.name, fields)
@@ -49,14 +50,37 @@ class CredentialResolver:
         """All fields that are stored under the reference. Raises CredentialNotFoundError, CredentialParseError."""
         return _fields(ref, await self._text(checked(ref)))
 
-    async def _text(self, ref: CredentialRef, public: frozenset[str] = frozenset()) -> str:
+    async def _text(
+        self, ref: CredentialRef, public: frozenset[str] = frozenset(), names: Sequence[str] = ()
+    ) -> str:
         try:
             text = await self._store.get(ref.name)
         except SecretNotFoundError as error:
-            kind = f"{ref.credential_type} credential" if ref.credential_type else "credential"
-            raise CredentialNotFoundError(f"{kind} {ref.name!r}: {error}") from error
+            text = await self._from_fields(ref, names)
+            if not text:
+                kind = f"{ref.credential_type} credential" if ref.credential_type else "credential"
+                forms = self._forms(ref, names)
+                raise CredentialNotFoundError(f"{kind} {ref.name!r}: {error}{forms}") from error
         confide(ref.name, text, PUBLIC_NAMES | public)
         return text
+
+    async def _from_fields(self, ref: CredentialRef, names: Sequence[str]) -> str:
+        """The credential whose fields stand each by itself, as JSON; empty when there is none of them."""
+        if not isinstance(self._store, FieldStore):
+            return ""
+        found = await self._store.get_fields(ref.name)
+        # A variable with such a beginning may belong to another program.
+        own = {name: value for name, value in found.items() if not names or name in names}
+        return json.dumps(own) if own else ""
+
+    def _forms(self, ref: CredentialRef, names: Sequence[str]) -> str:
+        """In which forms the environment may hold a credential."""
+        if not isinstance(self._store, FieldStore) or not (variable := self._store.variable_of(ref.name)):
+            return ""
+        shown = list(names[:2]) or ["username", "password"]
+        document = ", ".join(f'"{name}": "…"' for name in shown)
+        single = ", ".join(self._store.variable_of(ref.name, name) for name in shown)
+        return f" to the fields as JSON, {variable}='{{{document}}}', or set a variable for each field: {single}"
 
 
 def checked(ref: object) -> CredentialRef:

@@ -16,6 +16,7 @@ from application_sdk.infrastructure.mounted import MountedSecretStore
 from application_sdk.infrastructure.stores import (
     CredentialStore,
     EnvironmentSecretStore,
+    FieldStore,
     SecretNotFoundError,
     SecretNotGivenError,
     SecretStore,

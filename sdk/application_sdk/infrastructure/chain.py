@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from application_sdk.infrastructure.stores import SecretNotFoundError, SecretStore
+from application_sdk.infrastructure.stores import FieldStore, SecretNotFoundError, SecretStore
 
 
 class SecretStoreChain:
@@ -28,6 +28,17 @@ class SecretStoreChain:
             if value is not None:
                 return value
         return None
+
+    def variable_of(self, name: str, field: str = "") -> str:
+        """The environment variable that a secret is read from, or one field of it; empty where none is."""
+        return next((store.variable_of(name, field) for store in self._stores if isinstance(store, FieldStore)), "")
+
+    async def get_fields(self, name: str) -> dict[str, str]:
+        """The fields of a secret that have a variable each."""
+        for store in self._stores:
+            if isinstance(store, FieldStore) and (found := await store.get_fields(name)):
+                return found
+        return {}
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
         found = {name: await self.get_optional(name) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from application_sdk.errors import AppError, NonRetryableError
 from application_sdk.wire.digest import JSONObject
@@ -68,6 +68,15 @@ class CredentialStore(Protocol):
         ...
 
 
+@runtime_checkable
+class FieldStore(Protocol):
+    """A store in which each field of a credential may stand by itself."""
+
+    def variable_of(self, name: str, field: str = "") -> str: ...
+
+    async def get_fields(self, name: str) -> dict[str, str]: ...
+
+
 class EnvironmentSecretStore:
     """Secrets from environment variables: `api-key` with the prefix `APP_` is read from `APP_API_KEY`."""
 
@@ -85,6 +94,19 @@ class EnvironmentSecretStore:
 
     async def get_optional(self, name: str) -> str | None:
         return self._environment.get(self._variable(name))
+
+    def variable_of(self, name: str, field: str = "") -> str:
+        """The variable that a secret is read from, or one field of it."""
+        return self._variable(f"{name}_{field}" if field else name)
+
+    async def get_fields(self, name: str) -> dict[str, str]:
+        """The fields of a secret that have a variable each: of `warehouse`, `WAREHOUSE_USERNAME` is `username`."""
+        beginning = self._variable(f"{name}_")
+        return {
+            variable[len(beginning) :].lower(): value
+            for variable, value in self._environment.items()
+            if variable.startswith(beginning) and len(variable) > len(beginning)
+        }
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
         found = {name: self._environment.get(self._variable(name)) for name in names}

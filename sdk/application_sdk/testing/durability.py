@@ -275,7 +275,7 @@ class _Check:
         name = self._bench.app.__name__
         done = [completion.task for completion in calm.world.ledger]
         if schedule.crash is None:
-            where = f"restarted after its end, with {len(done)} checkpoints"
+            where = f"restarted after its end, with {len(done)} checkpoint{'s' if len(done) != 1 else ''}"
         else:
             step = calm.steps[schedule.crash]
             upto = done[: step.committed]

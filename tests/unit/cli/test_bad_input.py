@@ -99,7 +99,8 @@ def test_a_newer_ledger_is_left_alone(apprun: Command, home: Path) -> None:
     assert "pip install --upgrade apprun" in done.err
 
 
-def test_a_route_that_diverges_stalls_the_run_and_goes_on_once_corrected(apprun: Command, home: Path) -> None:
+def diverged(apprun: Command, home: Path) -> None:
+    """Leaves the run `o1`, whose code was changed."""
     app = home / "changing.py"
     app.write_text(ORDERS.read_text())
     Path(f"{apprun.journal}.stop").touch()
@@ -116,7 +117,17 @@ def test_a_route_that_diverges_stalls_the_run_and_goes_on_once_corrected(apprun:
     assert done.code == 7
     assert 'input field step: "beside" → "elsewhere"' in done.err
     assert apprun("show", "o1", "-o", "json").json["phase"] == "Stalled"
+
+
+def test_a_route_that_diverges_stalls_the_run_and_goes_on_once_corrected(apprun: Command, home: Path) -> None:
+    diverged(apprun, home)
     assert apprun("resume", "o1", "--in-process").code == 1
+
+
+def test_a_diverged_run_can_be_cancelled(apprun: Command, home: Path) -> None:
+    diverged(apprun, home)
+    assert apprun("cancel", "o1").code == 0
+    assert apprun("show", "o1", "-o", "json").json["phase"] == "Cancelled"
 
 
 @pytest.mark.parametrize(

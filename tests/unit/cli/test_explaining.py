@@ -214,3 +214,27 @@ def test_timer_that_nobody_ends_is_told() -> None:
 def test_call_that_has_just_been_made_is_being_started() -> None:
     (finding,) = said(run(), call("Starting"))
     assert finding.what == "Nothing is wrong: fetch (aaaaaaaa) is being started."
+
+
+def test_a_timer_that_was_left_ends_with_its_run() -> None:
+    timer = Call(key="t" * 32, task="sleep", role="timer", state="Sleeping", input={}, due_at=NOW + 3540)
+    assert RunDetails(run(), (timer,)).calls[0].state == "Sleeping"
+    ended = RunDetails(run("Succeeded"), (timer,)).calls[0]
+    assert (ended.state, ended.due_at) == ("Cancelled", None)
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("phase", ["Succeeded", "Running"])
+def test_a_caught_failure_is_not_to_be_taken_back(phase: str, local: bool) -> None:
+    error: Any = {"type": "ValueError", "message": "no"}
+    findings = said(run(phase), call("Failed", error=error, attempt=1), local=local)
+    advice = " ".join(finding.remedy for finding in findings)
+    assert "apprun logs r fetch" in advice
+    assert "retry" not in advice
+    assert "submit" not in advice
+
+
+def test_a_retried_call_on_a_laptop_gets_no_advice_of_a_cluster() -> None:
+    last = Attempt(number=1, reason="ValueError", budget="App", message="no", surroundings="this machine")
+    (finding,) = said(run(), call("Retrying", attempts=(last,), attempt=1), local=True)
+    assert "deploy" not in finding.remedy

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from application_sdk.wire.digest import JSON, JSONObject
@@ -129,3 +129,12 @@ class RunDetails:
     calls: tuple[Call, ...]
     driver: Call | None = None
     cancelled_at: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.run.finished:
+            object.__setattr__(self, "calls", tuple(map(_given_up, self.calls)))
+
+
+def _given_up(call: Call) -> Call:
+    """A timer that the route had left, such as one of `asyncio.timeout`, never fires once its run is over."""
+    return replace(call, state="Cancelled", due_at=None) if call.state == "Sleeping" else call
