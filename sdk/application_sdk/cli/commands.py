@@ -367,3 +367,15 @@ def manifest(
     from application_sdk.cli import checking
 
     raise typer.Exit(checking.manifest(app, check, output))
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Made if it isn't there.")] = Path(),
+) -> None:
+    """Begin a project in an empty folder: an app, a test of it, pytest's configuration and what it needs.
+
+    Nothing is overwritten: exit 2 if one of the files is there.
+    """
+    from application_sdk.cli import starting
+
+    raise typer.Exit(starting.init(folder))

@@ -27,7 +27,7 @@ program = typer.Typer(
 )
 
 for panel, verbs in (
-    (commands.HERE, (commands.run, commands.retry)),
+    (commands.HERE, (commands.init, commands.run, commands.retry)),
     (
         commands.BOTH,
         (
