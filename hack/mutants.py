@@ -42,6 +42,48 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "check_durability isn't started by what it executes or imports",
+        f"{SDK}/testing/nesting.py",
+        "if checking is not None:",
+        "if False:",
+        (f"{UNIT}/testing/test_check_bounds.py::test_a_check_within_a_task_is_refused",),
+    ),
+    Mutant(
+        "each body is executed once in a check",
+        f"{SDK}/engines/memory/recordings.py",
+        "if recorded is None:",
+        "if True:",
+        (f"{UNIT}/testing/test_check_bounds.py",),
+    ),
+    Mutant(
+        "a generator that the collector finds is closed at the route's end",
+        f"{SDK}/execution/generators.py",
+        'self._collecting = phase == "start"',
+        "self._collecting = False",
+        (f"{UNIT}/execution/test_generators.py",),
+    ),
+    Mutant(
+        "a default that reads the clock is the route's in a contract",
+        f"{SDK}/contracts/factories.py",
+        "field.default_factory = Factory(factory)",
+        "pass",
+        (f"{UNIT}/execution/test_references.py",),
+    ),
+    Mutant(
+        "a default argument that reads the clock is the route's",
+        f"{SDK}/execution/guard/references.py",
+        'yield Patch(function, "__defaults__", defaults)',
+        "pass",
+        (f"{UNIT}/execution/test_references.py",),
+    ),
+    Mutant(
+        "the wish to be tried again is bounded, whoever wrote it",
+        f"{OPERATOR}/observe/project.py",
+        'return {} if wish is None else {"retryAfterSeconds": wish}',
+        "return {}",
+        (f"{UNIT}/operator/plan/test_hostile_numbers.py",),
+    ),
+    Mutant(
         "control characters of a text are shown, and not sent to the terminal",
         f"{SDK}/cli/output.py",
         'return f"{before}{paint(printable(text), style, file)}\\n"',

@@ -9,8 +9,8 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from application_sdk.execution.retry import DEFAULT_RETRY
 from application_sdk.execution.heartbeat import NoWatchdog
+from application_sdk.execution.retry import DEFAULT_RETRY
 from application_sdk.execution.task_context import AttemptInfo, NoSigns, TaskContext
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy

@@ -256,7 +256,12 @@ def task(function: SyncMethod[In, Out], /) -> Task[In, Out]: ...
 
 @overload
 def task(
-    function: None = None, /, *, name: str | None = None, description: str | None = None, **options: Unpack[TaskKeywords]
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    **options: Unpack[TaskKeywords],
 ) -> Decorator: ...
 
 
@@ -275,10 +280,10 @@ def task(
     of them; `heartbeat_timeout_seconds` ends an attempt that gives no sign of life, which is given every
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
     attempts that live but don't get on. `retry_policy`, or `retry_max_attempts`, `retry_initial_interval_seconds` and
-    `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`, `tolerations` and
-    `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all when absent. `limit` is
-    how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`, `"5/10s"`, `"600/m"`);
-    further calls wait, by durable timers. Raises AppDefinitionError for values that make no sense.
+    `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`,
+    `tolerations` and `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all
+    when absent. `limit` is how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`,
+    `"5/10s"`, `"600/m"`). Raises AppDefinitionError for values that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -287,7 +292,7 @@ def task(
     if name is not None and not name.isidentifier():
         raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
     given: dict[str, Any] = dict(options)
-    limits = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
+    limits: dict[str, Any] = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
     settings = apply_options(TaskSettings(), cast("TaskOptions", given), title)
     if limits:
         from application_sdk.execution.limiter import with_limits
@@ -336,14 +341,13 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     for name, field in _POD.items():
         if name in given:
             pod[field] = dict(given[name]) if name == "node_selector" else given[name]
-    if pod:
-        from application_sdk.app.podoptions import check_pod
-
-        check_pod(pod, title)
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
-    _check_heartbeats(changed, title)
+    if given:
+        from application_sdk.app.settingchecks import check_settings
+
+        check_settings(changed, title)
     return changed
 
 
@@ -380,15 +384,6 @@ def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPol
     except (TypeError, ValueError, OverflowError) as error:
         raise AppDefinitionError(f"{title}: {error}") from error
     return retry
-
-
-def _check_heartbeats(settings: TaskSettings, title: str) -> None:
-    timeout, every = settings.heartbeat_timeout_seconds, settings.auto_heartbeat_seconds
-    if timeout is not None and every is not None and every >= timeout:
-        raise AppDefinitionError(
-            f"{title}: auto_heartbeat_seconds={every:g} must be less than heartbeat_timeout_seconds={timeout:g}, "
-            f"or every attempt is ended as lifeless; a sixth of it is a good choice"
-        )
 
 
 def _make_task(

@@ -316,9 +316,7 @@ RAISED: Final = Remedy(
     "The task's own code raised it.",
     "`apprun logs {run} {task}` shows what it had written. Correct it, deploy again, and submit a new run.",
 )
-CAUGHT: Final = Remedy(
-    "The task's own code raised it.", "`apprun logs {run} {task}` shows what it had written."
-)
+CAUGHT: Final = Remedy("The task's own code raised it.", "`apprun logs {run} {task}` shows what it had written.")
 RAISED_HERE: Final = Remedy(
     "The task's own code raised it.",
     "`apprun logs {run} {task}` shows what it had written. Correct it, then `apprun retry {run}`.",

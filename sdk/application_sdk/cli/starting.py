@@ -70,7 +70,7 @@ FILES: Final = {"app.py": APP, "test_app.py": TEST, "pytest.ini": PYTEST, "requi
 
 
 def init(folder: Path) -> int:
-    """Write the project. Raises InputError, and writes nothing, when one of its files is there. Returns the exit code."""
+    """Write the project, and return the exit code. Raises InputError, and writes nothing, if a file of it is there."""
     there = [name for name in FILES if (folder / name).exists()]
     if there:
         raise InputError(f"{folder} has {', '.join(there)} already, and nothing is overwritten: name another folder")

@@ -51,7 +51,7 @@ def reads_clock_or_chance(factory: object) -> bool:
     if isinstance(factory, BuiltinFunctionType) and isinstance(factory.__self__, type):
         return issubclass(factory.__self__, datetime) and factory.__name__ in _CLOCKS
     module = sys.modules.get("random")
-    if module is not None and getattr(factory, "__self__", None) is module._inst:  # type: ignore[attr-defined] # noqa: SLF001
+    if module is not None and getattr(factory, "__self__", None) is module._inst:  # noqa: SLF001
         return True
     return getattr(factory, "__module__", None) in _MODULES and not isinstance(factory, type)
 

@@ -50,9 +50,7 @@ class CredentialResolver:
         """All fields that are stored under the reference. Raises CredentialNotFoundError, CredentialParseError."""
         return _fields(ref, await self._text(checked(ref)))
 
-    async def _text(
-        self, ref: CredentialRef, public: frozenset[str] = frozenset(), names: Sequence[str] = ()
-    ) -> str:
+    async def _text(self, ref: CredentialRef, public: frozenset[str] = frozenset(), names: Sequence[str] = ()) -> str:
         try:
             text = await self._store.get(ref.name)
         except SecretNotFoundError as error:

@@ -33,7 +33,7 @@ class Rate:
     seconds: float
 
     @classmethod
-    def parse(cls, text: str) -> Rate:
+    def parse(cls, text: object) -> Rate:
         """Read `"10/s"`, `"600/m"`, `"1/h"` or `"5/10s"`. Raises ValueError."""
         found = _RATE.fullmatch(text) if isinstance(text, str) else None
         if found is None:

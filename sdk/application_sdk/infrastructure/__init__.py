@@ -28,6 +28,7 @@ from application_sdk.infrastructure.stores import (
 __all__ = [
     "CredentialStore",
     "EnvironmentSecretStore",
+    "FieldStore",
     "InfrastructureContext",
     "InfrastructureError",
     "MountedSecretStore",

@@ -58,7 +58,9 @@ class CheckProgress:
 
     def covered(self) -> str:
         """What was done so far, in words."""
-        return f"{_count(self.crashes, 'crash', 'crashes')}, {_count(self._bodies, 'task body', 'task bodies')} executed"
+        return (
+            f"{_count(self.crashes, 'crash', 'crashes')}, {_count(self._bodies, 'task body', 'task bodies')} executed"
+        )
 
     def _check_time(self) -> None:
         if self._max_seconds is not None and self.seconds > self._max_seconds:

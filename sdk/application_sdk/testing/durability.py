@@ -127,9 +127,7 @@ def check_durability(
 class _Check:
     """The trials of one app on one input."""
 
-    def __init__(
-        self, bench: TestBench, payload: JSONObject, recordings: Recordings, progress: CheckProgress
-    ) -> None:
+    def __init__(self, bench: TestBench, payload: JSONObject, recordings: Recordings, progress: CheckProgress) -> None:
         self._bench = bench
         self._payload = payload
         self._recordings = recordings

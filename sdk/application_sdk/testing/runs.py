@@ -242,7 +242,12 @@ class TestBench:
             world.close()
 
     def finished(
-        self, world: World, payload: JSONObject, info: RunInfo, result: RouteResult, before: FinishedRun[Any] | None = None
+        self,
+        world: World,
+        payload: JSONObject,
+        info: RunInfo,
+        result: RouteResult,
+        before: FinishedRun[Any] | None = None,
     ) -> FinishedRun[Any]:
         """What is told of a run that has ended."""
         entrypoint = self.entrypoint or self.app.definition.default_entrypoint

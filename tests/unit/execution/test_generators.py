@@ -78,10 +78,12 @@ def test_a_replay_repeats_them_wherever_the_collector_runs(monkeypatch: pytest.M
 
 class Leaving(Pages):
     async def run(self, input: N) -> Out:
-        async for n in self.pages(5, []):
+        number = 0
+        async for page in self.pages(5, []):
+            number = page
             break
         await self.sleep(1)
-        return await self.fetch(N(n=n + 1))
+        return await self.fetch(N(n=number + 1))
 
 
 def test_one_that_loses_its_last_reference_is_closed_at_once() -> None:

@@ -165,5 +165,5 @@ def test_a_cancelled_call_gives_its_place_up() -> None:
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"limit": True}, {"rate": "10"}, {"rate": "0/s"}, {"rate": 5}])
 def test_limits_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(AppDefinitionError, match="@task at .*: (limit|rate)=.* must be"):
+    with pytest.raises(AppDefinitionError, match=r"@task at .*: (limit|rate)=.* must be"):
         task(**options)

@@ -14,7 +14,6 @@ import pytest
 
 from application_sdk.app import App, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
-
 from application_sdk.testing import (
     DurabilityError,
     NestedCheckError,

@@ -58,7 +58,7 @@ class References:
         found: list[Patch] = []
         for module in [sys.modules[name] for name in sorted(modules) if name in sys.modules]:
             filename = getattr(module, "__file__", None)
-            if not isinstance(module, ModuleType) or not isinstance(filename, str):
+            if not isinstance(filename, str):
                 continue
             if is_user(filename) or _is_library(module, filename):
                 found += self._in_module(module)
