@@ -46,7 +46,7 @@ MUTANTS: Final = (
         f"{SDK}/testing/nesting.py",
         "if checking is not None:",
         "if False:",
-        (f"{UNIT}/testing/test_check_bounds.py::test_a_check_within_a_task_is_refused",),
+        (f"{UNIT}/testing/test_check_bounds.py",),
     ),
     Mutant(
         "each body is executed once in a check",
@@ -978,7 +978,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a task can't be defined with an account of AppRun's own",
-        f"{SDK}/app/task.py",
+        f"{SDK}/app/settingchecks.py",
         "    if account in names.RESERVED_SERVICE_ACCOUNTS:\n",
         "    if False:\n",
         (f"{UNIT}/app/test_definition.py",),
