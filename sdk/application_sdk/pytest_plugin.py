@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from application_sdk.app.context import AppContext
-    from application_sdk.app.registry import AppRegistry
+    from application_sdk.app.registry import AppRegistry, TaskRegistry
     from application_sdk.testing.mocks import (
         MockCredentialStore,
         MockHeartbeatController,
@@ -82,3 +82,11 @@ def clean_app_registry() -> Iterator[AppRegistry]:
     registry.restore({})
     yield registry
     registry.restore(before)
+
+
+@pytest.fixture
+def clean_task_registry(clean_app_registry: AppRegistry) -> TaskRegistry:
+    """A registry without tasks: tasks are those of the registered apps, so it has no apps either."""
+    from application_sdk.app.registry import TaskRegistry
+
+    return TaskRegistry.get_instance()

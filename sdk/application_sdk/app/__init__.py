@@ -6,7 +6,7 @@ it is needed.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 from application_sdk.app.base import App
 from application_sdk.app.context import AppContext
@@ -17,14 +17,24 @@ from application_sdk.app.task import task
 from application_sdk.errors import AppError, NonRetryableError, RetryableError, TaskFailedError
 from application_sdk.execution.retry import RetryPolicy
 
+if TYPE_CHECKING:
+    from application_sdk.app.registry import AppRegistry, TaskRegistry
+    from application_sdk.contracts.base import Input, Output
+    from application_sdk.contracts.framework import OutputStatus
+
 __all__ = [
     "App",
     "AppContext",
     "AppError",
+    "AppRegistry",
+    "Input",
     "NonRetryableError",
+    "Output",
+    "OutputStatus",
     "RetryPolicy",
     "RetryableError",
     "TaskFailedError",
+    "TaskRegistry",
     "entrypoint",
     "now",
     "query",
@@ -36,12 +46,14 @@ __all__ = [
     "wait_condition",
 ]
 
-_CLIENT = "It is Atlan's API client; call that API from a @task with a client of your own"
-ATLAN_ONLY = {"AtlanClientMixin": _CLIENT}
-"""Names that programs may ask for and that can't be here, with what to use."""
+_LATER = {
+    "application_sdk.contracts.base": "Input Output",
+    "application_sdk.contracts.framework": "OutputStatus",
+    "registry": "AppRegistry TaskRegistry",
+}
 
 
-def __getattr__(name: str) -> NoReturn:
-    from application_sdk.outofscope import refuse_name
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
 
-    refuse_name(__name__, name, ATLAN_ONLY)
+    return load(__name__, name, _LATER)

@@ -18,7 +18,11 @@ from application_sdk.app.context import AppContext
 from application_sdk.app.definition import NO_ROUTE, define
 from application_sdk.app.entrypoint import kebab_case
 from application_sdk.app.registry import AppRegistry
+from application_sdk.contracts.base import OfTheRun
+from application_sdk.errors import AppError as AppError
 from application_sdk.errors import IncompleteAppError, MisuseError, NotAvailableError
+from application_sdk.errors import NonRetryableError as NonRetryableError
+from application_sdk.errors import RetryableError as RetryableError
 from application_sdk.execution import current
 from application_sdk.execution.trace import user_line
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
@@ -41,6 +45,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 In = TypeVar("In", bound="Input")
 Out = TypeVar("Out", bound="Output")
+Details = TypeVar("Details", bound="HeartbeatDetails")
 
 
 class _NoDefinition:
@@ -240,6 +245,31 @@ class App:
             yield
 
     @property
+    def run_id(self) -> str:
+        """Name of the run; empty outside of one."""
+        return self.context.run_id
+
+    @property
+    def correlation_id(self) -> str:
+        """Shared by a run and those that it continued as."""
+        return self.context.correlation_id
+
+    def require(self, value: T | None, name: str, context: str = "") -> T:
+        """`value`, which can't be absent here. Raises NonRetryableError, naming it, for None and for empty text."""
+        if value is None or value == "":
+            where = f" {context}" if context else ""
+            raise NonRetryableError(f"{user_line()}: {name} is needed{where}, and is empty. Give it in the input")
+        return value
+
+    def is_cancelled(self) -> bool:
+        """In a task: whether this attempt should come to an end. See TaskContext.is_cancelled."""
+        return self._in_task("is_cancelled").is_cancelled()
+
+    def get_heartbeat_details(self, contract: type[Details]) -> Details | None:
+        """In a task: the latest details that this attempt or an earlier one left, or None."""
+        return self._in_task("get_heartbeat_details").get_heartbeat_details(contract)
+
+    @property
     def app_state(self) -> NoReturn:
         """What programs for the App Framework share between tasks in memory. Raises NotAvailableError."""
         raise NoSharedStateError(
@@ -261,6 +291,17 @@ class App:
         if runtime is not None and runtime.in_route:
             raise MisuseError(f"{user_line()}: self.{action}() in the route, which only plans: use it in a @task")
         return self.task_context
+
+
+def _of_the_run(name: str) -> str:
+    """What an input says of the run that it is given to; empty outside of one."""
+    runtime = current.get()
+    if runtime is None:
+        return ""
+    return runtime.correlation_id if name == "correlation_id" else runtime.run_id
+
+
+OfTheRun.ask = staticmethod(_of_the_run)
 
 
 class NoSharedStateError(NotAvailableError, AttributeError):

@@ -14,6 +14,9 @@ from application_sdk.execution.confidence import confide
 from application_sdk.execution.trace import user_line
 
 if TYPE_CHECKING:
+    import logging
+    from datetime import datetime
+
     from application_sdk.infrastructure import InfrastructureContext, StateStore
     from application_sdk.storage.files import FileStorage
     from application_sdk.wire.digest import JSONObject
@@ -33,6 +36,31 @@ class AppContext:
         """Name of the run; empty outside of one."""
         self.correlation_id = correlation_id or run_id
         """Shared by a run and those that it continued as."""
+
+    @property
+    def workflow_id(self) -> str:
+        """Name of the run, under the App Framework's word for it."""
+        return self.run_id
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run began, in a route; when this attempt began, in a task. Elsewhere the time now."""
+        from datetime import UTC, datetime
+
+        started: float | None = getattr(current.get(), "started_at", None)
+        return datetime.now(UTC) if started is None else datetime.fromtimestamp(started, UTC)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The same as `self.logger` of the app."""
+        from application_sdk.app.log import app_logger
+
+        return app_logger(self.app_name)
+
+    def is_cancelled(self) -> bool:
+        """In a task: whether this attempt should come to an end. False in a route, which gets a CancelledError."""
+        runtime = current.get()
+        return runtime is not None and not runtime.in_route and runtime.task_context.is_cancelled()  # type: ignore[attr-defined]
 
     async def get_secret(self, name: str) -> str:
         """The secret of that name, masked from now on in logs and errors. In tasks. Raises what the store raises when

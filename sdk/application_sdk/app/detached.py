@@ -36,11 +36,14 @@ def detached_storage(app_name: str) -> FileStorage:
     global _storage
     import os
 
+    from application_sdk.storage import slot
     from application_sdk.storage.files import FileStorage, Place
     from application_sdk.storage.keys import Scope
     from application_sdk.wire.names import STORE_URL_VARIABLE
 
     scope = Scope("", app_name, "", "")
+    if slot.Default.store is not None:
+        return FileStorage(scope, store=slot.Default.store)
     if os.environ.get(STORE_URL_VARIABLE):
         return FileStorage(scope)
     if _storage is None:

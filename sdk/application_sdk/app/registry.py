@@ -70,6 +70,11 @@ class TaskRegistry:
     def get_instance(cls) -> TaskRegistry:
         return cls()
 
+    @classmethod
+    def reset(cls) -> None:
+        """Forget all tasks, which are those of the registered apps: it forgets the apps. For tests."""
+        AppRegistry.reset()
+
     def get(self, app_name: str, task_name: str) -> TaskDefinition:
         """The task. Raises AppNotFoundError."""
         return AppRegistry.get_instance().get(app_name).definition.task(task_name)

@@ -7,7 +7,9 @@ as a checkpoint. No engine is known here.
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
@@ -40,6 +42,9 @@ class _Default:
 
 
 _DEFAULT: Final = _Default()
+_SEPARATORS: Final = re.compile(r"[:.-]")
+"""What a task's name may have between its parts. Names of objects and labels have an underscore there."""
+_log = logging.getLogger("apprun.app")
 Seconds = float | None
 
 
@@ -56,6 +61,7 @@ class TaskOptions(TypedDict, total=False):
     retry_max_attempts: int
     retry_initial_interval_seconds: float
     retry_max_interval_seconds: float
+    pool: str | None
     cpu: str
     memory: str
     image: str
@@ -289,8 +295,10 @@ def task(
         return _make_task(function, name, description, TaskSettings())
     frame = sys._getframe(1)  # noqa: SLF001
     title = f"@task at {frame.f_code.co_filename}:{frame.f_lineno}"
-    if name is not None and not name.isidentifier():
-        raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
+    if name is not None:
+        name = _SEPARATORS.sub("_", name)
+        if not name.isidentifier():
+            raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
     given: dict[str, Any] = dict(options)
     limits: dict[str, Any] = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
     settings = apply_options(TaskSettings(), cast("TaskOptions", given), title)
@@ -329,8 +337,9 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     unknown = sorted(given.keys() - TaskOptions.__annotations__.keys())
     if unknown:
         known = ", ".join(sorted(TaskOptions.__annotations__))
-        hint = _POOLS if "pool" in unknown else ""
-        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}.{hint} There are: {known}")
+        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}. There are: {known}")
+    if given.get("pool") is not None:
+        _log.warning("%s: pool=%r has no effect.%s", title, given["pool"], _POOLS)
     changes: dict[str, Any] = {name: given[name] for name in _LIMITS if name in given}
     for name, value in changes.items():
         changes[name] = _limit(name, value, title)

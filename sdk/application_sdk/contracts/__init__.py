@@ -15,12 +15,21 @@ from application_sdk.contracts.safety import validate_payload_safety
 
 if TYPE_CHECKING:
     from application_sdk.contracts.compatibility import is_backwards_compatible
+    from application_sdk.contracts.connections import ConnectionRef, PublishInputMixin
+    from application_sdk.contracts.inspection import (
+        InputContract,
+        OutputContract,
+        get_contract_fields,
+        has_default,
+        validate_is_contract,
+    )
     from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
-    from application_sdk.contracts.types import FileReference, GitReference, StorageTier
+    from application_sdk.contracts.types import FileReference, GitReference, Lazy, StorageTier
 
 __all__ = [
     "BoundedDict",
     "BoundedList",
+    "ConnectionRef",
     "ContractValidationError",
     "DownloadInput",
     "DownloadOutput",
@@ -28,41 +37,40 @@ __all__ = [
     "GitReference",
     "HeartbeatDetails",
     "Input",
+    "InputContract",
+    "Lazy",
     "MaxItems",
     "Output",
+    "OutputContract",
     "PayloadSafetyError",
     "PayloadTooLargeError",
+    "PublishInputMixin",
     "Record",
     "SerializableEnum",
     "StorageTier",
     "UploadInput",
     "UploadOutput",
+    "get_contract_fields",
+    "has_default",
     "is_backwards_compatible",
+    "validate_is_contract",
     "validate_payload_safety",
 ]
 
 _LATER = {
-    "DownloadInput": "storage",
-    "DownloadOutput": "storage",
-    "FileReference": "types",
-    "GitReference": "types",
-    "StorageTier": "types",
-    "UploadInput": "storage",
-    "UploadOutput": "storage",
-    "is_backwards_compatible": "compatibility",
+    "compatibility": "is_backwards_compatible",
+    "connections": "ConnectionRef PublishInputMixin",
+    "inspection": "InputContract OutputContract get_contract_fields has_default validate_is_contract",
+    "storage": "DownloadInput DownloadOutput UploadInput UploadOutput",
+    "types": "FileReference GitReference Lazy StorageTier",
 }
 """Names by the module that is loaded when they are first asked for."""
 
 
 def __getattr__(name: str) -> object:
-    home = _LATER.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from application_sdk.lazily import load
 
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return load(__name__, name, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ anything: `contracts.codec` does the JSON, `contracts.size` the limit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +87,58 @@ def _make_durable(contract: type[Contract]) -> bool:
     return make_durable(contract.model_fields)
 
 
+def _no_run(name: str) -> str:
+    return ""
+
+
+class OfTheRun:
+    """The slot for what an input says of the run that it is given to. `app` fills it, which knows runs."""
+
+    ask: Callable[[str], str] = staticmethod(_no_run)
+
+
 class Input(Contract):
-    """Base class of what an entry point or a task is given. Each takes exactly one."""
+    """Base class of what an entry point or a task is given. Each takes exactly one.
+
+    Programs for the App Framework read `workflow_id`, `correlation_id` and `config_hash()` of any input:
+    without a field of that name they are those of the run. They are no fields, so they aren't stored.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def workflow_id(self) -> str: ...
+
+        @property
+        def correlation_id(self) -> str: ...
+
+        def config_hash(self, extra_exclude: Collection[str] = ()) -> str: ...
+
+    else:
+
+        def __getattr__(self, name):
+            if name not in ("workflow_id", "correlation_id", "config_hash"):
+                return super().__getattr__(name)
+            from application_sdk.contracts.framework import of_input
+
+            return of_input(self, name, OfTheRun.ask)
 
 
 class Output(Contract):
-    """Base class of what an entry point or a task returns. Each returns exactly one."""
+    """Base class of what an entry point or a task returns. Each returns exactly one.
+
+    Programs for the App Framework read `status`, `metrics` and `artifacts` of any output: without a field of that name
+    an output succeeded and has neither. One that says more declares the field.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            if name not in ("status", "metrics", "artifacts"):
+                return super().__getattr__(name)
+            from application_sdk.contracts.framework import of_output
+
+            return of_output(name)
 
 
 class HeartbeatDetails(Contract):

@@ -6,6 +6,7 @@ User code imports them from here or from `contracts`. They only describe: moving
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
@@ -14,7 +15,20 @@ from application_sdk.contracts.bounds import BoundedDict, BoundedList, MaxItems
 from application_sdk.contracts.paths import admitted
 from application_sdk.errors import MisuseError
 
-__all__ = ["BoundedDict", "BoundedList", "CredentialRef", "FileReference", "GitReference", "MaxItems", "StorageTier"]
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+__all__ = [
+    "BoundedDict",
+    "BoundedList",
+    "CredentialRef",
+    "FileReference",
+    "GitReference",
+    "Lazy",
+    "MaxItems",
+    "StorageTier",
+]
 
 
 class StorageTier(SerializableEnum):
@@ -79,6 +93,24 @@ class FileReference(Contract):
         return FileReference(local_path=str(place), file_count=count, tier=tier)
 
 
+class Lazy:
+    """`Annotated[FileReference | None, Lazy()]`: a stored file in this field isn't fetched before the task begins. The
+    task downloads it when it needs it, with `self.download(DownloadInput(ref=…))`."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(_left_where_it_is, handler(source))
+
+
+def _left_where_it_is(value: object) -> object:
+    if isinstance(value, FileReference) and value.storage_path is not None:
+        return value.model_copy(update={"auto_materialize": False})
+    return value
+
+
 class CredentialRef(Contract):
     """The name of a credential. Holds no secret: a task resolves it with `self.context.resolve_credential`."""
 
@@ -103,3 +135,11 @@ class GitReference(Contract):
     tag: str = ""
     commit: str = ""
     credential: CredentialRef | None = None
+
+
+def __getattr__(name: str) -> object:
+    if name in ("ConnectionAttributes", "ConnectionRef"):
+        from application_sdk.contracts import connections
+
+        return getattr(connections, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,9 +5,14 @@ Tasks resolve references with `self.context.resolve_credential`. Task pods that 
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from application_sdk.credentials.errors import CredentialError, CredentialNotFoundError, CredentialParseError
+from application_sdk.credentials.errors import (
+    CredentialError,
+    CredentialNotFoundError,
+    CredentialParseError,
+    CredentialValidationError,
+)
 from application_sdk.credentials.ref import (
     CredentialRef,
     api_key_ref,
@@ -32,7 +37,12 @@ from application_sdk.credentials.types import (
     RawCredential,
 )
 
+if TYPE_CHECKING:
+    from application_sdk.credentials.extra import parse_credentials_extra
+    from application_sdk.credentials.spec import AgentCredentialSpec, CredentialResolvable
+
 __all__ = [
+    "AgentCredentialSpec",
     "ApiKeyCredential",
     "BasicCredential",
     "BearerTokenCredential",
@@ -42,8 +52,10 @@ __all__ = [
     "CredentialNotFoundError",
     "CredentialParseError",
     "CredentialRef",
+    "CredentialResolvable",
     "CredentialResolver",
     "CredentialTypeRegistry",
+    "CredentialValidationError",
     "GitSshCredential",
     "GitTokenCredential",
     "OAuthClientCredential",
@@ -56,29 +68,17 @@ __all__ = [
     "git_ssh_ref",
     "git_token_ref",
     "oauth_client_ref",
+    "parse_credentials_extra",
     "register_credential_type",
 ]
 
-_CLIENT = "It is Atlan's API client; call that API from a @task with a client of your own"
-_TOKEN = "It is a token for Atlan's API; bearer_token_ref() and oauth_client_ref() are for any API"
-_AGENT = "It is the credential format of Atlan's agents; give a reference, such as basic_ref('my-db')"
-_GUID = "It is an id in Atlan's credential vault; name the secret instead, such as basic_ref('my-db')"
-ATLAN_ONLY = {
-    "AgentCredentialSpec": _AGENT,
-    "AtlanApiToken": _TOKEN,
-    "AtlanClientMixin": _CLIENT,
-    "AtlanOAuthClient": _TOKEN,
-    "atlan_api_token_ref": _TOKEN,
-    "atlan_oauth_client_ref": _TOKEN,
-    "create_async_atlan_client": _CLIENT,
-    "legacy_credential_ref": _GUID,
-    "lift_agent_json": _AGENT,
-    "normalize_agent_json": _AGENT,
+_LATER = {
+    "extra": "parse_credentials_extra",
+    "spec": "AgentCredentialSpec CredentialResolvable",
 }
-"""Names that programs may ask for and that can't be here, with what to use."""
 
 
-def __getattr__(name: str) -> NoReturn:
-    from application_sdk.outofscope import refuse_name
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
 
-    refuse_name(__name__, name, ATLAN_ONLY)
+    return load(__name__, name, _LATER)

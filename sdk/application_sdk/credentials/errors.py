@@ -18,3 +18,8 @@ class CredentialNotFoundError(CredentialError):
 
 class CredentialParseError(CredentialError):
     """What is stored isn't a credential of the reference's type."""
+
+
+class CredentialValidationError(CredentialError):
+    """The fields of a credential don't fit together. For parsers of an app's own types: the SDK itself raises
+    CredentialParseError."""

@@ -1,1 +1,18 @@
 """The route runtime and the execution of one attempt: the same for every engine, no I/O of its own."""
+
+from __future__ import annotations
+
+_LATER = {"retry": "RetryPolicy retry_product_seconds"}
+_FUNCTIONS = (
+    "build_output_path create_data_converter create_data_converter_for_app create_temporal_client create_worker "
+    "get_object_store_prefix needs_lock retry_product_seconds"
+)
+
+
+def __getattr__(name: str) -> object:
+    if name[0].islower() and name not in _FUNCTIONS.split():
+        # The import system asks for each submodule before it looks for its file: pods load nothing for that.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from application_sdk.lazily import load
+
+    return load(__name__, name, _LATER)

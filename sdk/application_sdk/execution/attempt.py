@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -217,6 +218,7 @@ class _TaskRuntime:
         self.state = state
         self.secrets = secrets
         """Those that the task asks for; None for all that there are."""
+        self.started_at = time.time()
         self.run_id = info.run_id
         self.correlation_id = info.correlation_id
         self.task_context = context

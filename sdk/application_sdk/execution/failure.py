@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from application_sdk.errors import NonRetryableError, RetryableError
+from application_sdk.errors import AppError, RetryableError
 from application_sdk.execution.redaction import redacted
 from application_sdk.wire.fields import MAX_SECONDS, ErrorFields
 
@@ -23,6 +23,7 @@ MAX_TRACEBACK_BYTES: Final = 8 * 1024
 MAX_MESSAGE_BYTES: Final = 8 * 1024
 
 _CUT: Final = "[…]\n"
+_FOREVER: Final = float("inf")
 _MACHINERY: Final = (
     str(Path(__file__).parent.parent) + os.sep,
     str(Path(asyncio.__file__).parent) + os.sep,
@@ -52,17 +53,25 @@ def _retry_after(error: BaseException) -> float | None:
     """The wait that an error asks for; of a group the longest, since all that failed is done again."""
     if isinstance(error, BaseExceptionGroup):
         return max((after for member in error.exceptions if (after := _retry_after(member)) is not None), default=None)
-    return error.after if isinstance(error, RetryableError) else None
+    if isinstance(error, RetryableError):
+        return error.after
+    # RateLimitedError has it as evidence; its class is loaded only where an app uses it.
+    named: object = getattr(error, "retry_after_seconds", None) if isinstance(error, AppError) else None
+    return float(named) if isinstance(named, int | float) and 0 <= named < _FOREVER else None
 
 
 def is_retryable(error: BaseException, permanent: Collection[str] = ()) -> bool:
     """Whether another attempt may end otherwise. A group is permanent as soon as one error in it is.
 
-    An error class says so itself with an attribute `retryable = False`, as the contracts' errors do.
+    An error class says so itself with an attribute `retryable = False`, as the contracts' errors do; an AppError
+    also with `default_retryable`.
     """
     if isinstance(error, BaseExceptionGroup):
         return all(is_retryable(member, permanent) for member in error.exceptions)
-    if isinstance(error, NonRetryableError) or getattr(error, "retryable", True) is False:
+    if isinstance(error, AppError):
+        if not error.effective_retryable:
+            return False
+    elif getattr(error, "retryable", True) is False:
         return False
     return not any(base.__name__ in permanent for base in type(error).__mro__)
 
@@ -97,7 +106,9 @@ def _user_frames(stack: StackSummary) -> list[FrameSummary]:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
+        action: object = getattr(error, "suggested_action", None)
+        return f"{text} ({action})" if action and isinstance(error, AppError) else text
     except Exception:  # noqa: BLE001 - a broken __str__ of the user's
         return "(the exception's own text can't be made: its __str__ fails)"
 

@@ -52,3 +52,12 @@ class ProcessWatchdog:
 
     def stop(self) -> None:
         faulthandler.cancel_dump_traceback_later()
+
+
+def __getattr__(name: str) -> object:
+    # The import system asks for __path__, and pods load nothing for that.
+    if name in ("run_in_thread",):
+        from application_sdk.execution import anywhere
+
+        return getattr(anywhere, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -74,3 +74,12 @@ class ProgressWatch:
             yield
         finally:
             del self._holds[token]
+
+
+def __getattr__(name: str) -> object:
+    # The import system asks for __path__, and pods load nothing for that.
+    if name in ("ProgressWatchdogMode", "holding_progress"):
+        from application_sdk.execution import anywhere
+
+        return getattr(anywhere, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

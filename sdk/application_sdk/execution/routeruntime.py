@@ -227,6 +227,11 @@ class RouteRuntime:
         """The route's time, in seconds since the run began."""
         return self.loop.time()
 
+    @property
+    def started_at(self) -> float:
+        """When the run began, in seconds since the epoch."""
+        return self.info.started_at
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.timestamp(), UTC)
 

@@ -12,6 +12,8 @@ from application_sdk.handler.contracts import (
     AuthInput,
     AuthOutput,
     AuthStatus,
+    BaseConnectionConfig,
+    BaseMetadataConfig,
     HandlerCredential,
     MetadataInput,
     MetadataOutput,
@@ -31,6 +33,8 @@ __all__ = [
     "AuthInput",
     "AuthOutput",
     "AuthStatus",
+    "BaseConnectionConfig",
+    "BaseMetadataConfig",
     "DefaultHandler",
     "Handler",
     "HandlerContext",
@@ -46,3 +50,9 @@ __all__ = [
     "SqlMetadataOutput",
     "find_handler",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
+
+    return load(__name__, name, {})

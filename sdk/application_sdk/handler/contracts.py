@@ -6,13 +6,15 @@ says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from enum import auto
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from typing_extensions import override
 
 from application_sdk.contracts.base import SerializableEnum
+from application_sdk.errors.details import FailureDetails
 
 MAX_PARTS: Final = 200
 """How many parts a credential may have, and how many credentials a request. A list is read no further than that."""
@@ -27,13 +29,40 @@ class HandlerCredential(BaseModel):
     value: str = Field(repr=False)
 
 
+def parts_of(given: Mapping[str, object], prefix: str = "") -> list[object]:
+    """A flat credential as its parts. What is neither text, number nor an object is left to be refused."""
+    parts: list[object] = []
+    for key, value in given.items():
+        if isinstance(value, Mapping) and not prefix:
+            parts += parts_of(value, f"{key}.")
+        elif value is not None:
+            plain = (
+                str(value).lower()
+                if isinstance(value, bool)
+                else str(value)
+                if isinstance(value, int | float)
+                else value
+            )
+            parts.append({"key": f"{prefix}{key}", "value": plain})
+    return parts
+
+
 Credentials: TypeAlias = Annotated[list[HandlerCredential], Field(max_length=MAX_PARTS)]
 
 
 class _Request(BaseModel):
-    """What all requests have in common."""
+    """What all requests have in common.
+
+    Credentials may also be given as one object, `{"host": "db", "extra": {"role": "r"}}`, whose values are the parts;
+    those of an object in it have names with a dot, such as `extra.role`.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True)
+
+    @field_validator("credentials", mode="before", check_fields=False)
+    @classmethod
+    def _as_parts(cls, given: object) -> object:
+        return parts_of(given) if isinstance(given, dict) else given
 
     credentials: Credentials = []
     entrypoint: str = Field(default="", max_length=128)
@@ -89,7 +118,58 @@ class PreflightCheck(BaseModel):
     passed: bool = False
     message: str = ""
     """What was found and, if the check failed, what to do."""
+    error: FailureDetails | None = None
+    """Why it failed: `error.to_failure_details()` of an AppError. Its message stands in where there is no other."""
     duration_ms: float = 0.0
+
+
+class Config(BaseModel):
+    """A JSON object whose keys are attributes too: `config.host`, `config["host"]` and `config.get("host")`."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    def __getitem__(self, key: str) -> JsonValue:
+        return self._values()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values()
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def get(self, key: str, default: JsonValue = None) -> JsonValue:
+        """The value of a key, or the default."""
+        return self._values().get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the values."""
+        return self._values().keys()
+
+    def values(self) -> ValuesView[JsonValue]:
+        """The values."""
+        return self._values().values()
+
+    def items(self) -> ItemsView[str, JsonValue]:
+        """Names and values."""
+        return self._values().items()
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return self._values() == dict(other) if isinstance(other, Mapping) else super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment] # it can be changed, as a dict can
+
+    def _values(self) -> dict[str, JsonValue]:
+        return {name: getattr(self, name) for name in type(self).model_fields} | (self.__pydantic_extra__ or {})
+
+
+class BaseConnectionConfig(Config):
+    """Host, port, database, …: whatever the app asks for."""
+
+
+class BaseMetadataConfig(Config):
+    """What was filled into the app's form."""
 
 
 class PreflightInput(_Request):
@@ -97,9 +177,9 @@ class PreflightInput(_Request):
 
     credentials_by_name: dict[str, Credentials] = Field(default={}, max_length=MAX_PARTS)
     """For apps with several credentials, by the name of each."""
-    connection_config: dict[str, JsonValue] = {}
+    connection_config: BaseConnectionConfig = BaseConnectionConfig()
     """Host, port, database, …: whatever the app asks for."""
-    metadata: dict[str, JsonValue] = {}
+    metadata: BaseMetadataConfig = BaseMetadataConfig()
     """What was filled into the app's form."""
     checks_to_run: list[str] = Field(default=[], max_length=1000)
     """Names of the checks that are wanted; empty for all."""
@@ -137,7 +217,7 @@ class ApiMetadataObject(BaseModel):
 class MetadataInput(_Request):
     """What is there to choose from?"""
 
-    connection_config: dict[str, JsonValue] = {}
+    connection_config: BaseConnectionConfig = BaseConnectionConfig()
     object_filter: str = ""
     """Such as `public.*`; empty for all."""
     include_fields: bool = True

@@ -22,6 +22,7 @@ from application_sdk.infrastructure.stores import (
     SecretStore,
     SecretStoreError,
     StateStore,
+    StateStoreError,
     UnreadableSecretError,
 )
 
@@ -38,9 +39,16 @@ __all__ = [
     "SecretStoreChain",
     "SecretStoreError",
     "StateStore",
+    "StateStoreError",
     "UnreadableSecretError",
     "clear_infrastructure",
     "get_infrastructure",
     "set_infrastructure",
     "using_infrastructure",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
+
+    return load(__name__, name, {})

@@ -7,6 +7,7 @@ nothing of what a caller put into a context variable.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from application_sdk.infrastructure.mounted import mounted_secrets
 from application_sdk.infrastructure.stores import CredentialStore, EnvironmentSecretStore, SecretStore, StateStore
 
 if TYPE_CHECKING:
+    from application_sdk.storage.store import Store
     from application_sdk.wire.digest import JSONObject
 
 DEFAULT_STORE: Final = "default"
@@ -32,8 +34,11 @@ class InfrastructureError(NonRetryableError):
 class InfrastructureContext:
     """The stores that tasks use. One that is None isn't there, and a task that asks for it fails with its name."""
 
-    secret_store: SecretStore | None = None
     state_store: StateStore | None = None
+    secret_store: SecretStore | None = None
+    storage: Store | None = None
+    """Where files are, for tasks that are called as plain methods and for the functions of `storage`. A run's own
+    tasks have the store of its engine."""
     credential_store: CredentialStore | None = None
     """Gives credentials instead of the secret stores. For tests."""
     secret_stores: Mapping[str, SecretStore] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class _Slot:
 
 def set_infrastructure(context: InfrastructureContext) -> None:
     """Have tasks of this process use these stores."""
-    _Slot.content = context
+    _fill(context)
 
 
 def get_infrastructure() -> InfrastructureContext:
@@ -103,15 +108,26 @@ def get_infrastructure() -> InfrastructureContext:
 
 def clear_infrastructure() -> None:
     """Forget the stores, and the secrets that they gave."""
-    _Slot.content = None
+    _fill(None)
     confidence.forget()
 
 
 @contextmanager
 def using_infrastructure(context: InfrastructureContext) -> Iterator[InfrastructureContext]:
     """Have tasks of this process use these stores for the time of the `with` block, and those before it again after."""
-    before, _Slot.content = _Slot.content, context
+    before = _Slot.content
+    _fill(context)
     try:
         yield context
     finally:
-        _Slot.content = before
+        _fill(before)
+
+
+def _fill(context: InfrastructureContext | None) -> None:
+    _Slot.content = context
+    store = None if context is None else context.storage
+    if store is not None or "application_sdk.storage.slot" in sys.modules:
+        # Whoever has no store of its own loads nothing of the storage layer.
+        from application_sdk.storage.slot import Default
+
+        Default.store = store

@@ -26,6 +26,10 @@ class UnreadableSecretError(SecretStoreError, NonRetryableError):
     """There is a secret of that name, but it is no text, or may not be read."""
 
 
+class StateStoreError(AppError):
+    """A store of state can't answer. For stores of an app's own: the SDK's raise StateError."""
+
+
 class SecretStore(Protocol):
     """Gives secrets by name."""
 

@@ -10,7 +10,11 @@ from application_sdk.storage.errors import (
     FileChangedError,
     ObjectChangedError,
     ObjectMissingError,
+    StorageConfigError,
     StorageError,
+    StorageIntegrityError,
+    StorageNotFoundError,
+    StoragePermissionError,
     StoreNotConfiguredError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -22,10 +26,17 @@ from application_sdk.storage.functions import (
     create_local_store,
     create_memory_store,
     delete,
+    delete_prefix,
     download_file,
+    download_prefix,
     exists,
+    list_data_keys,
     list_keys,
+    normalize_key,
+    put_json,
     upload_file,
+    upload_file_from_bytes,
+    upload_prefix,
 )
 from application_sdk.storage.store import ObjectInfo
 from application_sdk.storage.writing import FileWriter
@@ -37,7 +48,11 @@ __all__ = [
     "ObjectChangedError",
     "ObjectInfo",
     "ObjectMissingError",
+    "StorageConfigError",
     "StorageError",
+    "StorageIntegrityError",
+    "StorageNotFoundError",
+    "StoragePermissionError",
     "StoreNotConfiguredError",
     "StoreRefusedError",
     "StoreUnavailableError",
@@ -46,8 +61,21 @@ __all__ = [
     "create_local_store",
     "create_memory_store",
     "delete",
+    "delete_prefix",
     "download_file",
+    "download_prefix",
     "exists",
+    "list_data_keys",
     "list_keys",
+    "normalize_key",
+    "put_json",
     "upload_file",
+    "upload_file_from_bytes",
+    "upload_prefix",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
+
+    return load(__name__, name, {})

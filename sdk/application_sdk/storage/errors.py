@@ -43,3 +43,10 @@ class UnsafeFileError(StorageError, NonRetryableError):
 
 class FileChangedError(StorageError):
     """A local file was written to while it was uploaded."""
+
+
+# The App Framework's names for them.
+StorageNotFoundError = ObjectMissingError
+StoragePermissionError = StoreRefusedError
+StorageConfigError = StoreNotConfiguredError
+StorageIntegrityError = ObjectChangedError

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 
 from application_sdk.storage.files import FileStorage
 from application_sdk.storage.keys import Scope
+from application_sdk.storage.store import Store
 
 _given: ContextVar[Callable[[], FileStorage] | None] = ContextVar("application_sdk.task_storage", default=None)
 
@@ -16,7 +17,15 @@ fill = _given.set
 """Have the current context use what this returns."""
 
 
+class Default:
+    """The store of `InfrastructureContext(storage=…)`, which comes before a task's own. `infrastructure` sets it."""
+
+    store: Store | None = None
+
+
 def files() -> FileStorage:
     """What the slot holds."""
     given = _given.get()
-    return FileStorage(Scope("", "", "", "")) if given is None else given()
+    if Default.store is None and given is not None:
+        return given()
+    return FileStorage(Scope("", "", "", ""), store=Default.store)

@@ -1,9 +1,9 @@
-"""Not part of this SDK: Atlan's templates of connectors. Importing this says so."""
+"""Templates of connectors are not part of this SDK; `templates.contracts` has their two plain contracts."""
 
-from application_sdk.outofscope import refuse_module
+from __future__ import annotations
 
-refuse_module(
-    __name__,
-    "Atlan's templates of connectors",
-    "Derive from application_sdk.app.App and write the tasks; examples/ has a connector.",
-)
+
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
+
+    return load(__name__, name, {})

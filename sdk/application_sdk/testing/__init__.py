@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from application_sdk.testing.fixtures import (
         app_context,
         clean_app_registry,
+        clean_task_registry,
         mock_credential_store,
         mock_heartbeat,
         mock_secret_store,
@@ -50,6 +51,7 @@ __all__ = [
     "app_context",
     "check_durability",
     "clean_app_registry",
+    "clean_task_registry",
     "mock_credential_store",
     "mock_heartbeat",
     "mock_secret_store",
@@ -62,7 +64,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Fixtures need pytest, which a program that only runs or replays an app may not have.
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})
     from application_sdk.testing import fixtures
 
     return getattr(fixtures, name)

@@ -3,6 +3,7 @@
 from application_sdk.pytest_plugin import (
     app_context,
     clean_app_registry,
+    clean_task_registry,
     mock_credential_store,
     mock_heartbeat,
     mock_secret_store,
@@ -12,6 +13,7 @@ from application_sdk.pytest_plugin import (
 __all__ = [
     "app_context",
     "clean_app_registry",
+    "clean_task_registry",
     "mock_credential_store",
     "mock_heartbeat",
     "mock_secret_store",

@@ -232,7 +232,6 @@ def test_senseless_values_are_refused_with_their_line() -> None:
         lambda: task(auto_heartbeat_seconds=60, heartbeat_timeout_seconds=60)
     )
     assert '"off", "warn" or "enforce"' in refusal(lambda: task(progress_watchdog="loud"))  # type: ignore[arg-type]
-    assert "there is no keyword pool. Each task has a pod of its own" in refusal(lambda: task(pool="heavy"))  # type: ignore[call-overload]
     assert "there is no keyword timeout. There are: auto_heartbeat_seconds" in refusal(lambda: task(timeout=3))  # type: ignore[call-overload]
 
 

@@ -1,0 +1,14 @@
+"""The contracts of the App Framework's templates that programs derive their own from."""
+
+from __future__ import annotations
+
+from application_sdk.contracts.storage import UploadInput, UploadOutput
+from application_sdk.templates.contracts.sql_metadata import ExtractionInput, ExtractionOutput
+
+__all__ = ["ExtractionInput", "ExtractionOutput", "UploadInput", "UploadOutput"]
+
+
+def __getattr__(name: str) -> object:
+    from application_sdk.lazily import load
+
+    return load(__name__, name, {})
