@@ -1,7 +1,8 @@
 """`run_dev_combined`: an app on this machine from a script of its own, without the command line.
 
 It is the local engine with all tasks in this process, so that a debugger sees them. What it runs is a run like any
-other: `apprun show` and `apprun resume` know it.
+other: `apprun show` and `apprun resume` know it. `python -m application_sdk.main` and the console script
+`application-sdk` take the App Framework's arguments.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from application_sdk.contracts.codec import decode
+from application_sdk.contracts.edge import without_unknown
 from application_sdk.engines.local.forker import FORKER_VARIABLE
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits, Requests
@@ -23,7 +26,8 @@ from application_sdk.engines.local.source import source_of
 from application_sdk.engines.local.words import in_words
 from application_sdk.errors import AppError, MisuseError
 from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
-from application_sdk.server.serving import local_service, serve
+from application_sdk.server.serving import DEFAULT_PORT, local_service
+from application_sdk.server.serving import serve as serve_service
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
@@ -35,8 +39,9 @@ _log = logging.getLogger("apprun")
 _PARALLELISM: Final = 100
 _CREDENTIAL_FIELD: Final = "credential_guid"
 _WITHOUT_EFFECT: Final = frozenset(
-    {"host", "port", "temporal_host", "temporal_namespace", "temporal_ui", "temporal_ui_port", "task_queue"}
+    {"temporal_host", "temporal_namespace", "temporal_ui", "temporal_ui_port", "task_queue"}
 )
+_HOST: Final = "127.0.0.1"
 
 
 class RunNotSucceededError(AppError):
@@ -58,19 +63,26 @@ async def run_dev_combined(
     credentials: Mapping[str, JSON] | None = None,
     credential_stores: Mapping[str, SecretStore] | None = None,
     entrypoint: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    handler_host: str = _HOST,
     handler_port: int | None = None,
-    handler_host: str = "127.0.0.1",
+    serve: bool = True,
     **of_the_platform: object,
 ) -> JSON:
-    """Run an app once, on `example_input`, and return its output as JSON.
+    """Serve an app over HTTP at `host` and `port` (127.0.0.1 and 8000) until Ctrl-C, and meanwhile run it once on
+    `example_input`, if there is one. Returns the output of that run as JSON.
 
-    With `handler_port` the app is served over HTTP after that, its handler and further runs, until Ctrl-C; without an
-    `example_input` it is served at once. That needs the extra `handler`, and whoever reaches the port may ask.
+    With `serve=False` nothing is served: it runs the app once, on `example_input` or an empty one, and raises
+    RunNotSucceededError if that fails. While the app is served, a failure is told in the log. Serving needs the extra
+    `handler`; whoever reaches the port may ask, but for web pages of others. `handler_host` and `handler_port` are
+    other names of `host` and `port`.
 
     `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in `credential_stores`, asked in
-    their order. An input with a field `credential_guid` takes them as one credential of that name as well. Keywords of
-    the App Framework about Temporal and its task queue (`temporal_ui` and the like) are accepted and have no effect.
-    Raises RunNotSucceededError, and ContractValidationError for an input that doesn't fit.
+    their order. An input with a field `credential_guid` takes them as one credential of that name as well. What is no
+    field of the input is left out of `example_input`, with a warning. Keywords of the App Framework about Temporal and
+    its task queue (`temporal_ui` and the like) are accepted and have no effect. Raises ContractValidationError for an
+    input that doesn't fit, and MisuseError for a port that is taken.
     """
     _check_keywords(of_the_platform)
     if FORKER_VARIABLE in os.environ:
@@ -78,22 +90,59 @@ async def run_dev_combined(
             "run_dev_combined() is called while the app's module is imported to execute its tasks. "
             'Put the call under `if __name__ == "__main__":`'
         )
-    payload = dict(example_input or {})
+    contract = app_class.definition.entrypoint(entrypoint).input_type
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    payload = without_unknown(contract, dict(example_input or {}))
     stores = list((credential_stores or {}).values())
     if credentials is not None:
-        name = _credential_name(app_class.definition.entrypoint(entrypoint).input_type, payload)
+        name = _credential_name(contract, payload)
         stores.insert(0, GivenSecrets({**credentials, name: dict(credentials)} if name else credentials))
     if stores:
         set_infrastructure(InfrastructureContext(secret_store=SecretStores(stores)))
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    output: JSON = None
-    if handler_port is None or example_input is not None:
+    if not serve:
+        return await _run_once(app_class, entrypoint, payload)
+    if example_input is not None:
+        # Told before anything listens: the mistake is in the script.
+        decode(contract, payload, paths="keep")
+    example = (entrypoint, payload) if example_input is not None else None
+    at = port if port is not None else handler_port
+    return await _serve(app_class, example, host or handler_host, DEFAULT_PORT if at is None else at)
+
+
+async def _serve(app_class: type[App], example: tuple[str | None, JSONObject] | None, host: str, port: int) -> JSON:
+    """Serve until Ctrl-C, with a run on the example beside it. The output of that, if it has ended well."""
+    source, home = source_of(app_class), Home.from_environment(os.environ)
+    with local_service(app_class, source, home, Limits(_PARALLELISM)) as service:
+        run: asyncio.Task[JSON] | None = None
+
+        def listening(told: str) -> None:
+            nonlocal run
+            _log.info("%s", told)
+            if example is not None:
+                run = asyncio.create_task(_run_example(app_class, *example))
+
+        try:
+            await serve_service(service, host, port, told=listening)
+        except OSError as error:
+            raise MisuseError(
+                f"port {port} of {host} can't be listened on: {error.strerror}. Give run_dev_combined() another "
+                "`port`, or end what listens there"
+            ) from error
+        finally:
+            if run is not None and not run.done():
+                run.cancel()
+                await asyncio.wait([run])
+        return None if run is None or run.cancelled() else run.result()
+
+
+async def _run_example(app_class: type[App], entrypoint: str | None, payload: JSONObject) -> JSON:
+    try:
         output = await _run_once(app_class, entrypoint, payload)
-    if handler_port is not None:
-        source, home = source_of(app_class), Home.from_environment(os.environ)
-        with local_service(app_class, source, home, Limits(_PARALLELISM)) as service:
-            await serve(service, handler_host, handler_port)
+    except AppError as error:
+        _log.error("%s", error)
+        return None
+    _log.info("the example's output: %s", output)
     return output
 
 
@@ -193,3 +242,14 @@ class SecretStores:
 
     async def list_names(self) -> list[str]:
         return sorted({name for store in self._stores for name in await store.list_names()})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script `application-sdk`: `--mode {combined,handler,worker} --app module:Class`."""
+    from application_sdk.command import main as run
+
+    run(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -251,10 +251,10 @@ def test_whoever_sets_it_up_is_told_whether_it_would_work_and_what_is_there(
         assert WRONG not in json.dumps([good, bad, gone, odd])
 
         _, ready = app.ask("check", metadata={"schemas": ["sales"]})
-        assert (ready["success"], [check["passed"] for check in ready["data"]["checks"]]) == (True, [True, True])
+        assert (ready["success"], [check["passed"] for check in ready["checks"]]) == (True, [True, True])
         _, unready = app.ask("check", metadata={"schemas": ["nope"]})
-        assert unready["data"]["status"] == "not_ready"
-        assert "there are: odd/ name, public, sales" in unready["data"]["checks"][-1]["message"]
+        assert unready["status"] == "not_ready"
+        assert "there are: odd/ name, public, sales" in unready["checks"][-1]["message"]
         assert app.ask("check", metadata={"schemas": "sales"})[0] == 400
 
         _, tree = app.ask("metadata", object_filter="sales.*")

@@ -146,7 +146,7 @@ def test_a_run_on_this_machine_takes_its_keywords() -> None:
         ("from application_sdk.credentials.atlan import AtlanApiToken", "are for any API"),
         ("from application_sdk.credentials.atlan_client import create_async_atlan_client", "client of your own"),
         ("from application_sdk.templates import SqlMetadataExtractor", "Derive from application_sdk.app.App"),
-        ("from application_sdk.templates.contracts import ExtractionInput", "Derive from application_sdk.app.App"),
+        ("from application_sdk.templates.contracts import FetchTablesInput", "Write an Input or Output"),
         ("from application_sdk.clients import BaseSQLClient", "a client library of your choice in a @task"),
         ("from application_sdk.common.sql_filters import read_sql_files", "into your app"),
         ("from application_sdk.transformers.query import QueryBasedTransformer", "Transform in a @task"),

@@ -6,11 +6,12 @@ says otherwise.
 
 from __future__ import annotations
 
+import json
 from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from enum import auto
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 from typing_extensions import override
 
 from application_sdk.contracts.base import SerializableEnum
@@ -36,13 +37,8 @@ def parts_of(given: Mapping[str, object], prefix: str = "") -> list[object]:
         if isinstance(value, Mapping) and not prefix:
             parts += parts_of(value, f"{key}.")
         elif value is not None:
-            plain = (
-                str(value).lower()
-                if isinstance(value, bool)
-                else str(value)
-                if isinstance(value, int | float)
-                else value
-            )
+            # JSON's own words for numbers and truth values, since each part is text.
+            plain = json.dumps(value) if isinstance(value, int | float) else value
             parts.append({"key": f"{prefix}{key}", "value": plain})
     return parts
 
@@ -54,7 +50,8 @@ class _Request(BaseModel):
     """What all requests have in common.
 
     Credentials may also be given as one object, `{"host": "db", "extra": {"role": "r"}}`, whose values are the parts;
-    those of an object in it have names with a dot, such as `extra.role`.
+    those of an object in it have names with a dot, such as `extra.role`. Where there is none, the parts are those
+    texts, numbers and truth values of the request itself that are no field of it.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -63,6 +60,15 @@ class _Request(BaseModel):
     @classmethod
     def _as_parts(cls, given: object) -> object:
         return parts_of(given) if isinstance(given, dict) else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: object) -> object:
+        if not isinstance(given, dict) or "credentials" in given or "credentials_by_name" in given:
+            return given
+        own = {key: value for key, value in given.items() if key not in cls.model_fields}
+        flat = parts_of({key: value for key, value in own.items() if isinstance(value, str | int | float)})
+        return {**given, "credentials": flat} if flat else given
 
     credentials: Credentials = []
     entrypoint: str = Field(default="", max_length=128)

@@ -16,7 +16,13 @@ from application_sdk.contracts.types import CredentialRef
 from application_sdk.errors import NonRetryableError
 from application_sdk.execution.gate import MAX_CHECKS, GateCheck, GateInput, Verdict
 from application_sdk.handler.context import HandlerContext, bind_handler_context
-from application_sdk.handler.contracts import HandlerCredential, PreflightInput, PreflightStatus
+from application_sdk.handler.contracts import (
+    BaseConnectionConfig,
+    BaseMetadataConfig,
+    HandlerCredential,
+    PreflightInput,
+    PreflightStatus,
+)
 from application_sdk.handler.errors import HandlerError
 from application_sdk.handler.finding import find_handler
 from application_sdk.infrastructure import get_infrastructure
@@ -49,8 +55,8 @@ async def ask(app: object, asked: GateInput) -> Verdict:
     question = PreflightInput(
         credentials=parts,
         credentials_by_name=by_name,
-        connection_config=config if isinstance(config, dict) else fields,
-        metadata=fields,
+        connection_config=BaseConnectionConfig(**(config if isinstance(config, dict) else fields)),
+        metadata=BaseMetadataConfig(**fields),
         entrypoint=asked.entrypoint,
         timeout_seconds=max(1, int(asked.timeout_seconds)),
     )

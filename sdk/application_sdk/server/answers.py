@@ -6,6 +6,9 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from application_sdk.errors.details import FailureDetails
+from application_sdk.handler.contracts import PreflightCheck, PreflightOutput, PreflightStatus
+
 Data = TypeVar("Data")
 
 
@@ -16,6 +19,43 @@ class Answer(BaseModel, Generic[Data]):
     success: bool = True
     message: str = ""
     data: Data
+
+
+class CheckResult(BaseModel):
+    """The outcome of one check."""
+
+    success: bool
+    message: str = ""
+    error: FailureDetails | None = None
+    """Why it failed, where the handler says it as data."""
+
+
+class CheckAnswer(Answer[dict[str, CheckResult]]):
+    """What a preflight check found: `data` has each check by its name, which begins with a small letter there."""
+
+    status: PreflightStatus
+    checks: list[PreflightCheck] = []
+    """The same as the handler gave them, in its order."""
+    total_duration_ms: float = 0.0
+
+
+def check_answer(said: PreflightOutput) -> CheckAnswer:
+    """The answer that a handler's verdict is given as."""
+    return CheckAnswer(
+        success=said.status is not PreflightStatus.NOT_READY,
+        message=said.message or f"check: {said.status}",
+        data={
+            f"{check.name[:1].lower()}{check.name[1:]}": CheckResult(
+                success=check.passed,
+                message=check.message or (check.error.message if check.error else ""),
+                error=check.error,
+            )
+            for check in said.checks
+        },
+        status=said.status,
+        checks=said.checks,
+        total_duration_ms=said.total_duration_ms,
+    )
 
 
 class Fault(BaseModel):
@@ -79,6 +119,8 @@ class Started(BaseModel):
     """Name of the run."""
     run_id: str
     """Its unique id: another run of that name, once this one is deleted, has another."""
+    correlation_id: str = ""
+    """The request's own, given back. The run's is its name."""
     created: bool = True
     """False if an earlier request with the same idempotency key had started it."""
 

@@ -13,10 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from fastapi import Body, FastAPI, Header, Path, Query
+from fastapi import Body, FastAPI, Header, Path, Query, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, JsonValue
 
 from application_sdk.contracts.codec import decode
+from application_sdk.contracts.edge import without_unknown
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.errors import AppNotFoundError
@@ -27,19 +29,20 @@ from application_sdk.handler.contracts import (
     AuthOutput,
     MetadataInput,
     PreflightInput,
-    PreflightOutput,
-    PreflightStatus,
 )
 from application_sdk.server.access import Access, OpenAccess
 from application_sdk.server.answers import (
     Answer,
+    CheckAnswer,
     Fault,
     Health,
     RefusalBody,
     RunResult,
     RunState,
     Started,
+    check_answer,
 )
+from application_sdk.server.counting import Counting, Counts
 from application_sdk.server.document import describe
 from application_sdk.server.exception_handlers import refuse_in_one_form
 from application_sdk.server.guarded import RUN_PATTERN, Gate
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from application_sdk.execution.definition import EntrypointDefinition
     from application_sdk.wire.digest import JSONObject
 
+_ID_LENGTH: Final = 128
 LOOK_SECONDS: Final = 0.5
 READY_SECONDS: Final = 1.0
 """How long an answer to whether runs could be started is good: nobody needs a token to ask."""
@@ -62,6 +66,7 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": RefusalBody} for status in (400, 401, 403, 404, 408, 409, 413, 422, 500, 503)
 }
 _TIMED: Final = {**_REFUSALS, 504: {"model": RefusalBody}}
+_AUTH: Final = {**_TIMED, 401: {"model": Answer[AuthOutput] | RefusalBody}}
 
 Question = AuthInput | PreflightInput | MetadataInput
 Asked = TypeVar("Asked", bound=Question)
@@ -114,6 +119,7 @@ def create_application(service: Service) -> FastAPI:
     if service.hosts is not None:
         application.add_middleware(SameOrigin, hosts=service.hosts)
     refuse_in_one_form(application, service.limits)
+    application.add_middleware(Counting, counts=server.counts)
     _serve_health(application, server)
     _serve_questions(application, server)
     _serve_runs(application, server)
@@ -130,6 +136,7 @@ class _Server:
         self.definition = service.app_class.definition
         self.thread = HandlerThread()
         self.gate = Gate(service.access)
+        self.counts = Counts()
         self._ready_until = 0.0
 
     def close(self) -> None:
@@ -169,18 +176,17 @@ class _Server:
 def _serve_questions(application: FastAPI, server: _Server) -> None:
     asking = server.gate.router("ask")
 
-    @asking.post("/workflows/v1/auth", responses=_TIMED, operation_id="test_auth")
-    async def test_auth(asked: AuthInput) -> Answer[AuthOutput]:
-        """Whether the credentials are good. `success` says so too."""
+    @asking.post("/workflows/v1/auth", responses=_AUTH, operation_id="test_auth")
+    async def test_auth(asked: AuthInput, response: Response) -> Answer[AuthOutput]:
+        """Whether the credentials are good. `success` says so too, and the status: it is 401 for those that aren't."""
         said = await server.ask(lambda handler: handler.test_auth, asked)
+        response.status_code = 200 if said.status.is_success else 401
         return Answer(success=said.status.is_success, message=said.message or f"auth: {said.status}", data=said)
 
     @asking.post("/workflows/v1/check", responses=_TIMED, operation_id="preflight_check")
-    async def preflight_check(asked: PreflightInput) -> Answer[PreflightOutput]:
+    async def preflight_check(asked: PreflightInput) -> CheckAnswer:
         """Whether a run would find what it needs. `success` is False when it would not."""
-        said = await server.ask(lambda handler: handler.preflight_check, asked)
-        good = said.status is not PreflightStatus.NOT_READY
-        return Answer(success=good, message=said.message or f"check: {said.status}", data=said)
+        return check_answer(await server.ask(lambda handler: handler.preflight_check, asked))
 
     @asking.post("/workflows/v1/metadata", responses=_TIMED, operation_id="fetch_metadata")
     async def fetch_metadata(asked: MetadataInput) -> Answer[JsonValue]:
@@ -203,11 +209,16 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
             str, Header(max_length=512, description="Requests with the same key start one run")
         ] = "",
     ) -> Answer[Started]:
-        """Start a run. The body is the entry point's input; a `workflow_id` beside it names the run, and `credentials`
-        beside it are left out, since inputs are stored: give references."""
-        chosen = server.entrypoint(entrypoint)
-        order = _order(server, chosen, dict(payload), idempotency_key)
+        """Start a run. The body is the entry point's input; a `workflow_id` beside it names the run, `workflow_type`
+        the entry point, and `correlation_id` is given back. `credentials` beside it are left out, since inputs are
+        stored: give references. What else is no field of the input is left out with a warning in the log."""
+        fields = dict(payload)
+        chosen = server.entrypoint(entrypoint or _envelope(server, fields))
+        correlation = fields.get("correlation_id", "")
+        order = _order(server, chosen, fields, idempotency_key)
         started = await asyncio.to_thread(service.runs.start, order)
+        if isinstance(correlation, str):
+            started = started.model_copy(update={"correlation_id": correlation[:_ID_LENGTH]})
         return Answer(message="started" if started.created else "was started before", data=started)
 
     @looking.get("/workflows/v1/status/{workflow_id}", responses=_REFUSALS, operation_id="status")
@@ -238,6 +249,12 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
         await asyncio.to_thread(service.runs.stop, workflow_id)
         return await status(workflow_id)
 
+    @stopping.post("/workflows/v1/stop/{workflow_id}/{run_id}", responses=_REFUSALS, operation_id="stop_run")
+    async def stop_run(workflow_id: RunPath, run_id: Annotated[str, Path(max_length=64)]) -> Answer[RunState]:
+        """Cancel the run with this name and this unique id."""
+        await status_of_run(workflow_id, run_id)
+        return await stop(workflow_id)
+
     for router in (starting, looking, stopping):
         application.include_router(router)
 
@@ -262,17 +279,22 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
     if not isinstance(name, str) or len(name) > RUN_NAME_MAX_LENGTH or not re.fullmatch(NEW_NAME_PATTERN, name):
         problem = f"a run's name has a letter, then letters, digits and dashes, {RUN_NAME_MAX_LENGTH} at most"
         raise Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
-    if "credentials" not in chosen.input_type.model_fields:
-        payload.pop("credentials", None)
     given: JSONObject = payload
     try:
         # The size first: it bounds how many faults there can be to look for.
         check_size(given, server.definition.max_payload_bytes, contract=chosen.input_type.__name__)
+        given = without_unknown(chosen.input_type, given)
         decode(chosen.input_type, given, paths="refuse")
     except ContractValidationError as error:
         raise invalid_input(error) from error
     app = server.definition.name
     return Order(chosen.name, given, name or (name_for(app, key) if key else ""))
+
+
+def _envelope(server: _Server, payload: dict[str, JsonValue]) -> str:
+    """The entry point that the body names, if it is one that there is: other words for a workflow are ignored."""
+    named = payload.get("workflow_type")
+    return named if isinstance(named, str) and named in server.definition.entrypoints else ""
 
 
 async def _look(service: Service, run: str, *, wait: bool) -> Ended:
@@ -310,6 +332,11 @@ def _serve_health(application: FastAPI, server: _Server) -> None:
     async def health() -> Health:
         """Whether the server lives."""
         return Health(status="healthy", app=name)
+
+    @application.get("/metrics", include_in_schema=False)
+    async def metrics() -> PlainTextResponse:
+        """How many requests were answered, for Prometheus."""
+        return PlainTextResponse(server.counts.text(name), media_type="text/plain; version=0.0.4")
 
     @application.get("/server/ready", include_in_schema=False)
     @application.get("/ready", operation_id="ready", responses={503: {"model": RefusalBody}})

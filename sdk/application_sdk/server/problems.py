@@ -14,7 +14,7 @@ STATUS: Final[Mapping[Code, int]] = {
     "MalformedJSON": 400,
     "InvalidRequest": 422,
     "InvalidInput": 422,
-    "UnknownEntrypoint": 404,
+    "UnknownEntrypoint": 400,
     "Unauthenticated": 401,
     "Forbidden": 403,
     "NotFound": 404,

@@ -177,7 +177,7 @@ def normalize_key(key: str) -> str:
     """A key as stores have it: without slashes around it, and without the folder for temporary files (`./local/tmp/`)
     that programs for the App Framework begin paths with."""
     plain = posixpath.normpath(key.replace("\\", "/")).strip("/") if key.strip("/.") else ""
-    return plain.removeprefix(_TEMPORARY).strip("/") if f"{plain}/".startswith(_TEMPORARY) else plain
+    return f"{plain}/".removeprefix(_TEMPORARY).strip("/")
 
 
 def create_local_store(root_path: str | Path) -> Store:

@@ -414,6 +414,7 @@ async def test_a_development_script_gives_a_credential(
             example_input=dict(example_input),
             credentials={"authType": "bearer", "token": "ghp_1", "org": "acme"},
             temporal_ui=True,
+            serve=False,
         )
     finally:
         clear_infrastructure()

@@ -32,6 +32,14 @@ NAMES = {
     "UploadOutput",
     "is_backwards_compatible",
     "validate_payload_safety",
+    "ConnectionRef",
+    "InputContract",
+    "Lazy",
+    "OutputContract",
+    "PublishInputMixin",
+    "get_contract_fields",
+    "has_default",
+    "validate_is_contract",
 }
 
 HOMES = {
