@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from application_sdk.app import NonRetryableError
 from application_sdk.errors import AuthError
@@ -116,7 +117,9 @@ def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
     assert "another `port`" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["-m", "application_sdk.main"], ["-m", "application_sdk.command"]])
+@pytest.mark.parametrize(
+    "command", [["-m", "application_sdk.main"], ["-c", "from application_sdk.command import main; main()"]]
+)
 def test_the_frameworks_command_serves_an_app(command: list[str], tmp_path: Path) -> None:
     port = free_port()
     arguments = [sys.executable, *command, "--mode", "combined", "--app", "app:BakeryApp", "--port", str(port)]
@@ -152,6 +155,7 @@ class Library(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    @override
     def log_message(self, format: str, *args: object) -> None:
         pass
 

@@ -67,10 +67,12 @@ _LATER = {
 """Names by the module that is loaded when they are first asked for."""
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, _LATER)
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -137,9 +137,14 @@ class GitReference(Contract):
     credential: CredentialRef | None = None
 
 
-def __getattr__(name: str) -> object:
-    if name in ("ConnectionAttributes", "ConnectionRef"):
-        from application_sdk.contracts import connections
+if TYPE_CHECKING:
+    from application_sdk.contracts.connections import ConnectionAttributes as ConnectionAttributes
+    from application_sdk.contracts.connections import ConnectionRef as ConnectionRef
+else:
 
-        return getattr(connections, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in ("ConnectionAttributes", "ConnectionRef"):
+            from application_sdk.contracts import connections
+
+            return getattr(connections, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

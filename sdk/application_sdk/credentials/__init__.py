@@ -78,7 +78,9 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, _LATER)
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, _LATER)

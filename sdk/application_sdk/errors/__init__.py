@@ -16,6 +16,7 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from application_sdk.errors.categories import Audience as Audience
     from application_sdk.errors.categories import FailureCategory as FailureCategory
+    from application_sdk.errors.codes import *  # noqa: F403 - thirty constants
     from application_sdk.errors.codes import ErrorCode as ErrorCode
     from application_sdk.errors.details import FailureDetails as FailureDetails
     from application_sdk.errors.leaves import AlreadyExistsError as AlreadyExistsError
@@ -291,7 +292,9 @@ _LATER = {
 """Names by the module that is loaded when they are first asked for."""
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, _LATER)
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, _LATER)

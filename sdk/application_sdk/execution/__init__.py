@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 _LATER = {"retry": "RetryPolicy retry_product_seconds"}
 _FUNCTIONS = (
     "build_output_path create_data_converter create_data_converter_for_app create_temporal_client create_worker "
@@ -9,10 +11,15 @@ _FUNCTIONS = (
 )
 
 
-def __getattr__(name: str) -> object:
-    if name[0].islower() and name not in _FUNCTIONS.split():
-        # The import system asks for each submodule before it looks for its file: pods load nothing for that.
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from application_sdk.lazily import load
+if TYPE_CHECKING:
+    from application_sdk.execution.retry import RetryPolicy as RetryPolicy
+    from application_sdk.execution.retry import retry_product_seconds as retry_product_seconds
+else:
 
-    return load(__name__, name, _LATER)
+    def __getattr__(name):
+        if name[0].islower() and name not in _FUNCTIONS.split():
+            # The import system asks for each submodule before it looks for its file: pods load nothing for that.
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from application_sdk.lazily import load
+
+        return load(__name__, name, _LATER)

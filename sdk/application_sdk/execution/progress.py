@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 _FOR_EVER: Final = float("inf")
 
@@ -76,10 +76,15 @@ class ProgressWatch:
             del self._holds[token]
 
 
-def __getattr__(name: str) -> object:
-    # The import system asks for __path__, and pods load nothing for that.
-    if name in ("ProgressWatchdogMode", "holding_progress"):
-        from application_sdk.execution import anywhere
+if TYPE_CHECKING:
+    from application_sdk.execution.anywhere import ProgressWatchdogMode as ProgressWatchdogMode
+    from application_sdk.execution.anywhere import holding_progress as holding_progress
+else:
 
-        return getattr(anywhere, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        # The import system asks for __path__, and pods load nothing for that.
+        if name in ("ProgressWatchdogMode", "holding_progress"):
+            from application_sdk.execution import anywhere
+
+            return getattr(anywhere, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

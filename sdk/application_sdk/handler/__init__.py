@@ -4,6 +4,8 @@ A handler is a class beside the app, named `{AppClass}Handler`. It is plain Pyth
 over HTTP is another module's business. Task pods never import this.
 """
 
+from typing import TYPE_CHECKING
+
 from application_sdk.handler.base import DefaultHandler, Handler
 from application_sdk.handler.context import HandlerContext
 from application_sdk.handler.contracts import (
@@ -52,7 +54,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, {})
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})

@@ -3,6 +3,8 @@
 `App.context` reads the slot. Nothing here talks to a network.
 """
 
+from typing import TYPE_CHECKING
+
 from application_sdk.infrastructure.chain import SecretStoreChain
 from application_sdk.infrastructure.context import (
     InfrastructureContext,
@@ -48,7 +50,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, {})
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from application_sdk.observability.context import (
     CorrelationContext,
     ExecutionContext,
@@ -23,11 +25,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "metrics":
-        from importlib import import_module
+if TYPE_CHECKING:
+    from application_sdk.observability import metrics as metrics
+else:
 
-        return import_module("application_sdk.observability.metrics")
-    from application_sdk.lazily import load
+    def __getattr__(name):
+        if name == "metrics":
+            from importlib import import_module
 
-    return load(__name__, name, {})
+            return import_module("application_sdk.observability.metrics")
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})

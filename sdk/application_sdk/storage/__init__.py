@@ -6,6 +6,8 @@ only where a file is moved: tasks without files never pay for it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from application_sdk.storage.errors import (
     FileChangedError,
     ObjectChangedError,
@@ -75,7 +77,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, {})
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})

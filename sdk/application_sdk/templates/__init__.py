@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, {})
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})

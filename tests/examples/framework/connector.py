@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,7 @@ def get_page(base_url: str, token: str, page: int) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = json.load(answer)
             return found
     except HTTPError as error:
+        error.close()
         if error.code == 401:
             raise AuthError(message="the token is not accepted", auth_method="bearer", cause=error) from error
         if error.code == 404:
@@ -76,8 +76,7 @@ class LibraryApp(App):
                     file.write(json.dumps({"typeName": "Book", "attributes": {"name": book["title"]}}) + "\n")
                     count += 1
         key = "artifacts/library/books.jsonl"
-        await upload_file(key, file.name)
-        os.unlink(file.name)
+        await upload_file(key, file.name, retain_local_copy=False)
         logger.info("books are stored", key=key, count=count)
         return ShelfOutput(output_path=key, record_count=count)
 
@@ -95,7 +94,7 @@ class LibraryAppHandler(Handler):
         return AuthOutput(status=AuthStatus.SUCCESS, message="welcome")
 
     async def preflight_check(self, input: PreflightInput) -> PreflightOutput:
-        there = Path("/").exists()
+        there = await run_in_thread(Path("/").exists)
         check = PreflightCheck(name="DiskCheck", passed=there, message="there is a disk")
         return PreflightOutput(status=PreflightStatus.READY, checks=[check], message="OK")
 

@@ -230,7 +230,7 @@ def test_a_lazy_file_is_fetched_when_the_task_asks() -> None:
 
 def test_unknown_fields_at_the_edge_are_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
     given = {"what": "y", "colour": "red", "correlation_id": "c", "workflow_type": "w"}
-    assert without_unknown(Asked, dict(given)) == {"what": "y"}  # type: ignore[arg-type]
+    assert without_unknown(Asked, dict(given)) == {"what": "y"}
     assert caplog.messages == ["Asked has no field 'colour': left out of the input"]
 
 
@@ -281,5 +281,5 @@ def test_the_extra_of_a_credential_is_read_in_both_of_its_forms() -> None:
 
 
 def test_a_pool_is_accepted_and_said_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
-    task(pool="heavy", progress_watchdog=ProgressWatchdogMode.WARN)  # type: ignore[arg-type]
+    task(pool="heavy", progress_watchdog=ProgressWatchdogMode.WARN.value)
     assert "pool='heavy' has no effect. Each task has a pod of its own" in caplog.text

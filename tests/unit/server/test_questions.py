@@ -104,7 +104,7 @@ def test_a_handler_that_blocks_doesnt_block_the_probes(client: TestClient) -> No
         blocked = pool.submit(client.post, AUTH, json=credentials(block="yes"))
         assert client.get("/health").status_code == 200
         assert not blocked.done()
-        assert blocked.result().status_code == 200
+        assert blocked.result().status_code == 401
 
 
 def test_json_that_is_none_is_refused_with_the_place(client: TestClient) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from application_sdk.contracts.storage import UploadInput, UploadOutput
 from application_sdk.templates.contracts.sql_metadata import ExtractionInput, ExtractionOutput
 
 __all__ = ["ExtractionInput", "ExtractionOutput", "UploadInput", "UploadOutput"]
 
 
-def __getattr__(name: str) -> object:
-    from application_sdk.lazily import load
+if not TYPE_CHECKING:
 
-    return load(__name__, name, {})
+    def __getattr__(name):
+        from application_sdk.lazily import load
+
+        return load(__name__, name, {})
