@@ -43,6 +43,9 @@ def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
         body = document["paths"]["/workflows/v1/start"]["post"]["requestBody"]
         distinct = list({each["$ref"]: each for each in inputs}.values())
         body["content"]["application/json"]["schema"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        for parameter in document["paths"]["/workflows/v1/start"]["post"]["parameters"]:
+            if parameter["name"] == "entrypoint":
+                parameter["schema"] |= {"enum": _choice(app)["enum"]}
         for question in QUESTIONS:
             schemas[question]["properties"]["entrypoint"] |= _choice(app)
         return document

@@ -85,12 +85,12 @@ def test_a_list_of_wrong_credentials_gets_a_short_answer(shop: TestClient, parts
     assert time.monotonic() - begun < 5
 
 
-def test_an_input_with_many_faults_is_told_twenty(shop: TestClient) -> None:
+def test_many_unknown_fields_are_told_in_one_short_line(shop: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     answer = shop.post("/workflows/v1/start", json={f"f{number}": 1 for number in range(15_000)})
-    said = answer.json()["error"]
-    assert (answer.status_code, len(said["faults"])) == (422, 20)
-    assert said["message"] == "the body isn't a Basket: see `faults`, which has 20 of 15000"
-    assert len(answer.content) < 10_000
+    assert answer.status_code == 200
+    (told,) = [line for line in caplog.messages if line.startswith("Basket has no field")]
+    assert "and 14990 more: left out of the input" in told
+    assert len(told) < 1000
 
 
 def test_a_body_that_no_run_may_have_is_not_looked_into(shop: TestClient) -> None:
@@ -99,11 +99,9 @@ def test_a_body_that_no_run_may_have_is_not_looked_into(shop: TestClient) -> Non
     assert "bytes" in answer.json()["error"]["message"]
 
 
-def test_a_long_name_is_cut_in_the_answer(shop: TestClient) -> None:
-    answer = shop.post("/workflows/v1/start", json={"x" * 100_000: 1})
-    assert answer.status_code == 422
-    assert len(answer.content) < 3_000
-    assert len(shop.get(f"/{'x' * 50_000}").content) < 1_000
+def test_a_long_name_is_cut_in_the_log(shop: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    assert shop.post("/workflows/v1/start", json={"x" * 100_000: 1}).status_code == 200
+    assert max(map(len, caplog.messages)) < 3_000
 
 
 @pytest.mark.parametrize("depth", [900, 5_000, 400_000])
@@ -195,7 +193,7 @@ def laptop(tmp_path: Path) -> Iterator[TestClient]:
 def test_this_machine_s_names_are_served(laptop: TestClient, host: str) -> None:
     assert laptop.get("/health", headers={"Host": host}).status_code == 200
     own = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
-    assert laptop.post(AUTH, json={}, headers=own).status_code == 200
+    assert laptop.post(AUTH, json={}, headers=own).status_code == 401, "the handler was asked"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -46,8 +47,12 @@ if __name__ == "__main__":
 
 def post(url: str, body: object) -> dict[str, object]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)  # type: ignore[no-any-return]
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)  # type: ignore[no-any-return]
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return json.load(refusal)  # type: ignore[no-any-return]
 
 
 def test_a_script_runs_its_example_and_serves_its_handler_until_ctrl_c(tmp_path: Path) -> None:
