@@ -328,6 +328,9 @@ _POD: Final[
     "secrets": "secrets",
 }
 
+_CHECKED_TOGETHER: Final = frozenset(
+    {"secrets", "service_account", "heartbeat_timeout_seconds", "auto_heartbeat_seconds"}
+)
 _POOLS: Final = " Each task has a pod of its own, whose place cpu, memory, node_selector and tolerations say."
 
 
@@ -353,7 +356,7 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
-    if given:
+    if given.keys() & _CHECKED_TOGETHER:  # Most tasks name none of them, and their pods don't load this.
         from application_sdk.app.settingchecks import check_settings
 
         check_settings(changed, title)

@@ -12,7 +12,7 @@ from tests.support.records import LIMITS
 from application_sdk.cli.remedies import ATTEMPT, RUN
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, process_executor
-from application_sdk.engines.local.source import find_source
+from application_sdk.engines.local.source import AppSource, find_source
 from application_sdk.wire import reasons
 from apprun_operator.figures import ENDS
 from apprun_operator.observe import project
@@ -51,10 +51,15 @@ PODS = json.loads((Path(__file__).parents[1] / "operator" / "plan" / "recorded_p
 ENDS_OF_BOTH = ("exit code 3", "exit code 0 without a report", "segmentation fault", "no heartbeat")
 
 
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> AppSource:
+    folder = tmp_path_factory.mktemp("ends")
+    (folder / "ends_of_attempts.py").write_text(textwrap.dedent(APP))
+    return find_source(f"{folder / 'ends_of_attempts.py'}:Ends", folder)
+
+
 @pytest.mark.parametrize("how", ENDS_OF_BOTH)
-def test_routes_see_the_type_that_a_cluster_gives(how: str, tmp_path: Path) -> None:
-    (tmp_path / "ends.py").write_text(textwrap.dedent(APP))
-    source = find_source(f"{tmp_path / 'ends.py'}:Ends", tmp_path)
+def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, tmp_path: Path) -> None:
     app_class, home = source.load(), Home(tmp_path / "home")
     begin(home, "ends-1", Order(source, app_class.definition.name, "run", {"how": how}))
     with process_executor(source) as executor:

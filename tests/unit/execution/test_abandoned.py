@@ -39,11 +39,11 @@ class Impatient(App):
         return first
 
 
-def test_it_completes_as_cancelled_and_its_body_never_ends() -> None:
+def test_it_completes_as_cancelled_and_counts_as_an_attempt() -> None:
     finished = run_app(Impatient, N(), durations={"slow": 60.0})
     assert finished.output.text == "quick 1"
     assert [(done.task, done.outcome) for done in finished.ledger if done.task == "slow"] == [("slow", "Cancelled")]
-    assert finished.executed == ["quick", "quick"]
+    assert finished.executed == ["slow", "quick", "quick"]
     assert finished.elapsed_seconds == 1
 
 

@@ -113,7 +113,7 @@ def test_api_server_that_is_away_is_told_and_the_rest_stays() -> None:
 
 def test_object_too_deep_to_be_decoded_is_told() -> None:
     found = server()
-    found.answers[LEASE] = '{"a":' * 5000 + "1" + "}" * 5000
+    found.answers[LEASE] = '{"a":' * 100_000 + "1" + "}" * 100_000
     assert "too deep" in sampler(found).sample().state["api"]["error"]
 
 

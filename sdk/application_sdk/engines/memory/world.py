@@ -65,6 +65,8 @@ class World:
         self._events: list[_Event] = []
         self._numbers = 0
         self._abandoned: set[str] = set()
+        self._under_way: dict[str, int] = {}
+        """The attempt of each call that has begun and isn't over."""
         self._heartbeats: dict[str, JSONObject] = {}
         self.begun_with: JSONObject | None = None
         """The run's input with its defaults filled in, if any were."""
@@ -73,7 +75,7 @@ class World:
         self.calls: dict[str, ScheduledCall] = {}
         """Every call that a driver ever scheduled, by key."""
         self.executions: list[Execution] = []
-        """Every attempt whose body was run or whose failure was injected, in order."""
+        """Every attempt whose body was run, whose failure was injected, or that was abandoned under way, in order."""
 
     def schedule(self, call: ScheduledCall) -> None:
         """Have a call executed; one that is known already is left as it is."""
@@ -86,11 +88,15 @@ class World:
             self._begin(call, 1, self.now)
 
     def abandon(self, key: str) -> None:
-        """Cancel a call that nobody waits for: its attempt under way has no end."""
+        """Cancel a call that nobody waits for: its attempt under way is ended where it stands."""
         call = self.calls.get(key)
         if call is None or key in self._abandoned or any(completion.key == key for completion in self.ledger):
             return
         self._abandoned.add(key)
+        attempt = self._under_way.pop(key, None)
+        if attempt is not None:
+            # Its body had begun. Nobody can say how far it had come, so nothing of it is run here.
+            self.executions.append(Execution(key, call.task, attempt, call.input))
         attempts = sum(execution.key == key for execution in self.executions)
         self._commit(Completion(key, call.task, "Cancelled", self.now, attempts))
 
@@ -124,11 +130,13 @@ class World:
     # Attempts
 
     def _begin(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
+        self._under_way[call.key] = attempt
         self._later(self._duration_of(call, attempt), lambda: self._finish(call, attempt, first_at))
 
     def _finish(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
         if call.key in self._abandoned:
             return
+        del self._under_way[call.key]
         self.executions.append(Execution(call.key, call.task, attempt, call.input))
         injected = self._failure_of(call, attempt)
         if injected is not None:
