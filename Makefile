@@ -76,7 +76,9 @@ base-digest: .venv/ready ## Name the base image by today's digest; changes nothi
 	@$(PYTHON) -m hack.base_digest
 
 clean: ## Remove the virtual environment and caches of this folder
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@if [ -e .venv/made-by-bootstrap ] || [ -e .venv/ready ]; then rm -rf .venv; \
+	elif [ -e .venv ]; then echo 'clean: .venv was not made by make, and is left as it is'; fi
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/ready: requirements/dev.txt pyproject.toml hack/bootstrap
 	@hack/bootstrap

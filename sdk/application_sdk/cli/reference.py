@@ -26,9 +26,9 @@ _CLI_HEAD: Final = """# Command line
 
 <!-- Made by `make generate` from sdk/application_sdk/cli. Don't edit. -->
 
-`pip install apprun` brings `apprun`, and the same as a plugin of kubectl: `kubectl apprun …`. Credentials that
+Installing AppRun, from a clone or a wheel, brings `apprun`, and the same as a plugin of kubectl: `kubectl apprun …`. Credentials that
 stand in the kubeconfig need nothing else; credential plugins, as clouds use them, and several kubeconfigs in one
-`$KUBECONFIG` need `pip install 'apprun[kubeconfig]'`. `apprun --install-completion` makes your shell complete
+`$KUBECONFIG` need `pip install '/path/to/apprun[kubeconfig]'`. `apprun --install-completion` makes your shell complete
 commands, options, runs, apps, contexts and namespaces; kubectl's own completion does so for `kubectl apprun`. Of
 proxies in a kubeconfig (`proxy-url`) those with `http://` are known.
 

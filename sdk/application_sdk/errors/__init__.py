@@ -7,7 +7,7 @@ continues as another one) is a `RouteInterrupt`, which `except Exception` lets p
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Final, TypedDict, Unpack
 
@@ -152,21 +152,34 @@ class AppError(Exception):
         return details_of(self)
 
 
+@dataclass(init=False, eq=False, repr=False)
 class RetryableError(AppError):
     """Raised by a task: try again as its retry policy says. The default for any exception; this says it in words.
 
     `after` is the wait before the next attempt in seconds, in place of the policy's backoff and its cap: what a server
-    has said with `Retry-After`. Attempts are counted as ever. Raises ValueError for one that makes no sense.
+    has said with `Retry-After`. Attempts are counted as ever. A subclass may say it for all of its errors with a class
+    attribute. Raises ValueError for one that makes no sense.
     """
 
-    after: float | None = None
+    after: float | None = field(default=None, kw_only=True)
 
     def __init__(
         self, message: str = "", *more: object, after: float | timedelta | None = None, **named: Unpack[ErrorKeywords]
     ) -> None:
         super().__init__(message, *more, **named)
+        self._wait(after)
+
+    @override
+    def __post_init__(self) -> None:
+        # The generated initializer of a subclass that is a dataclass ends here, and has called no other.
+        super().__post_init__()
+        self._wait(self.__dict__.pop("after", None))
+
+    def _wait(self, after: object) -> None:
+        if after is None:
+            return  # Set on the error, it would hide the class attribute of a subclass.
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and (isinstance(seconds, bool) or not 0 <= seconds < _FOREVER):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _FOREVER:
             raise ValueError(f"after={after!r} must be a number of seconds that isn't negative, or a timedelta")
         self.after = seconds
 

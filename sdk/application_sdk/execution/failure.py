@@ -53,11 +53,14 @@ def _retry_after(error: BaseException) -> float | None:
     """The wait that an error asks for; of a group the longest, since all that failed is done again."""
     if isinstance(error, BaseExceptionGroup):
         return max((after for member in error.exceptions if (after := _retry_after(member)) is not None), default=None)
-    if isinstance(error, RetryableError):
-        return error.after
+    if not isinstance(error, AppError):
+        return None
     # RateLimitedError has it as evidence; its class is loaded only where an app uses it.
-    named: object = getattr(error, "retry_after_seconds", None) if isinstance(error, AppError) else None
-    return float(named) if isinstance(named, int | float) and 0 <= named < _FOREVER else None
+    name = "after" if isinstance(error, RetryableError) else "retry_after_seconds"
+    named: object = getattr(error, name, None)
+    # An app may have set anything, and what travels has to be a time: else the policy's own wait holds.
+    usable = isinstance(named, int | float) and not isinstance(named, bool) and 0 <= named < _FOREVER
+    return float(named) if usable else None
 
 
 def is_retryable(error: BaseException, permanent: Collection[str] = ()) -> bool:

@@ -96,7 +96,7 @@ def test_a_newer_ledger_is_left_alone(apprun: Command, home: Path) -> None:
     connection.close()
     done = apprun("resume", "o1")
     assert done.code == 6
-    assert "pip install --upgrade apprun" in done.err
+    assert "`pip install` its wheel or clone" in done.err
 
 
 def diverged(apprun: Command, home: Path) -> None:

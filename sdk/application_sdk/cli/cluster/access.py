@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KUBECONFIG: Final = "KUBECONFIG"
 DEFAULT: Final = "~/.kube/config"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-EXTRA: Final = "pip install 'apprun[kubeconfig]'"
+EXTRA: Final = "pip install '/path/to/apprun[kubeconfig]' (a clone or a wheel)"
 
 _PLAIN_USER: Final = frozenset(
     {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"}

@@ -289,7 +289,7 @@ def _same_version(deployment: Object, version: str) -> Answer:
         "versions",
         "warning",
         f"the operator is {found}, this apprun {version}",
-        f"Use the same: pip install apprun=={found.lstrip('v')}, or helm upgrade",
+        f"Use the same: install the wheel or clone of {found.lstrip('v')}, or helm upgrade",
     )
 
 

@@ -85,7 +85,7 @@ class LedgerNewerError(LedgerError):
         super().__init__(
             path,
             f"this ledger has format {found}, and this apprun knows formats up to {known}. "
-            f"Nothing was changed. Use the release that wrote it: `pip install --upgrade apprun`",
+            f"Nothing was changed. Use the release that wrote it, or a newer one: `pip install` its wheel or clone",
         )
 
 

@@ -149,7 +149,7 @@ def test_a_ledger_of_a_newer_release_is_refused_with_the_remedy(path: Path) -> N
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
-    with pytest.raises(LedgerNewerError, match=r"has format 2, .* up to 1.*pip install --upgrade apprun"):
+    with pytest.raises(LedgerNewerError, match=r"has format 2, .* up to 1.*`pip install` its wheel or clone"):
         Ledger.open(path)
 
 
