@@ -7,7 +7,7 @@ Instances are made by whoever executes a route or a task, one for each; what `se
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, ParamSpec, TypeVar, cast, overload
 
@@ -24,7 +24,7 @@ from application_sdk.errors import IncompleteAppError, MisuseError, NotAvailable
 from application_sdk.errors import NonRetryableError as NonRetryableError
 from application_sdk.errors import RetryableError as RetryableError
 from application_sdk.execution import current
-from application_sdk.execution.trace import user_line
+from application_sdk.execution.trace import frame_line, user_line
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
@@ -158,28 +158,28 @@ class App:
         await durable.sleep(seconds)
 
     @overload
-    async def map(
+    def map(
         self,
         task: BoundTask[In, Out],
         items: Iterable[In],
         *,
         limit: int | None = None,
         on_error: Literal["raise"] = "raise",
-    ) -> list[Out]: ...
+    ) -> Coroutine[Any, Any, list[Out]]: ...
 
     @overload
-    async def map(
+    def map(
         self, task: BoundTask[In, Out], items: Iterable[In], *, limit: int | None = None, on_error: Literal["collect"]
-    ) -> list[Out | TaskFailedError]: ...
+    ) -> Coroutine[Any, Any, list[Out | TaskFailedError]]: ...
 
-    async def map(
+    def map(
         self,
         task: BoundTask[In, Out],
         items: Iterable[In],
         *,
         limit: int | None = None,
         on_error: Literal["raise", "collect"] = "raise",
-    ) -> list[Out] | list[Out | TaskFailedError]:
+    ) -> Coroutine[Any, Any, list[Out]] | Coroutine[Any, Any, list[Out | TaskFailedError]]:
         """Call a task for each item, up to `limit` at once: `await self.map(self.fetch, pages, limit=20)`.
 
         The outputs are in the order of the items. `on_error="raise"` cancels the other calls at the first failure and
@@ -187,7 +187,9 @@ class App:
         """
         from application_sdk.app.mapping import map_task
 
-        return await map_task(task, items, limit, on_error)
+        # No coroutine function: the line of the calls is the one where map() is called, which no branch has in its stack.
+        frame = sys._getframe(1)  # noqa: SLF001
+        return map_task(task, items, limit, on_error, frame_line(frame))
 
     def continue_with(self, input: Input, *, entrypoint: str | None = None) -> NoReturn:
         """End this run here and go on as a new one, with this input, an empty ledger and the same correlation id.

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from application_sdk.app.task import BoundTask
 from application_sdk.errors import MisuseError, TaskFailedError
 
 if TYPE_CHECKING:
-    from application_sdk.app.task import BoundTask
     from application_sdk.contracts.base import Input, Output
 
 In = TypeVar("In", bound="Input")
@@ -17,20 +17,22 @@ Out = TypeVar("Out", bound="Output")
 
 
 async def map_task(
-    task: BoundTask[In, Out], items: Iterable[In], limit: int | None, on_error: Literal["raise", "collect"]
+    task: BoundTask[In, Out], items: Iterable[In], limit: int | None, on_error: Literal["raise", "collect"], line: str
 ) -> list[Out | TaskFailedError]:
-    """What `App.map` does."""
+    """What `App.map` does. `line` is where it was called."""
+    if not isinstance(task, BoundTask):
+        raise MisuseError(f"{line}: map() takes a task of the app, such as self.fetch, not {type(task).__name__}")
     if on_error not in ("raise", "collect"):
-        raise MisuseError(f'map(on_error={on_error!r}): use "raise" or "collect"')
+        raise MisuseError(f'{line}: map(on_error={on_error!r}): use "raise" or "collect"')
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise MisuseError(f"map(limit={limit!r}): use a whole number of calls from 1 up, or None for all at once")
+        raise MisuseError(f"{line}: map(limit={limit!r}): use a whole number of calls from 1 up, or None for all at once")
     inputs = list(items)
     slots = asyncio.Semaphore(limit or max(len(inputs), 1))
 
     async def call(item: In) -> Out | TaskFailedError:
         async with slots:
             try:
-                return await task(item)
+                return await task.call_from(line, item)
             except TaskFailedError as error:
                 if on_error == "raise":
                     raise

@@ -155,10 +155,11 @@ class BoundTask(Generic[In, Out]):
             frame = sys._getframe(1)  # noqa: SLF001
             line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
             if len(given) == 1 and not named:
-                return self._call(given[0], line)
-            return self._call(_the_input(self.task.function, given, named, line), line)
+                return self.call_from(line, given[0])
+            return self.call_from(line, _the_input(self.task.function, given, named, line))
 
-    def _call(self, input: In, line: str) -> Coroutine[Any, Any, Out]:
+    def call_from(self, line: str, input: In) -> Coroutine[Any, Any, Out]:
+        """Call the task for a line of the route that isn't the caller's own."""
         runtime = current.get()
         if runtime is None:
             return self._call_plainly(input)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -90,6 +91,78 @@ def test_map_raises_the_first_failure_and_calls_no_more() -> None:
     assert len(finished.executed) == 2
 
 
+class Lined(Base):
+    async def run(self, input: N) -> Out:
+        later = asyncio.create_task(self.map(self.work, of(1, 2)))
+        outs = await self.map(self.narrow, of(3, 4, 5), limit=1)
+        return Out(n=len([*outs, *await later]))
+
+
+def test_a_calls_line_is_where_map_is_called() -> None:
+    finished = run_app(Lined, N())
+    first = Lined.run.__code__.co_firstlineno
+    lines = [(call.task, call.line) for call in finished.exported.calls]
+    assert sorted(set(lines)) == [("narrow", f"{__file__}:{first + 2}"), ("work", f"{__file__}:{first + 1}")]
+
+
+class Stopped(Base):
+    async def run(self, input: N) -> Out:
+        mapping = asyncio.create_task(self.map(self.work, of(*range(6)), limit=2, on_error="collect"))
+        await asyncio.sleep(1.5)
+        mapping.cancel()
+        await asyncio.wait([mapping])
+        await self.sleep(60)
+        return Out(text=f"cancelled {mapping.cancelled()}")
+
+
+def test_a_cancelled_map_cancels_its_calls_and_makes_no_more() -> None:
+    finished = run_app(Stopped, N(), durations={"work": 1.0})
+    assert finished.output.text == "cancelled True"
+    outcomes = [one.outcome for one in finished.ledger if one.task == "work"]
+    assert outcomes == ["Succeeded", "Succeeded", "Cancelled", "Cancelled"]
+
+
+class Timed(Base):
+    async def run(self, input: N) -> Out:
+        try:
+            async with asyncio.timeout(2.5):
+                await self.map(self.work, of(*range(6)), limit=1)
+        except TimeoutError:
+            outs = await self.map(self.narrow, of(7, 8))
+            return Out(text=" ".join(str(out.n) for out in outs))
+        return Out()
+
+
+def test_a_map_that_takes_too_long_is_given_up() -> None:
+    finished = run_app(Timed, N(), durations={"work": 1.0})
+    assert finished.output.text == "7 8"
+    assert len([one for one in finished.ledger if one.task == "work"]) == 3
+
+
+class Collected(Base):
+    async def run(self, input: N) -> Out:
+        found = await self.map(self.work, (N(n=n) for n in (-1, -1, 4)), limit=1, on_error="collect")
+        return Out(text=" ".join(type(one).__name__ for one in found))
+
+
+def test_map_takes_equal_items_of_a_generator() -> None:
+    finished = run_app(Collected, N())
+    assert finished.output.text == "TaskFailedError TaskFailedError Out"
+    assert len({one.key for one in finished.ledger}) == 3
+
+
+class NoTask(Base):
+    async def run(self, input: N) -> Out:
+        function: Any = lambda given: given  # noqa: E731
+        await self.map(function, of(1))
+        return Out()
+
+
+def test_map_of_what_is_no_task_says_where_and_what() -> None:
+    finished = run_app(NoTask, N())
+    assert re.search(r"test_limits\.py:\d+: map\(\) takes a task of the app, such as self\.fetch", finished.message)
+
+
 class Empty(Base):
     async def run(self, input: N) -> Out:
         with pytest.raises(MisuseError, match="whole number of calls from 1 up"):
@@ -153,7 +226,7 @@ class Both(Base):
         return Out(n=len(outs))
 
 
-@pytest.mark.parametrize("app", [Mapping, Raising, Limited, Rated, Spread, Both])
+@pytest.mark.parametrize("app", [Mapping, Raising, Limited, Rated, Spread, Both, Lined, Stopped, Timed, Collected])
 def test_a_replay_makes_the_same_calls(app: type[Base]) -> None:
     assert check_durability(app, N(), orders=3).complete
 
