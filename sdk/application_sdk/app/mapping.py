@@ -25,7 +25,9 @@ async def map_task(
     if on_error not in ("raise", "collect"):
         raise MisuseError(f'{line}: map(on_error={on_error!r}): use "raise" or "collect"')
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise MisuseError(f"{line}: map(limit={limit!r}): use a whole number of calls from 1 up, or None for all at once")
+        raise MisuseError(
+            f"{line}: map(limit={limit!r}): use a whole number of calls from 1 up, or None for all at once"
+        )
     inputs = list(items)
     slots = asyncio.Semaphore(limit or max(len(inputs), 1))
 

@@ -30,7 +30,9 @@ _log = logging.getLogger("apprun.server")
 
 DEFAULT_PORT: Final = 8000
 _GRACE_SECONDS: Final = 10
-_MISSING: Final = "serving an app over HTTP needs FastAPI and uvicorn: pip install '/path/to/apprun[handler]' (a clone or a wheel)"
+_MISSING: Final = (
+    "serving an app over HTTP needs FastAPI and uvicorn: pip install '/path/to/apprun[handler]' (a clone or a wheel)"
+)
 
 
 def manifest_as_json(app_class: type[App]) -> JSONObject:

@@ -46,3 +46,14 @@ def test_make_leaves_an_environment_that_it_did_not_make(tmp_path: Path) -> None
     assert refused.returncode == 1
     assert "was not made by make, and is left as it is" in refused.stderr
     assert (tmp_path / ".venv" / "mine").exists()
+
+
+def test_make_clean_leaves_it_as_well(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text((Path(__file__).parents[3] / "Makefile").read_text())
+    (tmp_path / ".venv").mkdir()
+    kept = shell(tmp_path, "make", "clean")
+    assert (kept.returncode, (tmp_path / ".venv").exists()) == (0, True)
+    assert "was not made by make, and is left as it is" in kept.stdout
+    (tmp_path / ".venv" / "made-by-bootstrap").touch()
+    assert shell(tmp_path, "make", "clean").returncode == 0
+    assert not (tmp_path / ".venv").exists()
