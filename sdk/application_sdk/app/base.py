@@ -187,7 +187,7 @@ class App:
         """
         from application_sdk.app.mapping import map_task
 
-        # No coroutine function: the line of the calls is the one where map() is called, which no branch has in its stack.
+        # No coroutine function: the calls have the line of the one to map(), which no branch has in its stack.
         frame = sys._getframe(1)  # noqa: SLF001
         return map_task(task, items, limit, on_error, frame_line(frame))
 

@@ -26,7 +26,7 @@ _CLI_HEAD: Final = """# Command line
 
 <!-- Made by `make generate` from sdk/application_sdk/cli. Don't edit. -->
 
-Installing AppRun, from a clone or a wheel, brings `apprun`, and the same as a plugin of kubectl: `kubectl apprun …`. Credentials that
+An installed AppRun brings `apprun`, and the same as a plugin of kubectl: `kubectl apprun …`. Credentials that
 stand in the kubeconfig need nothing else; credential plugins, as clouds use them, and several kubeconfigs in one
 `$KUBECONFIG` need `pip install '/path/to/apprun[kubeconfig]'`. `apprun --install-completion` makes your shell complete
 commands, options, runs, apps, contexts and namespaces; kubectl's own completion does so for `kubectl apprun`. Of

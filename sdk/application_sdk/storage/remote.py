@@ -75,8 +75,8 @@ class RemoteStore:
             from obstore.store import from_url
         except ImportError as error:
             raise StoreNotConfiguredError(
-                f"{without_secrets(url)} needs obstore, which isn't installed: pip install '/path/to/apprun[files]', in an "
-                "image of your own as well"
+                f"{without_secrets(url)} needs obstore, which isn't installed: pip install '/path/to/apprun[files]', "
+                "in an image of your own as well"
             ) from error
         client: ClientConfig = {"timeout": _REQUEST_TIMEOUT}
         config: dict[str, Any] = {}
