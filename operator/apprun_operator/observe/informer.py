@@ -208,11 +208,11 @@ class Informer:
             page = await self._next_page(token)
             self._hear()
             longest = 0
-            for size, item in page:
+            async for size, item in page:
                 longest = max(longest, size)
                 if self._apply(item):
                     keys.append(_key(item))
-                # Others wait for the event loop: never for more than one object.
+                # Others wait for the event loop: never for more than one object, nor for its decoding besides.
                 await asyncio.sleep(0)
             self._page = _fitting(self._page, longest, self._largest_page)
             token = str(page.details.get("continue") or "")
