@@ -223,7 +223,7 @@ def build(
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    upkeep = Upkeep(store, accounts, clock)
+    upkeep = Upkeep(store, accounts, clock, metrics.failed)
     return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
