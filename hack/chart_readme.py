@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from hack.generated import update
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "apprun"
 BEGIN, END = "<!-- begin values -->", "<!-- end values -->"
@@ -88,19 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chart", type=Path, default=CHART, help="the chart's folder (default: this repository's)")
     options = parser.parse_args(arguments)
     path = options.chart / "README.md"
-    before = path.read_text("utf-8")
     try:
-        wanted = rendered(before, (options.chart / "values.yaml").read_text("utf-8"))
+        wanted = rendered(path.read_text("utf-8"), (options.chart / "values.yaml").read_text("utf-8"))
     except UndescribedError as error:
         print(error, file=sys.stderr)
         return 1
-    if wanted == before:
-        return 0
-    if options.check:
-        print(f"stale: {path}: run `make generate`", file=sys.stderr)
-        return 1
-    path.write_text(wanted, "utf-8")
-    return 0
+    return update(path, wanted, check=options.check)
 
 
 if __name__ == "__main__":

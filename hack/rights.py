@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hack.generated import update
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "charts" / "apprun"
@@ -206,15 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.rights", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is stale")
     options = parser.parse_args(arguments)
-    before = PAGE.read_text("utf-8")
-    wanted = rendered(before, templates())
-    if wanted == before:
-        return 0
-    if options.check:
-        print(f"stale: {PAGE}: run `make generate`", file=sys.stderr)
-        return 1
-    PAGE.write_text(wanted, "utf-8")
-    return 0
+    return update(PAGE, rendered(PAGE.read_text("utf-8"), templates()), check=options.check)
 
 
 if __name__ == "__main__":

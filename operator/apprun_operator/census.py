@@ -16,7 +16,8 @@ from typing_extensions import override
 from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.figures import app_of, hold_reason, message_reason
 from apprun_operator.labels import AppLabels
-from apprun_operator.observe.records import PodRecord, RunRecord, TaskRecord
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import RunRecord, TaskRecord
 
 Survey: TypeAlias = Callable[[], Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]]
 

@@ -12,7 +12,9 @@ from typing import Final, Literal, TypeAlias, cast
 
 from application_sdk.wire import names, reasons
 from application_sdk.wire.fields import STALL_REASONS, TERMINAL_RUN_PHASES, AttemptFields, Checkpoint
-from apprun_operator.observe.records import Key, Observed, PodRecord, RunRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.plan import failure
 from apprun_operator.plan.actions import ItemAction, PatchRun, PatchTask
 

@@ -55,7 +55,7 @@ class _Response(aiohttp.ClientResponse):
         if not self._is_ours():
             return await super().json(**given)
         page = Page(await self.read())
-        items = [{"metadata": _identity(item)} for _, item in page]
+        items = [{"metadata": _identity(item)} async for _, item in page]
         return {"metadata": page.details, "items": items}
 
     @override

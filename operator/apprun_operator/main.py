@@ -25,6 +25,7 @@ from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.fence import Fenced
 from apprun_operator.act.upkeep import Upkeep
 from apprun_operator.appworker import AppWorker
+from apprun_operator.garbage import collect_rarely
 from apprun_operator.handlers import Feed, KopfThread
 from apprun_operator.kopf_session import hidden
 from apprun_operator.kube.client import Api, Client
@@ -79,6 +80,7 @@ def main() -> int:
         sys.stderr.write(f"apprun-operator: {error}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
+    collect_rarely()
     asyncio.run(_serve(settings, cluster))
     return 0
 
@@ -221,7 +223,7 @@ def build(
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silences, [*watching, *listing]))
-    upkeep = Upkeep(store, accounts, clock)
+    upkeep = Upkeep(store, accounts, clock, metrics.failed)
     return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 

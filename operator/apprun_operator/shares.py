@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from apprun_operator.observe.records import Key, Room
+from apprun_operator.observe.observed import Room
+from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import Claim
 from apprun_operator.plan.fairness import Demand, next_places, room_for
 from apprun_operator.plan.limits import Limits

@@ -25,6 +25,7 @@ from tests.support.figures import write
 from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_CONTRACTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from apprun_operator import main as operator
+from apprun_operator.garbage import collect_rarely
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster
 from apprun_operator.leadership import Alone
@@ -194,6 +195,7 @@ def memory(field: str) -> int:
 
 def operate(port: int, answer: Connection) -> None:
     """The operator's process: until it knows and has planned everything."""
+    collect_rarely()
     answer.send(asyncio.run(_operate(port)))
 
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
+from tests.cluster.admission_world import World, build, connect
 from tests.support import audit
 from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
 from tests.support.faulty import FaultyProxy, faulty_proxy
@@ -134,3 +135,11 @@ def runs(kube: Kube, namespace: str) -> Runs:
     found.upload("probe")
     found.app("probe", "app:Probe", serviceAccountName="probe")
     return found
+
+
+@pytest.fixture(scope="module")
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A namespace of the module's own with identities of every kind in it, for what the API server itself decides."""
+    made = build(*connect(request))
+    yield made
+    made.admin.delete(f"/api/v1/namespaces/{made.namespace}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -34,13 +33,6 @@ REPORT: dict[str, Any] = {
     "startedAt": "2026-01-01T00:00:00Z",
     "finishedAt": "2026-01-01T00:00:01.5Z",
 }
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = worlds.build(*worlds.connect(request))
-    yield made
-    made.admin.delete(f"/api/v1/namespaces/{made.namespace}")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +20,6 @@ from application_sdk.wire.pod import REFUSED_NOT_CURRENT
 EARLIER_UID = "a0000000-0000-4000-8000-000000000000"
 REPORT: dict[str, Any] = {"phase": "Succeeded", "output": {"message": "Hello"}}
 NOT_THE_DRIVER = "apprun: not the driver of this run"
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = worlds.build(*worlds.connect(request))
-    yield made
-    made.admin.delete(f"/api/v1/namespaces/{made.namespace}")
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.cluster import admission_world as worlds
 from tests.cluster.admission_world import API, KEY, World, expect, task_body
 from tests.cluster.apiserver import Answer
 
@@ -15,13 +13,6 @@ pytestmark = pytest.mark.cluster
 
 NAMES = (f"schema{number}" for number in itertools.count())
 FROZEN = "a run's spec is immutable except suspend, cancel, cancelGraceSeconds, parallelism and retention"
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = worlds.build(*worlds.connect(request))
-    yield made
-    made.admin.delete(f"/api/v1/namespaces/{made.namespace}")
 
 
 @pytest.fixture

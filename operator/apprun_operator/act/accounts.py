@@ -15,10 +15,12 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import Api
-from apprun_operator.kube.errors import AlreadyExistsError, NotFoundError
+from apprun_operator.kube.errors import AlreadyExistsError, ForbiddenError, NotFoundError
 from apprun_operator.kube.resources import Resource
 
 RBAC: Final = "rbac.authorization.k8s.io"
+CACHED: Final = {"resourceVersion": "0"}
+"""As the API server's cache has it: etcd isn't asked. What was deleted a moment ago may still be in it."""
 RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
 
 
@@ -47,6 +49,21 @@ class Accounts:
         """Create what is missing of what runs need. Never alters what is there: a cluster's own accounts and bindings
         win."""
         await self._ensure(namespace, self._for_runs)
+
+    async def restore(self, namespace: str) -> None:
+        """The same where all is there most of the time: reads each, and makes only what is missing. An operator that
+        may not read them creates them, as `ensure` does, and is told that they exist."""
+        if self.given:
+            return
+        for account, role in self._for_runs.items():
+            for resource, body in objects(namespace, account, role, []):
+                try:
+                    await self._api.get(resource.path(namespace, account), CACHED)
+                except NotFoundError:
+                    await self._create(resource, namespace, owned(body, await self._owners()))
+                except ForbiddenError:
+                    await self.ensure(namespace)
+                    return
 
     async def ensure_handler(self, namespace: str) -> None:
         """The same for what handlers need, the right to ask whose a caller's token is included."""
@@ -105,6 +122,12 @@ def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iter
             "subjects": [subject],
         },
     )
+
+
+def owned(body: JSONObject, owners: list[JSON]) -> JSONObject:
+    """The object with these owners."""
+    metadata = cast("JSONObject", body["metadata"])
+    return {**body, "metadata": {**metadata, "ownerReferences": owners}} if owners else body
 
 
 def review_binding(namespace: str, role: str, owners: list[JSON]) -> JSONObject:

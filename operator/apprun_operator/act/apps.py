@@ -19,7 +19,8 @@ from apprun_operator.kube.errors import (
     NotFoundError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.records import Key, ServedRecord, inspection_of
+from apprun_operator.observe.apps import ServedRecord
+from apprun_operator.observe.records import Key, inspection_of
 from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
 from apprun_operator.plan.app import AppAction, ApplyHandler, PatchApp, RemoveHandler

@@ -6,7 +6,7 @@ from typing import Final
 
 from application_sdk.wire import names
 from apprun_operator.kube.errors import ApiError, InvalidError, NotFoundError, is_policy_denial
-from apprun_operator.observe.records import RefusalKind
+from apprun_operator.observe.pods import RefusalKind
 
 OWN_ACCOUNTS_MISSING: Final = tuple(
     f'serviceaccount "{name}" not found' for name in (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT)

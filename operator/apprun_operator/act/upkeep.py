@@ -12,23 +12,26 @@ from collections.abc import Callable
 from typing import Final
 
 from apprun_operator.act.accounts import Accounts
-from apprun_operator.kube.errors import ApiError
+from apprun_operator.kube.errors import ForbiddenError
 from apprun_operator.observe.store import Store
 
 logger = logging.getLogger(__name__)
 
 EACH_SECONDS: Final = 30.0
-"""How old the last look at a namespace with a run at work may be. One costs four refused creates: nothing is stored."""
+"""How old the last look at a namespace with a run at work may be. One costs four reads of the API server's cache."""
 LOOK_SECONDS: Final = 5.0
 
 
 class Upkeep:
-    """`clock` tells the time of day, as the store's does."""
+    """`clock` tells the time of day, as the store's does. `failed` is told the type of each error."""
 
-    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, accounts: Accounts, clock: Callable[[], float], failed: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
+        self._failed = failed
 
     async def run(self) -> None:
         """Until cancelled. Where the chart makes the accounts there is nothing to do."""
@@ -40,9 +43,16 @@ class Upkeep:
         """One round. A namespace that can't be mended stops nobody: the next plan of a run there says what is wrong."""
         for namespace in self._store.ensured_before(self._clock() - EACH_SECONDS):
             try:
-                await self._accounts.ensure(namespace)
-            except ApiError as error:
-                logger.warning("service accounts of namespace %s weren't ensured: %s", namespace, error)
-                self._store.namespace_is_ready(namespace, False)
+                await self._accounts.restore(namespace)
+            except Exception as error:  # noqa: BLE001 (whatever it is, the operator's other work goes on)
+                self._failed(type(error).__name__)
+                logger.warning(
+                    "service accounts of namespace %s weren't ensured, trying again in %.0f s: %r",
+                    namespace,
+                    EACH_SECONDS,
+                    error,
+                )
+                # An API server that is away has said nothing about the namespace.
+                self._store.namespace_is_ready(namespace, False if isinstance(error, ForbiddenError) else None)
             else:
                 self._store.namespace_is_ready(namespace)

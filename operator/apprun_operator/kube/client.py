@@ -18,7 +18,7 @@ import aiohttp
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.credentials import Cluster
-from apprun_operator.kube.decode import Page, decode, decode_event
+from apprun_operator.kube.decode import LONG, Page, decode, decode_event_in_turns, decode_in_turns
 from apprun_operator.kube.errors import (
     ApiError,
     BrokenOffError,
@@ -42,7 +42,6 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 CONNECTIONS: Final = 64
-LONG_ANSWER: Final = 64 * 1024
 MAX_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of one answer. Ten objects of the largest size that etcd takes fit; what is longer is to be asked for in
 smaller pages."""
@@ -117,19 +116,19 @@ class Client:
                 while chunk := await response.content.readany():
                     *lines, rest = (rest + chunk).split(b"\n")
                     if lines:
-                        yield [decode_event(line) for line in lines if line]
+                        yield [await decode_event_in_turns(line) for line in lines if line]
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             if code == "none":
                 self._requested("WATCH", code, None)
             raise UnavailableError(f"watch of {path} broke: {error!r}") from error
 
     async def _decoded(self, answer: bytes) -> JSONObject:
-        """Of long answers that arrive together, one in each turn of the event loop: others wait for it too."""
-        if len(answer) < LONG_ANSWER:
+        """Of long answers that arrive together, one after the other: others wait for the event loop too."""
+        if len(answer) < LONG:
             return decode(answer)
         async with self._decoding:
             try:
-                return decode(answer)
+                return await decode_in_turns(answer)
             finally:
                 await asyncio.sleep(0)
 

@@ -8,11 +8,12 @@ else's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from itertools import accumulate
-from typing import Final, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.errors import UndecodableError
@@ -26,23 +27,41 @@ MANAGED_FIELDS: Final = "metadata.managedFields"
 FIELD: Final = 2
 """What is cut are fields of this level, such as `spec.input`."""
 
-_STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
-_STRINGS: Final = re.compile(_STRING, re.DOTALL)
-_TOKENS: Final = re.compile(rf"({_STRING})(\s*:)?|[{{}}\[\]]", re.DOTALL)
+LONG: Final = 64 * 1024
+"""Characters of a text whose decoding takes a noticeable time: its steps leave the event loop to others in between."""
+TOKENS_AT_A_TIME: Final = 40_000
+"""So many brackets and strings of a text that is too deep are walked in one step."""
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+"""Work that pauses where others may run, and returns its result."""
+
+_TOKENS: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]', re.DOTALL)
 _SPACE: Final = re.compile(r"[\s,]*")
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
+_NO_STRUCTURE: Final = bytes(set(range(256)) - set(b'{}[]"'))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _STEPS: Final = tuple(1 if byte in b"{[" else -1 for byte in range(256))
 _DECODER: Final = json.JSONDecoder()
 
 
 def decode(body: bytes) -> JSONObject:
-    """One object, less the fields that are too deep. Raises UndecodableError."""
-    return _object(body.decode("utf-8", "replace"), FIELD)
+    """One object, less the fields that are too deep, without a pause. Raises UndecodableError."""
+    return _at_once(_decoding(body, FIELD))
 
 
 def decode_event(line: bytes) -> JSONObject:
-    """One event of a watch: `type` and `object`, less the object's fields that are too deep."""
-    return _object(line.decode("utf-8", "replace"), FIELD + 1)
+    """One event of a watch: `type` and `object`, less the object's fields that are too deep, without a pause."""
+    return _at_once(_decoding(line, FIELD + 1))
+
+
+async def decode_in_turns(body: bytes) -> JSONObject:
+    """`decode`, one step in each turn of the event loop. What is done with the object is the next turn's."""
+    return await _in_turns(_decoding(body, FIELD))
+
+
+async def decode_event_in_turns(line: bytes) -> JSONObject:
+    """`decode_event`, one step in each turn of the event loop."""
+    return await _in_turns(_decoding(line, FIELD + 1))
 
 
 class Page:
@@ -53,14 +72,19 @@ class Page:
         self.details: JSONObject = {}
         """The list's own metadata."""
 
-    def __iter__(self) -> Iterator[tuple[int, JSONObject]]:
-        """The length of each object's text, and the object."""
+    async def __aiter__(self) -> AsyncIterator[tuple[int, JSONObject]]:
+        """The length of each object's text, and the object, decoded in steps as `decode_in_turns` does it."""
         text, at = self._text, _expect(self._text, 0, "{")
         while (at := _skip(text, at)) < len(text) and text[at] != "}":
             name, at = _value(text, at)
             at = _expect(text, at, ":")
             if name == "items" and text.startswith("[", at):
-                at = yield from self._items(at + 1)
+                at += 1
+                while (at := _skip(text, at)) < len(text) and text[at] != "]":
+                    item, end = await _in_turns(_item(text, at))
+                    yield end - at, item
+                    at = end
+                at += 1
                 continue
             value, at = _value(text, at)
             if name == "metadata" and isinstance(value, dict):
@@ -68,45 +92,74 @@ class Page:
         if at >= len(text):
             raise UndecodableError("the list ends too early")
 
-    def _items(self, at: int) -> Generator[tuple[int, JSONObject], None, int]:
-        text = self._text
-        while (at := _skip(text, at)) < len(text) and text[at] != "]":
-            item, end = _item(text, at)
-            yield end - at, item
-            at = end
-        return at + 1
+
+def _at_once(steps: Steps[T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
 
 
-def _item(text: str, at: int) -> tuple[JSONObject, int]:
+async def _in_turns(steps: Steps[T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
+        await asyncio.sleep(0)
+
+
+def _item(text: str, at: int) -> Steps[tuple[JSONObject, int]]:
+    """The object of a list that begins there, and where it ends."""
     try:
         value, end = _DECODER.raw_decode(text, at)
     except RecursionError:
-        end = _end(text, at)
-        return _object(text[at:end], FIELD), end
+        pass
     except ValueError as error:
         raise UndecodableError(str(error)) from error
-    if not isinstance(value, dict):
-        raise UndecodableError(f"the list has {type(value).__name__} among its objects")
-    if _may_be_deep(text, at, end) and depth(text[at:end]) > MAX_DEPTH:
-        return _object(text[at:end], FIELD), end
-    return value, end
+    else:
+        if not isinstance(value, dict):
+            raise UndecodableError(f"the list has {type(value).__name__} among its objects")
+        if end - at > LONG:
+            yield
+        deep = _may_be_deep(text, at, end) and depth(text[at:end]) > MAX_DEPTH
+        if end - at > LONG:
+            yield
+        if not deep:
+            return value, end
+        del value
+    kept, fields, end = yield from _cut(text, at, FIELD)
+    return _object(kept, FIELD, fields), end
 
 
-def _object(text: str, level: int) -> JSONObject:
-    problem = ""
-    if _may_be_deep(text, 0, len(text)) and depth(text) > MAX_DEPTH + level - FIELD:
-        text, fields = _cut(text, level)
-        listed = ", ".join(dict.fromkeys(field for field in fields if field != MANAGED_FIELDS))
-        problem = f"{listed} is nested deeper than {MAX_DEPTH} levels" if listed else ""
+def _decoding(body: bytes, level: int) -> Steps[JSONObject]:
+    text, fields = body.decode("utf-8", "replace"), []
+    if _may_be_deep(text, 0, len(text)):
+        deep = depth(text) > MAX_DEPTH + level - FIELD
+        if len(text) > LONG:
+            yield
+        if deep:
+            kept, fields, end = yield from _cut(text, 0, level)
+            text = kept + text[end:]
+    value = _object(text, level, fields)
+    if len(text) > LONG:
+        yield
+    return value
+
+
+def _object(text: str, level: int, cut: list[str]) -> JSONObject:
+    """The decoded text, from which the fields named in `cut` are missing."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UndecodableError(repr(error)) from error
     if not isinstance(value, dict):
         raise UndecodableError(f"a {type(value).__name__} where an object should be")
+    listed = ", ".join(dict.fromkeys(field for field in cut if field != MANAGED_FIELDS))
     target = value if level == FIELD else value.get("object")
-    if problem and isinstance(target, dict):
-        target[CUT] = problem
+    if listed and isinstance(target, dict):
+        target[CUT] = f"{listed} is nested deeper than {MAX_DEPTH} levels"
     return value
 
 
@@ -116,45 +169,47 @@ def _may_be_deep(text: str, start: int, end: int) -> bool:
 
 def depth(text: str) -> int:
     """How many levels a JSON text nests, without decoding it."""
-    brackets = _STRINGS.sub("", text).encode("ascii", "replace").translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    # In JSON a backslash is in strings only, and a run of them pairs up from its beginning.
+    if "\\" in text:
+        text = text.replace("\\\\", "").replace('\\"', "")
+    # Two quotes side by side, in or between strings, change nothing of what is within quotes.
+    signs = text.encode("ascii", "replace").translate(_ONE_KIND, _NO_STRUCTURE).replace(b'""', b"")
+    brackets = b"".join(signs.split(b'"')[::2])
+    # The deepest bracket has nothing within. Without all that have nothing within, the rest is one level less deep.
+    level = 0
+    while brackets and 2 * len(rest := brackets.replace(b"[]", b"")) <= len(brackets):
+        brackets, level = rest, level + 1
+    return level + max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
-def _cut(text: str, level: int) -> tuple[str, list[str]]:
-    """The text with null for each field of that level that nests too deep, and the names of these fields."""
+def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]:
+    """The object that begins there with null for each field of that level that nests too deep, the names of these
+    fields, and where the object ends."""
     kept: list[str] = []
     fields: list[str] = []
     path = [""] * (level + 1)
-    at, deep, start, deepest = 0, 0, 0, 0
-    for token in _TOKENS.finditer(text):
+    at, deep, opened, deepest = start, 0, 0, 0
+    for count, token in enumerate(_TOKENS.finditer(text, start), 1):
+        if count % TOKENS_AT_A_TIME == 0:
+            yield
         sign = text[token.start()]
         if sign == '"':
             if deep <= level and token.group(2):
                 path[deep] = token.group(1)[1:-1]
         elif sign in "{[":
             if deep == level:
-                start, deepest = token.start(), deep
+                opened, deepest = token.start(), deep
             deep += 1
             deepest = max(deepest, deep)
         else:
             deep -= 1
             if deep == level and deepest > MAX_DEPTH + level - FIELD:
-                kept += (text[at:start], "null")
+                kept += (text[at:opened], "null")
                 fields.append(".".join(path[level - FIELD + 1 :]))
                 at = token.end()
-    return "".join([*kept, text[at:]]), fields
-
-
-def _end(text: str, at: int) -> int:
-    """Where the object that begins there ends."""
-    deep = 0
-    for token in _TOKENS.finditer(text, at):
-        sign = text[token.start()]
-        if sign != '"':
-            deep += 1 if sign in "{[" else -1
             if not deep:
-                return token.end()
-    raise UndecodableError("an object of the list ends too early")
+                return "".join([*kept, text[at : token.end()]]), fields, token.end()
+    raise UndecodableError("an object ends too early")
 
 
 def _value(text: str, at: int) -> tuple[JSON, int]:

@@ -6,10 +6,14 @@ from __future__ import annotations
 from typing import Final
 
 from apprun_operator.observe import times
-from apprun_operator.observe.records import AppRecord, RunRecord
+from apprun_operator.observe.apps import AppRecord
+from apprun_operator.observe.records import RunRecord
 
 REFUSED_BY_CONTRACT: Final = ("InvalidInput", "EntrypointNotFound")
 """Reasons of runs that couldn't begin with what is published."""
+
+CLOCK_SKEW: Final = 60.0
+"""By so much the clock of another replica, which wrote the time, may be ahead."""
 
 
 def concerns_runs(app: AppRecord) -> tuple[object, ...]:
@@ -18,16 +22,24 @@ def concerns_runs(app: AppRecord) -> tuple[object, ...]:
     return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
 
 
-def doubted_at(run: RunRecord | None, app: AppRecord) -> float:
+def doubted_at(run: RunRecord | None, app: AppRecord, now: float) -> float:
     """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
-    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't."""
+    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't.
+
+    A moment that is still to come is none: it would be newer than each inspection, and have the App inspected for ever.
+    """
+    moment = _doubted_at(run, app)
+    return moment if 0.0 < moment <= now + CLOCK_SKEW else 0.0
+
+
+def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
     last = app.inspection
     if run is None or last is None:
         return 0.0
     if run.app is None:
         stalled = run.condition("Stalled")
         refused = stalled is not None and stalled.status == "True" and stalled.reason in REFUSED_BY_CONTRACT
-        return times.parse(stalled.since) if stalled is not None and refused and stalled.since else 0.0
+        return times.parse_or(stalled.since, 0.0) if stalled is not None and refused else 0.0
     began = run.started_at or 0.0
     if run.app.get("generation") != app.meta.generation or began <= last.at:
         return 0.0

@@ -12,16 +12,8 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.packed import EMPTY
-from apprun_operator.observe.records import (
-    Key,
-    PageRecord,
-    PodRecord,
-    Refusal,
-    RefusalKind,
-    RunRecord,
-    TaskRecord,
-    Words,
-)
+from apprun_operator.observe.pods import PodRecord, Refusal, RefusalKind, Words
+from apprun_operator.observe.records import Key, PageRecord, RunRecord, TaskRecord
 
 MAX_REFUSAL_DELAY: Final = 60.0
 """In seconds."""
@@ -57,6 +49,14 @@ class RunFacts:
     def empty(self) -> bool:
         known = self.tasks or self.pods or self.pages or self.settled or self.unreadable
         return self.run is None and not (known or self.in_flight)
+
+    @property
+    def at_work(self) -> bool:
+        """Pods of the run may talk to the API server, or be made any moment."""
+        if self.run is None or not self.run.began or self.run.finished:
+            return False
+        resting = self.run.phase in ("Suspended", "Stalled")
+        return not resting or any(not pod.ended for pod in self.pods.values())
 
     # Taking in
 

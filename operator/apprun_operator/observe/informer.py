@@ -37,6 +37,8 @@ LAST_PAGE: Final = 500
 PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at once."""
 GROWTH: Final = 5
+RECOVERY: Final = 2
+"""The bound that a page which has failed sets doubles with each page that is read."""
 FAILING_AFTER: Final = 120.0
 """Seconds without success after a failure until a kind counts as one that can't be read. A healthy watch is silent for
 less."""
@@ -107,7 +109,10 @@ class Informer:
         self._hurried = asyncio.Event()
         self._page = FIRST_PAGE
         self._largest_page = LAST_PAGE
-        """Smaller while a list has failed, so that the next try doesn't grow to what has failed."""
+        """Smaller after a page has failed, so that the next try doesn't grow to what has failed at once."""
+        self._broke_off = False
+        """A page has ended too early since the last complete list. A list starts over after that, and would never
+        come to its end if its pages grew to the same length again."""
         self._failing_since: float | None = None
         self._failure = ""
 
@@ -208,20 +213,23 @@ class Informer:
             page = await self._next_page(token)
             self._hear()
             longest = 0
-            for size, item in page:
+            async for size, item in page:
                 longest = max(longest, size)
                 if self._apply(item):
                     keys.append(_key(item))
-                # Others wait for the event loop: never for more than one object.
+                # Others wait for the event loop: never for more than one object, nor for its decoding besides.
                 await asyncio.sleep(0)
             self._page = _fitting(self._page, longest, self._largest_page)
+            if not self._broke_off:
+                # What was too long lies behind: each page that is read lets the next ones grow a little more.
+                self._largest_page = min(self._largest_page * RECOVERY, LAST_PAGE)
             token = str(page.details.get("continue") or "")
             if not token:
                 break
         version = str(page.details["resourceVersion"])
         self._store.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
-        self._largest_page = LAST_PAGE
+        self._largest_page, self._broke_off = LAST_PAGE, False
         self._works()
         self.synced.set()
 
@@ -238,6 +246,7 @@ class Informer:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)
                 if not isinstance(error, TooLargeError):
+                    self._broke_off = True
                     raise
 
     async def _watch(self) -> None:

@@ -1,4 +1,5 @@
-"""Small frozen views of Kubernetes objects: all that the plan may know of the world.
+"""Small frozen views of runs and of what belongs to them. Those of pods and Apps stand in `pods` and `apps`; together
+they are all that the plan may know of the world.
 
 `observe.project` makes them from raw JSON, the store keeps them, the plan reads them. Times are seconds since
 the epoch.
@@ -6,12 +7,11 @@ the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from application_sdk.wire import names
-from application_sdk.wire.containers import STARTING, Blocker
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import (
     TERMINAL_RUN_PHASES,
@@ -25,7 +25,7 @@ from application_sdk.wire.fields import (
     RunPhase,
     TaskPhase,
 )
-from apprun_operator.observe.packed import EMPTY, Contracts, Packed
+from apprun_operator.observe.packed import EMPTY, Packed
 
 
 class Key(NamedTuple):
@@ -75,82 +75,6 @@ class AppSpecRecord:
     parallelism: int | None = None
     cancel_grace: float | None = None
     ttl_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AppRecord:
-    """An App. `problem` says why it can't be understood; then it has no spec."""
-
-    meta: Meta
-    spec: AppSpecRecord | None
-    problem: str = ""
-    handler: JSONObject | None = None
-    """`spec.handler`: how the app is to be served over HTTP; None when it isn't."""
-    conditions: tuple[Condition, ...] = ()
-    observed_generation: int = 0
-    served: JSONObject | None = None
-    """`status.handler`, as written."""
-    refuses_changes: bool = False
-    """`spec.contractChanges: Refuse`: code with incompatible contracts starts no run."""
-    wish: str = ""
-    """The annotation by which people have it inspected anew."""
-    inspection: InspectedRecord | None = None
-    """The last inspection that came to an end."""
-    contracts: Contracts | None = None
-    """`status.contracts`, as published."""
-
-    def condition(self, kind: str) -> Condition | None:
-        """The condition of that type."""
-        return next((one for one in self.conditions if one.type == kind), None)
-
-
-InspectionResult: TypeAlias = Literal["Published", "Refused", "Failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class InspectedRecord:
-    """`status.inspection` of an App: how its last inspection ended."""
-
-    code: str
-    """Which code it was of: `plan.inspection.code_of`."""
-    at: float
-    """When its pod looked at the code."""
-    result: InspectionResult
-    failures: int = 0
-    """How many have failed in succession."""
-
-
-@dataclass(frozen=True, slots=True)
-class InspectingRecord:
-    """What is known of an App's inspection that is under way."""
-
-    tasks: Mapping[str, TaskRecord] = field(default_factory=dict)
-    """Its AppTasks, by name. More than one when the code has changed meanwhile."""
-    pods: Mapping[str, PodRecord] = field(default_factory=dict)
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    namespace_ready: bool = False
-    others: int = 0
-    """Inspections of other Apps whose pods start or run."""
-    doubted_at: float = 0.0
-    """When a run last gave reason to think that the code is another by now; 0 when none does."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServedRecord:
-    """The Deployment that serves an App, as it was when it was last applied."""
-
-    generation: int
-    """Generation of the App that it was applied for."""
-    at: float
-    """When, in seconds since the epoch."""
-    replicas: int = 0
-    ready: int = 0
-    current: bool = False
-    """Whether these pods are all of the latest kind."""
-    problem: str = ""
-    """Why the API server, or the Deployment's controller, can't do what it should; or that it isn't the App's."""
-    waits: str = ""
-    """What has to go before it can be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,86 +220,6 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PodRecord:
-    """A pod of an AppTask, cut to what decides. `gone` is a pod that vanished before its attempt was answered.
-
-    Image, waiting, exit and running are those of the call's own container, whatever else runs in the pod.
-    """
-
-    meta: Meta
-    run: str
-    task: str
-    """Name of the AppTask that owns it."""
-    attempt: int
-    image: str = ""
-    asked_image: str = ""
-    """The image that the operator asked for. Another one is in the container where a webhook rewrites images."""
-    image_id: str = ""
-    """The image that its node has really started, as the kubelet names it."""
-    phase: str = "Pending"
-    node: str = ""
-    reason: str = ""
-    message: str = ""
-    deletion_at: float | None = None
-    """When the grace of its deletion is over; None while nobody deletes it."""
-    disruption: str = ""
-    """Reason of its `DisruptionTarget` condition."""
-    disruption_message: str = ""
-    unschedulable: str = ""
-    """The scheduler's words, while it can't place the pod."""
-    gates: str = ""
-    """Names of the scheduling gates that hold it back from the scheduler."""
-    scheduled_at: float = 0.0
-    """When it was given its node."""
-    ungated_at: float = 0.0
-    """When the operator saw that the last of its gates was opened."""
-    blocker: Blocker | None = None
-    """The init container that keeps the call's container from starting."""
-    waiting_reason: str = ""
-    waiting_message: str = ""
-    exit_code: int | None = None
-    exit_reason: str = ""
-    exit_message: str = ""
-    running_since: float | None = None
-    seen_at: float = 0.0
-    """When the operator first saw it: better than to the second, as its creation is."""
-    gone: bool = False
-    mounts: bool = False
-    """It has volumes that the kubelet may not be able to mount, and says so in Events only."""
-
-    healthy: bool = field(init=False, compare=False)
-    """It starts or runs, and nobody wants to end it: no reason to look at it again before it changes."""
-
-    def __post_init__(self) -> None:
-        starts = self.starting and not self.mounts
-        ending = self.ended or self.deletion_at is not None or bool(self.disruption)
-        object.__setattr__(self, "healthy", (starts or self.running) and not ending)
-
-    @property
-    def running(self) -> bool:
-        """The call's container is at work. The pod may well be Pending then, since another container's image is
-        missing."""
-        at_work = self.running_since is not None or self.phase == "Running"
-        return at_work and self.exit_code is None
-
-    @property
-    def starting(self) -> bool:
-        """Kubelet prepares it, or the scheduler has just been told, and neither has said that anything is wrong."""
-        held = self.unschedulable or self.gates or self.blocker is not None
-        return self.phase == "Pending" and not self.running and not held and self.waiting_reason in STARTING
-
-    @property
-    def ended(self) -> bool:
-        """The attempt is over when its container is, though a sidecar may keep the pod Running."""
-        return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
-
-    @property
-    def pending_since(self) -> float:
-        """Since when scheduler or kubelet could start it: a queue before them is no part of that."""
-        return max(self.meta.created, self.ungated_at, self.scheduled_at)
-
-
-@dataclass(frozen=True, slots=True)
 class PageRecord:
     """A page of older checkpoints, cut to their keys and digests."""
 
@@ -395,78 +239,3 @@ class StateRecord:
     """As it is stored: it is written back with changes."""
     applied: tuple[str, ...] = ()
     """Task calls whose writes are in it."""
-
-
-RefusalKind: TypeAlias = Literal[
-    "Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating", "Webhook"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The API server's answer to a pod that it won't create: a fact for the plan, kept by the store."""
-
-    pod: str
-    kind: RefusalKind
-    message: str
-    since: float
-    retry_at: float
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What kubelet said last of a pod that doesn't start: asked for by a plan, kept by the store."""
-
-    message: str
-    """Empty when it said nothing."""
-    heard_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How many more task pods a run may have beside those of other runs; None for as many as it likes."""
-
-    places: int | None = None
-    why: str = ""
-    """What is the limit, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """All that one pass of the plan sees of one run.
-
-    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name and include those
-    of committed calls until they are deleted. `committed` has every key of the ledger, pages included.
-    """
-
-    run: RunRecord
-    app: AppRecord | None
-    tasks: Mapping[str, TaskRecord]
-    pods: Mapping[str, PodRecord]
-    committed: Collection[str]
-    settled: Collection[str] = frozenset()
-    """Names of the AppTasks whose completion is committed."""
-    missing_pages: tuple[int, ...] = ()
-    """Pages that the run counts and that aren't known yet."""
-    lost_pages: Collection[int] = frozenset()
-    """Those among them that the API server says it hasn't."""
-    unseen_tasks: tuple[str, ...] = ()
-    """AppTasks of committed calls that aren't known as what the ledger has of them."""
-    lost_tasks: Collection[str] = frozenset()
-    """Those among them that the API server says it hasn't."""
-    altered_tasks: Collection[str] = frozenset()
-    """Those that are something else to the API server as well."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """What is the matter with AppTasks and AppLedgers of the run that can't be understood, by kind and name."""
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    in_flight: Collection[str] = frozenset()
-    """Names of pods and AppTasks that a request is under way for."""
-    words: Mapping[str, Words] = field(default_factory=dict)
-    """What kubelet said of pods that don't start, by the pod's name."""
-    state: StateRecord | None = None
-    """What the app keeps; None when it keeps nothing yet."""
-    namespace_ready: bool = False
-    ensured_at: float = 0.0
-    """When the namespace's service accounts and bindings were last ensured, or that was tried; 0 for never."""
-    room: Room = Room()

@@ -12,25 +12,21 @@ from typing import Final, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe import project
+from apprun_operator.observe import project, project_pod
+from apprun_operator.observe.apps import AppRecord, InspectingRecord, ServedRecord
 from apprun_operator.observe.doubts import concerns_runs, doubted_at
 from apprun_operator.observe.facts import RunFacts
 from apprun_operator.observe.fields import Raw, Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord, RefusalKind, Words
 from apprun_operator.observe.records import (
-    AppRecord,
-    InspectingRecord,
     Key,
     Meta,
-    Observed,
     PageRecord,
-    PodRecord,
-    RefusalKind,
     RunRecord,
-    ServedRecord,
     StateRecord,
     TaskRecord,
-    Words,
     inspected_by,
     inspection_of,
 )
@@ -43,7 +39,7 @@ PROJECTIONS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
     "apptasks": project.task,
     "appledgers": project.page,
     "appstates": project.state,
-    "pods": project.pod,
+    "pods": project_pod.pod,
 }
 REMEMBERED_BURIALS: Final = 20_000
 """How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
@@ -80,6 +76,8 @@ class Store:
         self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PROJECTIONS}
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._ready_namespaces: set[str] = set()
+        self._at_work: dict[str, set[str]] = {}
+        """Names of the runs at work, by namespace: nobody has to walk all runs for them."""
         self._ensured: dict[str, float] = {}
         """When the accounts and bindings of a namespace were last ensured, or that was tried."""
 
@@ -152,6 +150,7 @@ class Store:
         if run is None or facts is None:
             return
         facts.drop(kind, key)
+        self._file_at_work(run)
         if facts.empty:
             del self._runs[run]
         else:
@@ -207,13 +206,13 @@ class Store:
         self._facts(run).verify_task(name, task, exists=raw is not None)
         self._wake(run)
 
-    def namespace_is_ready(self, namespace: str, ready: bool = True) -> None:
+    def namespace_is_ready(self, namespace: str, ready: bool | None = True) -> None:
         """Whether the service accounts and bindings of `namespace` are known to exist: they were just ensured, or it
-        turned out that they don't."""
+        turned out that they don't; None when that was tried and nothing was learned."""
         self._ensured[namespace] = self._clock()
         if ready:
             self._ready_namespaces.add(namespace)
-        else:
+        elif ready is not None:
             self._ready_namespaces.discard(namespace)
 
     def serve(self, app: Key, served: ServedRecord | None) -> None:
@@ -236,7 +235,7 @@ class Store:
 
     def inspecting(self, key: Key) -> InspectingRecord:
         """What is known of the inspection of that App. Valid until the next feeding."""
-        app, own = self._apps.get(key), inspection_of(key)
+        app, own, now = self._apps.get(key), inspection_of(key), self._clock()
         facts = self._runs.get(own) or RunFacts(own.name)
         uid = "" if app is None else app.meta.uid
         return InspectingRecord(
@@ -244,7 +243,7 @@ class Store:
             pods=facts.pods,
             refusals=facts.refusals,
             namespace_ready=key.namespace in self._ready_namespaces,
-            doubted_at=max((doubted_at(run, app) for run in self._runs_of(key)), default=0.0) if app else 0.0,
+            doubted_at=max((doubted_at(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
                 1
                 for other, one in self._runs.items()
@@ -294,13 +293,8 @@ class Store:
         )
 
     def ensured_before(self, moment: float) -> list[str]:
-        """Namespaces with runs that have begun and aren't over, and whose accounts nobody has ensured since."""
-        busy = {
-            key.namespace
-            for key, facts in self._runs.items()
-            if facts.run is not None and facts.run.began and not facts.run.finished
-        }
-        return sorted(namespace for namespace in busy if self._ensured.get(namespace, 0.0) < moment)
+        """Namespaces with runs at work whose accounts nobody has ensured since."""
+        return sorted(namespace for namespace in self._at_work if self._ensured.get(namespace, 0.0) < moment)
 
     def task_pods(self) -> Mapping[Key, int]:
         """How many task pods that haven't ended each run has."""
@@ -334,6 +328,16 @@ class Store:
         if run not in self._runs:
             self._runs[run] = RunFacts(run.name)
         return self._runs[run]
+
+    def _file_at_work(self, run: Key) -> None:
+        """To be called whenever the run itself or a pod of it has changed."""
+        facts = self._runs.get(run)
+        if facts is not None and facts.at_work:
+            self._at_work.setdefault(run.namespace, set()).add(run.name)
+        elif run.namespace in self._at_work:
+            self._at_work[run.namespace].discard(run.name)
+            if not self._at_work[run.namespace]:
+                del self._at_work[run.namespace]
 
     def _put_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
         """What can't be understood still belongs to a run, which has to say so, and must not go on without it."""
@@ -371,6 +375,7 @@ class Store:
         if run.app_ref and (run.phase == "Stalled" or resolved):
             self._wake_app(Key(run.meta.key.namespace, run.app_ref))
         facts.put_run(run)
+        self._file_at_work(run.meta.key)
         self._wake(run.meta.key)
 
     def _put_task(self, task: TaskRecord) -> None:
@@ -382,7 +387,9 @@ class Store:
     def _put_pod(self, pod: PodRecord) -> None:
         run = Key(pod.meta.key.namespace, pod.run)
         self._owners["pods"][pod.meta.key] = run
-        if self._facts(run).put_pod(pod, self._clock()):
+        changed = self._facts(run).put_pod(pod, self._clock())
+        self._file_at_work(run)
+        if changed:
             self._wake(run)
 
     def _put_page(self, page: PageRecord) -> None:

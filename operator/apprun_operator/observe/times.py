@@ -17,6 +17,14 @@ def parse(text: str) -> float:
     return moment.timestamp()
 
 
+def parse_or(text: object, default: float) -> float:
+    """The same of what anybody may have written: anything else is `default`."""
+    try:
+        return parse(text) if isinstance(text, str) else default
+    except (ValueError, OverflowError):
+        return default
+
+
 def rfc3339(seconds: float) -> str:
     """RFC 3339 in UTC with microseconds, so that times of one run can be compared. Moments that it has no words for
     become the nearest that it has: they come out of numbers that users write."""

@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.records import AppRecord, InspectingRecord, Key, ServedRecord
+from apprun_operator.observe.apps import AppRecord, InspectingRecord, ServedRecord
+from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import handler
 from apprun_operator.plan.attempts import earliest

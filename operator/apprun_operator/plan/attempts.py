@@ -14,7 +14,9 @@ from typing import Final, cast
 from application_sdk.wire import logs, reasons
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, MAX_SECONDS, AttemptFields, ErrorFields, RetryFields
-from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import failure, restarts, secrets, service_accounts
 from apprun_operator.plan.actions import FetchWords, ItemAction, PatchTask

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from application_sdk.wire import names, reasons
 from application_sdk.wire.waiting import is_told
-from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan import attempts, failure, service_accounts
 from apprun_operator.plan.actions import FetchWords, ItemAction
 from apprun_operator.plan.limits import LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, WORDS_AT_A_TIME, Limits

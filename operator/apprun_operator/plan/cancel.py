@@ -13,7 +13,9 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import CANCELLED, ErrorFields, RunPhase
-from apprun_operator.observe.records import Observed, PodRecord, RunRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, failure, retention
 from apprun_operator.plan.actions import DeletePod, ItemAction, PatchTask, Plan, RunAction

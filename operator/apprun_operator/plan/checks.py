@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from apprun_operator.observe.records import AppRecord, RunRecord
+from apprun_operator.observe.apps import AppRecord
+from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan.code import code_of
 from apprun_operator.plan.inputs import entrypoints, faults, input_schema, listed_names, told
 from apprun_operator.plan.limits import APP_GRACE, Limits

@@ -6,7 +6,8 @@ from typing import Final
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject, digest
-from apprun_operator.observe.records import AppRecord, AppSpecRecord
+from apprun_operator.observe.apps import AppRecord
+from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.limits import Limits
 
 NAMING: Final = ("entry", "image", "source")

@@ -13,7 +13,8 @@ from typing import cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import PAGE_SIZE, TAIL_LIMIT, Checkpoint, Outcome
-from apprun_operator.observe.records import Key, Observed, RunRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan.actions import CreatePage
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from application_sdk.wire.reasons import NO_CONTACT, ROUTE_NOT_YIELDING
-from apprun_operator.observe.records import Observed, PodRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse
 from apprun_operator.plan.actions import EnsureNamespace
 from apprun_operator.plan.conditions import Standing

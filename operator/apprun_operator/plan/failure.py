@@ -17,7 +17,7 @@ from application_sdk.wire import reasons
 from application_sdk.wire.containers import IMAGE_REASONS, INIT_CONTAINER_FAILED, SCHEDULING_GATED, Blocker
 from application_sdk.wire.fields import ErrorFields, StallReason
 from application_sdk.wire.reasons import NO_CONTACT
-from apprun_operator.observe.records import PodRecord, Refusal
+from apprun_operator.observe.pods import PodRecord, Refusal
 from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
 
 Budget: TypeAlias = Literal["App", "Disruption", "None"]

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from apprun_operator.observe.records import Key, Room
+from apprun_operator.observe.observed import Room
+from apprun_operator.observe.records import Key
 from apprun_operator.plan.limits import Limits
 
 EVERYTHING: Final = 1_000_000

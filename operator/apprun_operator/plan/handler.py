@@ -17,7 +17,7 @@ from application_sdk.wire.pod import (
     HANDLER_NAMESPACE_VARIABLE,
     HANDLER_PORT,
 )
-from apprun_operator.observe.records import AppRecord
+from apprun_operator.observe.apps import AppRecord
 from apprun_operator.plan import parts
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import Limits

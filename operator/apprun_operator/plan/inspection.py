@@ -14,16 +14,9 @@ from typing import Final, TypeAlias, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import Findings, RetryFields, TaskSpec
-from apprun_operator.observe.records import (
-    AppRecord,
-    InspectedRecord,
-    InspectingRecord,
-    Key,
-    Observed,
-    RunRecord,
-    TaskRecord,
-    inspection_of,
-)
+from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectingRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import Key, RunRecord, TaskRecord, inspection_of
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import attempts, pods, retention
 from apprun_operator.plan.actions import CreateTask, EnsureNamespace, ItemAction

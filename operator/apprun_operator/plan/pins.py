@@ -10,7 +10,7 @@ from typing import Final
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.observe.records import Observed
+from apprun_operator.observe.observed import Observed
 
 PINS: Final = ("imageDigest", "sourceDigest")
 """Fields of `status.app` that say which code the run began with; the others say what was asked for."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 from application_sdk.wire.size import travelling_size
-from apprun_operator.observe.records import AppSpecRecord, Observed
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan import service_accounts
 from apprun_operator.plan.checks import Unresolved, checked
 from apprun_operator.plan.code import remembered, template_of

@@ -14,7 +14,8 @@ from typing import Final
 
 from application_sdk.wire.containers import INIT_CONTAINER_FAILED
 from application_sdk.wire.fields import AttemptFields
-from apprun_operator.observe.records import PodRecord, TaskRecord
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse
 from apprun_operator.plan.failure import IMAGE_PULL_FAILED, PERMANENT_IMAGE_REASONS, Ended, Held
 from apprun_operator.plan.limits import FAILED_POD_RETRY, HELD_POD_RETRY, LAST_POD_RETRY, Limits

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from application_sdk.wire import names
-from apprun_operator.observe.records import Observed, RunRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import MarkRun, Plan
 from apprun_operator.plan.conditions import Standing

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from apprun_operator.observe.records import Observed, PodRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
 from apprun_operator.plan import attempts
 from apprun_operator.plan.actions import DeletePod, DeleteRun, ItemAction, Plan
 from apprun_operator.plan.resolve import ttl_seconds

@@ -12,7 +12,8 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.records import Observed, Room, TaskRecord
+from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import attempts, conditions, pods, restored, retention
 from apprun_operator.plan.actions import (

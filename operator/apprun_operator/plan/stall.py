@@ -12,7 +12,8 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import STALL_REASONS, ErrorFields
 from application_sdk.wire.reasons import NO_CONTACT
 from application_sdk.wire.waiting import is_of_calls
-from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.attempts import Verdict
 from apprun_operator.plan.conditions import Standing, standing_of
 from apprun_operator.plan.failure import SDK_NOT_FOUND

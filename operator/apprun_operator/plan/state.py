@@ -17,7 +17,8 @@ from application_sdk.wire import names
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import StateWrite
-from apprun_operator.observe.records import Key, Observed, StateRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import Key, StateRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchTask, WriteState
 from apprun_operator.plan.attempts import end_attempt

@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Final
 
 from application_sdk.wire import waiting
-from apprun_operator.observe.records import Observed, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.conditions import Standing, is_written, standing_of
 from apprun_operator.plan.failure import Held
 from apprun_operator.plan.limits import QUEUE_GRACE

@@ -15,7 +15,7 @@ from application_sdk.engines.local.runs import Mode, Order, begin, execute, proc
 from application_sdk.engines.local.source import AppSource, find_source
 from application_sdk.wire import reasons
 from apprun_operator.figures import ENDS
-from apprun_operator.observe import project
+from apprun_operator.observe import project_pod
 from apprun_operator.plan.failure import Ended, of_pod
 
 APP = """
@@ -65,7 +65,7 @@ def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, t
     with process_executor(source) as executor:
         run = execute(home, "ends-1", app_class, source, executor, Mode())
     # The pod of the same program, as a real cluster has shown it.
-    pod = project.pod(PODS[how])
+    pod = project_pod.pod(PODS[how])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
     assert isinstance(reading, Ended)
     assert run.output == {"type": reading.reason}

@@ -11,7 +11,7 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 from apprun_operator import figures
 from apprun_operator.figures import AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
-from apprun_operator.observe.records import Observed
+from apprun_operator.observe.observed import Observed
 from apprun_operator.plan.actions import PatchRun, PatchTask
 from apprun_operator.plan.failure import DISRUPTIONS
 from apprun_operator.plan.run import plan

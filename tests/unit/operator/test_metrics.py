@@ -19,7 +19,8 @@ from apprun_operator.figures import AttemptFailed, RunBegan, Told
 from apprun_operator.labels import OTHERS, AppLabels
 from apprun_operator.lag import measure_lag
 from apprun_operator.metrics import Metrics
-from apprun_operator.observe.records import PodRecord, RunRecord, TaskRecord
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import RunRecord, TaskRecord
 
 LABELS = ("namespace", "app", "kind", "role", "budget", "reason", "phase", "state", "stage", "outcome")
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tests.support.records import LIMITS
 
-from apprun_operator.observe.records import Key, Room
+from apprun_operator.observe.observed import Room
+from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import Claim
 from apprun_operator.shares import Shares
 

@@ -18,7 +18,8 @@ from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.apps import AppExecutor
 from apprun_operator.act.executor import Executor
 from apprun_operator.kube.errors import ConflictError, NotFoundError
-from apprun_operator.observe.records import Key, ServedRecord
+from apprun_operator.observe.apps import ServedRecord
+from apprun_operator.observe.records import Key
 from apprun_operator.observe.store import Store
 from apprun_operator.plan.app import ApplyHandler, RemoveHandler
 

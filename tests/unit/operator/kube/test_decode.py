@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from apprun_operator.kube.decode import CUT, MAX_DEPTH, Page, decode, decode_event, depth, problem_of
+from apprun_operator.kube.decode import (
+    CUT,
+    LONG,
+    MAX_DEPTH,
+    TOKENS_AT_A_TIME,
+    Page,
+    decode,
+    decode_event,
+    decode_in_turns,
+    depth,
+    problem_of,
+)
 from apprun_operator.kube.errors import UndecodableError
 
 
@@ -28,8 +41,15 @@ def a_page(*objects: str) -> bytes:
     return f'{{"apiVersion":"v1","items":[{listed}],"kind":"L","metadata":{details}}}'.encode()
 
 
-def names(page: Page) -> list[Any]:
-    return [item["metadata"]["name"] for _, item in page]  # type: ignore[call-overload,index]
+def objects(page: Page) -> list[Any]:
+    async def story() -> list[Any]:
+        return [item async for _, item in page]
+
+    return asyncio.run(story())
+
+
+def names(page: Page) -> list[str]:
+    return [item["metadata"]["name"] for item in objects(page)]
 
 
 def test_ordinary_objects_are_as_json_has_them() -> None:
@@ -91,10 +111,95 @@ def test_a_list_may_tell_its_version_first_and_may_be_empty() -> None:
 @pytest.mark.parametrize("body", [b"<html>", b'{"items":[{"a":1}', b'{"items":[1]}', b"[]", b'{"items":[{"a":'])
 def test_what_is_no_list_is_told_so(body: bytes) -> None:
     with pytest.raises(UndecodableError):
-        list(Page(body))
+        objects(Page(body))
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"7", b'{"a":', b""])
 def test_what_is_no_object_is_told_so(body: bytes) -> None:
     with pytest.raises(UndecodableError):
         decode(body)
+
+
+# Depth, measured at once, is what a decoder finds
+
+
+def levels(value: object) -> int:
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if found is None else 1 + max(map(levels, found), default=0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": [{}]},
+        [[{}], [[]], {"a": {}}],
+        [[], [[[[]]]], {}],
+        [{}] * 1000 + [[[{"a": []}]]],
+        {"]": '"', "{": "[", "\\": "[\\", '"': ["\\\\", '\\"[', "[[", "", "[", "]"]},
+        ["", "", [], "", {"": ""}, '"', "{}"],
+        ["\u00fc[", {"\ud83d\ude00": ["{"]}],
+    ],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_the_measured_depth_is_that_of_the_value(value: object, escaped: bool) -> None:
+    assert depth(json.dumps(value, ensure_ascii=escaped)) == levels(value)
+
+
+# Long texts leave the event loop to others
+
+
+def turns_of_others(work: Callable[[], Awaitable[object]]) -> int:
+    """How often others have their turn while that is done."""
+
+    async def story() -> int:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        waiting = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        await work()
+        waiting.cancel()
+        return turns
+
+    return asyncio.run(story())
+
+
+LONG_TEXT = an_object(spec=f'{{"input":{{"a":[{",".join(["{}"] * LONG)}]}}}}')
+TOO_DEEP = an_object(status=f'{{"heartbeat":{nested(4 * TOKENS_AT_A_TIME)}}}')
+
+
+def test_measuring_decoding_and_what_follows_have_turns_of_their_own() -> None:
+    assert turns_of_others(lambda: decode_in_turns(LONG_TEXT.encode())) >= 2
+
+
+def test_cutting_takes_a_turn_for_so_many_tokens() -> None:
+    # Each level has two brackets and a name.
+    assert turns_of_others(lambda: decode_in_turns(TOO_DEEP.encode())) >= 12
+
+
+@pytest.mark.parametrize(("text", "least"), [(LONG_TEXT, 2), (TOO_DEEP, 12)], ids=["long", "deep"])
+def test_the_same_holds_for_an_object_of_a_list(text: str, least: int) -> None:
+    async def work() -> None:
+        assert [problem_of(item) == "" async for _, item in Page(a_page(text))] == [text is LONG_TEXT]
+
+    assert turns_of_others(work) >= least
+
+
+def test_short_texts_are_decoded_without_a_pause() -> None:
+    assert turns_of_others(lambda: decode_in_turns(an_object().encode())) == 0
+    assert turns_of_others(lambda: one_page(a_page(*[an_object()] * 9))) == 0
+
+
+async def one_page(body: bytes) -> None:
+    assert [size async for size, _ in Page(body)] == [len(an_object())] * 9
+
+
+def test_what_follows_a_deep_object_is_no_part_of_it() -> None:
+    with pytest.raises(UndecodableError):
+        decode((an_object(status=f'{{"heartbeat":{nested(1200)}}}') + "}").encode())

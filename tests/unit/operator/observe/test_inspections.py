@@ -13,6 +13,7 @@ from apprun_operator.observe.times import parse, rfc3339
 
 NOW = 1_800_000_000.0
 SHOP = Key("default", "shop")
+FIVE_SECONDS_AGO = rfc3339(NOW - 5)
 
 
 class Known:
@@ -95,8 +96,8 @@ def test_inspections_that_cant_start_take_no_place_from_others(known: Known) -> 
     assert known.store.inspecting(Key("default", "other")).others == 0
 
 
-def refusal(reason: str = "InvalidInput") -> dict[str, Any]:
-    condition = {"type": "Stalled", "status": "True", "reason": reason, "lastTransitionTime": rfc3339(NOW - 5)}
+def refusal(reason: str = "InvalidInput", since: Any = FIVE_SECONDS_AGO) -> dict[str, Any]:
+    condition = {"type": "Stalled", "status": "True", "reason": reason, "lastTransitionTime": since}
     return {"phase": "Stalled", "conditions": [condition]}
 
 
@@ -105,6 +106,11 @@ def refusal(reason: str = "InvalidInput") -> dict[str, Any]:
     [
         (inspected(), run(**refusal()), NOW - 5),
         (inspected(), run(**refusal("ImagePullFailed")), 0.0),
+        (inspected(), run(**refusal(since="yesterday")), 0.0),
+        (inspected(), run(**refusal(since="0001-01-01T00:00:00+23:59")), 0.0),
+        (inspected(), run(**refusal(since="9999-12-31T23:59:59Z")), 0.0),
+        (inspected(), run(**refusal(since=["2026"])), 0.0),
+        (inspected(), run(**refusal(since=10**30)), 0.0),
         (inspected(sourceDigest="a"), run(app={"sourceDigest": "b"}, startedAt=rfc3339(NOW - 9)), NOW - 9),
         (inspected(sourceDigest="a"), run(app={"sourceDigest": "a"}, startedAt=rfc3339(NOW - 9)), 0.0),
         (inspected(sourceDigest="a"), run(app={"sourceDigest": "b"}, startedAt=rfc3339(NOW - 90)), 0.0),

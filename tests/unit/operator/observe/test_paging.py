@@ -143,7 +143,24 @@ def test_a_page_of_large_objects_stays_small() -> None:
 def test_a_page_that_is_too_long_falls_back_to_single_objects() -> None:
     bench = listing(Server(*(a_task(number=n, padding=1000) for n in range(1, 8)), most=2000))
     assert bench.known == 7
-    assert bench.server.limits[-1] == 1
+    assert 1 in bench.server.limits
+
+
+def test_pages_grow_again_behind_what_was_too_long() -> None:
+    long = [a_task(number=n, padding=4000) for n in range(1, 6)]
+    short = [a_task(number=n) for n in range(6, 1500)]
+    bench = listing(Server(*long, *short, most=400 * 1000))
+    assert bench.known == 1499
+    lowest = bench.server.limits.index(min(bench.server.limits))
+    assert max(bench.server.limits[lowest:]) > 100
+
+
+def test_one_long_object_in_the_middle_slows_no_whole_list() -> None:
+    short = [a_task(number=n) for n in range(1, 1500)]
+    server = Server(*short[:700], a_task(number=3000, padding=390 * 1000), *short[700:], most=400 * 1000)
+    limits = listing(server).server.limits
+    lowest = limits.index(min(limits[2:]))
+    assert max(limits[lowest:]) > 100
 
 
 def after_failures(error: Exception) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, seen
 
-from apprun_operator.observe.records import Observed
+from apprun_operator.observe.observed import Observed
 from apprun_operator.plan.actions import Announce, PatchRun
 from apprun_operator.plan.run import plan
 

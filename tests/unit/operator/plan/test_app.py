@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from tests.support.records import LIMITS, NOW, meta
 
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Condition, ServedRecord
+from apprun_operator.observe.apps import AppRecord, ServedRecord
+from apprun_operator.observe.records import AppSpecRecord, Condition
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.app import LOOK_LATER, LOOK_SOON, ApplyHandler, PatchApp, RemoveHandler, plan_app
 

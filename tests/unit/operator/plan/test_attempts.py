@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.records import Refusal, TaskRecord
+from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan.actions import PatchTask
 from apprun_operator.plan.attempts import fire_timer, judge

@@ -8,8 +8,9 @@ from typing import Any
 from tests.support.records import LIMITS, NOW, meta, packed
 
 from application_sdk.wire.digest import JSONObject
+from apprun_operator.observe.apps import AppRecord, InspectedRecord
 from apprun_operator.observe.packed import Contracts
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Condition, InspectedRecord, RunRecord
+from apprun_operator.observe.records import AppSpecRecord, Condition, RunRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.checks import INSPECTION_GRACE, Unresolved, checked
 from apprun_operator.plan.code import code_of

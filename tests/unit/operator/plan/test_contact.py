@@ -10,7 +10,9 @@ from tests.unit.operator.plan.test_waiting import said, written
 
 from application_sdk.wire import names
 from application_sdk.wire.pod import EXIT_NOT_ALLOWED
-from apprun_operator.observe.records import Observed, PodRecord, RunRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import EnsureNamespace, PatchTask, Plan
 from apprun_operator.plan.run import plan

@@ -8,7 +8,8 @@ from tests.support.records import LIMITS, NOW, a_driver, a_run, meta, seen
 
 from application_sdk.wire.fields import ContinuationFields
 from apprun_operator.observe.packed import Packed
-from apprun_operator.observe.records import Refusal, RunRecord
+from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan.actions import CreateRun, PatchRun
 from apprun_operator.plan.continuation import successor
 from apprun_operator.plan.run import plan

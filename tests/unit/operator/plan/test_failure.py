@@ -9,7 +9,7 @@ import pytest
 from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 
 from application_sdk.wire.containers import Blocker
-from apprun_operator.observe.records import Refusal
+from apprun_operator.observe.pods import Refusal
 from apprun_operator.plan.failure import Alive, Ended, Held, of_pod, of_refusal, of_report
 
 WATCHDOG_DUMP = """Timeout (0:00:05)!

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.records import LIMITS
 
-from apprun_operator.observe.records import Key, Room
+from apprun_operator.observe.observed import Room
+from apprun_operator.observe.records import Key
 from apprun_operator.plan.fairness import Demand, next_places, room_for
 from apprun_operator.plan.limits import Limits
 

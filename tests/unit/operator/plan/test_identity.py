@@ -9,7 +9,8 @@ import pytest
 from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_task, meta, seen
 
 from application_sdk.wire import names
-from apprun_operator.observe.records import AppSpecRecord, PodRecord, TaskRecord
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import AppSpecRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.attempts import judge
 from apprun_operator.plan.run import plan

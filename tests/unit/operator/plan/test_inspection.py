@@ -10,18 +10,10 @@ from tests.support.records import LIMITS, NOW, a_pod, meta, packed
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
+from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectingRecord
 from apprun_operator.observe.packed import Contracts
-from apprun_operator.observe.records import (
-    INSPECTING,
-    AppRecord,
-    AppSpecRecord,
-    Condition,
-    InspectedRecord,
-    InspectingRecord,
-    PodRecord,
-    Refusal,
-    TaskRecord,
-)
+from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.records import INSPECTING, AppSpecRecord, Condition, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreatePod, CreateTask, EnsureNamespace, PatchTask
 from apprun_operator.plan.app import PatchApp, plan_app

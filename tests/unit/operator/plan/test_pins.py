@@ -10,7 +10,8 @@ from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_ta
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
-from apprun_operator.observe.records import AppSpecRecord, Observed
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.actions import CreatePod, PatchRun
 from apprun_operator.plan.pins import image_of
 from apprun_operator.plan.run import plan

@@ -9,7 +9,8 @@ import pytest
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, meta, seen
 
 from application_sdk.wire.containers import Blocker
-from apprun_operator.observe.records import PodRecord, TaskRecord
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchRun, PatchTask
 from apprun_operator.plan.attempts import judge

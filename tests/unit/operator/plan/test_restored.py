@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.records import AppSpecRecord, Refusal
+from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask, MarkRun, PatchRun, Plan
 from apprun_operator.plan.run import plan
 

@@ -10,7 +10,10 @@ from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_po
 
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from application_sdk.wire.size import travelling_size
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, Observed, Refusal, Room, RunRecord
+from apprun_operator.observe.apps import AppRecord
+from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.plan.actions import (
     Claim,
     CreatePage,

@@ -9,7 +9,9 @@ import pytest
 from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_task, meta
 from tests.support.records import seen as looks
 
-from apprun_operator.observe.records import Observed, PodRecord, TaskRecord, Words
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord, Words
+from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan import pods, secrets
 from apprun_operator.plan.actions import FetchWords, PatchTask
 from apprun_operator.plan.run import plan

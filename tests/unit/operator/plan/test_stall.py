@@ -6,8 +6,10 @@ from typing import Any
 
 from tests.support.records import APP, LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
+from apprun_operator.observe.apps import AppRecord, InspectedRecord
 from apprun_operator.observe.packed import Contracts
-from apprun_operator.observe.records import AppRecord, AppSpecRecord, InspectedRecord, Refusal
+from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.code import code_of
 from apprun_operator.plan.run import plan

@@ -11,8 +11,9 @@ from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_ta
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import MAX_STATE_BYTES, StateWrite
+from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.packed import Packed
-from apprun_operator.observe.records import Observed, StateRecord, TaskRecord
+from apprun_operator.observe.records import StateRecord, TaskRecord
 from apprun_operator.plan import pods
 from apprun_operator.plan.actions import PatchTask, Plan, WriteState
 from apprun_operator.plan.run import plan

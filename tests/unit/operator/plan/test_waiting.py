@@ -8,7 +8,9 @@ from typing import Any, cast
 from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
 
 from application_sdk.wire import names
-from apprun_operator.observe.records import Observed, PodRecord, Refusal, RunRecord, TaskRecord
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.plan.actions import PatchRun, Plan
 from apprun_operator.plan.run import plan
 
