@@ -20,7 +20,15 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, create_model
 
-from application_sdk.contracts import FileReference, Input, MaxItems, Output, PayloadSafetyError, Record, SerializableEnum
+from application_sdk.contracts import (
+    FileReference,
+    Input,
+    MaxItems,
+    Output,
+    PayloadSafetyError,
+    Record,
+    SerializableEnum,
+)
 
 _ITEMS = 4
 _BOUND = MaxItems(_ITEMS)
