@@ -745,6 +745,20 @@ MUTANTS: Final = (
         (f"{UNIT}/contracts/test_identityform.py",),
     ),
     Mutant(
+        "classes that nothing tells apart stay whole, all that is in them included",
+        f"{SDK}/contracts/shapes.py",
+        "return Shape(dict.fromkeys(shape.classes), ",
+        "return Shape(dict.fromkeys(shape.classes, frozenset()), ",
+        (f"{UNIT}/contracts/test_identityform.py", "tests/simulation/route/test_golden_ledgers.py"),
+    ),
+    Mutant(
+        "how numbers count doesn't depend on the fields that are left out",
+        f"{SDK}/contracts/identityform.py",
+        "def _exact(raw: object, value: object) -> JSON:\n    return normal_form(raw, value, exact=True)",
+        "def _exact(raw: object, value: object) -> JSON:\n    return normal_form(raw, value)",
+        (f"{UNIT}/contracts/test_identityform.py", "tests/simulation/route/test_golden_ledgers.py"),
+    ),
+    Mutant(
         "an attempt that gives way holds no place",
         f"{SDK}/engines/local/dispatcher.py",
         "len(self._running) - len(self._giving_way) <",

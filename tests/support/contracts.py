@@ -20,7 +20,15 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, create_model
 
-from application_sdk.contracts import FileReference, MaxItems, Output, PayloadSafetyError, Record, SerializableEnum
+from application_sdk.contracts import (
+    FileReference,
+    Input,
+    MaxItems,
+    Output,
+    PayloadSafetyError,
+    Record,
+    SerializableEnum,
+)
 
 _ITEMS = 4
 _BOUND = MaxItems(_ITEMS)
@@ -93,6 +101,34 @@ class Strict(Output):
     whole: int
     real: float
     either: int | str
+
+
+class Metres(BaseModel):
+    """Stands in unions with `Feet`: what tells them apart is further in, and equals its default there."""
+
+    class Size(BaseModel):
+        m: int = 0
+
+    size: Size = Size()
+
+
+class Feet(BaseModel):
+    class Size(BaseModel):
+        ft: int = 0
+
+    size: Size = Size()
+
+
+class ByMember(BaseModel):
+    """Stands in unions with `ByText`: the Literals differ, and are written alike."""
+
+    kind: Literal[Colour.RED] = Colour.RED
+    a: int = 0
+
+
+class ByText(BaseModel):
+    kind: Literal["red"] = "red"
+    b: int = 0
 
 
 Item = TypeVar("Item")
@@ -252,6 +288,10 @@ UNION_MEMBERS = [
     Kind(Owner, _owners),
     Kind(Pet, st.builds(Pet, id=_ids, number=st.integers())),
     Kind(Stop, st.builds(Stop, id=_ids)),
+    Kind(Metres, st.builds(Metres, size=st.builds(Metres.Size, m=st.integers(0, 1)))),
+    Kind(Feet, st.builds(Feet, size=st.builds(Feet.Size, ft=st.integers(0, 1)))),
+    Kind(ByMember, st.builds(ByMember, a=st.integers(0, 1))),
+    Kind(ByText, st.builds(ByText, b=st.integers(0, 1))),
     Kind(Literal["x", "2026-01-01"], st.sampled_from(["x", "2026-01-01"])),
     *(
         Kind(Annotated[container, _BOUND], values)
@@ -273,17 +313,41 @@ UNION_MEMBERS = [
 
 
 @st.composite
-def union_outputs(draw: st.DrawFn) -> Output:
-    """A value of a union of any types, if its definition is accepted."""
+def unions(draw: st.DrawFn) -> Kind:
+    """A union of any types, if its definition is accepted."""
     members = draw(st.lists(st.sampled_from(UNION_MEMBERS), min_size=2, max_size=3))
     try:
         annotation = functools.reduce(operator.or_, (kind.annotation for kind in members))
-        model = create_model("Sample", __base__=Output, field=(annotation, ...))
+        create_model("Sample", __base__=Output, field=(annotation, ...))
     except PayloadSafetyError:
         reject()
-    value = draw(draw(st.sampled_from(members)).values)
-    made: Output = model.model_construct(field=value)
+    return Kind(annotation, st.one_of([kind.values for kind in members]), False)
+
+
+@st.composite
+def union_outputs(draw: st.DrawFn) -> Output:
+    """A value of a union of any types, if its definition is accepted."""
+    union = draw(unions())
+    model = create_model("Sample", __base__=Output, field=(union.annotation, ...))
+    made: Output = model.model_construct(field=draw(union.values))
     return made
+
+
+@st.composite
+def input_pairs(draw: st.DrawFn) -> tuple[Input, Input]:
+    """Two objects of a contract that has never been before, often equal, some of whose fields have defaults."""
+    fields: dict[str, Any] = {}
+    values: dict[str, tuple[Any, Any]] = {}
+    for number in range(draw(st.integers(1, 3))):
+        kind = draw(kinds | unions())
+        default, first = draw(kind.values), draw(kind.values)
+        second = draw(st.sampled_from([first, default]) | kind.values)
+        name = f"field_{number}"
+        fields[name] = (kind.annotation, Field(default=default) if draw(st.booleans()) else ...)
+        values[name] = draw(st.sampled_from([(first, second), (default, second)]))
+    model = create_model("Sample", __base__=Input, **fields)
+    one, other = (model(**{name: pair[n] for name, pair in values.items()}) for n in (0, 1))
+    return one, other
 
 
 json_values = st.recursive(
@@ -318,6 +382,8 @@ def same(one: object, other: object) -> bool:
         return one.replace(tzinfo=None, fold=0) == other.replace(tzinfo=None, fold=0) and (
             one.utcoffset() == other.utcoffset()
         )
+    if isinstance(one, Decimal):
+        return str(one) == str(other)  # 1 and 1.0 are equal, and aren't written alike.
     if isinstance(one, Point | Twin) and isinstance(other, Point | Twin):
         return same(vars(one), vars(other))
     return one == other

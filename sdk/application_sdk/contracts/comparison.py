@@ -56,7 +56,7 @@ def _compare(value: object, again: object) -> _Difference | None:
     elif isinstance(value, BaseModel):
         return _models(value, again)
     elif isinstance(value, dict) and isinstance(again, dict):
-        if value.keys() == again.keys():
+        if value.keys() == again.keys() and not isinstance(next(iter(value), None), Decimal):
             return _each((f"{{{key}}}", item, again[key]) for key, item in value.items())
         by_key = {_token(key): item for key, item in again.items()}
         if len(value) == len(by_key) and by_key.keys() == {_token(key) for key in value}:
@@ -71,7 +71,8 @@ def _compare(value: object, again: object) -> _Difference | None:
     elif isinstance(value, datetime | time | Decimal):
         same = _token(value) == _token(again)
     elif isinstance(value, set | frozenset) and isinstance(again, set | frozenset):
-        same = value == again or Counter(map(_token, value)) == Counter(map(_token, again))
+        equal = value == again and not any(isinstance(item, Decimal) for item in value)
+        same = equal or Counter(map(_token, value)) == Counter(map(_token, again))
     elif dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return _each((f".{name}", getattr(value, name), getattr(again, name)) for name in names)
@@ -84,8 +85,10 @@ def _token(item: object) -> object:
     """What stands for an item of a set or a key where the item itself has another identity than it reads back with."""
     if isinstance(item, datetime | time):
         return type(item), item.replace(tzinfo=None, fold=0), item.utcoffset()
-    if isinstance(item, float | Decimal) and item != item:
-        return type(item), "NaN"
+    if isinstance(item, Decimal):
+        return Decimal, str(item)  # 1 and 1.0 are equal, and aren't written alike.
+    if isinstance(item, float) and item != item:
+        return float, "NaN"
     if isinstance(item, tuple):
         return type(item), tuple(map(_token, item))
     if isinstance(item, frozenset):

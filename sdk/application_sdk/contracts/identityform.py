@@ -8,9 +8,11 @@ the same calls. The form is a wire format:
 2. This holds at each level whose class follows from the declared types: fields, items of collections, values of
    mappings.
 3. Where a union declares several classes, an object keeps the field that tells them apart: the first that all of them
-   have with different `Literal` values. Without such a field it keeps all its fields.
+   have with different `Literal` values. Without such a field it is left as it is, with all that is in it.
 4. A class that writes itself (`model_serializer`) is left as it is; a field with a serializer of its own isn't left out
    (`field_serializer`), or only as a whole (`PlainSerializer` and the like).
+5. Numbers are written in the exact form (`contracts.normalform`), whichever form the payload has: which one that is
+   depends on all fields, those that are left out included.
 
 So two values of one declared type have the same form exactly when they are equal.
 """
@@ -19,10 +21,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, Final, NamedTuple, cast, get_type_hints
+from typing import Any, Final, NamedTuple, cast, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -30,7 +32,14 @@ from pydantic.fields import FieldInfo
 from application_sdk.contracts.codec import written
 from application_sdk.contracts.comparison import first_difference
 from application_sdk.contracts.normalform import items_of, normal_form, values_of
-from application_sdk.contracts.shapes import NOTHING, Shape, is_dataclass, shape_of, writes_itself
+from application_sdk.contracts.shapes import (
+    NOTHING,
+    Shape,
+    fields_that_write_themselves,
+    is_dataclass,
+    shape_of,
+    writes_itself,
+)
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
 
 _CONSTANT_FACTORIES: Final = (list, dict, set, frozenset, tuple, deque, str, int, float, bool, bytes)
@@ -65,49 +74,56 @@ def encode_call(value: BaseModel, declared: type[BaseModel]) -> EncodedCall:
     """
     raw, payload, exact = written(value, declared)
     if _is_whole(declared):
-        return EncodedCall(payload, payload)
-    form = _object(raw, value, frozenset(), exact=exact)
+        if exact:
+            return EncodedCall(payload, payload)
+        form = normal_form(raw, value, exact=True)
+        return EncodedCall(payload, form if form != payload and isinstance(form, dict) else payload)
+    form = _object(raw, value, frozenset())
     return EncodedCall(payload, form if isinstance(form, dict) else payload)
 
 
-def _form(raw: object, value: object, shape: Shape, *, exact: bool) -> JSON:
+def _exact(raw: object, value: object) -> JSON:
+    return normal_form(raw, value, exact=True)
+
+
+def _form(raw: object, value: object, shape: Shape) -> JSON:
     if shape is NOTHING or raw is None:
-        return normal_form(raw, value, exact=exact)
+        return _exact(raw, value)
     if isinstance(raw, dict):
         if isinstance(value, dict) and shape.values is not None and len(value) == len(raw):
             values = zip(raw.items(), value.values(), strict=True)
-            return _sorted({str(key): _form(item, part, shape.values, exact=exact) for (key, item), part in values})
-        if type(value) in shape.classes:
-            return _object(raw, value, shape.classes[type(value)], exact=exact)
-        return normal_form(raw, value, exact=exact)
+            return _sorted({str(key): _form(item, part, shape.values) for (key, item), part in values})
+        if (kept := shape.classes.get(type(value))) is not None:
+            return _object(raw, value, kept)
+        return _exact(raw, value)
     if isinstance(raw, list | tuple | deque):
-        if type(value) in shape.classes:
-            return _object(raw, value, shape.classes[type(value)], exact=exact)
+        if (kept := shape.classes.get(type(value))) is not None:
+            return _object(raw, value, kept)
         if shape.items is None or not isinstance(value, list | tuple | deque | set | frozenset):
-            return normal_form(raw, value, exact=exact)
+            return _exact(raw, value)
         pairs = zip(raw, items_of(value, len(raw)), strict=True)
-        items = [_form(item, part, shape.items, exact=exact) for item, part in pairs]
+        items = [_form(item, part, shape.items) for item, part in pairs]
         return sorted(items, key=canonical_json) if isinstance(value, set | frozenset) else items
-    return normal_form(raw, value, exact=exact)
+    return _exact(raw, value)
 
 
-def _object(raw: object, value: object, kept: frozenset[str] | None, *, exact: bool) -> JSON:
-    """An object without the fields that equal their defaults. `kept` are those that stay, None: all."""
+def _object(raw: object, value: object, kept: frozenset[str]) -> JSON:
+    """An object without the fields that equal their defaults, but for those in `kept`."""
     owner = type(value)
     parts = _parts(cast("Any", owner))
     if isinstance(value, BaseModel) and type(value).__pydantic_root_model__:
-        if kept is None or "root" not in parts:
-            return normal_form(raw, value, exact=exact)
-        return _form(raw, getattr(value, "root", None), parts["root"].shape, exact=exact)
+        if "root" not in parts:
+            return _exact(raw, value)
+        return _form(raw, getattr(value, "root", None), parts["root"].shape)
     if not isinstance(raw, dict):
-        return normal_form(raw, value, exact=exact)
+        return _exact(raw, value)
     form: dict[str, JSON] = {}
     for (key, item), inner in zip(raw.items(), values_of(value, raw), strict=True):
         part = parts.get(key)
         if part is None:
-            form[str(key)] = normal_form(item, inner, exact=exact)
-        elif kept is None or key in kept or not _equal(inner, part.default):
-            form[str(key)] = _form(item, inner, part.shape, exact=exact)
+            form[str(key)] = _exact(item, inner)
+        elif key in kept or not _equal(inner, part.default):
+            form[str(key)] = _form(item, inner, part.shape)
     return _sorted(form)
 
 
@@ -135,9 +151,11 @@ def _parts(owner: type) -> Mapping[str, _Part]:
         return _parts_of_model(owner)
     if is_dataclass(owner) and not writes_itself(owner):
         hints = getattr(owner, "__pydantic_fields__", None) or {}
+        own = fields_that_write_themselves(owner)
         return {
             one.name: _Part(one.name, _default_of_dataclass(one), shape_of(_annotation(hints, one.name, owner)))
             for one in dataclasses.fields(cast("Any", owner))
+            if not own & {one.name, "*"}
         }
     return {}
 
@@ -145,8 +163,7 @@ def _parts(owner: type) -> Mapping[str, _Part]:
 def _parts_of_model(model: type[BaseModel]) -> Mapping[str, _Part]:
     if writes_itself(model):
         return {}
-    serializers: Iterable[Any] = model.__pydantic_decorators__.field_serializers.values()
-    own = {name for one in serializers for name in one.info.fields}
+    own = fields_that_write_themselves(model)
     if "*" in own:
         return {}
     return {
@@ -183,14 +200,17 @@ def _default_of_dataclass(field: dataclasses.Field[Any]) -> object:
 
 def _made_by(factory: Any) -> object:
     """What a factory makes, if it can make nothing else: it would be asked at another time in each process."""
-    if factory in _CONSTANT_FACTORIES:
-        return factory()
+    plain = get_origin(factory) or factory
+    if plain in _CONSTANT_FACTORIES:
+        return plain()
     if isinstance(factory, FunctionType) and not _refers_to_anything(factory):
         return factory()
     return _Unknown
 
 
 def _refers_to_anything(function: FunctionType) -> bool:
+    """Whether a function may be more than a constant. One with variables counts as more, since a comprehension has
+    code of its own up to Python 3.11 and variables from 3.12 on: a call has to stay the same call on each."""
     code = function.__code__
     nested: Sequence[object] = [constant for constant in code.co_consts if hasattr(constant, "co_code")]
-    return bool(code.co_names or code.co_freevars or code.co_argcount or code.co_kwonlyargcount or nested)
+    return bool(code.co_names or code.co_freevars or code.co_nlocals or nested)

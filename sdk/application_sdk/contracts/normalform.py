@@ -11,6 +11,7 @@ marked text, which `restored` makes numbers of again. All other values are writt
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -129,9 +130,16 @@ def values_of(value: object, written: Mapping[object, object]) -> Iterable[objec
     """What the values of a written object came from, in its order."""
     if isinstance(value, BaseModel):
         names, present = _names(type(value)), value.__dict__
-        return [present.get(names.get(key, "")) for key in written]
+        if value.__pydantic_extra__:
+            present = {**value.__pydantic_extra__, **present}
+        return [present.get(names.get(key, str(key))) for key in written]
     if isinstance(value, dict):
         return value.values() if len(value) == len(written) else repeat(None, len(written))
+    if dataclasses.is_dataclass(value):
+        attributes = [field.name for field in dataclasses.fields(value)]
+        # Keys that are aliases: pydantic writes the fields in their order.
+        aliased = (name for name in attributes if name not in written)
+        return [getattr(value, str(key) if key in attributes else next(aliased, ""), None) for key in written]
     return [getattr(value, str(key), None) for key in written]
 
 

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import reduce
-from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NewType, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, PlainSerializer, SerializeAsAny, WrapSerializer
-from typing_extensions import TypeAliasType
+
+from application_sdk.contracts import typenames as names
+from application_sdk.wire.digest import JSON, canonical_json
 
 _SERIALIZERS: Final = (PlainSerializer, WrapSerializer, SerializeAsAny)
 _COLLECTIONS: Final = (list, set, frozenset, deque, Sequence, Set)
@@ -26,7 +28,7 @@ class Shape:
     """What may stand at one place. Several alternatives are one shape: JSON tells objects, lists and texts apart."""
 
     classes: Mapping[type, frozenset[str] | None] = field(default_factory=dict)
-    """Classes of objects, with the keys that an object keeps; None: all."""
+    """Classes of objects, with the keys that an object keeps; None: it stays whole, all that is in it included."""
     items: Shape | None = None
     """Of the items of a list, if one may stand here."""
     values: Shape | None = None
@@ -52,8 +54,8 @@ def shape_of(annotation: object, metadata: Iterable[object] = (), depth: int = 0
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return shape_of(arguments[0], arguments[1:], depth + 1)
-    if isinstance(annotation, TypeAliasType):
-        return shape_of(annotation.__value__, (), depth + 1)
+    if names.is_alias(annotation) or names.is_alias(origin):
+        return shape_of(names.alias_value(annotation, origin), (), depth + 1)
     if isinstance(annotation, NewType):
         return shape_of(annotation.__supertype__, (), depth + 1)
     if origin in (Union, types.UnionType):
@@ -71,14 +73,10 @@ def shape_of(annotation: object, metadata: Iterable[object] = (), depth: int = 0
 
 
 def _is_scalar(annotation: object) -> bool:
-    """Whether no value of this type is written as an object."""
-    if annotation is None or not isinstance(annotation, type):
+    """Whether no value of this type is written as an object. The same in each version of Python: calls rest on it."""
+    if annotation is None or not isinstance(annotation, type) or get_origin(annotation) is not None:
         return annotation is None
-    return issubclass(annotation, Enum) or (annotation.__module__ in _MODULES_OF_SCALARS and annotation not in _OPEN)
-
-
-_OPEN: Final = (dict, list, tuple, set, frozenset, object)
-_MODULES_OF_SCALARS: Final = frozenset({"builtins", "datetime", "decimal", "uuid", "pathlib"})
+    return issubclass(annotation, Enum) or names.is_scalar(annotation)
 
 
 def is_dataclass(owner: object) -> bool:
@@ -89,6 +87,13 @@ def writes_itself(owner: type) -> bool:
     """Whether a class decides by code of its own how its objects are written."""
     decorators: Any = getattr(owner, "__pydantic_decorators__", None)
     return decorators is not None and bool(decorators.model_serializers)
+
+
+def fields_that_write_themselves(owner: type) -> frozenset[str]:
+    """Fields with a serializer in their class; "*" stands for all."""
+    decorators: Any = getattr(owner, "__pydantic_decorators__", None)
+    serializers: Iterable[Any] = () if decorators is None else decorators.field_serializers.values()
+    return frozenset(name for one in serializers for name in one.info.fields)
 
 
 def _collection(item: object, depth: int) -> Shape:
@@ -111,11 +116,14 @@ def _merged(one: Shape | None, other: Shape | None) -> Shape | None:
 
 
 def _told_apart(shape: Shape) -> Shape:
-    """Have the objects of a union keep what tells their classes apart."""
+    """Have the objects of a union keep what tells their classes apart; without that they stay whole, all that is in
+    them included: what is left of fields with other names would be the same."""
     if len(shape.classes) + shape.free < 2:
         return shape
     key = None if shape.free else _discriminator(list(shape.classes))
-    keys = None if key is None else frozenset({key})
+    if key is None:
+        return Shape(dict.fromkeys(shape.classes), shape.items, None if shape.classes else shape.values, shape.free)
+    keys = frozenset({key})
     kept = {owner: None if known is None else keys for owner, known in shape.classes.items()}
     return Shape(kept, shape.items, shape.values, shape.free)
 
@@ -132,10 +140,16 @@ def _discriminator(classes: Sequence[type]) -> str | None:
 
 
 def _literals(owner: type) -> dict[str, tuple[str, ...]]:
-    if not issubclass(owner, BaseModel):
+    """The keys with fixed values, and those as JSON: members of different enums may be written alike."""
+    if not issubclass(owner, BaseModel) or writes_itself(owner):
         return {}
+    own = fields_that_write_themselves(owner)
     return {
-        one.serialization_alias or name: tuple(map(repr, get_args(one.annotation)))
+        one.serialization_alias or name: tuple(map(_as_json, get_args(one.annotation)))
         for name, one in owner.__pydantic_fields__.items()
-        if get_origin(one.annotation) is Literal
+        if get_origin(one.annotation) is Literal and not own & {name, "*"}
     }
+
+
+def _as_json(value: object) -> str:
+    return canonical_json(cast("JSON", value.value if isinstance(value, Enum) else value)).decode()

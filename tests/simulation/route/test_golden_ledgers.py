@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 from tests.simulation.route.evolved import Evolved
 from tests.simulation.route.programs import Interpreter
+from tests.simulation.route.valued import Valued
 
 from application_sdk.testing import replay
 from application_sdk.wire.fields import KNOWN_REPLAY_RULES, REPLAY_RULES
 
+APPS = {app.__name__: app for app in (Evolved, Interpreter, Valued)}
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
 
 @pytest.mark.parametrize("ledger", GOLDEN, ids=lambda path: path.stem)
 def test_a_recorded_run_still_replays(ledger: Path) -> None:
-    replayed = replay(Evolved if json.loads(ledger.read_text())["app"].endswith(":Evolved") else Interpreter, ledger)
+    recorded = json.loads(ledger.read_text())["app"]
+    replayed = replay(APPS[recorded.rpartition(":")[2]], ledger)
     assert replayed.result is not None
     assert replayed.result.outcome == "Succeeded"
 

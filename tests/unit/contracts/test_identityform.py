@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -11,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model, field_serializer
+from typing_extensions import TypeAliasType
 
-from application_sdk.contracts import Input
+from application_sdk.contracts import Input, MaxItems, SerializableEnum
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.identityform import encode_call
 from application_sdk.wire.digest import JSON, digest
@@ -98,6 +102,95 @@ def test_classes_that_nothing_tells_apart_keep_their_fields() -> None:
 def test_the_payload_is_whole() -> None:
     value = Everything(name="a")
     assert encode_call(value, Everything).payload == encode(value)
+
+
+class Metres(BaseModel):
+    size: Plain = Plain()
+
+
+class Feet(BaseModel):
+    size: Other = Other()
+
+
+class Colour(SerializableEnum):
+    RED = "red"
+
+
+class ByMember(BaseModel):
+    kind: Literal[Colour.RED] = Colour.RED
+    a: int = 0
+
+
+class ByText(BaseModel):
+    kind: Literal["red"] = "red"
+    b: int = 0
+
+
+class Mixed(Input):
+    length: Metres | Feet | None = None
+    colour: ByMember | ByText | None = None
+
+
+def test_what_tells_classes_apart_further_in_is_kept() -> None:
+    assert counted(Mixed(length=Metres())) == {"length": {"size": {"x": 0}}}
+    assert counted(Mixed(length=Feet())) == {"length": {"size": {"y": 0}}}
+
+
+def test_literals_that_are_written_alike_tell_nothing_apart() -> None:
+    assert counted(Mixed(colour=ByMember())) == {"colour": {"kind": "red", "a": 0}}
+    assert counted(Mixed(colour=ByText())) == {"colour": {"kind": "red", "b": 0}}
+
+
+class Number(Input):
+    number: int
+
+
+class NumberAndMore(Number):
+    more: int | str = 2**70
+
+
+@pytest.mark.parametrize("number", [1, 2**60, -(2**70)])
+def test_an_added_default_of_any_size_changes_no_number(number: int) -> None:
+    assert counted(Number(number=number)) == counted(NumberAndMore(number=number))
+
+
+class Priced(Input):
+    price: Decimal = Decimal(1)
+    prices: Annotated[set[Decimal], MaxItems(9)] = {Decimal(1)}
+    by_price: Annotated[dict[Decimal, int], MaxItems(9)] = {Decimal(1): 1}
+
+
+def test_a_decimal_with_more_digits_than_its_default_counts() -> None:
+    longer = Decimal("1.0")
+    assert counted(Priced(price=longer, prices={longer}, by_price={longer: 1})) == {
+        "price": "1.0", "prices": ["1.0"], "by_price": {"1.0": 1},
+    }  # fmt: skip
+
+
+class Listed(Input):
+    numbers: Annotated[list[int], MaxItems(9)] = Field(default_factory=list[int])
+    by_comprehension: Annotated[list[int], MaxItems(9)] = Field(default_factory=lambda: [n for n in (1, 2)])  # noqa: C416
+
+
+def test_factories_count_alike_in_each_version_of_python() -> None:
+    assert counted(Listed()) == {"by_comprehension": [1, 2]}
+
+
+Away = TypeAliasType("Away", Place)
+if sys.version_info >= (3, 12):
+    from typing import TypeAliasType as BuiltinAlias
+
+    Away = BuiltinAlias("Away", Place)
+
+
+class Aliased(Input):
+    place: Away
+    where: Path | Place
+
+
+def test_types_are_looked_through_in_each_version_of_python() -> None:
+    place = Place(city="X")
+    assert counted(Aliased(place=place, where=place)) == {"place": {"city": "X"}, "where": {"city": "X"}}
 
 
 ZONE = "DE"

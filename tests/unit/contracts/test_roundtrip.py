@@ -8,10 +8,11 @@ import sys
 from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
-from tests.support.contracts import Anything, json_values, outputs, same, union_outputs
+from tests.support.contracts import Anything, input_pairs, json_values, outputs, same, union_outputs
 
-from application_sdk.contracts import Output
+from application_sdk.contracts import Input, Output
 from application_sdk.contracts.codec import decode, encode
+from application_sdk.contracts.identityform import encode_call
 from application_sdk.wire.digest import JSON, canonical_json, digest
 
 slow_to_draw = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +62,15 @@ def test_what_was_read_is_written_as_it_was(value: Output) -> None:
 def test_an_accepted_union_keeps_every_value_of_its_members(value: Output) -> None:
     again = decode(type(value), carried_by_an_api_server(encode(value)))
     assert same(value, again)
+
+
+@settings(slow_to_draw, max_examples=200)
+@given(input_pairs())
+def test_inputs_have_one_identity_exactly_when_they_are_the_same(inputs: tuple[Input, Input]) -> None:
+    one, other = (encode_call(value, type(value)) for value in inputs)
+    assert (digest(one.counted) == digest(other.counted)) is same(*inputs)
+    carried = decode(type(inputs[0]), carried_by_an_api_server(one.payload))
+    assert encode_call(carried, type(carried)).counted == one.counted
 
 
 @slow_to_draw
