@@ -110,6 +110,7 @@ def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iter
 def review_binding(namespace: str, role: str, owners: list[JSON]) -> JSONObject:
     """Lets the handlers' account of one namespace, and no other, ask for TokenReviews. One object for each namespace:
     a list of subjects in one object would have many writers."""
+    # guard: review-binding - only the handlers' own account may create TokenReviews
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRoleBinding",

@@ -38,6 +38,7 @@ class Upkeep:
 
     async def ensure_all(self) -> None:
         """One round. A namespace that can't be mended stops nobody: the next plan of a run there says what is wrong."""
+        # guard: accounts-renewed - somebody may delete a binding while runs need it
         for namespace in self._store.ensured_before(self._clock() - EACH_SECONDS):
             try:
                 await self._accounts.ensure(namespace)

@@ -94,6 +94,7 @@ def _item(text: str, at: int) -> tuple[JSONObject, int]:
 
 def _object(text: str, level: int) -> JSONObject:
     problem = ""
+    # guard: depth-before-decode - decoding a deeply nested object would exhaust the stack
     if _may_be_deep(text, 0, len(text)) and depth(text) > MAX_DEPTH + level - FIELD:
         text, fields = _cut(text, level)
         listed = ", ".join(dict.fromkeys(field for field in fields if field != MANAGED_FIELDS))

@@ -193,4 +193,5 @@ def _made_by(factory: Any) -> object:
 def _refers_to_anything(function: FunctionType) -> bool:
     code = function.__code__
     nested: Sequence[object] = [constant for constant in code.co_consts if hasattr(constant, "co_code")]
+    # guard: default-factory-varies - a default that is computed each time can't be left out of the identity
     return bool(code.co_names or code.co_freevars or code.co_argcount or code.co_kwonlyargcount or nested)
