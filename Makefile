@@ -8,26 +8,24 @@ CLUSTER_CLI := hack/cluster/cluster
 
 .PHONY: help demo test unit simulate mutants lint site bench bench-sdk bench-files soak down clean lock generate audit base-digest
 
-help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+##@ See it
 
-demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a node, watch the run go on
+help: ## List the targets
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready ## Kill a node under a run on a real two-node Kubernetes, and check what is left
 	@hack/deps
 	@$(PYTHON) -m hack.demo
 
-test: .venv/ready ## Lint, unit and simulation tests, then the cluster tests on a real Kubernetes
-	@hack/test
+down: ## Remove every cluster of the demo, the tests and the benchmarks
+	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
 
-unit: .venv/ready ## Only what needs no cluster: unit and simulation tests
+##@ While you work
+
+unit: .venv/ready ## Run the unit and simulation tests, which need no cluster
 	@$(PYTHON) -m pytest tests/unit tests/simulation
 
-simulate: .venv/ready ## Random faults on a simulated cluster: SEEDS=n courses of events, from FIRST on
-	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)
-
-mutants: .venv/ready ## Take away one guard after the other, and show that a test misses each
-	@$(PYTHON) -m hack.mutants
-
-lint: .venv/ready ## Formatting, lint, types, layers, and that generated files are fresh
+lint: .venv/ready ## Check format, types, layers and generated files
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
@@ -37,48 +35,60 @@ lint: .venv/ready ## Formatting, lint, types, layers, and that generated files a
 	@$(PYTHON) -m hack.chart_readme --check
 	@$(PYTHON) -m hack.rights --check
 
-site: .venv/ready ## Build the documentation as a site into .cache/site, links checked
-	@$(PYTHON) -m mkdocs build --strict
-
-bench: .venv/ready ## Measure on a real Kubernetes; figures go to docs/benchmarks.md
-	@hack/deps
-	@$(PYTHON) -m tests.bench
-	@$(PYTHON) -m tests.bench.scale
-	@$(PYTHON) -m tests.bench.largest
-
-soak: .venv/ready ## Fifty runs on a cluster that breaks every few seconds, and a verdict
-	@hack/deps
-	@$(PYTHON) -m tests.soak
-
-bench-sdk: .venv/ready ## Measure what needs no cluster: replay, the local engine, imports
-	@$(PYTHON) -m tests.bench.sdk
-
-bench-files: .venv/ready ## Measure files: a large one and many small ones, beside cp and curl, then between two nodes
-	@hack/deps
-	@$(PYTHON) -m tests.bench.files
-
-down: ## Remove the clusters of demo, tests and benchmarks, and every trace of them
-	@for name in $$($(CLUSTER_CLI) list); do $(CLUSTER_CLI) down --name $$name; done
-
-generate: .venv/ready ## Write what is made from other files: crds/, the chart's copy and README, pages of docs
+generate: .venv/ready ## Write generated files: CRDs, the README of the chart, pages of docs
 	@$(PYTHON) -m apprun_operator.api.generate
 	@$(PYTHON) -m application_sdk.cli.reference
 	@$(PYTHON) -m hack.chart_readme
 	@$(PYTHON) -m hack.rights
 
-lock: .venv/ready ## Resolve the Python dependencies anew into requirements/
-	@hack/lock
-
-audit: .venv/ready ## Compare the locked dependencies with known vulnerabilities; fails where that can't be found out
-	@hack/audit
-
-base-digest: .venv/ready ## Name the base image by today's digest; changes nothing where the registry can't be asked
-	@$(PYTHON) -m hack.base_digest
+site: .venv/ready ## Build the documentation into .cache/site, and check its links
+	@$(PYTHON) -m mkdocs build --strict
 
 clean: ## Remove the virtual environment and caches of this folder
 	@if [ -e .venv/made-by-bootstrap ] || [ -e .venv/ready ]; then rm -rf .venv; \
 	elif [ -e .venv ]; then echo 'clean: .venv was not made by make, and is left as it is'; fi
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+##@ Before you merge
+
+test: .venv/ready ## Run everything: lint, unit, simulation, and the tests on a real Kubernetes
+	@hack/test
+
+simulate: .venv/ready ## Try random faults on a simulated cluster: SEEDS=n seeds, from FIRST
+	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)
+
+mutants: .venv/ready ## Remove one guard after the other, and name the test that fails
+	@$(PYTHON) -m hack.mutants
+
+##@ Measure
+
+bench: .venv/ready ## Measure on a real Kubernetes, for docs/benchmarks.md
+	@hack/deps
+	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench.scale
+	@$(PYTHON) -m tests.bench.largest
+
+bench-sdk: .venv/ready ## Measure replay, the local engine and imports; needs no cluster
+	@$(PYTHON) -m tests.bench.sdk
+
+bench-files: .venv/ready ## Measure files, large and many, beside cp and curl, and between two nodes
+	@hack/deps
+	@$(PYTHON) -m tests.bench.files
+
+soak: .venv/ready ## Run fifty runs on a cluster that breaks every few seconds
+	@hack/deps
+	@$(PYTHON) -m tests.soak
+
+##@ Dependencies
+
+lock: .venv/ready ## Resolve the Python dependencies into requirements/
+	@hack/lock
+
+audit: .venv/ready ## Compare the locked dependencies with known vulnerabilities
+	@hack/audit
+
+base-digest: .venv/ready ## Name the base image by its current digest
+	@$(PYTHON) -m hack.base_digest
 
 .venv/ready: requirements/dev.txt pyproject.toml hack/bootstrap
 	@hack/bootstrap

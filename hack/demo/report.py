@@ -69,7 +69,7 @@ def losses(end: Snapshot, fault: Fault) -> list[tuple[str, str]]:
     ]
     if fault.kind == "node":
         pairs.append(("Kubernetes noticed", after(fault.noticed_by_kubernetes)))
-    pairs.append(("AppRun started them anew", after(fault.noticed_by_apprun)))
+    pairs.append(("AppRun restarted them", after(fault.noticed_by_apprun)))
     pairs.append(("all of it at work again", after(fault.running_again)))
     if fault.node_back is not None and fault.power_on is not None:
         pairs.append(("node switched on again", f"Ready after {fault.node_back - fault.power_on:.1f} s"))

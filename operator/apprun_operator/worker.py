@@ -96,6 +96,7 @@ class Worker:
             self._start(key, item, figures.of_item(key, seen.run, role, item))
 
     def _start(self, key: Key, action: ItemAction, told: figures.Told) -> None:
+        # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
         self._store.begin(key, target(action))
         task = asyncio.create_task(self._carry_out(key, action, told))
         self._running.add(task)

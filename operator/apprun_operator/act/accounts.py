@@ -133,6 +133,7 @@ def owned(body: JSONObject, owners: list[JSON]) -> JSONObject:
 def review_binding(namespace: str, role: str, owners: list[JSON]) -> JSONObject:
     """Lets the handlers' account of one namespace, and no other, ask for TokenReviews. One object for each namespace:
     a list of subjects in one object would have many writers."""
+    # guard: review-binding - only the handlers' own account may create TokenReviews
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRoleBinding",

@@ -180,10 +180,12 @@ class Executor:
             answer = await self._read(kind, key)
             if not _owner(answer):
                 raise UnownedError(f"{key.path} is there and belongs to nobody", status=409) from error
+            # guard: adopt-own-object - an AppTask or page of this name may belong to a deleted run
             if _owner(answer) != _owner(body):
                 raise UnavailableError(
                     f"{key.path} belongs to an object that is being deleted: waiting until it is gone", status=409
                 ) from error
+            # guard: adopt-same-page - an existing page with other checkpoints would falsify the ledger
             if kind == "appledgers" and answer.get("spec") != body.get("spec"):
                 raise InvalidError(
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
@@ -258,6 +260,7 @@ class Executor:
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
         found = await self._read("pods", key)
+        # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to another run
         if _owner(found) == action.task_uid:
             self.take_in("pods", found)
             return
@@ -270,6 +273,7 @@ class Executor:
 
     async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
         """Delete exactly that object, and what it owns after it. The answer; empty where it was gone already."""
+        # guard: delete-by-uid - an object of the same name may have been created since
         options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
             return await self._api.delete(KINDS[kind].path(key.namespace, key.name), options)
@@ -364,12 +368,14 @@ class Executor:
 
 
 def _with_precondition(version: int, status: JSONObject) -> JSONObject:
+    # guard: commit-precondition - two leaders that overlap for a moment must not both append to the ledger
     return {"metadata": {"resourceVersion": str(version)}, "status": status}
 
 
 def exact(version: int, status: JSONObject) -> list[JSONObject]:
     """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
     set as it is, not merged with what is there; one whose value is None goes."""
+    # guard: update-precondition - a decision holds for the version that it was made on
     operations: list[JSONObject] = [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
     ]

@@ -46,5 +46,6 @@ class Fenced:
         return self._api.watch(path, query)
 
     def _check(self, path: str) -> None:
+        # guard: leader-writes - a replica that has lost its lease must not write
         if not self._may_write():
             raise NotLeadingError(f"{path}: not written, since this replica doesn't lead any more")

@@ -34,6 +34,7 @@ async def find_owned(api: Api, resource: Resource, kind: str, key: Key, app: Key
         return None
     metadata = cast("JSONObject", found["metadata"])
     owners = cast("list[JSONObject]", metadata.get("ownerReferences") or [])
+    # guard: handler-owned - an object of this name may belong to somebody else
     if any(owner.get("uid") == app_uid for owner in owners):
         return found
     earlier = any(_is_app(owner, app.name) for owner in owners)
@@ -61,13 +62,16 @@ async def apply_owned(api: Api, resource: Resource, body: JSONObject, found: JSO
     path = f"{resource.path(str(metadata['namespace']), str(metadata['name']))}?fieldManager={FIELD_MANAGER}"
     if found is None:
         # Not forced: if somebody has made one of that name meanwhile, this conflicts over selector and owner.
+        # guard: handler-apply-no-force - forcing would take the fields of an object that somebody created in between
         return await api.patch(path, body, APPLY)
     uid = cast("JSONObject", found["metadata"])["uid"]
+    # guard: handler-apply-by-uid - an object of the same name may have been created since it was read
     return await api.patch(f"{path}&force=true", {**body, "metadata": {**metadata, "uid": uid}}, APPLY)
 
 
 async def delete_owned(api: Api, resource: Resource, key: Key, found: JSONObject) -> None:
     """Delete exactly the object that was found, and what it owns after it."""
+    # guard: handler-delete-by-uid - an object of the same name may have been created since it was read
     options: JSONObject = {
         "preconditions": {"uid": cast("JSONObject", found["metadata"])["uid"]},
         "propagationPolicy": "Background",

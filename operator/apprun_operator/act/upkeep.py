@@ -41,10 +41,12 @@ class Upkeep:
 
     async def ensure_all(self) -> None:
         """One round. A namespace that can't be mended stops nobody: the next plan of a run there says what is wrong."""
+        # guard: accounts-renewed - somebody may delete a binding while runs need it
         for namespace in self._store.ensured_before(self._clock() - EACH_SECONDS):
             try:
                 await self._accounts.restore(namespace)
             except Exception as error:  # noqa: BLE001 (whatever it is, the operator's other work goes on)
+                # guard: upkeep-goes-on - an error that ended this task would leave every namespace without upkeep
                 self._failed(type(error).__name__)
                 logger.warning(
                     "service accounts of namespace %s weren't ensured, trying again in %.0f s: %r",

@@ -96,7 +96,7 @@ class Retention(Shape):
     """How long a finished run is kept."""
 
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
-    """Seconds after its end at which a run is deleted, its AppTasks and ledger with it. Absent: kept until it is
+    """Seconds after a run has ended at which it is deleted, its AppTasks and ledger with it. Absent: kept until it is
     deleted by hand."""
 
 
@@ -214,14 +214,14 @@ class Inspection(Shape):
     """The last inspection of the code that came to an end."""
 
     code: str
-    """Digest of what names the code that was looked at."""
+    """Digest of what names the code that was inspected."""
     at: Timestamp
     """When it was."""
     result: Literal["Published", "Refused", "Failed"]
     """Published: `contracts` speaks of this code. Refused: it changes contracts incompatibly, and `contractChanges` is
     `Refuse`. Failed: it can't be imported."""
     failures: int | None = None
-    """How many inspections have failed in succession."""
+    """How many inspections in a row have failed."""
 
 
 class HandlerStatus(Shape):

@@ -134,7 +134,7 @@ class AppRunSpec(Shape):
 
 
 class ResolvedApp(AppTemplate):
-    """The app as it was when the run began. The run goes on with this, whatever becomes of the App."""
+    """The app as it was when the run began. The run keeps this, whatever happens to the App."""
 
     name: str
     """Name of the App; for an inline app that of its class."""
@@ -194,7 +194,7 @@ class AppRunStatus(Shape):
     """When the run ended."""
     replay_rules: int | None = None
     """Version of the replay rules, of a run that an operator before version 0.2 began. Others have the rules of the SDK
-    that they began with, which the keys of their calls tell. A run keeps them to its end."""
+    that they began with, which the keys of their calls tell. A run keeps them until it ends."""
     app: ResolvedApp | None = None
     """The app as it was when the run began."""
     tasks: TaskCounts | None = None

@@ -138,6 +138,7 @@ class Client:
         try:
             return await self._decoded(answer)
         except UndecodableError as error:
+            # guard: write-is-done - calling an acknowledged write failed would repeat it again and again
             logger.warning("%s: the answer to a write can't be decoded: %s", path, error)
             return {}
 
@@ -184,6 +185,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for part in response.content.iter_any():
         parts.append(part)
         size += len(part)
+        # guard: answer-size - an answer without a limit takes all memory
         if size > MAX_ANSWER:
             response.close()
             raise TooLargeError(f"{response.url.path}: the answer has more than {MAX_ANSWER} bytes")

@@ -135,6 +135,7 @@ def _item(text: str, at: int) -> Steps[tuple[JSONObject, int]]:
 
 def _decoding(body: bytes, level: int) -> Steps[JSONObject]:
     text, fields = body.decode("utf-8", "replace"), []
+    # guard: depth-before-decode - decoding a deeply nested object would exhaust the stack
     if _may_be_deep(text, 0, len(text)):
         deep = depth(text) > MAX_DEPTH + level - FIELD
         if len(text) > LONG:
@@ -190,6 +191,7 @@ def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]
     path = [""] * (level + 1)
     at, deep, opened, deepest = start, 0, 0, 0
     for count, token in enumerate(_TOKENS.finditer(text, start), 1):
+        # guard: cut-in-steps - a walk over one hostile object would block the event loop for a second
         if count % TOKENS_AT_A_TIME == 0:
             yield
         sign = text[token.start()]

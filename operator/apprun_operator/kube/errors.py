@@ -100,6 +100,7 @@ def _is_denial(status: int, message: str) -> bool:
     """Whether somebody's policy said no. Webhooks choose the code of that. A ValidatingAdmissionPolicy has 422 unless
     it says otherwise, which is also the code of an object that makes no sense."""
     webhook = message.startswith("admission webhook") and DENIED in message
+    # guard: policy-denial - a denial can pass when a policy changes, a malformed object never becomes valid
     return 400 <= status < 500 and status != 429 and (webhook or is_policy_denial(message))
 
 

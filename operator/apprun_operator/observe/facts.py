@@ -56,6 +56,7 @@ class RunFacts:
         if self.run is None or not self.run.began or self.run.finished:
             return False
         resting = self.run.phase in ("Suspended", "Stalled")
+        # guard: suspended-pods-keep-accounts - a task that still works couldn't report without its account
         return not resting or any(not pod.ended for pod in self.pods.values())
 
     # Taking in
@@ -132,6 +133,7 @@ class RunFacts:
             task = self.tasks.pop(key.name, None)
             if task is not None:
                 # The pod of one that is made again has the same name: no trace of this one's may stand in its way.
+                # guard: vanished-pod-forgotten - a new run of the same name would inherit the end of this pod
                 self._forget_pod(task.pod_name)
             self.settled.discard(key.name)
             self.altered_tasks.discard(key.name)
@@ -159,6 +161,7 @@ class RunFacts:
         task = None if pod is None else self.tasks.get(pod.task)
         if pod is not None and task is not None and _unanswered(task, pod):
             # Whoever deleted it, the attempt has ended: the plan has to see that, though the pod is gone.
+            # guard: vanished-pod-kept - the end of a pod that was deleted before it was read must still be decided
             self.pods[name] = replace(pod, gone=True)
 
     # Asking
@@ -195,6 +198,7 @@ class RunFacts:
 
     def _is_committed(self, task: TaskRecord) -> bool:
         """Whether a call whose key is in the ledger is what the ledger says."""
+        # guard: output-digest - an output that was changed after its commit would change the past
         return self.committed[task.key] in ("", task.digest)
 
     def _forget_pod(self, name: str) -> None:

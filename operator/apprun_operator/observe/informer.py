@@ -66,6 +66,7 @@ class Progress:
     def failed(self, error: Exception) -> Progress:
         """A break: list anew if the version is too old, else watch on from it."""
         expired = isinstance(error, GoneError)
+        # guard: expired-version - a watch that continues from an expired version is refused each time
         return Progress("" if expired else self.version, self.failures + 1)
 
     def backoff(self, chance: float) -> float:
@@ -125,6 +126,7 @@ class Informer:
     @property
     def silence(self) -> float:
         """For how many seconds nothing came from the API server, nor was tried, although it should have."""
+        # guard: rest-is-no-silence - a planned pause of the watch isn't a sign of a broken one
         return max(self._clock() - max(self._heard_at, self._rests_until), 0.0)
 
     def _hear(self) -> None:
@@ -220,6 +222,7 @@ class Informer:
                 # Others wait for the event loop: never for more than one object, nor for its decoding besides.
                 await asyncio.sleep(0)
             self._page = _fitting(self._page, longest, self._largest_page)
+            # guard: broken-pages-stay-short - a list that starts over with pages as long would never be complete
             if not self._broke_off:
                 # What was too long lies behind: each page that is read lets the next ones grow a little more.
                 self._largest_page = min(self._largest_page * RECOVERY, LAST_PAGE)
@@ -227,6 +230,7 @@ class Informer:
             if not token:
                 break
         version = str(page.details["resourceVersion"])
+        # guard: list-removes - an object that was deleted between two watches has no DELETED event
         self._store.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
         self._largest_page, self._broke_off = LAST_PAGE, False
@@ -245,6 +249,7 @@ class Informer:
                 if self._page == 1:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)
+                # guard: page-too-large - only an answer that is too large gets better with a smaller page
                 if not isinstance(error, TooLargeError):
                     self._broke_off = True
                     raise
@@ -289,6 +294,7 @@ class Informer:
 def _fitting(page: int, longest: int, most: int) -> int:
     """How many objects to ask for next, when the longest of a page had so many bytes: growing slowly, since the next
     ones may be longer."""
+    # guard: page-bytes - a page of large objects takes all memory, whatever its count
     return max(min(page * GROWTH, most, PAGE_BYTES // max(longest, 1)), 1)
 
 

@@ -81,6 +81,7 @@ class PodRecord:
     @property
     def ended(self) -> bool:
         """The attempt is over when its container is, though a sidecar may keep the pod Running."""
+        # guard: own-container-ended - a sidecar that keeps running would hide the end of the attempt
         return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
 
     @property

@@ -140,6 +140,7 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
         raise Unreadable("status.app has no entry")
     pages = _count(status, "ledgerPages")
     checkpoints = _checkpoints(status.get("checkpoints") or [], "status.checkpoints")
+    # guard: sequence-across-pages - the status continues where the pages end, or a page is missing
     _check_seam(pages, checkpoints)
     inline = spec.get("app")
     annotations = _object(_object(raw, "metadata"), "annotations", {})
@@ -303,6 +304,7 @@ def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
             raise Unreadable(f"{where}[{place}] has no key")
         if not isinstance(entry.get("digest", ""), str):
             raise Unreadable(f"{where}[{place}].digest is no text")
+        # guard: sequence-without-gap - a gap means that a checkpoint is lost, and the run must not continue without it
         if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):
             raise Unreadable(f"{where}[{place}].sequence is {entry.get('sequence')!r} where {expected} should follow")
     if entries:
@@ -354,4 +356,5 @@ def _error(status: Raw) -> ErrorFields | None:
 def _wish(error: Raw) -> Raw:
     """When the task wants to be tried again, a century from now at the latest."""
     wish = _seconds(error, "retryAfterSeconds")
+    # guard: retry-after-bounded - any pod can write this number, and an unbounded one would park the call for years
     return {} if wish is None else {"retryAfterSeconds": wish}

@@ -121,6 +121,8 @@ class Store:
     def _is_news(self, kind: Kind, meta: Meta) -> bool:
         """Whether it is newer than what is known of the object; then it is what is known from now on."""
         known = self._versions[kind].get(meta.key)
+        # guard: deleted-stays-deleted - a late event would bring a deleted object back into the cache
+        # guard: older-version-ignored - events of two watches may arrive out of order
         if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
             return False
         if known is not None and known[0] != meta.uid:

@@ -22,10 +22,12 @@ def parse_or(text: object, default: float) -> float:
     try:
         return parse(text) if isinstance(text, str) else default
     except (ValueError, OverflowError):
+        # guard: foreign-time-parsed - anybody who may write a condition would stop the reading of its object
         return default
 
 
 def rfc3339(seconds: float) -> str:
     """RFC 3339 in UTC with microseconds, so that times of one run can be compared. Moments that it has no words for
     become the nearest that it has: they come out of numbers that users write."""
+    # guard: time-in-calendar - a time beyond year 9999 raises in datetime, and would stop the plan of every pass
     return datetime.fromtimestamp(min(max(seconds, 0.0), LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

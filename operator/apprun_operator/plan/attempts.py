@@ -218,6 +218,7 @@ def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | 
     object, or from the end of that second when an earlier operator had seen it. One that was restored is as young as
     the import, which has written when the timer is due.
     """
+    # guard: restored-timer - a restored sleep ends when the original would have
     due = task.not_before or min(task.seen_at, task.meta.created + 1.0) + task.seconds
     if now < due:
         return None, due
@@ -249,6 +250,7 @@ def _hold(
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
     """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
     app = seen.run.app or {}
+    # guard: image-as-requested - a webhook may rewrite images to a mirror
     return task.role == "driver" and pod.asked_image not in (app.get("image"), image_of(app))
 
 
@@ -346,6 +348,7 @@ def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: 
     try:
         backoff = retry["initialIntervalSeconds"] * float(retry["backoffCoefficient"]) ** min(charged - 1, 64)
     except OverflowError:
+        # guard: retry-delay-overflow - an interval to the power of the attempt exceeds what a float holds
         return longest
     return min(backoff, longest)
 

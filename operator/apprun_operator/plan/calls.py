@@ -41,6 +41,7 @@ def settles_at(calls: Calls) -> float | None:
     if calls.unsaid_since is None:
         return None
     settled = calls.unsaid_since + WAITING_GRACE + WAITS_SETTLE
+    # guard: waits-settle-bounded - calls that start to wait all the time would postpone the message without end
     return settled if calls.untold_since is None else min(settled, calls.untold_since + LONGEST_SETTLE)
 
 
@@ -76,6 +77,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
     startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
+        # guard: account-allowed - the pod would run with rights that only AppRun's own accounts have
         if task.undisturbed and startable:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:

@@ -39,6 +39,7 @@ def checked(run: RunRecord, app: AppRecord, now: float, limits: Limits) -> Unres
         why = "" if said is None else said.message
         reason = "ContractRefused" if last.result == "Refused" else "AppNotInspected"
         return Unresolved(reason, f"App {run.app_ref!r} starts no runs: {why}")
+    # guard: contracts-of-this-code - contracts that were published for another image say nothing about this one
     if app.contracts is None or app.contracts.code != code:
         return None
     contracts = app.contracts.packed.object()

@@ -33,6 +33,7 @@ NOTHING = Commit(None, {}, ())
 
 def uncommitted(seen: Observed) -> list[TaskRecord]:
     """The calls that have ended and aren't in the ledger, in the order in which they are to come into it."""
+    # guard: commit-once - a call that is committed twice would be delivered twice
     return sorted(
         (
             task
@@ -49,6 +50,7 @@ def commit(seen: Observed, now: float, *, cancel: bool = False) -> Commit:
     With `cancel` the run's cancellation follows them. Nothing is committed while a page is unknown: a call on it would
     be committed twice.
     """
+    # guard: commit-needs-pages - a page that isn't in the cache may hold the very call
     if seen.missing_pages:
         return NOTHING
     ended = uncommitted(seen)

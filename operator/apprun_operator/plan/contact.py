@@ -31,6 +31,7 @@ def with_contact(
         return wanted, None, None
     if driver.progress:
         return Standing("Running", ROUTE_NOT_YIELDING, driver.progress), None, None
+    # guard: driver-contact - a driver that can't reach the API server looks healthy to the kubelet
     if _was_heard(seen, driver, pod):
         return wanted, None, None
     told_at = pod.running_since + SILENCE_BEFORE_TOLD

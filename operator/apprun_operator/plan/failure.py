@@ -126,6 +126,7 @@ def of_report(error: ErrorFields, non_retryable: list[str]) -> Ended:
 
 def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
     """What the pod of the current attempt tells, when the attempt itself has said nothing."""
+    # guard: lost-node - the pod on a lost node can't report its end, and fencing makes a second attempt safe
     if pod.disruption == NODE_LOST:
         # The pod may stay Terminating for ever; the fence keeps a zombie from reporting, so nobody has to wait for it.
         return _disrupted(pod)
@@ -134,6 +135,7 @@ def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
     if pod.deletion_at is not None:
         given_up = pod.deletion_at + DELETION_SLACK
         return _ended(pod) if now >= given_up else Alive(given_up)
+    # guard: running-despite-sidecar - the image of an injected sidecar may be missing while the call is at work
     if pod.phase == "Pending" and not pod.running:
         return _pending(pod, now, limits)
     return Alive()
@@ -170,6 +172,7 @@ def _ended(pod: PodRecord) -> Ended | Held:
             limit = "the installation's limit, `tmpSizeLimit` of the chart"
         message = f"{pod.message.rstrip('. ')}: write less to /tmp, or raise {limit}"
         return Ended(reasons.STORAGE_LIMIT_EXCEEDED, message, "App", exit_code=pod.exit_code)
+    # guard: disruption-budget - an eviction must not use up the attempts of the app
     if pod.disruption:
         return _disrupted(pod)
     if pod.reason in CLUSTER_REASONS:
@@ -258,6 +261,7 @@ def _exited(pod: PodRecord) -> Ended:
 
 def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
     since = pod.pending_since
+    # guard: gated-pod-waits - a scheduling gate is a queue, and its wait isn't a failure of the pod
     if pod.gates:
         message = f"the pod is queued: its scheduling gates ({pod.gates}) are closed. Whoever set them opens them"
         return Held(SCHEDULING_GATED, message, since)

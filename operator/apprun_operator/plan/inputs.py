@@ -80,11 +80,13 @@ class _Check:
 
     def _visit(self, count: int = 1) -> None:
         self._visits += count
+        # guard: input-check-bounded - a schema can be made so that a check takes exponential time
         if self._visits > VISITS:
             raise _BudgetSpentError
 
     def node(self, schema: JSON | Mapping[str, JSON], value: JSON, path: str, depth: int) -> list[Fault]:
         self._visit()
+        # guard: schema-may-reject - a model that accepts more than its schema says must decide for itself in the pod
         if not isinstance(schema, Mapping) or TAKES_MORE in schema or depth > DEPTH:
             return []
         if isinstance(value, str) and value.startswith(EXACT_NUMBER):
@@ -116,6 +118,7 @@ class _Check:
         place = (name, id(value), path)
         if place in self._referred:
             return self._referred[place] or []
+        # guard: schema-reference-once - a schema that refers to itself would be followed without end
         self._referred[place] = None
         found = self._referred[place] = self.node(self._definitions.get(name), value, path, depth + 1)
         return found

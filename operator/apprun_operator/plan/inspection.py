@@ -96,11 +96,13 @@ def inspect(app: AppRecord, seen: InspectingRecord, now: float, limits: Limits) 
     due = _due(app, seen, limits)
     if now < due:
         return _rest(app, seen, due, now)
+    # guard: inspection-name - a late pod of the previous inspection could report for this one
     key = digest([app.meta.uid, code_of(app, limits), "" if app.inspection is None else rfc3339(app.inspection.at)])
     name = names.inspection_name(app.meta.key.name, key)
     stale = _stale(seen, name)
     task = seen.tasks.get(name)
     if task is None:
+        # guard: inspections-bounded - an upgrade of the operator would start a pod for every App of the cluster at once
         if seen.others >= AT_A_TIME:
             return Verdict(stale, now + LOOK_AGAIN, inspected=_under_way(app, limits))
         first = [] if seen.namespace_ready else [_accounts(app, names.pod_name(name, 1, app.meta.uid))]

@@ -72,6 +72,7 @@ def volumes(
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [namespace, *files]}},
     ]
+    # guard: tmp-size-limit - a task that fills /tmp without a limit takes the node's disk with it
     made: list[JSON] = [
         {"name": "pod", "projected": {"defaultMode": READ_ONLY, "sources": sources}},
         # Without a limit, a pod that fills the node's disk has the kubelet evict its neighbours.

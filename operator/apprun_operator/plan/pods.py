@@ -83,6 +83,8 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
 
 def _call(run: RunRecord, task: TaskRecord) -> Call:
     driver = task.role == "driver"
+    # guard: restored-idempotency-key - the outside world knows the effects of a restored run by the keys of the
+    # original
     call = Call(
         namespace=run.meta.key.namespace,
         run="" if task.role == "inspect" else run.meta.key.name,
@@ -129,6 +131,7 @@ def _labels(task: TaskRecord) -> JSONObject:
 def _image(run: RunRecord, task: TaskRecord) -> JSON:
     app = run.app or {}
     asked: JSONObject = {**parts.defaults(app), **cast("JSONObject", task.pod)}
+    # guard: image-digest-pinned - a tag that moves would mix two versions of the code in one run
     return asked.get("image") or image_of(app)
 
 

@@ -18,6 +18,7 @@ def resolve(seen: Observed, now: float, limits: Limits) -> JSONObject | Unresolv
     """The app with which the run begins, or begins again after a stall, with the operator's defaults filled in."""
     run = seen.run
     size = travelling_size(run.input.decode())
+    # guard: input-size - an input above the limit of an annotation fails each pod that is given it
     if size > MAX_PAYLOAD_BYTES:
         message = (
             f"spec.input is {size / 1024:,.1f} KiB of JSON, the limit is {MAX_PAYLOAD_BYTES // 1024} KiB, so no pod was"

@@ -42,6 +42,7 @@ def held_or_made_again(task: TaskRecord, pod: PodRecord, held: Held, now: float,
         return held
     first = FAILED_POD_RETRY if pod.ended else HELD_POD_RETRY
     again = pod.pending_since + min(first * 2.0 ** len(before), LAST_POD_RETRY)
+    # guard: restart-backoff - pods that can't start would be created in a tight loop
     if now >= again:
         return Ended(held.reason, held.message, "None")
     due = [time for time in (again, held.wake_at, expires) if time is not None and time > now]

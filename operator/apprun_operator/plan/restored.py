@@ -34,11 +34,15 @@ def held(run: RunRecord) -> Standing | None:
 
     Annotations can be put on any run, so one that has begun isn't stopped by them.
     """
+    # guard: restored-mark-after-start - anybody who may annotate a run could stop one that has begun
     if run.began or run.finished or run.restored_uid:
         return None
+    # guard: import-in-progress - starting a run before its ledger is back would repeat what the ledger holds
     if run.restored_from:
         # Even if spec.cancel is set, which may be a part of the past: half of that is worse than none.
         return INCOMPLETE
+    # guard: restored-without-status - a backup tool restores a run without its status, and starting it would repeat all
+    # its side effects
     if run.cancel or run.began_as in ("", run.meta.uid):
         return None
     namespace, name = run.meta.key
@@ -59,6 +63,7 @@ def planted(seen: Observed) -> str:
     before its result can be committed.
     """
     for name, task in seen.tasks.items():
+        # guard: no-planted-results - a task with the mark of an import brings its own result
         if task.restored_from and task.restored_from != seen.run.restored_uid:
             return (
                 f"AppTask {name} was made by an import, but this run wasn't imported: its result isn't one of this run."
@@ -74,6 +79,7 @@ def mark(seen: Observed, now: float) -> Plan | None:
     marked and has done nothing, which begins all the same, and whose restored copy is held without need.
     """
     run = seen.run
+    # guard: run-marked-first - the mark is what tells a new run from one that a backup restored without its status
     if run.began_as == run.meta.uid:
         return None
     refusal = seen.refusals.get(run.meta.key.name)

@@ -48,6 +48,7 @@ def delete_unneeded(seen: Observed) -> tuple[list[ItemAction], list[ItemAction]]
             continue
         if pod.task in seen.settled:
             done.append((name, pod))
+        # guard: strays-deleted - a pod of an earlier attempt would keep its resources, and its side effects
         elif _is_stray(seen, pod):
             strays.append((name, pod))
     return _delete(strays), _delete(done)
@@ -62,4 +63,5 @@ def _is_stray(seen: Observed, pod: PodRecord) -> bool:
     version of the operator. The API server refuses its report, so it only costs resources. It ends no attempt, hence
     it is charged to nobody."""
     task = seen.tasks.get(pod.task)
+    # guard: strays-of-this-run - a pod of another run of the same name isn't ours to delete
     return task is not None and pod.meta.owner_uid == task.meta.uid and pod.meta.key.name != task.pod_name

@@ -161,6 +161,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
         status["app"] = replacing(run.app or {}, corrected(seen, app))
     starts = _starts(seen, driver if judged.wants_pod else None, calls, limits)
     wanted, ensure, contact_due = with_contact(seen, wanted, driver, now)
+    # guard: waits-shown - a run that waits without a reason looks like one that hangs
     wanted, waits_due = with_waits(seen, wanted, calls.waits, settles_at(calls), bool(status), now)
     wanted, queue_due = with_queue(seen, wanted, starts.why, starts.since, bool(status), now)
     if not conditions.is_written(run, wanted):
@@ -199,6 +200,7 @@ def _in_order(
     saved = keep(seen, now, limits)
     first += [] if saved.write is None else [saved.write]
     # Deletions last: nobody waits for them.
+    # guard: page-before-status - a crash after the status but before the page would lose 128 checkpoints
     strays, settled = retention.delete_unneeded(seen)
     answers = [*saved.answers, *decided.driver.actions, *calls.actions]
     return first, [*strays, *answers, *starts.pods, *settled]

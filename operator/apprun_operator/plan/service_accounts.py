@@ -28,7 +28,9 @@ def refused(account: object, namespace: str, limits: Limits) -> str:
     The API server refuses what asks for AppRun's own accounts already. Here are met the objects that were stored before
     it did, and what went past it.
     """
+    # guard: account-reserved - a task under an account of AppRun's own could forge reports or calls
     own = account in names.RESERVED_SERVICE_ACCOUNTS
+    # guard: account-of-operator - a task with the operator's account could do everything that the operator may
     if not own and (namespace, account) != limits.own_account:
         return ""
     return (

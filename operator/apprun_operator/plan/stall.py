@@ -76,6 +76,8 @@ def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Stand
         return standing_of(seen.run), None, None
     if standing_of(seen.run).reason == NO_CONTACT:
         # That it runs proves nothing: the one before it ran as well. It has to be heard.
+        # guard: driver-contact-after-restart - a restarted driver is healthy when it has been heard, not when its pod
+        # runs
         return (_going(seen) if driver.started_at else standing_of(seen.run)), None, None
     if standing_of(seen.run).reason not in SHORT_LIVED or now >= pod.running_since + PROOF_OF_LIFE:
         return _going(seen), None, None

@@ -52,6 +52,7 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
     savers: dict[str, TaskRecord] = {}
     changed = False
     for task in saving[:REMEMBERED]:
+        # guard: restored-state-once - the save of a restored call was applied before the backup
         call = digest([seen.run.origin_uid, task.key])
         if call not in applied:
             problem, after = _apply(task, values)

@@ -42,6 +42,7 @@ def with_waits(
     if settles_at is not None and now < settles_at:
         # Calls that are refused together say so within a second or two. One write for all of them has their number.
         return said if told else wanted, settles_at
+    # guard: waits-no-write-per-count - a number in the message that changes with each call would cost a write each time
     same = told and waiting.causes_of(said.message) == waiting.causes_of(summary.message)
     if same and not writes and len(waits) < 2 * max(seen.run.counts.get("waiting", 0), 1):
         return said, None

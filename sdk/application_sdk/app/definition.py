@@ -225,6 +225,7 @@ def _check_plain(attribute: str, member: object, faults: list[str]) -> None:
         )
         return
     hidden = _task_inside(member, attribute)
+    # guard: decorator-above-task - a decorator above @task hides the task, and its body would run in the route
     if hidden is not None:
         faults.append(
             f"task {attribute!r} ({function_line(hidden.function)}) has a decorator above @task, which makes a plain "

@@ -30,6 +30,7 @@ def _check_secrets(pod: PodFields, title: str) -> None:
 
 def _check_account(pod: PodFields, title: str) -> None:
     account = pod.get("serviceAccountName")
+    # guard: definition-account - a mistake in the code is best reported where it is written
     if account in names.RESERVED_SERVICE_ACCOUNTS:
         raise AppDefinitionError(
             f"{title}: service_account={account!r} belongs to AppRun itself, and no task runs as it: name an account "

@@ -422,8 +422,3 @@ def _make_task(
             f"rename one"
         )
     return made
-
-
-def is_task(thing: object) -> bool:
-    """Whether `thing` is a method marked with `@task`, in its class or on an instance."""
-    return isinstance(thing, Task | BoundTask)

@@ -33,7 +33,7 @@ def run(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --handler: where to listen.")] = 8000,
     output: options.Output = Format.TEXT,
 ) -> None:
-    """Run an app on this machine, and wait for its end.
+    """Run an app on this machine, and wait until it has ended.
 
     Each completed task is recorded on the disk. Whatever interrupts the run, [bold]apprun resume[/] goes on from there.
     """
@@ -283,7 +283,7 @@ def submit(
     entrypoint: options.Entrypoint = None,
     name: options.NewName = None,
     wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for its end; the exit code is the run's outcome.")
+        bool, typer.Option("--wait", "-w", help="Wait until it has ended; the exit code is the run's outcome.")
     ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait, and print meanwhile what its tasks write.")

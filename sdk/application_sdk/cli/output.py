@@ -141,6 +141,7 @@ def write_log(origin: str, style: str, text: str, file: TextIO) -> None:
 def _line(text: str, style: str, mark: str, mark_style: str, file: TextIO, between: str = " ") -> str:
     # Colours come last: an escape sequence in the text itself is no longer one by then.
     before = f"{paint(printable(mark), mark_style, file)}{between}" if mark else ""
+    # guard: terminal-control-characters - text from a cluster could move the cursor or rewrite what the terminal shows
     return f"{before}{paint(printable(text), style, file)}\n"
 
 

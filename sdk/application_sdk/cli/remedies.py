@@ -19,7 +19,7 @@ class Remedy:
 
 RUN: Final[dict[str, Remedy]] = {
     "NotSeen": Remedy(
-        "No operator has looked at the run yet.",
+        "No operator has processed the run yet.",
         "If this lasts for more than a few seconds, the operator isn't running, or doesn't serve this namespace:"
         " `apprun doctor` says which.",
     ),
@@ -69,7 +69,7 @@ RUN: Final[dict[str, Remedy]] = {
         "The message names the field, or the size. Submit the run again with a correct `--input`.",
     ),
     "AppNotInspected": Remedy(
-        "The App starts no run before its code was looked at, since its `contractChanges` is `Refuse`.",
+        "The App starts no run before its code was inspected, because its `contractChanges` is `Refuse`.",
         "Wait, or see in `kubectl describe app {app}` what holds up the inspection.",
     ),
     "ContractRefused": Remedy(
@@ -79,7 +79,7 @@ RUN: Final[dict[str, Remedy]] = {
         " wait begin by themselves.",
     ),
     "CodeChanged": Remedy(
-        "Somebody has edited or deleted the ConfigMap with the run's code, so no pod goes on with it.",
+        "Somebody has edited or deleted the ConfigMap with the run's code, so no further pod starts with it.",
         "Put the ConfigMap back as it was: the run goes on by itself. Or cancel it and submit a new one. Give each"
         " version of the code a ConfigMap of its own.",
     ),

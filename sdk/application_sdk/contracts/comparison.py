@@ -68,6 +68,7 @@ def _compare(value: object, again: object) -> _Difference | None:
         same = False
     elif isinstance(value, float):
         same = value == again or (value != value and again != again)
+    # guard: time-by-offset - two equal instants in two zones aren't the same value to a route
     elif isinstance(value, datetime | time | Decimal):
         same = _token(value) == _token(again)
     elif isinstance(value, set | frozenset) and isinstance(again, set | frozenset):

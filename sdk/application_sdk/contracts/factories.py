@@ -63,6 +63,7 @@ def make_durable(fields: dict[str, FieldInfo]) -> bool:
     for field in fields.values():
         factory: Any = field.default_factory
         if factory is not None and reads_clock_or_chance(factory):
+            # guard: contract-default-clock - a default factory that reads the clock gives another value in replay
             field.default_factory = Factory(factory)
             found = True
     return found

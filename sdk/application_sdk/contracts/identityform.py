@@ -83,6 +83,7 @@ def encode_call(value: BaseModel, declared: type[BaseModel]) -> EncodedCall:
 
 
 def _exact(raw: object, value: object) -> JSON:
+    # guard: numbers-count-exactly - a field that is left out would change how the numbers of others are written
     return normal_form(raw, value, exact=True)
 
 
@@ -213,4 +214,5 @@ def _refers_to_anything(function: FunctionType) -> bool:
     code of its own up to Python 3.11 and variables from 3.12 on: a call has to stay the same call on each."""
     code = function.__code__
     nested: Sequence[object] = [constant for constant in code.co_consts if hasattr(constant, "co_code")]
+    # guard: default-factory-varies - a default that is computed each time can't be left out of the identity
     return bool(code.co_names or code.co_freevars or code.co_nlocals or nested)

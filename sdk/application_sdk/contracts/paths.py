@@ -30,13 +30,14 @@ def admitted(path: str | None, info: ValidationInfo) -> str | None:
     """The path that a field of a contract gets. Raises ValueError where the payload may not name one. Objects that
     code makes itself have no context, and keep theirs."""
     admitted_request(path, info)
+    # guard: no-path-across-pods - the path of a file is valid on the disk of its own pod only
     return None if _rule(info) == "drop" else path
 
 
 def admitted_request(path: Path, info: ValidationInfo) -> Path:
     """The same for what a route asks its upload and download for. There the path is the route's own, so that it is
     never dropped; it is refused like any other where somebody else gave it."""
-    # guard: a path that a caller named
+    # guard: no-foreign-path - a path in an input would name a file on the disk of whoever reads it
     if path and _rule(info) == "refuse":
         raise ValueError(_REFUSED)
     return path

@@ -122,6 +122,7 @@ def _told_apart(shape: Shape) -> Shape:
         return shape
     key = None if shape.free else _discriminator(list(shape.classes))
     if key is None:
+        # guard: untold-classes-stay-whole - what is left of two classes would be the same, and one call the other
         return Shape(dict.fromkeys(shape.classes), shape.items, None if shape.classes else shape.values, shape.free)
     keys = frozenset({key})
     kept = {owner: None if known is None else keys for owner, known in shape.classes.items()}

@@ -44,6 +44,7 @@ def clashes(annotation: object, *, discriminated: bool = False) -> Iterator[tupl
         if first is second or first == second:
             continue
         kinds = _shape(first), _shape(second)
+        # guard: union-is-readable - JSON can't tell two models with the same fields apart
         if kinds == ("array", "array") and _arrays_clash(first, second, 0):
             yield "a JSON array", [one, other]
         elif kinds == ("object", "object") and not discriminated and _objects_clash(first, second):

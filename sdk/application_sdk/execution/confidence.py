@@ -140,6 +140,7 @@ class _Search:
 def _in_data(value: str) -> frozenset[str]:
     """What is looked for in data. Of a private key each line; of other texts of several lines, such as a file of
     settings, lines are often no secret."""
+    # guard: secret-forms - a secret leaks base64-encoded or URL-quoted as well as plain
     found = secret_forms.forms(value)
     return found | secret_forms.lines(value) if PRIVATE_KEY in value else found
 

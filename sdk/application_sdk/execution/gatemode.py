@@ -21,6 +21,7 @@ NAME: Final = "gate"
 def mode_of_run(settings: GateSettings, entrypoint: str, rules: int, engine: Engine, past: Collection[str]) -> GateMode:
     """The mode that the run has. `rules` are its replay rules, `past` the keys of its ledger."""
     under_way = engine.in_flight()
+    # guard: gate-mode-fixed - a run that began under one mode would be refused half-way under another
     if not past and not under_way:
         return settings.mode_of(entrypoint)
     gate = Identity(inputDigest="", lineage=ROOT, occurrence=0, keyedBy=NAME)

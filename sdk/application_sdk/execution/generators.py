@@ -73,4 +73,6 @@ class Generators:
             yield from kept
 
     def _collector(self, phase: str, info: Mapping[str, int]) -> None:
+        # guard: generator-closed-at-end - a generator that the collector finds must not run its clean-up in the middle
+        # of the route
         self._collecting = phase == "start"

@@ -134,6 +134,7 @@ class Route:
 
     def take_abandoned(self) -> list[str]:
         """The calls of tasks to cancel now, each once: none until the past is consumed, which may have ended them."""
+        # guard: abandon-after-replay - the ledger may hold the end of the call
         if self.replaying or not self._to_abandon:
             return []
         keys = [key for key in self._to_abandon if key in self._abandoned]
@@ -142,6 +143,7 @@ class Route:
 
     def take_calls(self) -> list[ScheduledCall]:
         """The calls to schedule now, each once: none until the past is consumed. Call it when the loop is idle."""
+        # guard: calls-after-replay - nothing new runs before the past agrees
         if self.replaying or not self._held:
             return []
         calls = list(self._held.values())
@@ -179,6 +181,7 @@ class Route:
 
     def _drop(self, completion: Completion) -> None:
         if completion.key not in self._abandoned:
+            # guard: completion-has-call - a completion without a call means that the route has diverged
             raise Unexpected(completion)
         self._abandoned.remove(completion.key)
         self.consumed += 1

@@ -190,6 +190,7 @@ class RouteRuntime:
         if self.closed:
             return
         # Infinity, as in `asyncio.timeout(inf)`, is a time that never comes, and so is a century on every engine.
+        # guard: timer-maximum - datetime overflows on a timer of thousands of years
         seconds = min(max(round(seconds, TIMER_DIGITS), 10**-TIMER_DIGITS), MAX_SECONDS)
 
         def deliver(completion: Completion) -> None:

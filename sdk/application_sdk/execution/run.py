@@ -90,6 +90,7 @@ def _begin(
     if info.replay_rules != 1:
         input_json = engine.begun_with() or input_json
     contract = entrypoint.input_type
+    # guard: input-path-on-cluster - a path of the submitting machine means nothing in a pod
     given = decode(contract, input_json, paths="keep" if info.own_disk else "refuse")
     check_size(input_json, info.max_payload_bytes, contract=contract.__name__)
     if info.replay_rules == 1:
@@ -99,6 +100,7 @@ def _begin(
         check_size(completed, info.max_payload_bytes, contract=contract.__name__)
         confidence.check(completed, "the run's input")
         # Before any call: a crash here leaves a run that has done nothing, so its next life may fill in other defaults.
+        # guard: input-recorded - a default that was computed at the start must be the same in replay
         engine.begin(completed)
     return given, completed
 
@@ -183,6 +185,7 @@ class _Life:
 
     def _turn(self) -> None:
         self._loop.quiet = self._route.replaying
+        # guard: route-blocks-loop - a route that computes without awaiting is reported by this watch alone
         self._watch.enter("the route")
         try:
             while True:
@@ -238,6 +241,8 @@ class _Life:
         self._in_flight_checked = True
         for key in self._engine.in_flight():
             if not self._route.knows(key):
+                # guard: in-flight-called-again - a call of a previous driver that this route doesn't make means
+                # divergence
                 raise Unmade(key)
 
     def _break_deadlock(self) -> None:

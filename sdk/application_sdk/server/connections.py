@@ -87,7 +87,7 @@ class BoundedProtocol(H11Protocol):
         patience = self.patience
         seconds = patience.header_seconds if state is h11.IDLE else patience.request_seconds
         self._awaited = state
-        # guard: requests that aren't complete
+        # guard: request-timeout - clients that send slowly would hold all connections
         self._deadline = self.loop.call_later(seconds, self._give_up)
         patience.incomplete[self] = None
         if len(patience.incomplete) > patience.max_incomplete:

@@ -40,7 +40,7 @@ class Gate:
         known = self._access.recall(authorization, action, run)
         if known is not None:
             return known
-        # guard: checks of callers are bounded
+        # guard: token-checks-bounded - each check costs a request to the API server
         if self._asking >= CHECKS_AT_ONCE + CHECKS_WAITING:
             message = "too many callers are being checked at this moment: try again in a second"
             raise Problem("Unavailable", message, headers={"Retry-After": "1"})

@@ -46,7 +46,7 @@ class SameOrigin:
 
     def _problem(self, method: str, headers: Headers) -> Problem | None:
         hosts = headers.getlist("host")
-        # guard: the Host of a request
+        # guard: own-host - DNS rebinding reaches a server on localhost under a foreign name
         if len(hosts) != 1 or not self._is_own(_name(f"//{hosts[0]}")):
             return Problem(
                 "Forbidden",
@@ -56,7 +56,7 @@ class SameOrigin:
         if method in _READING:
             return None
         origin, site = headers.get("origin", ""), headers.get("sec-fetch-site", "")
-        # guard: the Origin of a request
+        # guard: own-origin - a page of another site may send requests to localhost
         if (origin and origin.lower() != f"http://{hosts[0].lower()}") or site not in _OWN_SITE:
             return Problem(
                 "Forbidden",

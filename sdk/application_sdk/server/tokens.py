@@ -40,7 +40,7 @@ def flaw(token: str, audience: str) -> str:
     if not isinstance(audiences, list) or audience not in audiences:
         return _other_audience(cast("list[object]", audiences if isinstance(audiences, list) else []))
     # No handler of this version takes the old audience: a token for both serves callers while they are upgraded.
-    # guard: a token that others take too
+    # guard: token-audience - a token that other services accept could be replayed against them
     if any(one not in (audience, names.GROUP) for one in audiences):
         return "the token is good for others than this app too, and this app's code sees it"
     return ""

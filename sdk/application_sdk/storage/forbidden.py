@@ -29,7 +29,7 @@ def check_may_be_stored(local: Path) -> None:
     """Raises UnsafeFileError for a file or directory in one of these places, or a directory that holds one."""
     place = local.resolve()
     for forbidden in _forbidden():
-        # guard: files that no task has written
+        # guard: no-pod-files - a task could store its token, or the code that it was started from
         if place.is_relative_to(forbidden) or forbidden.is_relative_to(place):
             raise UnsafeFileError(
                 f"{str(local)!r} isn't stored: files of {forbidden} are the pod's own, such as its secrets and its "

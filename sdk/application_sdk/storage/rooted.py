@@ -106,6 +106,7 @@ class RootedFolder:
     def _enter(self, folder: int, parts: Sequence[str], *, make: bool) -> int:
         name = _plain(parts[-1])
         try:
+            # guard: no-symlink-to-object - a link on the way would lead out of the store
             return os.open(name, os.O_NOFOLLOW | _PASS, dir_fd=folder)
         except FileNotFoundError:
             if not make:
@@ -136,6 +137,7 @@ class RootedFolder:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "/".join(parts))
         if stat.S_ISLNK(mode):
             raise self._unsafe(parts, "a link")
+        # guard: plain-files-only - opening a FIFO or a device blocks, or reads what isn't data
         if not stat.S_ISREG(mode):
             raise self._unsafe(parts, "a FIFO, a socket or a device")
 

@@ -26,6 +26,8 @@ def marked() -> Iterator[None]:
     """Mark this process, and those that it starts meanwhile, as part of a check. Raises NestedCheckError in one that is
     part of one."""
     checking = os.environ.get(MARK)
+    # guard: check-not-nested - the code under test may call check_durability itself, which would start checks without
+    # end
     if checking is not None:
         raise NestedCheckError(
             f"check_durability() is called while check_durability() of process {checking} is at work, and would start "

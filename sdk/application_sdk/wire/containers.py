@@ -50,6 +50,7 @@ def declared(pod: Raw, name: str) -> Raw:
 def status_of(pod: Raw, name: str) -> Raw:
     """What kubelet says of the container of that name; empty while it says nothing."""
     statuses = _part(pod, "status").get("containerStatuses") or []
+    # guard: container-by-name - sidecars that a webhook injects may stand first
     return next((status for status in statuses if status.get("name") == name), {})
 
 

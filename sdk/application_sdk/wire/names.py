@@ -129,6 +129,7 @@ def pod_name(app_task: str, attempt: int, owner_uid: str) -> str:
     The admission policies compare this name with the one in the writer's token. A run that is made again under its old
     name has another uid, so no pod of its predecessor has, or can get, the name of one of its own.
     """
+    # guard: pod-name-of-run - the uid's digits tell pods of this run from those of a deleted run of the same name
     return f"{app_task}-{attempt}-{incarnation(owner_uid)}"
 
 

@@ -455,7 +455,7 @@ def test_what_the_status_says_of_an_earlier_version_is_not_taken_for_the_answer(
     )
     done = apprun(*DEPLOYED[:-1], "0.5")
     assert done.code == 13
-    assert "the operator has not looked at it yet" in done.err
+    assert "the operator has not processed it yet" in done.err
 
 
 def test_deploy_of_an_image_imports_nothing(apprun: Command, cluster: FakeCluster) -> None:

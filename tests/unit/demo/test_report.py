@@ -48,7 +48,7 @@ def test_losses_tell_how_long_each_party_took() -> None:
     assert told["at work there"] == "the driver and 2 tasks without a result"
     assert told["committed by then"] == "2 of 5 task calls"
     assert told["Kubernetes noticed"] == "4.3 s after the fault"
-    assert told["AppRun started them anew"] == "9.6 s after the fault"
+    assert told["AppRun restarted them"] == "9.6 s after the fault"
     assert told["node switched on again"] == "Ready after 3.8 s"
 
 

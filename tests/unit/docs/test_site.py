@@ -15,7 +15,9 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ("http://", "https://", "mailto:")
-OTHER_PAGES = [ROOT / "charts/apprun/README.md", ROOT / "hack/cluster/README.md"]
+OTHER_PAGES = [
+    ROOT / name for name in ("charts/apprun/README.md", "hack/cluster/README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+]
 
 
 def anchors(page: Path) -> set[str]:

@@ -140,7 +140,7 @@ def check_operator(api: Api, version: str) -> Iterator[Answer]:
     """Installed once, ready, of this version, and led by somebody."""
     found = api.items(f"{_APPS_GROUP}/deployments", OPERATOR)
     if not found:
-        yield Answer("operator", "error", "there is no operator", "Install the chart: without it no run is looked at")
+        yield Answer("operator", "error", "there is no operator", "Install the chart: without it no run starts")
         return
     places = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]
     if len(found) > 1 and _overlap(found):

@@ -74,7 +74,7 @@ def _tell_fitness(place: ClusterPlace, name: str, timeout: float | None) -> int:
         for app in follow_until(api, api.path(names.APPS), name, deadline):
             told = _conditions(app)
             ready, stalled = told.get("Ready", {}), told.get("Stalled", {})
-            text = f"app/{name}: {ready.get('reason', 'the operator has not looked at it yet')}"
+            text = f"app/{name}: {ready.get('reason', 'the operator has not processed it yet')}"
             text += f": {ready['message']}" if ready.get("message") else ""
             if stalled.get("status") == "True":
                 say(text, "red")

@@ -37,6 +37,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 def check(target: Namespace, backup: Backup) -> None:
     """Raise RefusedError or TakenError, with all that is in the way, before anything is written."""
     broken = [f"run {saved.name!r}: {problem}" for saved in backup.runs if (problem := saved.problem())]
+    # guard: backup-complete - a run with a hole in its ledger would execute calls again
     if broken:
         raise RefusedError(f"the backup isn't whole, so nothing was imported: {'; '.join(broken)}")
     taken = [
@@ -89,6 +90,8 @@ def restore_run(target: Namespace, saved: SavedRun, now: datetime) -> What:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+    # guard: import-status-last - a crash before this write leaves a run that the next import completes; after it the
+    # operator starts the run
     _restore_tasks(target, saved, owner, mark, at)
     _restore_pages(target, saved, owner, mark)
     # The last write: with it the operator takes the run up, so everything else has to be there.
@@ -157,6 +160,7 @@ def _in_the_way(saved: SavedRun, there: Object | None) -> str:
         return "is there still, it was never lost: there is nothing to restore"
     held = _annotation(there, names.RESTORED_FROM_ANNOTATION) == _origin(saved)
     held = held or _annotation(there, names.BEGAN_AS_ANNOTATION) == saved.run["metadata"]["uid"]
+    # guard: import-same-run - a run of the same name may have a ledger of its own
     if not held or "app" in status or "restoredFrom" in status:
         return "is there already and is another one: delete it, or import into another namespace with -n"
     if any(there["spec"].get(part) != saved.run["spec"].get(part) for part in FIXED):

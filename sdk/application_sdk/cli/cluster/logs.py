@@ -131,6 +131,7 @@ def _path(api: Api, origin: _Origin) -> str:
 def _read(api: Api, origin: _Origin, note: Note) -> list[LogLine] | None:
     """A pod's log so far; None where there is none to be had, which is said if it is worth it."""
     try:
+        # guard: log-container - without a name the API server refuses pods that have a sidecar
         query = {"timestamps": "true", "container": origin.container}
         return [origin.line(raw) for raw in api.stream(_path(api, origin), query) if raw]
     except Unreachable as error:

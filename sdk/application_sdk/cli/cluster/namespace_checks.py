@@ -115,7 +115,7 @@ def check_egress(api: Api) -> Iterator[Answer]:
     holding = [policy for policy in policies if _holds_egress(policy)]
     if not holding:
         said = f"no NetworkPolicy of namespace {namespace} limits the egress of its runs' pods"
-        yield Answer("egress", "ok", f"{said}; policies of Cilium, Calico or a mesh are not looked at")
+        yield Answer("egress", "ok", f"{said}; policies of Cilium, Calico or a mesh are not checked")
         return
     listed = ", ".join(sorted(policy["metadata"]["name"] for policy in holding))
     servers = _servers(api)

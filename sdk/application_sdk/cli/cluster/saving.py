@@ -31,6 +31,7 @@ def save(source: Namespace, wanted: Sequence[str], note: Callable[[str], None]) 
             note(f"{name} is being deleted, and left out")
             continue
         try:
+            # guard: backup-tasks-before-run - tasks read after their run could hold results that the run's ledger lacks
             runs.append(_saved(source, run, tasks.get(str(run["metadata"]["uid"]), {})))
         except ObjectNotFoundError as error:
             if wanted:

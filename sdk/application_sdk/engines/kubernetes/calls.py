@@ -133,6 +133,7 @@ def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float
     metadata = cast("Mapping[str, object]", there.get("metadata") or {})
     spec = cast("TaskSpec", there.get("spec") or {})
     owners = owners_of(there)
+    # guard: adopt-own-task - an AppTask of this name may belong to a deleted run
     if owner.uid in owners and spec.get("key") == call.key:
         return True
     if "deletionTimestamp" in metadata or (owners and owner.uid not in owners):

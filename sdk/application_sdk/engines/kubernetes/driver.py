@@ -165,6 +165,7 @@ class KubernetesEngine:
                 self._scheduled.pop(names.task_name(self._owner.run, checkpoint["key"]), None)
             if news:
                 return list(self._readers.map(self._completion, news))
+            # guard: deleted-calls-recreated - the route awaits a call whose AppTask somebody has deleted
             self._restore_calls()
 
     def recorded(self, key: str) -> RecordedCall | None:

@@ -76,6 +76,7 @@ class NotAllowedError(Exception):
 
 def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
     source = source_digest(Path(names.SOURCE_DIRECTORY))
+    # guard: driver-source-digest - replaying with other source files would diverge, or worse, agree by chance
     if source != call.get("sourceDigest", source):
         return stalled("CodeChanged", CODE_CHANGED)
     watch.enter(f"the import of {call['entry'].partition(':')[0]!r}")

@@ -75,6 +75,7 @@ def follow(
 
 def _same(app_run: JSONObject, uid: str) -> JSONObject:
     name, found, _ = _identity(app_run)
+    # guard: follow-own-run - a run that was created again under the same name has another ledger
     if found != uid:
         raise RunGone(f"AppRun {name} was deleted and made anew")
     return app_run

@@ -66,6 +66,7 @@ class Ledger:
         for checkpoint in checkpoints:
             if checkpoint["sequence"] < len(self):
                 continue
+            # guard: driver-sequence-without-gap - a driver that skips a checkpoint replays another past
             if checkpoint["sequence"] > len(self):
                 raise LedgerUnreadable(
                     f"{where} goes on with checkpoint {checkpoint['sequence']}, but number {len(self)} is nowhere"
@@ -81,6 +82,7 @@ def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
     if failed and error is None:
         raise LedgerUnreadable(f"AppTask {_name(app_task)} was committed as {checkpoint['outcome']} but has no error")
     found = digest(cast("JSONObject", error)) if failed else digest(output)
+    # guard: driver-output-digest - an output that was changed after its commit would change the past
     if found != checkpoint["digest"]:
         raise LedgerUnreadable(
             f"AppTask {_name(app_task)} isn't what checkpoint {checkpoint['sequence']} ({checkpoint['task']}) "

@@ -50,6 +50,8 @@ def patiently(request: Callable[[], T], what: str, pause: Callable[[float], None
             return request()
         except PASSING as error:
             delay = backoff.delay(at_least=error.retry_after if isinstance(error, Busy) else 0.0)
+            # guard: denied-driver-ends - a driver that keeps retrying after 403 would wait without end and without a
+            # message
             if denials.last(error, delay):
                 raise
             _log.warning("%s: next try in %.1f s: %s", what, delay, error)

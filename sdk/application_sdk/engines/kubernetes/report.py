@@ -39,6 +39,7 @@ _log = logging.getLogger("apprun.report")
 UNAUTHORIZED_SECONDS: Final = 30.0
 """How long 401 counts as something that passes."""
 
+# guard: report-retried - a busy API server must not cost a finished attempt
 _MAY_PASS: Final = (Busy, Conflict, Forbidden, Unauthorized, Unreachable)
 """Forbidden too: the namespace's role binding is made together with its first pods, and takes a moment to count."""
 
@@ -138,6 +139,7 @@ def _until_answered(
             _log.error("AppTask %s is gone, so is the run: %s", app_task, error)
             return Delivery.FENCED, None
         except Refused as error:
+            # guard: lost-answer - the report came through, and only its answer was lost
             if may_have_arrived and REFUSED_FINISHED in error.message:
                 # Only this attempt's pod could have finished the task, and the answer to an earlier try was lost.
                 _log.info("the report had come through before")

@@ -1,7 +1,7 @@
 """What makes Python start quickly in a pod: nothing is collected or searched for while modules load.
 
 `application_sdk.pod` calls `hasten` before it imports anything else, `engines.kubernetes.pod` the rest. Every task pays
-for its start, so each line here was measured (docs/benchmarks.md).
+for its start. tests/unit/test_import_budget.py limits what is imported; `make bench-sdk` measures how long it takes.
 """
 
 from __future__ import annotations

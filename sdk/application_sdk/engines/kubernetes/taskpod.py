@@ -76,6 +76,7 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
         report["heartbeat"] = unwritten["heartbeat"]
     if "progress" in unwritten:
         report["progress"] = unwritten["progress"]
+    # guard: report-before-exit - work whose report isn't acknowledged is lost with the pod
     return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 
 
@@ -100,6 +101,7 @@ def _attempt(
     call: Call, state: Mapping[str, JSONObject], signs: SignWriter, fence: _Fence, runner: asyncio.Runner
 ) -> AttemptResult:
     wanted = call.get("sourceDigest")
+    # guard: task-source-digest - a ConfigMap that changes under a run would mix two versions of the code
     if wanted and wanted != source_digest(Path(SOURCE_DIRECTORY)):
         return AttemptResult(error={"type": "CodeChanged", "message": CODE_CHANGED, "stall": "CodeChanged"})
     try:

@@ -184,6 +184,7 @@ class Dispatcher:
 
     def _start_ready(self) -> None:
         begun: list[CallState] = []
+        # guard: yielding-attempt-frees-slot - attempts that are about to stop would keep waiting calls from starting
         while self._ready and len(self._running) - len(self._giving_way) < self._limits.parallelism:
             state = self._ready.popleft()
             if state.call.key not in self._waiting:

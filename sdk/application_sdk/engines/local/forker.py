@@ -56,6 +56,7 @@ def _load(source: AppSource, control: socket.socket) -> None:
     except AppLoadError:
         pass  # Each attempt meets it too, and reports it.
     reasons = before.reasons()
+    # guard: fork-needs-clean-app - forking a process with threads or open connections breaks in the child
     if reasons:
         # The same process, from its beginning: nothing of what can't be forked survives it, and requests that were
         # sent meanwhile are still in the socket.

@@ -23,6 +23,7 @@ def open_private(path: Path, flags: int) -> int:
     status = os.fstat(file)
     if stat.S_IMODE(status.st_mode) != FILE and status.st_uid == os.geteuid():
         with suppress(OSError):
+            # guard: ledger-file-mode - a wide umask must not open the ledger to other users of the machine
             os.fchmod(file, FILE)
     return file
 

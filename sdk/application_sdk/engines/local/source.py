@@ -33,10 +33,12 @@ class AppSource:
             return load_app(self.entry)
         finally:
             # Before what is missing in the other module is told: it isn't the one that was meant.
+            # guard: source-module - an installed module of the same name would be executed instead of the named file
             self._check_module()
 
     def put_first(self) -> None:
         """Have modules looked for in the directory first, wherever else the import path has it."""
+        # guard: source-folder-first - a module of the same name elsewhere on sys.path would be imported instead
         if sys.path[:1] != [self.directory]:
             sys.path.insert(0, self.directory)
 

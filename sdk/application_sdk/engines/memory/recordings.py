@@ -71,6 +71,7 @@ class RecordingRunner(AttemptRunner):
             return AttemptResult(output=dict(_NOTHING_DELETED))
         given = heartbeats.get(call.key)
         recorded = self._recordings.find(call, attempt, given)
+        # guard: check-executes-once - a body that runs again in a check would repeat its side effects
         if recorded is None:
             self._recordings.before_body(call.task)
             result = super().execute(call, attempt, heartbeats)

@@ -96,6 +96,8 @@ class References:
         if function.__defaults__:
             defaults = tuple(map(self.stand_in, function.__defaults__))
             if any(new is not old for new, old in zip(defaults, function.__defaults__, strict=True)):
+                # guard: argument-default-clock - a default argument holds a reference to the real clock, which no patch
+                # of a module reaches
                 yield Patch(function, "__defaults__", defaults)
         if function.__kwdefaults__:
             named = {name: self.stand_in(value) for name, value in function.__kwdefaults__.items()}
