@@ -124,9 +124,11 @@ class Dispatcher:
         """The route no longer waits for this call. Its attempt is asked to give way, and other calls have its place at
         once."""
         state = self._waiting.get(key)
-        if state is None or state.abandoned:
+        if state is None or state.abandoned or key in self._giving_way:
             return
-        state.cancelled = state.abandoned = True
+        # A route that is cancelled gives up its calls as well: what ended those is the run's cancellation all the same.
+        state.abandoned = not state.cancelled
+        state.cancelled = True
         if key in self._running:
             self._giving_way.add(key)
             self._executor.cancel(key)

@@ -207,7 +207,7 @@ class LocalEngine:
             return []
         self._cancelled = True
         self._dispatcher.cancel_all()
-        return [Completion(CANCEL_KEY, CANCEL_KEY, "Cancelled", now)]
+        return [Completion(CANCEL_KEY, CANCEL_KEY, "Cancelled", now, attempts=0)]
 
     def _stop(self) -> None:
         self._dispatcher.wind_down(reasons.INTERRUPTED)

@@ -249,3 +249,14 @@ def test_an_abandoned_attempt_that_clings_on_holds_no_place_and_is_killed(scene:
     scene.dispatcher.hear(0)
     assert scene.outcomes() == [("slow", "Cancelled")]
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Abandoned", "None")]
+
+
+def test_what_a_cancelled_run_gives_up_is_cancelled_and_not_abandoned(scene: Scene) -> None:
+    made = call("slow")
+    scene.queue(made)
+    scene.dispatcher.turn()
+    scene.dispatcher.cancel_all()
+    scene.dispatcher.abandon(made.key)
+    scene.script.events.append(Ended(made.key))
+    scene.dispatcher.hear(1)
+    assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Cancelled", "None")]
