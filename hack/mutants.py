@@ -43,6 +43,26 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "kit-keeps-schedule-to-close",
+        without="False",
+        tests=(f"{UNIT}/testing/test_run_app.py",),
+    ),
+    Mutant(
+        "kit-keeps-timeout",
+        without="False",
+        tests=(f"{UNIT}/testing/test_run_app.py",),
+    ),
+    Mutant(
+        "drawn-durations-keep-limits",
+        without="return drawn",
+        tests=(f"{UNIT}/testing/test_check_durability.py",),
+    ),
+    Mutant(
+        "cancelled-not-abandoned",
+        without="state.abandoned = True",
+        tests=(f"{UNIT}/engines/local/test_dispatcher.py",),
+    ),
+    Mutant(
         "check-not-nested",
         without="False",
         tests=(f"{UNIT}/testing/test_check_bounds.py",),

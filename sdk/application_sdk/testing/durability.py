@@ -265,7 +265,11 @@ class _Check:
     def _world(self, order: int) -> World:
         def duration(call: ScheduledCall, attempt: int) -> float:
             # Of the call alone, so that a crash doesn't change the order in which tasks complete.
-            return Random(f"{order}/{call.key}/{attempt}").choice(_DURATIONS) if order != _NATURAL else 0.0
+            if order == _NATURAL or "scheduleToCloseSeconds" in call.policy:
+                return 0.0  # A time that nobody asked for mustn't use up what the call may take.
+            drawn = Random(f"{order}/{call.key}/{attempt}").choice(_DURATIONS)
+            # guard: drawn-durations-keep-limits - the order would end at a task that timed out
+            return min(drawn, call.policy.get("timeoutSeconds", drawn))
 
         return self._bench.world(_INFO, duration)
 

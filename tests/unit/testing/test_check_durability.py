@@ -180,3 +180,20 @@ def test_a_sound_app_passes_in_other_processes() -> None:
 
 def test_other_processes_can_be_left_out() -> None:
     assert check_durability(Reachable, N(), orders=1, processes=0).processes == 0
+
+
+def test_no_drawn_order_uses_up_the_time_of_a_task() -> None:
+    class Limited(App):
+        @task(timeout_seconds=0.5, retry_max_attempts=1)
+        async def quick(self, input: N) -> Out:
+            return Out(n=input.n)
+
+        async def run(self, input: N) -> Out:
+            first = await self.quick(N(n=1))
+            second = await self.quick(N(n=2))
+            return await self.quick(N(n=first.n + second.n))
+
+    report = check_durability(Limited, N(), processes=0)
+    # Each order has the same steps: none of them ends at a task whose time was over.
+    assert report.crashes % report.orders == 0
+    assert report.crashes == report.orders * check_durability(Limited, N(), orders=1, processes=0).crashes

@@ -182,3 +182,35 @@ def test_total_time_is_bounded_by_schedule_to_close() -> None:
                 return Receipt(text=f"{error.attempts < 10}")
 
     assert run_app(Bounded, Order()).output.text == "True"
+
+
+class Limited(App):
+    @task(timeout_seconds=60, retry_max_attempts=2)
+    async def fetch(self, input: Order) -> Receipt:
+        return Receipt(text="fetched")
+
+    @task(schedule_to_close_seconds=90)
+    async def poll(self, input: Order) -> Receipt:
+        return Receipt(text="polled")
+
+    async def run(self, input: Order) -> Receipt:
+        return await (self.poll(input) if input.id else self.fetch(input))
+
+
+def test_an_attempt_that_lasts_too_long_times_out() -> None:
+    finished = run_app(Limited, Order(), durations={"fetch": 600})
+    assert "fetch' failed after 2 attempts: TimedOut" in finished.message
+    assert [(one.attempt, one.reason) for one in finished.executions] == [(1, "TimedOut"), (2, "TimedOut")]
+    assert 120 < finished.elapsed_seconds < 130
+
+
+def test_a_call_that_lasts_too_long_times_out() -> None:
+    finished = run_app(Limited, Order(id=1), durations={"poll": 600})
+    assert "poll' failed after 1 attempt: TimedOut" in finished.message
+    assert finished.elapsed_seconds == 90
+
+
+def test_an_attempt_within_its_limits_is_made() -> None:
+    finished = run_app(Limited, Order(), durations={"fetch": 60})
+    assert finished.output.text == "fetched"
+    assert [one.reason for one in finished.executions] == ["Completed"]

@@ -127,6 +127,7 @@ class Dispatcher:
         if state is None or state.abandoned or key in self._giving_way:
             return
         # A route that is cancelled gives up its calls as well: what ended those is the run's cancellation all the same.
+        # guard: cancelled-not-abandoned - the run was cancelled by a person; its route only followed
         state.abandoned = not state.cancelled
         state.cancelled = True
         if key in self._running:

@@ -7,15 +7,18 @@ previous driver left it.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias
 
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.engines.memory.attempts import AttemptRunner
+from application_sdk.execution.attempt import AttemptResult
 from application_sdk.execution.engine import CANCEL_KEY, Completion, ScheduledCall
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.retry import wait_seconds
+from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 
@@ -31,6 +34,8 @@ class Execution:
     task: str
     attempt: int
     input: JSONObject
+    reason: str = ""
+    """How it ended: `Completed`, or the word that `TaskFailedError.type` would have."""
 
 
 FailureOf: TypeAlias = Callable[[ScheduledCall, int], BaseException | None]
@@ -65,6 +70,8 @@ class World:
         self._events: list[_Event] = []
         self._numbers = 0
         self._abandoned: set[str] = set()
+        self._cancelled = False
+        """Whether the run is cancelled by now."""
         self._under_way: dict[str, int] = {}
         """The attempt of each call that has begun and isn't over."""
         self._heartbeats: dict[str, JSONObject] = {}
@@ -96,16 +103,19 @@ class World:
         attempt = self._under_way.pop(key, None)
         if attempt is not None:
             # Its body had begun. Nobody can say how far it had come, so nothing of it is run here.
-            self.executions.append(Execution(key, call.task, attempt, call.input))
+            reason = reasons.CANCELLED if self._cancelled and not call.cleanup else reasons.ABANDONED
+            self.executions.append(Execution(key, call.task, attempt, call.input, reason))
         attempts = sum(execution.key == key for execution in self.executions)
         self._commit(Completion(key, call.task, "Cancelled", self.now, attempts))
 
     def cancel_run(self, at: float) -> None:
         """Have the run's cancellation committed at a time, in seconds since the epoch."""
-        self._later(
-            at - self.now,
-            lambda: self._commit(Completion(key=CANCEL_KEY, task=CANCEL_KEY, outcome="Cancelled", at=self.now)),
-        )
+
+        def cancel() -> None:
+            self._cancelled = True
+            self._commit(Completion(CANCEL_KEY, CANCEL_KEY, "Cancelled", self.now, attempts=0))
+
+        self._later(at - self.now, cancel)
 
     def close(self) -> None:
         """Release what executes attempts; a further step takes it up again."""
@@ -131,28 +141,38 @@ class World:
 
     def _begin(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
         self._under_way[call.key] = attempt
-        self._later(self._duration_of(call, attempt), lambda: self._finish(call, attempt, first_at))
+        duration = self._duration_of(call, attempt)
+        end = _end_by_a_limit(call, attempt, duration, self.now, first_at)
+        if end is None:
+            self._later(duration, lambda: self._finish(call, attempt, first_at))
+        else:
+            self._later(end.at - self.now, lambda: self._finish(call, attempt, first_at, end.error))
 
-    def _finish(self, call: ScheduledCall, attempt: int, first_at: float) -> None:
+    def _finish(self, call: ScheduledCall, attempt: int, first_at: float, timed_out: ErrorFields | None = None) -> None:
         if call.key in self._abandoned:
             return
         del self._under_way[call.key]
-        self.executions.append(Execution(call.key, call.task, attempt, call.input))
-        injected = self._failure_of(call, attempt)
-        if injected is not None:
-            self._failed(call, attempt, first_at, error_fields(injected, call.policy["retry"].get("nonRetryable", [])))
-            return
-        try:
-            result = self._runner.run(call, attempt, self._heartbeats)
-        except ContractValidationError as error:
-            self._failed(call, attempt, first_at, error_fields(error))
-            return
+        place, execution = len(self.executions), Execution(call.key, call.task, attempt, call.input)
+        self.executions.append(execution)
+        result = self._attempt(call, attempt) if timed_out is None else AttemptResult(error=timed_out)
+        reason = reasons.CANCELLED if result.output is None else reasons.COMPLETED
+        reason = reason if result.error is None else result.error["type"]
+        self.executions[place] = replace(execution, reason=reason)
         if result.error is not None:
             self._failed(call, attempt, first_at, result.error)
         elif result.output is not None:
             self._commit(_succeeded(call, attempt, result.output, self.now))
         else:
             self._commit(Completion(call.key, call.task, "Cancelled", self.now, attempt))
+
+    def _attempt(self, call: ScheduledCall, attempt: int) -> AttemptResult:
+        injected = self._failure_of(call, attempt)
+        if injected is not None:
+            return AttemptResult(error=error_fields(injected, call.policy["retry"].get("nonRetryable", [])))
+        try:
+            return self._runner.run(call, attempt, self._heartbeats)
+        except ContractValidationError as error:
+            return AttemptResult(error=error_fields(error))
 
     def _failed(self, call: ScheduledCall, attempt: int, first_at: float, error: ErrorFields) -> None:
         retry = call.policy["retry"]
@@ -164,6 +184,28 @@ class World:
                 return
         ended: ErrorFields = {**error, "attempt": attempt}
         self._commit(Completion(call.key, call.task, "Failed", self.now, attempt, error=ended))
+
+
+class _TimedOut(NamedTuple):
+    at: float
+    error: ErrorFields
+
+
+def _end_by_a_limit(
+    call: ScheduledCall, attempt: int, duration: float, now: float, first_at: float
+) -> _TimedOut | None:
+    """The limit that an attempt of that duration meets first, if any. Its body is never run: it wouldn't have ended."""
+    limit = call.policy.get("timeoutSeconds", math.inf)
+    whole = call.policy.get("scheduleToCloseSeconds", math.inf)
+    # guard: kit-keeps-schedule-to-close - a call would outlast the time that it may take
+    if now + duration > first_at + whole and first_at + whole <= now + limit:
+        message = f"{call.task!r} wasn't done {whole:g} s after it was called (schedule_to_close_seconds)"
+        return _TimedOut(first_at + whole, ErrorFields(type=reasons.TIMED_OUT, message=message, retryable=False))
+    # guard: kit-keeps-timeout - every engine ends such an attempt
+    if duration > limit:
+        message = f"attempt {attempt} of {call.task!r} was still running after {limit:g} s (timeout_seconds)"
+        return _TimedOut(now + limit, ErrorFields(type=reasons.TIMED_OUT, message=message, retryable=True))
+    return None
 
 
 def _succeeded(call: ScheduledCall, attempt: int, output: JSONObject | None, at: float) -> Completion:
