@@ -248,13 +248,18 @@ class Cluster:
 
     # People
 
-    def apply_run(self, name: str, app: str = "Mixed", input: Object | None = None, **spec: object) -> Place:
+    def apply_run(self, name: str, app: str | Object = "Mixed", input: Object | None = None, **spec: object) -> Place:
+        """`app`: one of `apps`, or what stands in the run's spec."""
         place = Place("appruns", NAMESPACE, name)
         body = {
             "apiVersion": names.API_VERSION,
             "kind": "AppRun",
             "metadata": {"name": name},
-            "spec": {"app": {"image": "app:1", "entry": f"{APPS}:{app}"}, "input": input or {}, **spec},
+            "spec": {
+                "app": app if isinstance(app, dict) else {"image": "app:1", "entry": f"{APPS}:{app}"},
+                "input": input or {},
+                **spec,
+            },
         }
         self.server.create(PERSON, place, body)
         self.invariants.expect(name)

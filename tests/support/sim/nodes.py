@@ -240,7 +240,8 @@ class Nodes:
         code = container.process.exit_code
         code = 137 if code is None else code
         reason = container.reason or ("Error" if code else "Completed")
-        terminated = {"terminated": {"exitCode": code, "reason": reason}}
+        words = {"message": container.process.last_words} if code and container.process.last_words else {}
+        terminated = {"terminated": {"exitCode": code, "reason": reason, **words}}
         if item["status"].get("phase") not in ("Failed", "Succeeded"):
             self.edit(container.place, status=self._status(item, terminated))
         if "deletionTimestamp" in item["metadata"]:

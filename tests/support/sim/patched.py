@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 from unittest import mock
 
+from tests.support.engines import programs
 from tests.support.sim import apps, strands
 
 from application_sdk.engines.kubernetes import api, backoff, driver, driverpod, presence, report, signs, taskpod
@@ -36,6 +37,10 @@ def _signal(number: int, action: object) -> None:
     process.on_sigterm = (lambda: None) if action is signal.SIG_IGN else None
 
 
+def _exit(code: int) -> None:
+    strands.current().process.exit(code)
+
+
 class Watchdog:
     """Ends the process when nobody beats it, with what faulthandler writes as its last words."""
 
@@ -47,7 +52,11 @@ class Watchdog:
 
     def beat(self) -> None:
         self.stop()
-        self._timer = strands._hub().call_later(self._seconds, self._process.exit, 1)
+        self._timer = strands._hub().call_later(self._seconds, self._bite)
+
+    def _bite(self) -> None:
+        self._process.last_words = 'Thread 0x1 (most recent call first):\n  File "app.py", line 1 in step'
+        self._process.exit(1)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -97,6 +106,7 @@ def patched(chance: random.Random) -> Iterator[None]:
         report: {"time": _time},
         api: {"time": _time},
         backoff: {"_chance": chance.random},
+        programs: {"time": _time, "os": types.SimpleNamespace(_exit=_exit)},
     }
     with contextlib.ExitStack() as stack:
         for module, names in simulated.items():
@@ -104,6 +114,7 @@ def patched(chance: random.Random) -> Iterator[None]:
                 stack.enter_context(mock.patch.object(module, name, stand_in))
         # For the whole simulation: it looks through every module whenever it is put in place.
         stack.enter_context(guarding(apps.Mixed))
+        stack.enter_context(guarding(programs.Programs))
         yield
 
 

@@ -93,6 +93,8 @@ class Process:
         self.name = name
         self.dead = False
         self.exit_code: int | None = None
+        self.last_words = ""
+        """What it has written to standard error at its end, which kubelet keeps."""
         self.errors: list[BaseException] = []
         self.on_sigterm: Callable[[], None] | None = None
         """What SIGTERM does; None ends the process."""

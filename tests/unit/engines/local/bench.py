@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.support.dying import in_child, killing
 
 from application_sdk.engines.local.home import Home, RunFolder
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.notices import Committed, Notice, Observer, nobody
+from application_sdk.engines.local.notices import Observer, nobody
 from application_sdk.engines.local.records import AttemptRecord, RunRecord
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
 from application_sdk.engines.local.source import find_source
@@ -47,22 +47,11 @@ class Bench:
 
     def execute_until_killed(self, after_commits: int) -> bool:
         """Execute in a child process that is killed right after so many commits. False when it came to its end."""
-        return self.in_child(lambda: self.execute(observer=_killing(after_commits))) == -signal.SIGKILL
+        return self.in_child(lambda: self.execute(observer=killing(after_commits))) == -signal.SIGKILL
 
     def in_child(self, body: Callable[[], object]) -> int:
         """Run `body` in a child process, to be killed in there. Returns its exit code."""
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                body()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status)
+        return in_child(body)
 
     def lines(self) -> list[str]:
         """What the tasks have written into the journal."""
@@ -74,16 +63,3 @@ class Bench:
 
     def ledger(self, name: str = "orders-1") -> Ledger:
         return Ledger.open(self.home.folder(name).ledger, read_only=True)
-
-
-def _killing(after_commits: int) -> Observer:
-    left = after_commits
-
-    def observe(notice: Notice) -> None:
-        nonlocal left
-        if isinstance(notice, Committed):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return observe
