@@ -134,7 +134,8 @@ def _item(text: str, at: int) -> Steps[tuple[JSONObject, int]]:
 
 
 def _decoding(body: bytes, level: int) -> Steps[JSONObject]:
-    text, fields = body.decode("utf-8", "replace"), []
+    text = body.decode("utf-8", "replace")
+    fields: list[str] = []
     # guard: depth-before-decode - decoding a deeply nested object would exhaust the stack
     if _may_be_deep(text, 0, len(text)):
         deep = depth(text) > MAX_DEPTH + level - FIELD

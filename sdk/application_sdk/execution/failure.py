@@ -59,8 +59,9 @@ def _retry_after(error: BaseException) -> float | None:
     name = "after" if isinstance(error, RetryableError) else "retry_after_seconds"
     named: object = getattr(error, name, None)
     # An app may have set anything, and what travels has to be a time: else the policy's own wait holds.
-    usable = isinstance(named, int | float) and not isinstance(named, bool) and 0 <= named < _FOREVER
-    return float(named) if usable else None
+    if isinstance(named, bool) or not isinstance(named, int | float):
+        return None
+    return float(named) if 0 <= named < _FOREVER else None
 
 
 def is_retryable(error: BaseException, permanent: Collection[str] = ()) -> bool:
