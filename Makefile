@@ -15,11 +15,11 @@ demo: .venv/ready ## Bring up a two-node Kubernetes, run an app on it, kill a no
 	@hack/deps
 	@$(PYTHON) -m hack.demo
 
-test: .venv/ready ## Lint, unit and simulation tests, then the cluster tests on a real Kubernetes
+test: .venv/ready ## Everything: lint, unit and simulation tests, then the tests on a real Kubernetes
 	@hack/test
 
-unit: .venv/ready ## Only what needs no cluster: unit and simulation tests
-	@$(PYTHON) -m pytest tests/unit tests/simulation
+unit: .venv/ready ## Unit and simulation tests in about a minute, without the slow ones; no cluster needed
+	@$(PYTHON) -m pytest tests/unit tests/simulation -m "not slow" -n auto
 
 simulate: .venv/ready ## Random faults on a simulated cluster: SEEDS=n courses of events, from FIRST on
 	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)

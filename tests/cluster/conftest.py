@@ -1,7 +1,8 @@
 """Fixtures of the cluster tests: one cluster for the session, one namespace per test.
 
 The cluster is called `test`, or as CLUSTER_NAME says, so that it stands beside a demo. It is taken down afterwards
-unless KEEP_CLUSTER=1.
+unless KEEP_CLUSTER=1. Of several workers (`pytest -n`) the first one brings it up for all; tests that are marked
+`exclusive` need a cluster that no other test uses at the same time, which `--cluster-per-worker` gives them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.support import audit
-from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
+from tests.support import audit, workers
+from tests.support.bed import EXISTING, KEEP, Bed, bring_up, connect, take_down
 from tests.support.faulty import FaultyProxy, faulty_proxy
 from tests.support.kube import CORE, Kube
 from tests.support.recorder.recorder import Recorder
@@ -20,14 +21,35 @@ from tests.support.runs import Runs
 from tests.support.s3 import S3Server, s3_server
 
 NAME = os.environ.get("CLUSTER_NAME", "test")
+LONGEST = ()
+"""Modules that take the longest, longest first: begun last, one of them would be all that is still at work at the end."""
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 STANDSTILL_SECONDS = 20
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "give each worker a cluster of its own, as tests marked `exclusive` need it"
+    parser.addoption("--cluster-per-worker", action="store_true", help=words)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.timeout(420))
+    if workers.is_one():
+        items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("exclusive") and workers.is_one() and not item.config.getoption("cluster_per_worker"):
+        pytest.fail("an exclusive test shares its cluster with other workers; add --cluster-per-worker", pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The workers' shared cluster goes with the last of them; only the session that started them sees that."""
+    config = session.config
+    if config.getoption("numprocesses", None) and not config.getoption("cluster_per_worker") and not EXISTING and not KEEP:
+        take_down(NAME)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,15 +72,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    shared = workers.is_one() and not request.config.getoption("cluster_per_worker")
+    name = NAME if shared else workers.own_name(NAME)
     try:
-        made = bring_up(NAME, *audit.options(NAME))
-        with Recorder(made) as recorder:
+        if shared:
+            first = workers.once(tmp_path_factory, "cluster", lambda: bring_up(name, *audit.options(name)))
+            made = first or connect(name)
+        else:
+            made = bring_up(name, *audit.options(name))
+        with Recorder(made, label=workers.own_name(name)) as recorder:
             request.config.stash[RECORDER] = recorder
             yield made
     finally:
-        if not EXISTING and not KEEP:
-            take_down(NAME)
+        if not shared and not EXISTING and not KEEP:
+            take_down(name)
 
 
 @pytest.fixture

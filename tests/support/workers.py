@@ -1,0 +1,39 @@
+"""What pytest-xdist's workers share and what each has of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+Made = TypeVar("Made")
+
+
+def is_one() -> bool:
+    """Whether this process is one of several workers."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def own_name(name: str) -> str:
+    """The name made different for each worker; the first worker, like a process without others, keeps it as it is."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return name if worker == "0" else f"{name}-{worker}"
+
+
+def once(factory: pytest.TempPathFactory, what: str, make: Callable[[], Made]) -> Made | None:
+    """Make something for all workers of this session: None for all but the one that made it, once it is there.
+
+    The others wait. When it couldn't be made, the next worker tries, and fails with reasons of its own.
+    """
+    folder = factory.getbasetemp().parent  # the session's, of which each worker has a folder
+    with (folder / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / f"{what}.done"
+        if done.exists():
+            return None
+        made = make()
+        done.touch()
+        return made
