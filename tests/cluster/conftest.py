@@ -21,8 +21,11 @@ from tests.support.runs import Runs
 from tests.support.s3 import S3Server, s3_server
 
 NAME = os.environ.get("CLUSTER_NAME", "test")
-LONGEST = ()
-"""Modules that take the longest, longest first: begun last, one of them would be all that is still at work at the end."""
+LONGEST = (
+    *("test_soak", "test_install", "test_crashes", "test_silence", "test_faults", "test_without_operator"),
+    *("test_causes", "test_ends", "test_files", "test_inspections", "test_cli", "test_bad_input"),
+)
+"""Modules that take the longest, longest first: begun last, one of them would be all that still works at the end."""
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 STANDSTILL_SECONDS = 20
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -48,7 +51,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The workers' shared cluster goes with the last of them; only the session that started them sees that."""
     config = session.config
-    if config.getoption("numprocesses", None) and not config.getoption("cluster_per_worker") and not EXISTING and not KEEP:
+    started_workers = config.getoption("numprocesses", None) and not workers.is_one()
+    if started_workers and not config.getoption("cluster_per_worker") and not EXISTING and not KEEP:
         take_down(NAME)
 
 
@@ -77,8 +81,8 @@ def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     name = NAME if shared else workers.own_name(NAME)
     try:
         if shared:
-            first = workers.once(tmp_path_factory, "cluster", lambda: bring_up(name, *audit.options(name)))
-            made = first or connect(name)
+            session = tmp_path_factory.getbasetemp().parent  # each worker's own folder lies in that
+            made = workers.once(session, "cluster", lambda: bring_up(name, *audit.options(name))) or connect(name)
         else:
             made = bring_up(name, *audit.options(name))
         with Recorder(made, label=workers.own_name(name)) as recorder:

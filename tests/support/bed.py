@@ -126,7 +126,9 @@ def connect(name: str) -> Bed:
     kubeconfig = Path(_plain(name, "kubeconfig"))
     folder = None if EXISTING else Path(_plain(name, "binaries"))
     kube = Kube.from_kubeconfig(kubeconfig)
-    return Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), kube, ExpectedTerminations(kube))
+    return Bed(
+        name, kubeconfig, _program("kubectl", folder), _program("helm", folder), kube, ExpectedTerminations(kube)
+    )
 
 
 _built: dict[str, str] = {}

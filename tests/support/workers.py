@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
-
-import pytest
 
 Made = TypeVar("Made")
 
@@ -23,15 +22,14 @@ def own_name(name: str) -> str:
     return name if worker == "0" else f"{name}-{worker}"
 
 
-def once(factory: pytest.TempPathFactory, what: str, make: Callable[[], Made]) -> Made | None:
-    """Make something for all workers of this session: None for all but the one that made it, once it is there.
+def once(session: Path, what: str, make: Callable[[], Made]) -> Made | None:
+    """Make something for all workers that have this folder: None for all but the one that made it, once it is there.
 
     The others wait. When it couldn't be made, the next worker tries, and fails with reasons of its own.
     """
-    folder = factory.getbasetemp().parent  # the session's, of which each worker has a folder
-    with (folder / f"{what}.lock").open("w") as lock:
+    with (session / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / f"{what}.done"
+        done = session / f"{what}.done"
         if done.exists():
             return None
         made = make()
