@@ -19,7 +19,7 @@ test: .venv/ready ## Everything: lint, unit and simulation tests, then the tests
 	@hack/test
 
 unit: .venv/ready ## Unit and simulation tests in about a minute, without the slow ones; no cluster needed
-	@$(PYTHON) -m pytest tests/unit tests/simulation -m "not slow" -n auto
+	@$(PYTHON) -m pytest tests/unit tests/simulation -m "not slow" -n auto --dist worksteal
 
 simulate: .venv/ready ## Random faults on a simulated cluster: SEEDS=n courses of events, from FIRST on
 	@$(PYTHON) -m tests.simulation.hunt --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0)

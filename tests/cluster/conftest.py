@@ -23,7 +23,7 @@ from tests.support.s3 import S3Server, s3_server
 NAME = os.environ.get("CLUSTER_NAME", "test")
 LONGEST = (
     *("test_soak", "test_install", "test_crashes", "test_silence", "test_faults", "test_without_operator"),
-    *("test_causes", "test_ends", "test_files", "test_inspections", "test_cli", "test_bad_input"),
+    *("test_postgres_catalog", "test_cli", "test_ends", "test_restored", "test_causes", "test_files", "test_gitops"),
 )
 """Modules that take the longest, longest first: begun last, one of them would be all that still works at the end."""
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()

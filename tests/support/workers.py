@@ -17,9 +17,9 @@ def is_one() -> bool:
 
 
 def own_name(name: str) -> str:
-    """The name made different for each worker; the first worker, like a process without others, keeps it as it is."""
+    """A cluster's name for each worker: the first worker, like a process without others, has the name as it is."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return name if worker == "0" else f"{name}-{worker}"
+    return name if worker == "0" else f"{name}{worker}"
 
 
 def once(session: Path, what: str, make: Callable[[], Made]) -> Made | None:

@@ -39,7 +39,7 @@ def test_next_worker_tries_what_the_first_could_not_make(tmp_path: Path) -> None
     assert workers.once(tmp_path, "trouble", lambda: "it") == "it"
 
 
-@pytest.mark.parametrize(("worker", "name"), [(None, "test"), ("gw0", "test"), ("gw2", "test-2")])
+@pytest.mark.parametrize(("worker", "name"), [(None, "test"), ("gw0", "test"), ("gw2", "test2")])
 def test_workers_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch, worker: str | None, name: str) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     if worker:
