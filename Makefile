@@ -22,8 +22,8 @@ down: ## Remove every cluster of the demo, the tests and the benchmarks
 
 ##@ While you work
 
-unit: .venv/ready ## Run the unit and simulation tests, which need no cluster
-	@$(PYTHON) -m pytest tests/unit tests/simulation
+unit: .venv/ready ## Run the unit and simulation tests but for the slow ones; no cluster needed
+	@$(PYTHON) -m pytest tests/unit tests/simulation -m "not slow" -n auto --dist worksteal
 
 lint: .venv/ready ## Check format, types, layers and generated files
 	@.venv/bin/ruff format --check .

@@ -1,7 +1,8 @@
 """Fixtures of the cluster tests: one cluster for the session, one namespace per test.
 
 The cluster is called `test`, or as CLUSTER_NAME says, so that it stands beside a demo. It is taken down afterwards
-unless KEEP_CLUSTER=1.
+unless KEEP_CLUSTER=1. Of several workers (`pytest -n`) the first one brings it up for all; tests that are marked
+`exclusive` need a cluster that no other test uses at the same time, which `--cluster-per-worker` gives them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.cluster.admission_world import World, build, connect
-from tests.support import audit
-from tests.support.bed import EXISTING, KEEP, Bed, bring_up, take_down
+from tests.cluster import admission_world
+from tests.cluster.admission_world import World
+from tests.support import audit, workers
+from tests.support.bed import EXISTING, KEEP, Bed, bring_up, connect, take_down
 from tests.support.faulty import FaultyProxy, faulty_proxy
 from tests.support.kube import CORE, Kube
 from tests.support.recorder.recorder import Recorder
@@ -21,14 +23,39 @@ from tests.support.runs import Runs
 from tests.support.s3 import S3Server, s3_server
 
 NAME = os.environ.get("CLUSTER_NAME", "test")
+LONGEST = (
+    *("test_soak", "test_install", "test_crashes", "test_silence", "test_faults", "test_without_operator"),
+    *("test_postgres_catalog", "test_cli", "test_ends", "test_restored", "test_causes", "test_files", "test_gitops"),
+)
+"""Modules that take the longest, longest first: begun last, one of them would be all that still works at the end."""
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 STANDSTILL_SECONDS = 20
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "give each worker a cluster of its own, as tests marked `exclusive` need it"
+    parser.addoption("--cluster-per-worker", action="store_true", help=words)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.timeout(420))
+    for item in items:  # of the test alone: a cluster of which nothing is cached takes longer to come up
+        item.add_marker(pytest.mark.timeout(420, func_only=True))
+    if workers.is_one():
+        items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("exclusive") and workers.is_one() and not item.config.getoption("cluster_per_worker"):
+        pytest.fail("an exclusive test shares its cluster with other workers; add --cluster-per-worker", pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The workers' shared cluster goes with the last of them; only the session that started them sees that."""
+    config = session.config
+    started_workers = config.getoption("numprocesses", None) and not workers.is_one()
+    if started_workers and not config.getoption("cluster_per_worker") and not EXISTING and not KEEP:
+        take_down(NAME)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,15 +78,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    shared = workers.is_one() and not request.config.getoption("cluster_per_worker")
+    name = NAME if shared else workers.own_name(NAME)
     try:
-        made = bring_up(NAME, *audit.options(NAME))
-        with Recorder(made) as recorder:
+        if shared:
+            session = tmp_path_factory.getbasetemp().parent  # each worker's own folder lies in that
+            made = workers.once(session, "cluster", lambda: bring_up(name, *audit.options(name))) or connect(name)
+        else:
+            made = bring_up(name, *audit.options(name))
+        with Recorder(made, label=workers.own_name(name)) as recorder:
             request.config.stash[RECORDER] = recorder
             yield made
     finally:
-        if not EXISTING and not KEEP:
-            take_down(NAME)
+        if not shared and not EXISTING and not KEEP:
+            take_down(name)
 
 
 @pytest.fixture
@@ -140,6 +173,6 @@ def runs(kube: Kube, namespace: str) -> Runs:
 @pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A namespace of the module's own with identities of every kind in it, for what the API server itself decides."""
-    made = build(*connect(request))
+    made = admission_world.build(*admission_world.connect(request))
     yield made
     made.admin.delete(f"/api/v1/namespaces/{made.namespace}")

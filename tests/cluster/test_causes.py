@@ -136,6 +136,7 @@ def test_describe_tells_reasons_and_charges_in_one_line(bed: Bed, ended: Runs) -
     assert "OOMKilled" in line
 
 
+@pytest.mark.exclusive
 def test_task_that_fills_its_tmp_fails_at_the_limit(bed: Bed, causes: Runs) -> None:
     bed.install("tmpSizeLimit=64Mi")
     try:
@@ -172,6 +173,7 @@ def test_pod_deleted_by_a_person_is_replaced_at_the_clusters_charge(causes: Runs
     assert_disrupted(causes, "works", "PodDeleted")
 
 
+@pytest.mark.exclusive
 @needs_own_cluster
 def test_drained_node_has_its_tasks_go_on_elsewhere(bed: Bed, causes: Runs) -> None:
     start(causes, "works")
@@ -187,6 +189,7 @@ def test_drained_node_has_its_tasks_go_on_elsewhere(bed: Bed, causes: Runs) -> N
     assert causes.checkpoints("cause")[0]["node"] != node
 
 
+@pytest.mark.exclusive
 @needs_own_cluster
 def test_preempted_pod_is_replaced_when_there_is_room_again(causes: Runs) -> None:
     name = f"urgent-{causes.namespace}"
@@ -223,6 +226,7 @@ def urgent_pod(priority: str) -> Object:
     return {"metadata": {"name": "urgent"}, "spec": spec}
 
 
+@pytest.mark.exclusive
 @needs_own_cluster
 def test_node_that_reboots_costs_one_disruption(bed: Bed, causes: Runs) -> None:
     bed.install("nodeLostGraceSeconds=120")
@@ -374,6 +378,7 @@ def test_priority_class_that_is_unknown_stalls_the_run_with_the_api_servers_word
     assert "no-such-class" in causes.status("cause")["message"]
 
 
+@pytest.mark.exclusive
 @needs_own_cluster
 def test_committed_task_that_an_administrator_deletes_stalls_the_run_and_is_not_done_again(
     bed: Bed, causes: Runs

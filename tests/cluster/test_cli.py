@@ -200,6 +200,7 @@ def test_who_may_only_look_is_told_what_is_missing(apprun: Terminal, bed: Bed, r
     assert "submit" in looked.out
 
 
+@pytest.mark.exclusive
 def test_doctor_finds_nothing_wrong_and_then_what_is_wrong(apprun: Terminal, bed: Bed) -> None:
     healthy = apprun("doctor", "-o", "json", code=None)
     found = {(check["topic"], check["grade"]): check["said"] for check in healthy.json["checks"]}

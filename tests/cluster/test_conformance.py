@@ -21,7 +21,7 @@ from tests.support.bed import Bed
 from tests.support.fake_api import FakeApi
 from tests.support.sim.access import PERSON
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.exclusive, pytest.mark.cluster]
 
 OPERATIONS = 300
 SEEDS = range(1, 1 + int(os.environ.get("CONFORMANCE_SEEDS", "3")))

@@ -28,7 +28,7 @@ from apprun_operator.kube.resources import PODS
 from apprun_operator.plan.limits import Limits
 from apprun_operator.settings import Settings
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.exclusive, pytest.mark.cluster]
 
 SIDE_BY_SIDE = 6
 STRUCK = 0.8

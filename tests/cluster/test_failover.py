@@ -12,6 +12,8 @@ from tests.support.kube import Object, eventually
 from tests.support.replicas import Replicas
 from tests.support.runs import Runs
 
+pytestmark = pytest.mark.exclusive
+
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="processes of an existing cluster aren't within reach")
 
 

@@ -10,6 +10,8 @@ from tests.support.interrupted import assert_completed, driver_pod, started, wor
 from tests.support.kube import CORE, Object, eventually
 from tests.support.runs import Runs
 
+pytestmark = pytest.mark.exclusive
+
 needs_own_cluster = pytest.mark.skipif(
     EXISTING, reason="nodes and control plane of an existing cluster are not ours to break"
 )

@@ -21,6 +21,8 @@ from tests.support.runs import Runs
 
 from apprun_operator.kube.decode import decode
 
+pytestmark = pytest.mark.exclusive
+
 GOOD = {"before": 1, "width": 2, "after": 1}
 LONGEST = 240 * 1024
 ENDING = ("before", "amid", "after", "endless", "victim")

@@ -18,7 +18,10 @@ from tests.support.runs import Runs
 
 from apprun_operator.api.crds import KINDS
 
-pytestmark = pytest.mark.skipif(EXISTING, reason="an existing cluster's installation isn't ours to remove")
+pytestmark = [
+    pytest.mark.exclusive,
+    pytest.mark.skipif(EXISTING, reason="an existing cluster's installation isn't ours to remove"),
+]
 
 CRDS = tuple(f"{kind.plural}.apprun.dev" for kind in KINDS)
 COME_AND_GO = ("Event", "Lease", "Secret", "EndpointSlice", "Endpoints", "ControllerRevision")

@@ -24,6 +24,8 @@ from tests.support.kube import Object, eventually
 from tests.support.replicas import Replicas
 from tests.support.runs import Runs
 
+pytestmark = pytest.mark.exclusive
+
 API = "/apis/apprun.dev/v1alpha1"
 SEED = 20_260_101
 COUNTS = {"apps": 300, "appruns": 1000, "apptasks": 1000, "appledgers": 100}

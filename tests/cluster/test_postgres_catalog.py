@@ -199,6 +199,7 @@ def test_bad_input_is_told_without_a_secret(connector: Connector, runs: Runs, tm
     assert_nothing_told(runs, logs)
 
 
+@pytest.mark.exclusive
 def test_a_node_that_dies_while_a_schema_is_uploaded_costs_that_upload_only(
     bed: Bed, connector: Connector, runs: Runs, proxy: FaultyProxy, tmp_path: Path
 ) -> None:

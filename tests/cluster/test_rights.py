@@ -121,6 +121,7 @@ def stall_twice_for_the_same_reason(runs: Runs) -> None:
     stalls(runs, "twice", "LoadFailed")
 
 
+@pytest.mark.exclusive
 @needs_own_cluster
 def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
     bed: Bed, runs: Runs, as_operator: Client

@@ -18,6 +18,8 @@ from tests.support.prometheus import Prometheus, scraping
 from tests.support.queries import alert_queries, panel_queries
 from tests.support.runs import Runs, source
 
+pytestmark = pytest.mark.exclusive
+
 QUIET = {"What is held up, and by what A", "Actions that failed, a second A"}
 """Panels that may be empty: nothing need be wrong."""
 FIRING = {"AppRunRunsStalled", "AppRunRunsFail", "AppRunHeld"}

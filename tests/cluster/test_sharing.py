@@ -9,6 +9,8 @@ from tests.support.bed import Bed
 from tests.support.kube import Object, eventually
 from tests.support.runs import Runs
 
+pytestmark = pytest.mark.exclusive
+
 PLACES = 4
 
 

@@ -20,6 +20,8 @@ from tests.support.kube import CORE, ApiError, Kube, Object, eventually
 from tests.support.runs import APPS, Runs, source
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.exclusive
+
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="the network of an existing cluster is not ours to break")
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

@@ -12,7 +12,10 @@ from tests.support.bed import EXISTING, Bed
 from tests.support.recorder.recorder import Recorder
 from tests.support.runs import Runs
 
-pytestmark = pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break")
+pytestmark = [
+    pytest.mark.exclusive,
+    pytest.mark.skipif(EXISTING, reason="nodes and control plane of an existing cluster are not ours to break"),
+]
 
 SMALL = Recipe(
     runs=3,

@@ -17,6 +17,8 @@ from tests.support.kube import CORE, Object, eventually
 from tests.support.recorded import GOLDEN, provide, restore
 from tests.support.runs import Runs, source
 
+pytestmark = pytest.mark.exclusive
+
 needs_own_cluster = pytest.mark.skipif(EXISTING, reason="nodes of an existing cluster are not ours to break")
 
 

@@ -116,12 +116,19 @@ def bring_up(name: str, *options: str) -> Bed:
         for target, tag in (("runtime", RUNTIME_IMAGE), ("operator", OPERATOR_IMAGE)):
             _built[target] = _build(name, target, tag)
             _stream(name, "load", tag)
+    bed = connect(name)
+    bed.install()
+    return bed
+
+
+def connect(name: str) -> Bed:
+    """The named cluster, which is up and has the chart installed."""
     kubeconfig = Path(_plain(name, "kubeconfig"))
     folder = None if EXISTING else Path(_plain(name, "binaries"))
     kube = Kube.from_kubeconfig(kubeconfig)
-    bed = Bed(name, kubeconfig, _program("kubectl", folder), _program("helm", folder), kube, ExpectedTerminations(kube))
-    bed.install()
-    return bed
+    return Bed(
+        name, kubeconfig, _program("kubectl", folder), _program("helm", folder), kube, ExpectedTerminations(kube)
+    )
 
 
 _built: dict[str, str] = {}

@@ -85,6 +85,7 @@ async def test_an_input_that_does_not_fit_is_refused_before_a_run_is_begun(tmp_p
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_a_script_runs_its_own_app_and_the_run_can_be_shown_and_resumed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

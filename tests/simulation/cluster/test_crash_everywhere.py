@@ -17,6 +17,8 @@ from tests.support.sim.crashes import Crash
 
 from apprun_operator.plan.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Scenario:

@@ -82,6 +82,7 @@ async def play(crash: Crash) -> dict[str, Any]:
         return {"conditions": conditions(cluster), "contracts": contracts, "pods": len(pods(cluster))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_operator_killed_at_any_call_of_an_inspection_makes_no_second_pod(moment: str) -> None:
     watcher = Crash("operator", 0, moment)

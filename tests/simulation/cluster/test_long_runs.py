@@ -7,6 +7,8 @@ from tests.support.fake_api import Object
 from tests.support.sim.cluster import Cluster, simulate
 from tests.support.sim.crashes import Crash
 
+pytestmark = pytest.mark.slow
+
 WIDTH = 260
 """Two hundred and fifty-six checkpoints stay in the status; then the older half moves to a page."""
 STEPS = (0, 1)

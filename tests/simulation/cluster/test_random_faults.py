@@ -10,6 +10,8 @@ import pytest
 from tests.support.sim.cluster import simulate
 from tests.support.sim.storm import Storm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(25))
 def test_storm_breaks_nothing(seed: int) -> None:

@@ -180,6 +180,7 @@ def test_a_run_that_has_done_nothing_begins_wherever_it_is_copied_to() -> None:
 # From a full backup
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(APPS))
 def test_a_restored_run_goes_on_and_repeats_no_committed_call(name: str) -> None:
     source, end = recorded(*APPS[name])
@@ -272,6 +273,7 @@ def test_a_finished_run_stays_finished_and_says_so_of_itself() -> None:
     assert {c["observedGeneration"] for c in found["status"]["conditions"]} == {found["metadata"]["generation"]}
 
 
+@pytest.mark.slow
 def test_a_long_ledger_comes_back_with_its_pages() -> None:
     source, end = recorded("Wide", {"width": 300, "seconds": 0.1})
     backup, cluster = backup_of(source.server), elsewhere()
@@ -316,6 +318,7 @@ def test_a_timer_fires_when_it_was_due() -> None:
 # An import that is interrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_an_import_interrupted_at_any_write_holds_the_run(done: bool) -> None:
     source, end = recorded("Mixed", {"width": 2, "rounds": 1})

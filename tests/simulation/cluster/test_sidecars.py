@@ -32,6 +32,7 @@ def test_run_ends_as_without_the_mesh(how: str) -> None:
     simulate(story())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SIDECARS)
 @pytest.mark.parametrize("party", ["driver", "task"])
 def test_process_that_dies_beside_a_sidecar_is_followed_by_the_next_attempt(party: str, how: str) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import random
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.support.sim.patched import patched
 from tests.support.sim.storm import STEPS, Storm
 from tests.support.virtual_time import VirtualLoop
+
+pytestmark = pytest.mark.slow
 
 
 class ClusterUnderFaults(RuleBasedStateMachine):

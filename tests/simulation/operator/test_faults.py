@@ -19,6 +19,8 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 
+pytestmark = pytest.mark.slow
+
 ERRORS: tuple[ApiError, ...] = (
     UnavailableError("503"),
     UnavailableError("no answer in time"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.simulation.route.programs import EndingInterpreter, Interpreter, Program, programs
@@ -20,6 +21,8 @@ from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.execution.run import run_route
+
+pytestmark = pytest.mark.slow
 
 INFO = RunInfo(run_id="random", uid="0b9d", started_at=1_767_225_600.0)
 

@@ -24,6 +24,8 @@ from application_sdk.execution.routeruntime import RouteRuntime
 from application_sdk.execution.run import _Life
 from application_sdk.wire.fields import Identity
 
+pytestmark = pytest.mark.slow
+
 Take = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -35,7 +35,7 @@ class UnexpectedTermination:
 class Recorder:
     """At work while it is entered."""
 
-    def __init__(self, bed: Bed, root: Path = ROOT, every: float = EVERY_SECONDS) -> None:
+    def __init__(self, bed: Bed, root: Path = ROOT, every: float = EVERY_SECONDS, label: str = "") -> None:
         # Connections of its own: those of the tests are closed, counted and broken by tests.
         self._kube = Kube.from_kubeconfig(bed.kubeconfig)
         self._expected = bed.terminations
@@ -47,7 +47,7 @@ class Recorder:
         self._slip: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         prune(root)
-        self.journal = Journal(root / f"{bed.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        self.journal = Journal(root / f"{label or bed.name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
     def __enter__(self) -> Recorder:
         self._sample()

@@ -333,6 +333,7 @@ def test_a_key_used_twice_stops_the_run_until_it_is_corrected() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

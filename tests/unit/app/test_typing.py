@@ -159,10 +159,12 @@ def said(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> set[tuple[
     return {(int(line), code) for line, code in found if code != "untyped-decorator"}
 
 
+@pytest.mark.slow
 def test_good_code_is_accepted_with_its_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(tmp_path, PRELUDE + GOOD, monkeypatch) == set()
 
 
+@pytest.mark.slow
 def test_misuse_is_refused_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PRELUDE + MISUSE
     expected = {

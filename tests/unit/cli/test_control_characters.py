@@ -99,6 +99,7 @@ def assert_shown(done: Result) -> None:
     assert controls(done.err) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
     "verb",
@@ -149,6 +150,7 @@ def test_doctor_shows_what_an_installation_says(apprun: Command, cluster: FakeCl
     assert_shown(apprun("doctor", "--no-pod"))
 
 
+@pytest.mark.slow
 def test_local_run_shows_control_characters(apprun: Command, app: Path) -> None:
     for mode in ((), ("--in-process",)):
         name = f"o{len(mode)}"
@@ -204,6 +206,7 @@ def test_names_with_control_characters_complete_nothing(hostile: FakeCluster, ho
     assert controls(told) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "watch"])
 def test_live_table_shows_control_characters(app: Path, environment: dict[str, str], verb: str) -> None:
     """On a real terminal, where a table redraws itself: it moves the cursor, and nothing else gets there."""

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def shell(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -14,6 +16,7 @@ def shell(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.slow
 def test_its_app_runs_and_its_tests_pass(tmp_path: Path) -> None:
     begun = shell(tmp_path, "apprun", "init", "hello")
     assert begun.returncode == 0, begun.stderr

@@ -95,6 +95,7 @@ def attempts(shown: Any) -> Sequence[tuple[str | None, str | None]]:
     return [(one["reason"], one["budget"]) for call in shown["calls"] for one in call["attempts"]]
 
 
+@pytest.mark.slow
 def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_not_committed(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", json.dumps({"number": STEPS}))
     for step in range(STEPS):
@@ -113,6 +114,7 @@ def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_no
     assert attempts(shown) == [("ExecutorLost", "Disruption"), ("Completed", "None")] * STEPS
 
 
+@pytest.mark.slow
 def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 1}')
     pid, _ = terminal.executing(1)
@@ -121,6 +123,7 @@ def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal
     assert attempts(terminal.json("show", "chain")) == [("ProcessDied", "App"), ("Completed", "None")]
 
 
+@pytest.mark.slow
 def test_attempts_that_die_with_the_process_they_are_forked_from_are_tried_again_for_free(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 1}')
     pid, forker = terminal.executing(1)
@@ -131,6 +134,7 @@ def test_attempts_that_die_with_the_process_they_are_forked_from_are_tried_again
     assert "(charged to this machine)" in terminal.text("show", "chain")
 
 
+@pytest.mark.slow
 def test_killed_all_at_once_a_run_goes_on(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 2}')
     os.kill(terminal.executing(1)[0], signal.SIGKILL)
@@ -142,6 +146,7 @@ def test_killed_all_at_once_a_run_goes_on(terminal: Terminal) -> None:
     assert [number for number, _, _ in terminal.executions()] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_resume_a_run_the_second_is_refused(
     terminal: Terminal, environment: dict[str, str]
 ) -> None:

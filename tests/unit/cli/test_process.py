@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.unit.cli.conftest import ORDERS
 
 APPRUN = [sys.executable, "-m", "application_sdk.cli"]
@@ -20,6 +21,7 @@ def _arguments(home: Path, entrypoint: str) -> list[str]:
     return [*APPRUN, "run", str(ORDERS), "-e", entrypoint, "--name", "o1", "-i", given]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_in_order_and_says_how_to_go_on(home: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         _arguments(home, "waiting"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -41,6 +43,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(home: Path, environment: di
     assert (lines.count("first"), "cleaned up" in lines) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_executed_can_be_cancelled_from_another_terminal(home: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         _arguments(home, "waiting"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -54,6 +57,7 @@ def test_a_run_that_is_executed_can_be_cancelled_from_another_terminal(home: Pat
     assert (process.returncode, "o1 was cancelled" in rest) == (8, True)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_table_keeps_itself_current(home: Path, environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -73,6 +77,7 @@ def test_on_a_terminal_a_table_keeps_itself_current(home: Path, environment: dic
     assert "5/5" in shown.decode()
 
 
+@pytest.mark.slow
 def test_sets_are_walked_in_the_same_order_in_every_process(home: Path, environment: dict[str, str]) -> None:
     app = home / "sets.py"
     app.write_text(

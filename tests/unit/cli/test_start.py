@@ -38,6 +38,7 @@ def loaded(environment: dict[str, str], *arguments: str) -> set[str]:
     return set(modules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("list",), ("show", "r"), ("describe", "r"), ("suspend", "r")])
 def test_a_verb_on_a_cluster_imports_nothing_heavy(cluster: FakeCluster, arguments: tuple[str, ...]) -> None:
     import os

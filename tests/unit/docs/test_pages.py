@@ -51,6 +51,7 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, module: t
             printed = ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(block.language == "console" for block in blocks(page))], ids=lambda p: p.stem
 )

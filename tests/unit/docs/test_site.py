@@ -43,6 +43,7 @@ def test_each_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
             assert anchor in anchors(target), f"{link} in {page.relative_to(ROOT)}: {sorted(anchors(target))}"
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)

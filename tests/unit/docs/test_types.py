@@ -9,6 +9,7 @@ from mypy import api
 from tests.support.pages import PAGES, blocks
 
 
+@pytest.mark.slow
 def test_the_code_of_the_pages_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for page in PAGES:
         shown = [

@@ -111,6 +111,7 @@ def test_run_gives_the_catalog_in_numbers(catalog: Modules, cluster: FakeCluster
     assert len(keys(cluster.created)) == TASKS
 
 
+@pytest.mark.slow
 def test_crash_of_the_driver_after_every_commit_repeats_no_task(
     catalog: Modules, cluster: FakeCluster, world: World
 ) -> None:

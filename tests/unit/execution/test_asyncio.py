@@ -471,6 +471,7 @@ def test_a_route_does_what_pythons_own_loop_does(name: str) -> None:
     assert result.output["text"].splitlines() == expected.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_is_the_same_after_a_crash_at_every_step(name: str) -> None:
     app = app_of(PROGRAMS[name])

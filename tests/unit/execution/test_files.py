@@ -247,6 +247,7 @@ def test_retry_after_a_lost_report_stores_nothing_anew() -> None:
     assert [path.rpartition("/")[2] for path in objects(once)] == [path.rpartition("/")[2] for path in objects(twice)]
 
 
+@pytest.mark.slow
 def test_run_with_files_survives_a_crash_anywhere() -> None:
     check_durability(Nested, Size())
 

@@ -101,6 +101,7 @@ CLOCKS: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ask", "told"), CLOCKS.values(), ids=CLOCKS.keys())
 def test_a_reference_taken_anywhere_is_the_routes_clock(ask: Callable[[], object], told: str) -> None:
     assert answers(ask) == told
@@ -135,6 +136,7 @@ CHANCE: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", CHANCE.values(), ids=CHANCE.keys())
 def test_chance_taken_anywhere_is_repeated(ask: Callable[[], object]) -> None:
     first = answers(ask)

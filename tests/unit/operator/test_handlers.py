@@ -279,6 +279,7 @@ ENDS_KOPF = [watch_error, expired_page, unauthorized]
 BORNE = [expired_watch, torn_watch, forbidden_list, failing_list, throttled_list]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [*ENDS_KOPF, *BORNE], indirect=True, ids=lambda fault: fault.__name__)
 @pytest.mark.usefixtures("fault")
 def test_runs_are_seen_after(seen: Seen) -> None:

@@ -275,6 +275,7 @@ def test_a_lease_labelled_by_hand_changes_no_leader() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
     async def main() -> None:

@@ -23,6 +23,7 @@ def document(client: TestClient) -> dict[str, Any]:
     return client.get("/openapi.json").json()  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_odd_requests_are_answered_as_the_document_says(client: TestClient) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", client.app)
     asked = 0
@@ -46,6 +47,7 @@ def test_odd_requests_are_answered_as_the_document_says(client: TestClient) -> N
     assert asked > 100
 
 
+@pytest.mark.slow
 def test_a_client_can_be_made_from_the_document(document: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     made = subprocess.run(

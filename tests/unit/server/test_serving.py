@@ -13,8 +13,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import asyncio
+import pytest
 from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
 from application_sdk.handler import AuthInput, AuthOutput, AuthStatus, DefaultHandler
@@ -55,6 +58,7 @@ def post(url: str, body: object) -> dict[str, object]:
             return json.load(refusal)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_a_script_runs_its_example_and_serves_its_handler_until_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     with subprocess.Popen(

@@ -48,6 +48,7 @@ class Eight(App):
         return Out(n=out.n, text=outs[0].text)
 
 
+@pytest.mark.slow
 def test_each_body_is_executed_once() -> None:
     bodies.clear()
     report = check_durability(Eight, N(), orders=3)
@@ -73,6 +74,7 @@ class Resuming(App):
         return await self.work(input)
 
 
+@pytest.mark.slow
 def test_a_recorded_attempt_leaves_its_heartbeat() -> None:
     assert check_durability(Resuming, N(), orders=2).executed == 2
 
@@ -136,6 +138,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_script_that_checks_at_module_level_ends(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SCRIPT)
     ended = subprocess.run(

@@ -45,6 +45,7 @@ def test_of_a_peer_that_is_gone_before_the_handshake_no_socket_stays_open() -> N
     gc.collect()
 
 
+@pytest.mark.slow
 def test_of_a_server_that_goes_at_any_moment_no_socket_stays_open() -> None:
     """What it hasn't accepted is reset: before, between or amid the steps of the handshake, as luck has it."""
     trust = ssl.create_default_context()

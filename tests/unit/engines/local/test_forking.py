@@ -60,17 +60,20 @@ def run(folder: Path, state: str, told: str) -> tuple[list[str], str]:
     return json.loads(result.stdout)["said"].split("|"), result.stderr
 
 
+@pytest.mark.slow
 def test_a_generator_of_the_module_gives_each_call_its_own_numbers(tmp_path: Path) -> None:
     numbers, seen = run(tmp_path, "rng = random.Random()", "return rng.random()")
     assert len(set(numbers)) == 3
     assert "importing the app has made a generator of random numbers" in seen
 
 
+@pytest.mark.slow
 def test_a_generator_with_a_seed_gives_each_call_the_same(tmp_path: Path) -> None:
     numbers, _ = run(tmp_path, "rng = random.Random(7)", "return rng.random()")
     assert len(set(numbers)) == 1
 
 
+@pytest.mark.slow
 def test_threads_and_locks_of_the_module_live_in_each_attempt(tmp_path: Path) -> None:
     told = "lock.acquire(); lock.release(); return any(t.is_alive() and t is not threading.main_thread() and "
     alive, seen = run(
@@ -80,6 +83,7 @@ def test_threads_and_locks_of_the_module_live_in_each_attempt(tmp_path: Path) ->
     assert "importing the app has started threads" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
@@ -93,6 +97,7 @@ def test_connections_of_the_module_are_each_attempts_own(tmp_path: Path, state: 
     assert f"importing the app has {reason}" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "state",
     ["lock = threading.Lock()", "rng = random.SystemRandom()", "import secrets, tempfile, uuid, logging, asyncio"],
@@ -103,6 +108,7 @@ def test_an_ordinary_module_is_imported_once_for_all_attempts(tmp_path: Path, st
     assert "importing the app" not in seen
 
 
+@pytest.mark.slow
 def test_the_functions_of_random_give_each_call_its_own_numbers(tmp_path: Path) -> None:
     numbers, seen = run(tmp_path, "", "return random.random()")
     assert len(set(numbers)) == 3

@@ -42,6 +42,7 @@ def test_a_run_survives_its_death_between_any_two_statements(tmp_path: Path, ord
             assert len(set(numbers)) == len(numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_retry_survives_its_death_between_any_two_statements(tmp_path: Path, orders: Path) -> None:
     def failed(name: str) -> Bench:

@@ -85,6 +85,7 @@ def test_used_numbers_stay_used_and_nothing_is_charged_twice() -> None:
     assert [(one.attempt, one.reason, one.budget) for one in kept.attempts] == [(1, "ValueError", "None")]
 
 
+@pytest.mark.slow
 def test_a_retried_run_goes_on_from_its_failure_and_repeats_nothing_else(bench: Bench) -> None:
     assert bench.run("needs-permission").phase == "Failed"
     bench.journal.with_name("journal.allowed").touch()
@@ -96,6 +97,7 @@ def test_a_retried_run_goes_on_from_its_failure_and_repeats_nothing_else(bench: 
     assert (bench.home.folder("orders-1").path / "ledger-1.db").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_again_can_be_retried_again(bench: Bench) -> None:
     bench.run("needs-permission")
     folder = bench.home.folder("orders-1")

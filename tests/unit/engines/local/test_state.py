@@ -24,6 +24,7 @@ def kept(bench: Bench) -> object:
     return asyncio.run(KeptState(bench.home.path / "state.db", "orders").load("count"))
 
 
+@pytest.mark.slow
 def test_a_later_task_and_a_later_run_see_what_was_saved(counting: Bench) -> None:
     assert counting.run().output == {"n": 3, "attempt": 1}
     counting.begin(name="orders-2")
@@ -43,12 +44,14 @@ def test_an_attempt_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     assert kept(bench) == {"n": 1}
 
 
+@pytest.mark.slow
 def test_of_two_tasks_that_have_loaded_the_same_the_later_one_starts_anew(counting: Bench) -> None:
     assert counting.run("beside").output == {"n": 2, "attempt": 2}
     assert kept(counting) == {"n": 2}
     assert [one.reason for one in counting.attempts()].count("StateConflict") == 1
 
 
+@pytest.mark.slow
 def test_more_than_an_app_may_keep_fails_the_task_that_would_exceed_it(counting: Bench) -> None:
     run = counting.run("hoarding")
     assert run.phase == "Failed"

@@ -240,6 +240,7 @@ values = st.recursive(
 EVERYTHING = schema_of(Everything)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(sorted(Everything.model_fields)), values, min_size=1, max_size=3))
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_the_code_takes_is_ever_refused(value: dict[str, Any]) -> None:
