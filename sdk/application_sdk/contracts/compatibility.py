@@ -79,19 +79,23 @@ class _Comparison:
         self._always_complete = always_complete
         self._identifies = identifies
         self._mixed = False
-        """Whether the objects that are compared are of several classes that nothing tells apart."""
-        self._compared: set[tuple[bytes, bytes]] = set()
+        """Whether the objects that are compared are of several classes that nothing tells apart, or within one."""
+        self._compared: set[tuple[bytes, bytes, bool]] = set()
 
     def node(self, old: JSON, new: JSON, path: str) -> None:
         """Compare what is at `path`. Each pair of definitions is compared once, which also ends recursion."""
-        pair = (canonical_json(old), canonical_json(new))
-        if pair in self._compared and b"$ref" in pair[0]:
-            return
-        self._compared.add(pair)
         old_cases, new_cases = _cases(old, self._old_root), _cases(new, self._new_root)
         if any(not case for case in new_cases):
             return
-        self._mixed = _are_mixed(new_cases)
+        around = self._mixed
+        self._mixed = around or _are_mixed(new_cases)
+        pair = (canonical_json(old), canonical_json(new), self._mixed)
+        if pair not in self._compared or b"$ref" not in pair[0]:
+            self._compared.add(pair)
+            self._cases(old_cases, new_cases, path)
+        self._mixed = around
+
+    def _cases(self, old_cases: list[JSONObject], new_cases: list[JSONObject], path: str) -> None:
         for case in old_cases:
             fitting = [candidate for candidate in new_cases if _kind(candidate) in _READERS.get(_kind(case), ())]
             if not fitting and _kind(case) == "null":

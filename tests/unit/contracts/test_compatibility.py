@@ -206,3 +206,15 @@ def test_a_task_input_tells_changes_of_identity() -> None:
     old = schema(one={"anyOf": [either, schema(y={**number, "default": 0})]})
     assert "nothing tells from others" in changes(old, schema(one={"anyOf": [either, added]}))[0]
     assert breaking_changes(schema(a={**number, "default": 1}), schema(a={**number, "default": 2})) == []
+
+
+def test_what_lies_within_classes_that_nothing_tells_apart_counts_whole() -> None:
+    def schema(**properties: object) -> JSONObject:
+        return {"type": "object", "properties": properties, "required": []}  # type: ignore[dict-item]
+
+    def either(*inner: str) -> JSONObject:
+        within = schema(**{name: {"type": "integer", "default": 0} for name in inner})
+        return schema(one={"anyOf": [schema(metres=within), schema(feet=within)]}, beside=within)
+
+    changed = breaking_changes(either("x"), either("x", "y"), identifies=True)
+    assert {change.path.partition(".")[0] for change in changed} == {"one"}
