@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 SUITE = """
+import pytest
 from application_sdk.app import App, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
 
@@ -60,6 +61,7 @@ def python(*arguments: str, folder: Path) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_a_suite_gets_the_fixtures(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(SUITE)
     options = ["-q", "-p", "no:cacheprovider", "-p", entry_point().value]
