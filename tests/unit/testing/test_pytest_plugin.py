@@ -9,6 +9,8 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import pytest
+
 SUITE = """
 import pytest
 from application_sdk.app import App, task
