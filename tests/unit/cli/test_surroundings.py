@@ -52,6 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["text", "json", "yaml"])
 @pytest.mark.parametrize(("bad", "code"), [(False, 0), (True, 1)])
 def test_a_terminal_that_has_no_umlauts_gets_escapes(folder: Path, format: str, bad: bool, code: int) -> None:
@@ -65,12 +66,14 @@ def test_a_terminal_that_has_no_umlauts_gets_escapes(folder: Path, format: str, 
         assert run["output"] == {"text": "grüße →"} if code == 0 else "grüße" in run["error"]["message"]
 
 
+@pytest.mark.slow
 def test_what_a_module_prints_is_not_in_the_result(folder: Path) -> None:
     result = apprun(folder, "run", "shop.py", "-o", "json")
     assert json.loads(result.stdout)["phase"] == "Succeeded"
     assert "imported: ö" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "check"])
 def test_a_working_directory_that_was_removed_is_named(folder: Path, verb: str) -> None:
     script = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} -m application_sdk.cli {verb} shop.py"

@@ -33,6 +33,7 @@ def write(folder: Path, owner: str, name: str = "app.py") -> None:
     (folder / owner / name).write_text(APP.replace("{owner}", owner))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["mine/app.py", "mine/app.py:Shop"])
 @pytest.mark.parametrize("options", [(), ("--in-process",)])
 def test_a_namesake_before_it_on_the_import_path_is_not_run(
@@ -45,6 +46,7 @@ def test_a_namesake_before_it_on_the_import_path_is_not_run(
     assert json.loads(result.stdout)["output"] == {"text": "route of mine, task of mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["json.py", "queue.py", "time.py"])
 def test_the_name_of_a_module_of_python_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path, "mine", name)
@@ -59,6 +61,7 @@ def test_the_name_of_an_installed_package_is_refused(tmp_path: Path) -> None:
     assert "'pydantic' is the name of a module that is installed" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_name_that_another_module_has_taken_is_told(tmp_path: Path) -> None:
     write(tmp_path, "mine", "shop.py")
     write(tmp_path, "theirs", "shop.py")

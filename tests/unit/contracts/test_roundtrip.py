@@ -7,6 +7,7 @@ import subprocess
 import sys
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.support.contracts import Anything, input_pairs, json_values, outputs, same, union_outputs
 
@@ -41,6 +42,7 @@ def test_a_value_reads_back_as_itself_types_included(value: Output) -> None:
     assert same(value, again)
 
 
+@pytest.mark.slow
 @slow_to_draw
 @given(outputs())
 def test_an_api_server_in_between_changes_neither_the_json_nor_the_value(value: Output) -> None:
@@ -50,6 +52,7 @@ def test_an_api_server_in_between_changes_neither_the_json_nor_the_value(value: 
     assert same(value, decode(type(value), carried))
 
 
+@pytest.mark.slow
 @slow_to_draw
 @given(outputs())
 def test_what_was_read_is_written_as_it_was(value: Output) -> None:

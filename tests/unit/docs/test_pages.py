@@ -35,6 +35,7 @@ def module() -> Iterator[types.ModuleType]:
     clear_infrastructure()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, module: types.ModuleType) -> None:
     printed = ""

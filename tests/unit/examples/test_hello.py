@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.support.example import example
 
 from application_sdk.testing import check_durability, run_app
@@ -24,6 +25,7 @@ def test_it_runs_in_the_test_kit_and_is_durable() -> None:
         check_durability(app.HelloWorldApp, app.FetchInput(), processes=0)
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_laptop(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "application_sdk.cli", "run", f"{APP}:HelloWorldApp", "--input", '{"name": "Ada"}'],

@@ -180,11 +180,13 @@ def test_credential_that_is_not_there_fails_the_run_with_its_name() -> None:
     assert "'warehouse'" in run.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("app", "status"), [(Hard, "ready"), (Hard, "not_ready"), (Soft, "broken")])
 def test_gate_is_replayed_alike_after_a_crash_anywhere(app: type[App], status: str) -> None:
     assert check_durability(app, Order(status=status), orders=1).crashes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [Open, Soft, Hard])
 @pytest.mark.parametrize("after", [Open, Soft, Hard])
 @pytest.mark.parametrize("status", ["ready", "not_ready"])

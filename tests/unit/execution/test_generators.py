@@ -58,6 +58,7 @@ class Pages(App):
 EXPECTED = ["fetch 0", "fetch 10", "fetch 1", "fetch 11", "fetch 2", "fetch 12", "release 0", "release 1", "release 2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [set(), {0}, {1}, {2}, {0, 1, 2}], ids=str)
 def test_they_are_closed_at_one_place_in_one_order(places: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.collect_at", places)
@@ -66,6 +67,7 @@ def test_they_are_closed_at_one_place_in_one_order(places: set[int], monkeypatch
     assert [f"{one.task} {one.input['n']}" for one in finished.executions] == EXPECTED
 
 
+@pytest.mark.slow
 def test_a_replay_repeats_them_wherever_the_collector_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     report = check_durability(Pages, N(), orders=2)
     assert report.checkpoints == len(EXPECTED)

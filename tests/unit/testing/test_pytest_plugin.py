@@ -9,7 +9,10 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import pytest
+
 SUITE = """
+import pytest
 from application_sdk.app import App, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
 
@@ -60,6 +63,7 @@ def python(*arguments: str, folder: Path) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_a_suite_gets_the_fixtures(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(SUITE)
     options = ["-q", "-p", "no:cacheprovider", "-p", entry_point().value]

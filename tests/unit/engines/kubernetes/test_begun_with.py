@@ -38,6 +38,7 @@ def test_a_driver_records_the_input_before_its_first_call(pod: PodProcess, world
     assert first == f"Ada 10 {record['input']['token']}"
 
 
+@pytest.mark.slow
 def test_a_later_driver_begins_with_what_is_recorded(pod: PodProcess, world: RunWorld) -> None:
     world.input = {"name": "Ada"}
     first = called_with(pod, world, 10, replayRules=2)

@@ -132,6 +132,7 @@ def test_plugins_are_searched_for_where_the_environment_asks() -> None:
     assert python(METADATA, PYDANTIC_DISABLE_PLUGINS="") == "True"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [

@@ -16,6 +16,7 @@ OUTPUT = {"said": "FIRST BRANCH 0 BRANCH 1 LAST"}
 STEPS = ["branch 0", "branch 1", "first", "last"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_run_survives_its_death_between_any_two_statements(tmp_path: Path, orders: Path) -> None:
     first = Bench(tmp_path / "whole", orders, in_process=True)

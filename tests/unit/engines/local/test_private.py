@@ -43,6 +43,7 @@ def run_an_app(tmp_path: Path, name: str) -> None:
     assert cli.run(("run", str(ORDERS), "--name", name, "-i", given)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077], ids=oct)
 def test_run_leaves_nothing_that_others_may_read(tmp_path: Path, home: Path, mask: int) -> None:
     with umask(mask):
@@ -53,6 +54,7 @@ def test_run_leaves_nothing_that_others_may_read(tmp_path: Path, home: Path, mas
     assert open_to_others(home) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [("show", "o1"), ("list",)], ids=" ".join)
 def test_open_home_of_an_earlier_version_is_closed(tmp_path: Path, home: Path, verb: tuple[str, ...]) -> None:
     run_an_app(tmp_path, "o1")

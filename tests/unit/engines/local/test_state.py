@@ -62,6 +62,7 @@ def test_more_than_an_app_may_keep_fails_the_task_that_would_exceed_it(counting:
     assert counting.execute("orders-2").phase == "Succeeded", "it doesn't hold up those after it"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_state_counts_once_through_a_death_between_any_two_statements(tmp_path: Path) -> None:
     first = Bench(tmp_path / "whole", APP, in_process=True)
