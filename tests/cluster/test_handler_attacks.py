@@ -107,7 +107,7 @@ def attempts(stranger: str, foreign: str) -> list[Attempt]:
         "/workflows/v1/manifest/",
         "/workflows/v1/",
         "/workflows/v2/start",
-        "/metrics",
+        "/metrics/../workflows/v1/manifest",
         "/debug",
         "/.env",
         "/static/../app.py",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from enum import Enum
 from itertools import combinations
 from typing import Annotated, Final, Literal, NamedTuple, NewType, get_args, get_origin
@@ -49,6 +50,9 @@ def clashes(annotation: object, *, discriminated: bool = False) -> Iterator[tupl
             yield "a JSON array", [one, other]
         elif kinds == ("object", "object") and not discriminated and _objects_clash(first, second):
             yield "a JSON object with the same fields", [one, other]
+        elif first is Decimal and second is float:
+            # A float without a fraction is written as a whole number, which is as exactly a Decimal.
+            yield "the same JSON number", [one, other]
         elif _number_is_read(first, second) or _number_is_read(second, first):
             yield "the same JSON number", [one, other]
         elif "literal" in kinds and _literal_clashes(first, second):
@@ -201,6 +205,8 @@ def _apart(one: object, other: object, depth: int) -> bool:
 
 
 def _members_apart(one: object, other: object, depth: int) -> bool:
+    if (one is Decimal and other is float) or (one is float and other is Decimal):
+        return False
     values, others = _json_values(one), _json_values(other)
     if not values or not others:
         return False

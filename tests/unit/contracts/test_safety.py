@@ -225,6 +225,7 @@ REFUSED = [
     (collections.OrderedDict[str, int], "OrderedDict[str, int]", "reads back as something else"),
     (collections.defaultdict[str, int], "defaultdict[str, int]", "reads back as something else"),
     (int | float, "int | float", "written as JSON number"),
+    (Decimal | float, "Decimal | float", "written as the same JSON number"),
     (str | dt.date | None, "str | date | None", "written as JSON text"),
     (uuid.UUID | pathlib.Path, "UUID | Path", "written as JSON text"),
     (t.Annotated[dict[tuple[int, int], str], MaxItems(3)], "tuple[int, int]", "JSON's keys are text"),
