@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as datetime_module
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Final
@@ -60,8 +61,10 @@ class References:
             filename = getattr(module, "__file__", None)
             if not isinstance(filename, str):
                 continue
-            if is_user(filename) or _is_library(module, filename):
+            if is_user(filename):
                 found += self._in_module(module)
+            elif _is_library(module, filename):
+                found += self._in_library(module)
         return found
 
     def in_class(self, cls: type) -> list[Patch]:
@@ -80,9 +83,26 @@ class References:
                 for holder in _holders(value):
                     yield from self._in_holder(holder)
 
+    def _in_library(self, module: ModuleType) -> list[Patch]:
+        """Where a library holds one is looked for once: what it took, it took when it was imported."""
+        known = _places.get(module)
+        if known is None or known.size != len(vars(module)):
+            patches = list(self._in_module(module))
+            names = tuple(patch.name for patch in patches if patch.owner is module)
+            holders = {id(patch.owner): patch.owner for patch in patches if patch.owner is not module}
+            _places[module] = _Places(len(vars(module)), names, tuple(holders.values()))
+            return patches
+        held = ((name, vars(module).get(name)) for name in known.names)
+        found = [Patch(module, name, new) for name, value in held if (new := self.stand_in(value)) is not value]
+        for holder in known.holders:
+            found.extend(self._in_holder(holder))
+        return found
+
     def _in_holder(self, holder: object) -> Iterator[Patch]:
-        """`holder` is a class or a function."""
-        if isinstance(holder, type):
+        """`holder` is a class, a function, or a cell of one."""
+        if isinstance(holder, CellType):
+            yield from self._in_cell(holder)
+        elif isinstance(holder, type):
             for name, value in list(vars(holder).items()):
                 replacement = self.stand_in(value)
                 if replacement is not value:
@@ -116,6 +136,17 @@ class References:
             yield Patch(cell, "cell_contents", replacement)
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a module of a library holds a clock or chance."""
+
+    size: int
+    """How many names the module had."""
+    names: tuple[str, ...]
+    holders: tuple[object, ...]
+
+
+_places: WeakKeyDictionary[ModuleType, _Places] = WeakKeyDictionary()
 _known: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()
 """The holders of each function and class that was looked into: to look again takes longer than a short run."""
 
