@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _FILES_GO = frozenset({"Succeeded", "Cancelled", "Continued"})
 """Ends with which transient files go. Those of a failed run stay: to be looked into, and to go on with."""
+ROOM_FOR_DEFAULTS = 16 * 1024
+"""Bytes that defaults may add to a run's input of the largest size."""
 _CLEANUP_ROUNDS = 100
 """How often what is left of an ended route is cancelled again: code that won't end is dropped after that."""
 
@@ -97,7 +99,8 @@ def _begin(
         return given, input_json
     completed = encode(given, contract)
     if completed != input_json:
-        check_size(completed, info.max_payload_bytes, contract=contract.__name__)
+        # What was given fits, so its defaults mustn't be what makes it too large.
+        check_size(completed, info.max_payload_bytes + ROOM_FOR_DEFAULTS, contract=contract.__name__)
         confidence.check(completed, "the run's input")
         # Before any call: a crash here leaves a run that has done nothing, so its next life may fill in other defaults.
         # guard: input-recorded - a default that was computed at the start must be the same in replay

@@ -16,7 +16,10 @@ from application_sdk import app as public
 from application_sdk.app import App, NonRetryableError, TaskFailedError, entrypoint, task
 from application_sdk.contracts import Input, Output
 from application_sdk.engines.memory import SimulatedCrash
+from application_sdk.engines.memory.engine import MemoryEngine
 from application_sdk.execution.ending import RouteResult
+from application_sdk.execution.run import run_route
+from application_sdk.wire.digest import JSONObject, canonical_json
 
 
 class N(Input):
@@ -723,3 +726,18 @@ def test_wait_on_gathered_futures_keeps_their_order() -> None:
         return Text(text=str([future.result()[0] for future in done]))
 
     assert text(run(route(body), N())) == str(list(range(20)))
+
+
+def test_defaults_do_not_make_an_input_too_large_that_fits() -> None:
+    class Wide(Input, allow_unbounded_fields=True):
+        text: str = ""
+        note: str = "filled in"
+
+    class Reading(App):
+        async def run(self, input: Wide) -> Text:
+            return Text(text=input.note)
+
+    rest = len(canonical_json({"text": ""}))
+    given: JSONObject = {"text": "x" * (INFO.max_payload_bytes - rest)}
+    result = run_route(Reading, None, given, MemoryEngine(Bench(Reading, Wide()).world), INFO)
+    assert result.output == {"text": "filled in"}
