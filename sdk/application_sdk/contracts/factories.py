@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from typing_extensions import override
 
 _MODULES: Final = frozenset({"time", "random", "uuid"})
-_CLOCKS: Final = frozenset({"now", "utcnow", "today"})
+CLOCK_METHODS: Final = frozenset({"now", "utcnow", "today"})
+"""Methods of `datetime` that read the clock."""
 
 
 def _itself(factory: Callable[..., object]) -> Callable[..., object]:
@@ -49,7 +50,7 @@ def reads_clock_or_chance(factory: object) -> bool:
     if isinstance(factory, partial):
         return reads_clock_or_chance(factory.func)
     if isinstance(factory, BuiltinFunctionType) and isinstance(factory.__self__, type):
-        return issubclass(factory.__self__, datetime) and factory.__name__ in _CLOCKS
+        return issubclass(factory.__self__, datetime) and factory.__name__ in CLOCK_METHODS
     module = sys.modules.get("random")
     if module is not None and getattr(factory, "__self__", None) is module._inst:  # noqa: SLF001
         return True

@@ -7,9 +7,10 @@ continues as another one) is a `RouteInterrupt`, which `except Exception` lets p
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
 
 from typing_extensions import override
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from application_sdk.errors.texts import redact_secrets as redact_secrets
     from application_sdk.errors.texts import safe_traceback as safe_traceback
     from application_sdk.errors.texts import sanitize_cause_repr as sanitize_cause_repr
-
-_FOREVER: Final = float("inf")
 
 
 class ErrorKeywords(TypedDict, total=False):
@@ -179,7 +178,7 @@ class RetryableError(AppError):
         if after is None:
             return  # Set on the error, it would hide the class attribute of a subclass.
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _FOREVER:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
             raise ValueError(f"after={after!r} must be a number of seconds that isn't negative, or a timedelta")
         self.after = seconds
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,6 @@ MAX_TRACEBACK_BYTES: Final = 8 * 1024
 MAX_MESSAGE_BYTES: Final = 8 * 1024
 
 _CUT: Final = "[…]\n"
-_FOREVER: Final = float("inf")
 _MACHINERY: Final = (
     str(Path(__file__).parent.parent) + os.sep,
     str(Path(asyncio.__file__).parent) + os.sep,
@@ -61,7 +61,7 @@ def _retry_after(error: BaseException) -> float | None:
     # An app may have set anything, and what travels has to be a time: else the policy's own wait holds.
     if isinstance(named, bool) or not isinstance(named, int | float):
         return None
-    return float(named) if 0 <= named < _FOREVER else None
+    return float(named) if 0 <= named < math.inf else None
 
 
 def is_retryable(error: BaseException, permanent: Collection[str] = ()) -> bool:

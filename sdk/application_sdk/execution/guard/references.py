@@ -16,6 +16,7 @@ from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from application_sdk.contracts.factories import CLOCK_METHODS
 from application_sdk.execution.guard.clocks import RouteDatetime
 from application_sdk.execution.guard.patches import Patch
 from application_sdk.execution.trace import is_sdk, is_stdlib, is_user
@@ -26,7 +27,6 @@ _KEEP: Final = frozenset(
         "pluggy", "hypothesis", "coverage", "_pydevd_bundle", "pydevd", "debugpy", "xdist", "execnet", "mypy",
     }
 )  # fmt: skip
-_CLOCKS: Final = frozenset({"now", "utcnow", "today"})
 _TASKS: Final = "application_sdk.app.task"
 _real_datetime: Final = datetime_module.datetime
 
@@ -44,7 +44,7 @@ class References:
             return found
         if isinstance(value, BuiltinFunctionType):
             # Made by each look at the class, so it has no id to be known by.
-            if value.__self__ is _real_datetime and value.__name__ in _CLOCKS:
+            if value.__self__ is _real_datetime and value.__name__ in CLOCK_METHODS:
                 return getattr(RouteDatetime, value.__name__)
         elif isinstance(value, staticmethod):
             inner = self.stand_in(value.__func__)
