@@ -74,7 +74,7 @@ def served(command: list[str], home: Path, **environment: str) -> Iterator[list[
     assert process.returncode == 0, "".join(said)
 
 
-def test_a_script_serves_on_its_port_runs_its_example_and_answers_curl(tmp_path: Path) -> None:
+def test_a_script_serves_runs_its_example_and_answers_curl(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://localhost:{port}/workflows/v1"
     with served([sys.executable, "run_dev.py"], tmp_path / "home", BAKERY_PORT=str(port)) as said:
@@ -127,7 +127,7 @@ def test_the_frameworks_command_serves_an_app(command: list[str], tmp_path: Path
         assert curl("GET", f"http://127.0.0.1:{port}/health")[0] == 200
 
 
-def test_the_frameworks_command_says_what_stands_in_place_of_workers() -> None:
+def test_the_frameworks_command_says_what_replaces_workers() -> None:
     for arguments, expected in (
         (["--mode", "worker", "--app", "app:BakeryApp"], "there are no workers"),
         ([], "--app"),

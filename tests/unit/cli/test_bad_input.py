@@ -119,7 +119,7 @@ def diverged(apprun: Command, home: Path) -> None:
     assert apprun("show", "o1", "-o", "json").json["phase"] == "Stalled"
 
 
-def test_a_route_that_diverges_stalls_the_run_and_goes_on_once_corrected(apprun: Command, home: Path) -> None:
+def test_a_diverged_run_goes_on_once_its_code_is_corrected(apprun: Command, home: Path) -> None:
     diverged(apprun, home)
     assert apprun("resume", "o1", "--in-process").code == 1
 

@@ -208,7 +208,7 @@ def test_a_task_input_tells_changes_of_identity() -> None:
     assert breaking_changes(schema(a={**number, "default": 1}), schema(a={**number, "default": 2})) == []
 
 
-def test_what_lies_within_classes_that_nothing_tells_apart_counts_whole() -> None:
+def test_an_added_default_in_a_mixed_union_breaks() -> None:
     def schema(**properties: object) -> JSONObject:
         return {"type": "object", "properties": properties, "required": []}  # type: ignore[dict-item]
 

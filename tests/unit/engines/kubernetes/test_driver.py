@@ -431,7 +431,7 @@ def test_a_run_that_is_made_anew_while_its_driver_follows_it_is_not_driven(open_
         engine.receive()
 
 
-def test_calls_that_nobody_waits_for_are_named_in_the_drivers_task(open_engine: Open, world: RunWorld) -> None:
+def test_abandoned_calls_are_named_in_the_drivers_task(open_engine: Open, world: RunWorld) -> None:
     engine = open_engine()
     engine.schedule([scheduled(1), scheduled(2), scheduled(3)])
     eventually("the calls are made", lambda: len(world.tasks) == 3 or None, 10)

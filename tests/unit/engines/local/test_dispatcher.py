@@ -235,7 +235,7 @@ def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) ->
     assert scene.ledger.calls()[0].heartbeat == {"page": 2}
 
 
-def test_an_abandoned_attempt_that_clings_on_holds_no_place_and_is_killed(scene: Scene) -> None:
+def test_an_abandoned_attempt_holds_no_place_and_is_killed(scene: Scene) -> None:
     slow, other, third = call("slow"), call("other"), call("third")
     for made in (slow, other, third):
         scene.queue(made)
@@ -251,7 +251,7 @@ def test_an_abandoned_attempt_that_clings_on_holds_no_place_and_is_killed(scene:
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Abandoned", "None")]
 
 
-def test_what_a_cancelled_run_gives_up_is_cancelled_and_not_abandoned(scene: Scene) -> None:
+def test_a_cancelled_runs_attempts_end_as_cancelled(scene: Scene) -> None:
     made = call("slow")
     scene.queue(made)
     scene.dispatcher.turn()

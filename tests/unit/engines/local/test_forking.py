@@ -61,7 +61,7 @@ def run(folder: Path, state: str, told: str) -> tuple[list[str], str]:
 
 
 @pytest.mark.slow
-def test_a_generator_of_the_module_gives_each_call_its_own_numbers(tmp_path: Path) -> None:
+def test_a_modules_generator_draws_anew_in_each_call(tmp_path: Path) -> None:
     numbers, seen = run(tmp_path, "rng = random.Random()", "return rng.random()")
     assert len(set(numbers)) == 3
     assert "importing the app has made a generator of random numbers" in seen

@@ -174,7 +174,7 @@ LONG_TEXT = an_object(spec=f'{{"input":{{"a":[{",".join(["{}"] * LONG)}]}}}}')
 TOO_DEEP = an_object(status=f'{{"heartbeat":{nested(4 * TOKENS_AT_A_TIME)}}}')
 
 
-def test_measuring_decoding_and_what_follows_have_turns_of_their_own() -> None:
+def test_measuring_and_decoding_have_their_own_turns() -> None:
     assert turns_of_others(lambda: decode_in_turns(LONG_TEXT.encode())) >= 2
 
 
