@@ -84,6 +84,13 @@ class Orders(App):
             raise
         return StepOutput(said="waited")
 
+    @task(retry_max_attempts=1)
+    async def outlast(self, input: StepInput) -> StepOutput:
+        """Its first attempt ends only when it is killed."""
+        if self.task_context.attempt == 1:
+            time.sleep(60)  # noqa: ASYNC251 - until it is killed
+        return StepOutput(said=f"{input.step} at attempt {self.task_context.attempt}")
+
     @task(retry_max_attempts=2, retry_max_interval_seconds=0.01)
     async def pages(self, input: StepInput) -> StepOutput:
         cursor = self.task_context.get_heartbeat_details(Cursor) or Cursor()
@@ -172,6 +179,11 @@ class Orders(App):
         except asyncio.CancelledError:
             await self.step(StepInput(journal=input.journal, step="cleaned up"))
             raise
+
+    @entrypoint
+    async def outlasting(self, input: OrderInput) -> StepOutput:
+        calls = [self.outlast(StepInput(journal=input.journal, step=f"branch {n}")) for n in range(input.count)]
+        return StepOutput(said=", ".join(one.said for one in await asyncio.gather(*calls)))
 
     @entrypoint
     async def paging(self, input: OrderInput) -> StepOutput:
