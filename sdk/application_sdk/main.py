@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.edge import without_unknown
-from application_sdk.engines.local.forker import FORKER_VARIABLE
+from application_sdk.engines.processes.forker import FORKER_VARIABLE
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Notice

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from application_sdk.wire.fields import RunsIn
 from apprun_operator.api.secrets import SecretMounts
 from apprun_operator.api.shapes import (
     LIST_KEYS,
@@ -31,6 +32,7 @@ ENTRY_PATTERN: Final = rf"^{IDENTIFIER}(\.{IDENTIFIER})*:{IDENTIFIER}$"
 
 Entry: TypeAlias = Annotated[str, Field(min_length=3, max_length=253, pattern=ENTRY_PATTERN)]
 Parallelism: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
+TaskName: TypeAlias = Annotated[str, Field(max_length=253)]
 CancelGrace: TypeAlias = Annotated[int, Field(ge=0, le=86_400)]
 
 
@@ -100,6 +102,14 @@ class Retention(Shape):
     deleted by hand."""
 
 
+class TaskOverride(Shape):
+    """What an App says of one of its tasks in place of its code."""
+
+    runs_in: RunsIn | None = None
+    """`pod`: each call in a pod of its own. `driver`: in a process beside the route, for steps of milliseconds to
+    seconds. A run keeps what holds when it begins. A task that can't run in the driver stalls its runs, with the reason."""
+
+
 class AppTemplate(Shape):
     """Code to run, and what its pods need."""
 
@@ -122,7 +132,9 @@ class AppTemplate(Shape):
     `apprun-store`, which task pods get as environment variables."""
     secrets: SecretMounts | None = None
     """Secrets that the task pods are given, as files. A task may ask for fewer of them, with `secrets=` of `@task`. The
-    driver is given none."""
+    driver is given those with `driver: true`."""
+    tasks: Annotated[dict[TaskName, TaskOverride], Field(max_length=256)] | None = None
+    """What holds for single tasks in place of what the code says, by the tasks' names."""
 
 
 class Handler(Shape):

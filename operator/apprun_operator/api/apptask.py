@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from application_sdk.wire.fields import MAX_ABANDONED, MAX_COEFFICIENT, MAX_SECONDS, Role, TaskPhase
+from application_sdk.wire.fields import MAX_ABANDONED, MAX_COEFFICIENT, MAX_SECONDS, Outcome, Role, TaskPhase
 from application_sdk.wire.names import (
     APP_NAME_MAX_LENGTH,
     DRIVER_KEY,
@@ -41,6 +41,7 @@ from apprun_operator.api.shapes import (
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 """A time span, a century at most."""
 
+OUTCOME_ATTEMPTS_MAX_ITEMS: Final = 64
 ATTEMPTS_MAX_ITEMS: Final = 4096
 """Above any budget that the operator grants; only a bound for the API server's cost estimates."""
 
@@ -138,6 +139,63 @@ class TaskPod(Shape):
     """The App's secrets that the pod is given; all of them when absent."""
 
 
+class Attempt(Shape):
+    """One attempt that has ended without a result."""
+
+    attempt: int
+    """Its number, from 1."""
+    reason: str
+    """Why it ended: `OOMKilled`, `TimedOut`, `NodeLost`, `Evicted`, the exception's class, …"""
+    budget: Literal["App", "Disruption", "None"]
+    """Whom it is charged to: the task's own retries, the disruption budget, or nobody."""
+    message: str | None = None
+    """What happened, in the words of the exception or of the cluster."""
+    node: str | None = None
+    """Node that it ran on."""
+    exit_code: int | None = None
+    """Exit code of its container."""
+    started_at: Timestamp | None = None
+    """When its pod began."""
+    finished_at: Timestamp | None = None
+    """When it ended, or was given up."""
+
+
+class Log(Shape):
+    """The end of the log of an attempt that failed."""
+
+    attempt: int
+    """The attempt."""
+    tail: Text
+    """Its last lines: 8 KiB where the attempt reported its failure itself, 2 KiB where its process died."""
+
+
+class CallOutcome(Shape):
+    """How a call ended that the run's driver has executed itself. Recorded with the call, so it never changes; the
+    fields are those of the status of other calls."""
+
+    phase: Outcome
+    """Succeeded, Failed or Cancelled."""
+    attempt: Annotated[int, Field(ge=1)]
+    """Number of the last attempt."""
+    output: FreeValue | None = None
+    """What the task returned."""
+    error: Failure | None = None
+    """How the call failed, or why it was cancelled."""
+    log: Log | None = None
+    """What the last attempt of a call that failed had logged and printed last."""
+    attempts: (
+        Annotated[list[Attempt], Field(max_length=OUTCOME_ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})]
+        | None
+    ) = None
+    """Attempts that ended without a result, oldest first, the latest of them where there were many."""
+    node: Annotated[str, Field(max_length=1024)] | None = None
+    """Node of the driver."""
+    started_at: Timestamp
+    """When the last attempt began."""
+    finished_at: Timestamp
+    """When the call ended."""
+
+
 class AppTaskSpec(Shape):
     """The call: written once, by the run's driver, and never changed."""
 
@@ -149,6 +207,16 @@ class AppTaskSpec(Shape):
                 rule(
                     "has(self.app) == (self.role == 'inspect') && has(self.run) != has(self.app)",
                     "a call is of a run, an inspection of an app: one of the two is given",
+                ),
+                rule(
+                    "(self.role == 'local') == has(self.outcome)",
+                    "a call that the driver has executed itself comes with its outcome, and no other call does",
+                    field=".outcome",
+                ),
+                rule(
+                    "!has(self.outcome) || (self.outcome.phase == 'Succeeded') != has(self.outcome.error)",
+                    "an outcome has an error unless it is Succeeded",
+                    field=".outcome",
                 ),
             ]
         }
@@ -186,36 +254,8 @@ class AppTaskSpec(Shape):
     """Digest of the app's source as its driver was given it. A task that finds other files there isn't executed."""
     cleanup: bool | None = None
     """True for a call that the route made after it was cancelled: it runs although its run is being cancelled."""
-
-
-class Attempt(Shape):
-    """One attempt that has ended without a result."""
-
-    attempt: int
-    """Its number, from 1."""
-    reason: str
-    """Why it ended: `OOMKilled`, `TimedOut`, `NodeLost`, `Evicted`, the exception's class, …"""
-    budget: Literal["App", "Disruption", "None"]
-    """Whom it is charged to: the task's own retries, the disruption budget, or nobody."""
-    message: str | None = None
-    """What happened, in the words of the exception or of the cluster."""
-    node: str | None = None
-    """Node that it ran on."""
-    exit_code: int | None = None
-    """Exit code of its container."""
-    started_at: Timestamp | None = None
-    """When its pod began."""
-    finished_at: Timestamp | None = None
-    """When it ended, or was given up."""
-
-
-class Log(Shape):
-    """The end of the log of an attempt that failed."""
-
-    attempt: int
-    """The attempt."""
-    tail: Text
-    """Its last lines: 8 KiB where the attempt reported its failure itself, 2 KiB where its process died."""
+    outcome: CallOutcome | None = None
+    """How the call ended, for one that the driver has executed itself (role `local`)."""
 
 
 class Progress(Shape):

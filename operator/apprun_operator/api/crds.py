@@ -98,8 +98,9 @@ KINDS: Final = (
         (
             Column("Run", ".spec.run", "Run that made the call."),
             Column("Task", ".spec.task", "Task that is called."),
-            Column("Role", ".spec.role", "driver, task, timer or inspect.", priority=1),
+            Column("Role", ".spec.role", "driver, task, timer, inspect; local for a driver task.", priority=1),
             Column("Phase", ".status.phase", "How the call goes."),
+            Column("Outcome", ".spec.outcome.phase", "How a driver task ended, whose phase stays as it was created."),
             Column("Attempt", ".status.attempt", "Current attempt; empty for the first.", type="integer"),
             Column("Error", ".status.error.type", "How the latest attempt failed, if one did and none has succeeded."),
             Column("Progress", ".status.progress.message", "What the task says that it does."),

@@ -58,6 +58,8 @@ class SecretMount(Shape):
     """The keys that are mounted, and that have to be there; all that there are when absent."""
     optional: bool | None = None
     """True: tasks start without it when it isn't there. Otherwise they wait until it is."""
+    driver: bool | None = None
+    """True: the run's driver is given it as well, for tasks with `runs_in="driver"`. The route could read it, too."""
 
 
 SecretMounts: TypeAlias = Annotated[

@@ -14,6 +14,7 @@ from application_sdk.wire.digest import JSON, digest
 from application_sdk.wire.fields import (
     MAX_HEARTBEAT_BYTES,
     PAGE_SIZE,
+    TERMINAL_TASK_PHASES,
     Checkpoint,
     ContinuationFields,
     ErrorFields,
@@ -54,12 +55,13 @@ TEMPLATE_FIELDS: Final = (
     "pod",
     "storage",
     "secrets",
+    "tasks",
 )
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
 )
 TASK_PHASES: Final = frozenset({"Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"})
-ROLES: Final = frozenset({"driver", "task", "timer", "inspect"})
+ROLES: Final = frozenset({"driver", "task", "timer", "inspect", "local"})
 RESULTS: Final = frozenset({"Published", "Refused", "Failed"})
 
 
@@ -178,7 +180,11 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
 
 def task(raw: Raw) -> TaskRecord:
     identity, spec, status = meta(raw), _object(raw, "spec"), _object(raw, "status", {})
-    role, phase = spec.get("role"), status.get("phase") or "Active"
+    role = spec.get("role")
+    if role == "local":
+        # The call's driver has recorded how it ended, together with the call. Nobody reports into the status.
+        status = _outcome(spec)
+    phase = status.get("phase") or "Active"
     if role != "inspect":
         # An inspection without its report has failed, and that is said of its App.
         check_whole(raw)
@@ -218,6 +224,13 @@ def task(raw: Raw) -> TaskRecord:
         message=_text(status, "message", ""),
         restored_from=_text(_object(_object(raw, "metadata"), "annotations", {}), names.RESTORED_FROM_ANNOTATION, ""),
     )
+
+
+def _outcome(spec: Raw) -> Raw:
+    outcome = _object(spec, "outcome")
+    if outcome.get("phase") not in TERMINAL_TASK_PHASES:
+        raise Unreadable(f"spec.outcome.phase {outcome.get('phase')!r} is no end of a call")
+    return outcome
 
 
 def _abandoned(status: Raw) -> frozenset[str]:

@@ -20,6 +20,7 @@ from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.commit import owner_reference
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
 from apprun_operator.plan.pins import image_of
+from apprun_operator.plan.secrets import for_driver
 from apprun_operator.plan.secrets import volumes as secret_volumes
 from apprun_operator.plan.service_accounts import account_of
 from apprun_operator.plan.state import variable
@@ -142,8 +143,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
     # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
     volumes, mounts = parts.volumes(app, limits.tmp_size_limit, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
-    # The route only plans, so drivers are given no secret.
-    secrets, secret_mounts = secret_volumes(app, task.pod.get("secrets")) if task.role == "task" else ([], [])
+    secrets, secret_mounts = _secret_volumes(app, task)
     name, policy = names.container_name(task.role), app.get("imagePullPolicy")
     container = parts.container(
         name, image, COMMAND, [*mounts, *store.mounts, *secret_mounts], {**asked, "imagePullPolicy": policy}
@@ -161,6 +161,13 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
         # Kubernetes keeps it in 32 bits: one that doesn't fit would have the pod refused.
         spec["activeDeadlineSeconds"] = min(int(timeout) + DEADLINE_SLACK, LONGEST_DEADLINE)
     return spec
+
+
+def _secret_volumes(app: JSONObject, task: TaskRecord) -> tuple[list[JSON], list[JSON]]:
+    if task.role == "task":
+        return secret_volumes(app, task.pod.get("secrets"))
+    # The route only plans, so a driver is given no secret but those that its driver tasks need.
+    return secret_volumes(app, for_driver(app)) if task.role == "driver" else ([], [])
 
 
 _CALL_FILE: Final[JSON] = {

@@ -24,6 +24,11 @@ def declared(app: JSONObject) -> list[JSONObject]:
     return [entry for entry in cast("list[JSON]", app.get("secrets") or []) if isinstance(entry, dict)]
 
 
+def for_driver(app: JSONObject) -> list[str]:
+    """Names of the secrets that the app's driver is given, for its driver tasks."""
+    return [str(entry.get("name")) for entry in declared(app) if entry.get("driver") is True]
+
+
 def undeclared(app: JSONObject, wanted: Sequence[str] | None) -> str:
     """What is wrong with the secrets that a task asks for; empty when the app declares them all."""
     there = [str(entry.get("name")) for entry in declared(app)]

@@ -7,7 +7,7 @@ Instances are made by whoever executes a route or a task, one for each; what `se
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, ParamSpec, TypeVar, cast, overload
 
@@ -78,6 +78,9 @@ class App:
     """How long one attempt of the check may take."""
     preflight_gate_max_attempts: ClassVar[int] = 2
     """How often a check that raises, or takes too long, is made in all."""
+    driver_secrets: ClassVar[Collection[str]] = ()
+    """Names of the secrets that driver tasks may ask for. On a cluster the App's `spec.secrets` says so as well, with
+    `driver: true`: the driver's pod is given no others."""
     definition: ClassVar[AppDefinition] = cast("AppDefinition", _NoDefinition())
     """What the class consists of. Raises IncompleteAppError, an AttributeError, on a class that nothing can be run of:
     without a run() and entry points, or abstract."""

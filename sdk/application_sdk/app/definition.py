@@ -56,6 +56,7 @@ def define(
     _check_on_complete(members, faults)
     _check_constructor(cls, faults)
     _check_names(base, members, tasks, faults)
+    _check_driver_tasks(cls, tasks, faults)
     limit = _payload_limit(cls, faults)
     gate = _gate(cls, entrypoints, faults)
     if faults:
@@ -104,6 +105,16 @@ def _check_names(
         faults.append(
             f"task {TIMER_TASK!r} ({tasks[TIMER_TASK].line}) has the name that timers have in the ledger: rename it"
         )
+
+
+def _check_driver_tasks(cls: type, tasks: Mapping[str, TaskDefinition], faults: list[str]) -> None:
+    in_driver = [task for task in tasks.values() if task.settings.runs_in == "driver"]
+    if not in_driver and not getattr(cls, "driver_secrets", ()):
+        return
+    from application_sdk.app.driver_tasks import check_secrets, driver_secrets
+
+    listed = driver_secrets(cls, faults)
+    faults += [problem for task in in_driver if (problem := check_secrets(task, listed))]
 
 
 def _payload_limit(cls: type, faults: list[str]) -> int:

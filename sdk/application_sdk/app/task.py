@@ -24,7 +24,7 @@ from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.execution import current
 from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
 from application_sdk.execution.retry import RetryPolicy
-from application_sdk.wire.fields import MAX_SECONDS, PodFields
+from application_sdk.wire.fields import MAX_SECONDS, PodFields, RunsIn
 
 if TYPE_CHECKING:
     from application_sdk.wire.digest import JSONObject
@@ -74,6 +74,7 @@ class TaskOptions(TypedDict, total=False):
 class TaskKeywords(TaskOptions, total=False):
     """The keywords of `@task` beside name and description. Limits hold for all calls of the task in a run."""
 
+    runs_in: RunsIn
     limit: int | None
     rate: str | None
 
@@ -290,7 +291,9 @@ def task(
     `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`,
     `tolerations` and `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all
     when absent. `limit` is how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`,
-    `"5/10s"`, `"600/m"`). Raises AppDefinitionError for values that make no sense.
+    `"5/10s"`, `"600/m"`). `runs_in="driver"` has it executed in a process beside the route, for steps of milliseconds to
+    seconds: without a pod of its own, and so without the keywords that shape one. Raises AppDefinitionError for values
+    that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -302,12 +305,23 @@ def task(
             raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
     given: dict[str, Any] = dict(options)
     limits: dict[str, Any] = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
+    runs_in = given.pop("runs_in", "pod")
     settings = apply_options(TaskSettings(), cast("TaskOptions", given), title)
+    if runs_in != "pod":
+        settings = _in_driver(settings, runs_in, given, title)
     if limits:
         from application_sdk.execution.limiter import with_limits
 
         settings = with_limits(settings, limits, title)
     return Decorator(name, description, settings)
+
+
+def _in_driver(settings: TaskSettings, runs_in: object, given: Mapping[str, object], title: str) -> TaskSettings:
+    if runs_in != "driver":
+        raise AppDefinitionError(f'{title}: runs_in={runs_in!r} must be "pod" or "driver"')
+    from application_sdk.app.driver_tasks import driver_settings
+
+    return driver_settings(settings, given, title)
 
 
 _LIMITS: Final = (
@@ -361,6 +375,8 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
         from application_sdk.app.settingchecks import check_settings
 
         check_settings(changed, title)
+    if changed.runs_in == "driver":
+        return _in_driver(changed, "driver", given, title)
     return changed
 
 

@@ -22,7 +22,7 @@ from application_sdk.engines.local.records import RunRecord
 from application_sdk.engines.local.runs import Mode, execute, in_process_executor, process_executor
 from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.local.words import duration
-from application_sdk.engines.local.work import Executor
+from application_sdk.engines.processes.work import Executor
 
 
 @dataclass(frozen=True, slots=True)

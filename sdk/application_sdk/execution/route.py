@@ -14,7 +14,7 @@ from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.execution.identity import Identities
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, Role
+from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, Role, RunsIn
 
 NO_POLICY: Final = Policy(
     retry={"maxAttempts": 1, "initialIntervalSeconds": 0, "maxIntervalSeconds": 0, "backoffCoefficient": 1}
@@ -35,6 +35,7 @@ class CallRequest(NamedTuple):
     keyed_by: str | None = None
     counted: JSONObject | None = None
     """The part of the input that its digest is of; None for all of it."""
+    runs_in: RunsIn = "pod"
 
 
 class Unexpected(Exception):
@@ -111,6 +112,7 @@ class Route:
             seconds=request.seconds,
             cleanup=self.cancelled,
             counted=request.counted,
+            runs_in=request.runs_in,
         )
         self._made += 1
         self._outstanding[key] = (call, deliver)

@@ -128,6 +128,7 @@ class RouteRuntime:
             pod=definition.settings.pod,
             keyed_by=request.keyed_by,
             counted=counted,
+            runs_in=definition.settings.runs_in,
         )
         limiter = self._limiter(definition)
         if limiter is None:

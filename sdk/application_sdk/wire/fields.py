@@ -43,7 +43,14 @@ MAX_CONTRACTS_BYTES: Final = 200 * 1024
 """Limit of what an inspection reports of an app, in bytes of its JSON: it is given to the next inspection in its pod's
 annotation, to be compared with."""
 
-Role: TypeAlias = Literal["driver", "task", "timer", "inspect"]
+MAX_DRIVER_TASK_SECONDS: Final = 60
+"""The longest that all attempts of a driver task may take together, with the waits between them: what isn't recorded is
+executed again by the next driver."""
+
+RunsIn: TypeAlias = Literal["pod", "driver"]
+"""Where a task is executed: in a pod of its own, or in a process beside the route."""
+Role: TypeAlias = Literal["driver", "task", "timer", "inspect", "local"]
+"""`local` is a call that the driver has executed itself: its AppTask comes with the outcome."""
 TaskPhase: TypeAlias = Literal["Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"]
 """`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for. `Saving` is
 written by a pod whose task has succeeded and wants state kept: it has succeeded once the operator has kept that."""
@@ -118,6 +125,21 @@ class Identity(TypedDict):
     """The key that the user gave with `.keyed()`; the other parts don't count then."""
 
 
+class CallOutcome(TypedDict):
+    """AppTask.spec.outcome: how a call ended that the driver has executed itself. Named as in the status of others."""
+
+    phase: Outcome
+    attempt: int
+    """Number of the last attempt."""
+    output: NotRequired[JSON]
+    error: NotRequired[ErrorFields]
+    log: NotRequired[LogFields]
+    attempts: NotRequired[list[AttemptFields]]
+    node: NotRequired[str]
+    startedAt: str
+    finishedAt: str
+
+
 class TaskSpec(TypedDict):
     """AppTask.spec: one call, immutable, written by the driver (the driver's own by the operator)."""
 
@@ -143,6 +165,8 @@ class TaskSpec(TypedDict):
     """Of the files that the route's driver was given as the app's source: the task is executed with the same ones."""
     cleanup: NotRequired[bool]
     """The route made the call after it was cancelled, so it is executed although the run is being cancelled."""
+    outcome: NotRequired[CallOutcome]
+    """Calls of the role `local`: how it ended, recorded together with the call."""
 
 
 class ContinuationFields(TypedDict):

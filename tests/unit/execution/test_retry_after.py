@@ -9,7 +9,7 @@ import pytest
 
 from application_sdk.app import App, RetryableError, RetryPolicy, task
 from application_sdk.contracts import Input, Output
-from application_sdk.engines.local.retries import Again, Tally, judge
+from application_sdk.engines.processes.retries import Again, Tally, judge
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.failure import error_fields
 from application_sdk.testing import run_app

@@ -122,7 +122,9 @@ class Api:
 
     def add(self, plural: str, body: JSONObject) -> JSONObject:
         """Create an object, and return it as it is now. Raises AlreadyExists."""
-        return self._send("POST", f"{self._base}/{plural}", body, _JSON)
+        made = self._send("POST", f"{self._base}/{plural}", body, _JSON)
+        self.has_created = True
+        return made
 
     def ask(self, path: str, body: JSONObject) -> JSONObject:
         """Post a review, which is answered and not kept, to a path of another API group."""

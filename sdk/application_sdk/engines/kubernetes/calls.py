@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import AlreadyExists, NotFound
 from application_sdk.engines.kubernetes.patience import patiently
 from application_sdk.wire import names
-from application_sdk.wire.fields import MAX_SECONDS, Policy, TaskSpec
+from application_sdk.wire.fields import MAX_SECONDS, CallOutcome, Policy, TaskSpec
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from application_sdk.wire.digest import JSONObject
 
 _log = logging.getLogger("apprun.driver")
+T = TypeVar("T")
 
 
 class ForeignTask(Exception):
@@ -51,11 +52,12 @@ def _bounded(policy: Policy) -> Policy:
     return cast("Policy", {**made, "retry": within(cast("dict[str, object]", policy["retry"]))})
 
 
-def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
-    """The object that stands for a call."""
+def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = None) -> JSONObject:
+    """The object that stands for a call; with its outcome for one that the driver has executed itself."""
+    role = call.role if outcome is None else "local"
     spec = TaskSpec(
         run=owner.run,
-        role=call.role,
+        role=role,
         key=call.key,
         task=call.task,
         entrypoint=call.entrypoint,
@@ -72,6 +74,8 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
         spec["cleanup"] = True
     if owner.source_digest:
         spec["sourceDigest"] = owner.source_digest
+    if outcome is not None:
+        spec["outcome"] = outcome
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.APP_TASK_KIND,
@@ -80,7 +84,7 @@ def app_task(call: ScheduledCall, owner: Owner) -> JSONObject:
             "labels": {
                 names.MANAGED_BY_LABEL: names.MANAGED_BY,
                 names.RUN_LABEL: owner.run,
-                names.ROLE_LABEL: call.role,
+                names.ROLE_LABEL: role,
                 names.KEY_LABEL: call.key,
             },
             "ownerReferences": [
@@ -112,14 +116,28 @@ def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float],
     Invalid when the API server can't take the object.
     """
     body = app_task(call, owner)
+    _create(api, call, owner, pause, lambda: api.create(names.APP_TASKS, body))
+
+
+def record(
+    api: Api, call: ScheduledCall, owner: Owner, outcome: CallOutcome, pause: Callable[[float], None]
+) -> JSONObject | None:
+    """Have a call's AppTask exist with this outcome, as `create` does. The object as it is stored; None when the call
+    has an outcome already, which an earlier driver has recorded: that one counts, whatever this one has brought."""
+    body = app_task(call, owner, outcome)
+    return _create(api, call, owner, pause, lambda: api.add(names.APP_TASKS, body))
+
+
+def _create(
+    api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None], send: Callable[[], T]
+) -> T | None:
     backoff = Backoff()
     while True:
         try:
-            patiently(lambda: api.create(names.APP_TASKS, body), f"creating the AppTask of {call.task}", pause)
-            return
+            return patiently(send, f"creating the AppTask of {call.task}", pause)
         except AlreadyExists:
             if _adopted(api, call, owner, pause):
-                return
+                return None
             pause(backoff.delay())
 
 

@@ -10,11 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.engines.kubernetes.calls import Owner, create, owners_of
-from application_sdk.engines.kubernetes.errors import ApiError, Gone, NotFound, Unreachable
+from application_sdk.engines.kubernetes.calls import Owner, create, owners_of, record
+from application_sdk.engines.kubernetes.errors import ApiError, Gone, Invalid, NotFound, Unreachable
 from application_sdk.engines.kubernetes.follow import RunGone, follow
 from application_sdk.engines.kubernetes.ledger import (
     Ledger,
@@ -34,9 +35,12 @@ from application_sdk.wire.fields import MAX_ABANDONED, BegunWith, TaskSpec
 
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.engines.kubernetes.driver_tasks import CallContext, DriverTasks
+    from application_sdk.engines.processes.work import Executor
+    from application_sdk.execution.definition import TaskDefinition
     from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
     from application_sdk.wire.digest import JSON, JSONObject
-    from application_sdk.wire.fields import Checkpoint
+    from application_sdk.wire.fields import CallOutcome, Checkpoint
 
 _log = logging.getLogger("apprun.driver")
 
@@ -72,6 +76,13 @@ class KubernetesEngine:
         """Those without a completion yet, by the name of their AppTasks."""
         self._abandoned: list[str] = []
         """Keys of the calls that the route no longer waits for and that aren't committed, as far as is known."""
+        self._driver_tasks: DriverTasks | None = None
+        self._moved: Mapping[str, TaskDefinition] = {}
+        """Tasks that the App has executed elsewhere than their code says, by name."""
+        self._outcomes: dict[str, CallOutcome] = {}
+        """Of this driver's own calls, until they are committed; by key."""
+        self._recorded: dict[str, JSONObject] = {}
+        """Their AppTasks, as far as this driver has created them."""
         self._telling = threading.Lock()
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
@@ -111,9 +122,33 @@ class KubernetesEngine:
         told = (rules_of(one.key, one.entrypoint, one.task, one.identity) for one in calls)
         return next((rules for rules in told if rules is not None), None)
 
+    @property
+    def wanted_placements(self) -> dict[str, object]:
+        """Where the App has tasks executed, by their names: `spec.tasks` as it was when the run began."""
+        status = cast("Mapping[str, JSONObject]", self._app_run.get("status") or {})
+        tasks = cast("Mapping[str, JSONObject]", status.get("app", {}).get("tasks") or {})
+        return {name: settings["runsIn"] for name, settings in tasks.items() if "runsIn" in settings}
+
+    def run_driver_tasks(self, executor: Executor, context: CallContext) -> None:
+        """Execute the calls of driver tasks from now on. Closes the executor with the engine."""
+        from application_sdk.engines.kubernetes.driver_tasks import DriverTasks
+
+        self._driver_tasks = DriverTasks(executor, context, self._take_outcome, self._fail)
+        self._driver_tasks.pause(_is_suspended(self._app_run))
+
+    def end_driver_tasks(self) -> None:
+        """End what is executed here, at once: the route has ended."""
+        if self._driver_tasks is not None:
+            self._driver_tasks.close()
+
+    def move_tasks(self, moved: Mapping[str, TaskDefinition]) -> None:
+        """Have tasks executed elsewhere than their code says."""
+        self._moved = moved
+
     def close(self) -> None:
         """Start nothing more, wait for the requests under way, and follow the run no longer than to its next event."""
         self._closed = True
+        self.end_driver_tasks()
         self._writers.shutdown(wait=True, cancel_futures=True)
         self._readers.shutdown(wait=True, cancel_futures=True)
 
@@ -131,15 +166,18 @@ class KubernetesEngine:
         return self._history_length
 
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
-        for call in calls:
+        for call in map(self._placed, calls):
             self._scheduled[names.task_name(self._owner.run, call.key)] = call
             if call.role == "timer":
                 self._timers.add(call.key)
             if call.key not in self._earlier:
-                self._writers.submit(self._create, call)
+                self._start(call)
 
     def abandon(self, keys: Sequence[str]) -> None:
-        known = self._earlier.keys() | {call.key for call in self._scheduled.values()}
+        own = {call.key for call in self._scheduled.values() if call.runs_in == "driver"} - self._earlier.keys()
+        if self._driver_tasks is not None and not own.isdisjoint(keys):
+            self._driver_tasks.cancel(own.intersection(keys))
+        known = (self._earlier.keys() | {call.key for call in self._scheduled.values()}) - own
         wanted = [key for key in keys if key in known]
         if wanted:
             with self._changed:
@@ -161,7 +199,10 @@ class KubernetesEngine:
                     raise self._failure
                 news = self._ledger.since(self._delivered)
                 self._delivered += len(news)
+            if self._driver_tasks is not None and any(checkpoint["key"] == CANCEL_KEY for checkpoint in news):
+                self._driver_tasks.cancel_run()
             for checkpoint in news:
+                self._outcomes.pop(checkpoint["key"], None)
                 self._scheduled.pop(names.task_name(self._owner.run, checkpoint["key"]), None)
             if news:
                 return list(self._readers.map(self._completion, news))
@@ -185,10 +226,57 @@ class KubernetesEngine:
         with self._changed:
             committed = {checkpoint["key"] for checkpoint in self._ledger.since(self._delivered)}
         for name, call in self._scheduled.items():
-            if name not in there and call.key not in committed:
+            if name not in there and call.key not in committed and not self._is_unrecorded(call):
                 _log.warning("AppTask %s of an open call is gone: making it again", name)
                 self._earlier.pop(call.key, None)
-                self._writers.submit(self._create, call)
+                self._start(call)
+
+    def _placed(self, call: ScheduledCall) -> ScheduledCall:
+        """The call as it is executed: where the App wants it, with the limits that hold there."""
+        moved = self._moved.get(call.task)
+        if moved is not None:
+            call = replace(call, runs_in=moved.settings.runs_in)
+        if call.runs_in != "driver" or self._driver_tasks is None:
+            return call
+        from application_sdk.engines.kubernetes.driver_tasks import bounded
+
+        return replace(call, policy=bounded(call.policy if moved is None else moved.policy))
+
+    def _start(self, call: ScheduledCall) -> None:
+        outcome = self._outcomes.get(call.key)
+        if call.runs_in != "driver" or self._driver_tasks is None:
+            self._writers.submit(self._create, call)
+        elif outcome is not None:
+            self._writers.submit(self._record, call, outcome)
+        else:
+            self._driver_tasks.start(call)
+
+    def _is_unrecorded(self, call: ScheduledCall) -> bool:
+        """Whether the driver itself still executes this call."""
+        return self._driver_tasks is not None and self._driver_tasks.works_on(call.key)
+
+    def _take_outcome(self, call: ScheduledCall, outcome: CallOutcome) -> None:
+        if not self._closed:
+            self._outcomes[call.key] = outcome
+            self._writers.submit(self._record, call, outcome)
+
+    def _record(self, call: ScheduledCall, outcome: CallOutcome) -> None:
+        """Create the call's AppTask with its outcome. From then on the call is never executed again."""
+        try:
+            try:
+                app_task = record(self._api, call, self._owner, outcome, self._pause)
+            except Invalid as error:
+                from application_sdk.engines.kubernetes.driver_tasks import unreportable
+
+                replacement = unreportable(call, outcome, f"{error.status} {error.message}")
+                app_task = record(self._api, call, self._owner, replacement, self._pause)
+        except BaseException as error:  # noqa: BLE001 - the route's thread raises it
+            self._fail(error)
+            return
+        if app_task is None:
+            _log.warning("an earlier driver has recorded the call of %s: its outcome counts", call.task)
+        elif call.key in self._outcomes:
+            self._recorded[call.key] = app_task
 
     def _create(self, call: ScheduledCall) -> None:
         try:
@@ -214,8 +302,8 @@ class KubernetesEngine:
         key = checkpoint["key"]
         if key in self._timers or key == CANCEL_KEY:
             return fired(checkpoint)
-        app_task = self._earlier.get(key)
-        if app_task is None or checkpoint["sequence"] >= self._listed:
+        app_task = self._recorded.pop(key, None) or self._final(checkpoint)
+        if app_task is None:
             name = names.task_name(self._owner.run, key)
             try:
                 app_task = patiently(lambda: self._api.get(names.APP_TASKS, name), f"reading {name}", self._pause)
@@ -225,6 +313,13 @@ class KubernetesEngine:
                     f"({checkpoint['task']}). Start a new run"
                 ) from error
         return completion(checkpoint, app_task)
+
+    def _final(self, checkpoint: Checkpoint) -> JSONObject | None:
+        """The call's AppTask as an earlier driver left it, if nothing can have been written into it since."""
+        app_task = self._earlier.get(checkpoint["key"])
+        if app_task is None or checkpoint["sequence"] < self._listed:
+            return app_task
+        return app_task if cast("TaskSpec", app_task["spec"])["role"] == "local" else None
 
     def _remember(self, app_task: JSONObject) -> None:
         spec = cast("TaskSpec", app_task["spec"])
@@ -252,6 +347,8 @@ class KubernetesEngine:
                 raise LedgerUnreadable(f"AppLedger {name} is gone, and with it the past. Start a new run") from error
             with self._changed:
                 self._ledger.absorb_page(page)
+        if self._driver_tasks is not None:
+            self._driver_tasks.pause(_is_suspended(app_run))
         with self._changed:
             self._ledger.absorb(app_run)
             self._changed.notify_all()
@@ -260,6 +357,10 @@ class KubernetesEngine:
         with self._changed:
             self._failure = self._failure or error
             self._changed.notify_all()
+
+
+def _is_suspended(app_run: JSONObject) -> bool:
+    return cast("Mapping[str, object]", app_run.get("spec") or {}).get("suspend") is True
 
 
 def _read_run(api: Api, owner: Owner) -> JSONObject:

@@ -6,6 +6,7 @@ All that a driver knows is in the ledger, so a SIGTERM ends it at once: there is
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from application_sdk.engines.kubernetes.report import (
 )
 from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
 from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult, stalled
 from application_sdk.execution.logs import kept_log
@@ -35,7 +37,10 @@ from application_sdk.wire.fields import CANCELLED, MAX_PAYLOAD_BYTES, Continuati
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_NOT_ALLOWED
 
 if TYPE_CHECKING:
+    from application_sdk.app.base import App
     from application_sdk.engines.kubernetes.api import Api
+    from application_sdk.engines.processes.work import Executor
+    from application_sdk.execution.definition import TaskDefinition
     from application_sdk.execution.yielding import YieldWatch
     from application_sdk.wire.fields import Call
 
@@ -47,7 +52,7 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     presence = Presence(api, call["appTask"], node, started_at)
     presence.start()
     try:
-        result = _execute(call, api, presence.watch)
+        result = _execute(call, api, presence.watch, node)
     except (RunGone, Refused) as error:
         _log.error("this driver has nothing more to say: %s", error)
         return EXIT_FENCED
@@ -74,7 +79,7 @@ class NotAllowedError(Exception):
     """The API server has answered with nothing but 401 or 403 for long."""
 
 
-def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
+def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
     source = source_digest(Path(names.SOURCE_DIRECTORY))
     # guard: driver-source-digest - replaying with other source files would diverge, or worse, agree by chance
     if source != call.get("sourceDigest", source):
@@ -87,6 +92,9 @@ def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
     finally:
         watch.leave()
     settle()
+    engine: KubernetesEngine | None = None
+    # Begun before the run's past is read: the process that driver tasks are forked from imports the app meanwhile.
+    executor = _task_executor(call) if _has_driver_tasks(app_class) else None
     try:
         engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"], source), time.sleep)
         info = RunInfo(
@@ -98,7 +106,10 @@ def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
             # Operators before 0.2 say it; otherwise the run has the rules of the SDK that it began with.
             replay_rules=engine.replay_rules or call.get("replayRules"),
         )
+        _place_tasks(engine, app_class, executor, call, info, node)
         return run_route(app_class, call.get("entrypoint"), call["input"], engine, info, watch)
+    except AppDefinitionError as error:
+        return stalled("LoadFailed", str(error))
     except LedgerUnreadable as error:
         return stalled("LedgerUnreadable", str(error))
     except ForeignTask as error:
@@ -110,6 +121,63 @@ def _execute(call: Call, api: Api, watch: YieldWatch) -> RouteResult:
     except ApiError as error:
         message = f"the API server refused what the route needs: {error}"
         return RouteResult("Failed", error=ErrorFields(type=type(error).__name__, message=message, retryable=False))
+    finally:
+        if engine is not None:
+            # The report may have to wait for the API server, and what the route no longer waits for mustn't go on then.
+            engine.end_driver_tasks()
+
+
+def _has_driver_tasks(app_class: type[App]) -> bool:
+    return any(task.settings.runs_in == "driver" for task in app_class.definition.tasks.values())
+
+
+def _task_executor(call: Call) -> Executor:
+    # Only drivers of apps with driver tasks load what executes them.
+    from application_sdk.engines.kubernetes.task_forker import MODULE
+    from application_sdk.engines.processes.executor import ProcessExecutor
+    from application_sdk.engines.processes.source import AppSource
+
+    mounted = Path(names.SOURCE_DIRECTORY).is_dir()
+    # The import path is the driver's: the mounted files, then where it was started.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
+    # The route's sets have an order that each replay repeats. A task's have none, as in a pod of its own.
+    environment.pop("PYTHONHASHSEED", None)
+    source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else os.getcwd())
+    return ProcessExecutor(source, MODULE, environment, own_log=False)
+
+
+def _place_tasks(
+    engine: KubernetesEngine, app_class: type[App], executor: Executor | None, call: Call, info: RunInfo, node: str
+) -> None:
+    """Have tasks executed where their code, or the App at deployment, wants it. Raises AppDefinitionError."""
+    wanted = engine.wanted_placements
+    moved: dict[str, TaskDefinition] = {}
+    if wanted:
+        from application_sdk.app.driver_tasks import deployed
+
+        moved = deployed(app_class.definition.tasks, wanted, app_class.driver_secrets)
+        engine.move_tasks(moved)
+    if executor is None and any(task.settings.runs_in == "driver" for task in moved.values()):
+        executor = _task_executor(call)
+    if executor is None:
+        return
+    from application_sdk.engines.kubernetes.driver_tasks import CallContext
+    from application_sdk.execution.task_context import AttemptInfo
+    from application_sdk.wire.fields import Policy, RetryFields
+
+    attempt = AttemptInfo(
+        run_id=info.run_id,
+        correlation_id=info.correlation_id,
+        task="",
+        attempt=0,
+        idempotency_key="",
+        policy=Policy(retry=RetryFields(maxAttempts=1, initialIntervalSeconds=0, maxIntervalSeconds=0,
+                                        backoffCoefficient=1)),
+        max_output_bytes=info.max_payload_bytes,
+        namespace=call["namespace"],
+        run_uid=info.uid,
+    )  # fmt: skip
+    engine.run_driver_tasks(executor, CallContext(attempt, call["run"], node))
 
 
 def _error(result: RouteResult) -> ErrorFields:

@@ -76,7 +76,7 @@ class Ledger:
 
 def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
     """A checkpoint with its payload, which has to be what was committed. Raises LedgerUnreadable."""
-    status = cast("TaskStatus", app_task.get("status") or {})
+    status = outcome_of(app_task)
     failed = checkpoint["outcome"] != "Succeeded"
     output, error = status.get("output"), status.get("error")
     if failed and error is None:
@@ -98,6 +98,14 @@ def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
         output=None if failed else output,
         error=error if failed else None,
     )
+
+
+def outcome_of(app_task: JSONObject) -> TaskStatus:
+    """How a call stands: its AppTask's status, or what its driver has recorded with it."""
+    spec = cast("TaskSpec", app_task.get("spec") or {})
+    if spec.get("role") == "local":
+        return cast("TaskStatus", spec.get("outcome") or {})
+    return cast("TaskStatus", app_task.get("status") or {})
 
 
 def fired(checkpoint: Checkpoint) -> Completion:

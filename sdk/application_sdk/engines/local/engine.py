@@ -22,7 +22,7 @@ from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Committed, Observer, Replayed, nobody
 from application_sdk.engines.local.records import AttemptRecord
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.local.work import Executor
+from application_sdk.engines.processes.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
 from application_sdk.wire import reasons

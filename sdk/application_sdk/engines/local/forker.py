@@ -1,166 +1,52 @@
-"""The process that attempts are forked from: it has the app imported, so that an attempt costs a fork and no import.
-Where the app can't be forked (`forkable`), it starts again without it, and each attempt imports the app.
-
-`processes` starts it with a socket, over which it gets a number and a file descriptor for each fork, and says which
-numbers started and ended. It holds no threads and no state of a run. When the socket closes, whoever closed it, it
-kills what it forked and ends.
-"""
+"""`python -m application_sdk.engines.local.forker`: the process that a run's attempts on this machine are forked from."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
-import select
-import signal
-import socket
-import struct
 import sys
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.app.loading import AppLoadError
-from application_sdk.engines.local.child import run_child
-from application_sdk.engines.local.forkable import Surroundings, seed_anew
-from application_sdk.engines.local.source import AppSource
+from application_sdk.engines.local.private import open_private
+from application_sdk.engines.local.state import KeptState
+from application_sdk.engines.processes.forker import fork_attempts
+from application_sdk.execution import logs
+from application_sdk.execution.state import AttemptState
 
-FORK_REQUEST: Final = struct.Struct("!Q")
-FORKER_VARIABLE: Final = "APPRUN_FORKER"
-"""Set in this process and its children: a program that starts a run when it is imported finds out by it."""
+if TYPE_CHECKING:
+    from application_sdk.wire.digest import JSONObject
 
-_PR_SET_PDEATHSIG: Final = 1
-
-
-def main() -> NoReturn:
-    """`python -m application_sdk.engines.local.forker CONTROL_FD ENTRY DIRECTORY [REASON]`.
-
-    With a reason it doesn't import the app: each attempt does, in a process forked from a clean one.
-    """
-    control = socket.socket(fileno=int(sys.argv[1]))
-    source, reason = AppSource(sys.argv[2], sys.argv[3]), "".join(sys.argv[4:])
-    os.environ[FORKER_VARIABLE] = "1"
-    sys.path[0] = source.directory
-    if not reason:
-        _load(source, control)
-    # What is here now is shared by all attempts; the collector would unshare it by touching it.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    _Forker(control, source, reason).serve()
-    os._exit(0)
+MODULE: Final = "application_sdk.engines.local.forker"
 
 
-def _load(source: AppSource, control: socket.socket) -> None:
-    before = Surroundings()
+class LocalHost:
+    """Implements `processes.child.Host`: what an attempt prints goes into its log file, state into the file of all."""
+
+    def begin(self, work: JSONObject) -> None:
+        _redirect_output(cast("str", work["log"]))
+
+    def state(self, work: JSONObject, app: str) -> AttemptState:
+        return AttemptState(KeptState(Path(cast("str", work["state"])), app))
+
+    def ended(self, pid: int) -> None:
+        pass
+
+
+def _redirect_output(path: str) -> None:
     try:
-        source.load()
-    except AppLoadError:
-        pass  # Each attempt meets it too, and reports it.
-    reasons = before.reasons()
-    # guard: fork-needs-clean-app - forking a process with threads or open connections breaks in the child
-    if reasons:
-        # The same process, from its beginning: nothing of what can't be forked survives it, and requests that were
-        # sent meanwhile are still in the socket.
-        control.set_inheritable(True)
-        arguments = [str(control.fileno()), source.entry, source.directory, " and ".join(reasons)]
-        os.execv(sys.executable, [sys.executable, "-m", __spec__.name, *arguments])
-
-
-class _Forker:
-    def __init__(self, control: socket.socket, source: AppSource, reason: str) -> None:
-        self._control = control
-        self._reason = reason
-        self._source = source
-        self._children: dict[int, int] = {}
-        self._pid = os.getpid()
-        # Loaded before any fork: a child shouldn't have to look for the C library.
-        self._prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
-    def serve(self) -> None:
-        """Fork and reap until the socket is closed."""
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._tell(f"ready {self._reason}")
-        while True:
-            control = self._control.fileno()
-            ready, _, _ = select.select([control, reader], [], [])
-            if reader in ready:
-                os.read(reader, 4096)
-                self._reap()
-            if control in ready and not self._take_request():
-                break
-        for pid in self._children:
-            _kill_group(pid)
-
-    def _take_request(self) -> bool:
-        try:
-            content, files, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 1)
-        except ConnectionError:
-            return False
-        if not content or not files:
-            return False
-        (number,) = FORK_REQUEST.unpack(content)
-        pid = os.fork()
-        if pid == 0:
-            self._become_child(files[0])
-        os.close(files[0])
-        # Also done by the child: whoever comes first, the group is there before anybody kills it.
-        try:
-            os.setpgid(pid, pid)
-        except OSError:
-            pass
-        self._children[pid] = number
-        self._tell(f"started {number} {pid}")
-        return True
-
-    def _become_child(self, file: int) -> NoReturn:
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.setpgid(0, 0)
-            if self._prctl is not None:
-                self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != self._pid:
-                os._exit(1)
-            self._control.close()
-            seed_anew()
-            run_child(socket.socket(fileno=file), self._source)
-        except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second forker
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(1)
-
-    def _reap(self) -> None:
-        while self._children:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            # What a task has started and left behind ends with it, as it would in a pod.
-            _kill_group(pid)
-            number = self._children.pop(pid, None)
-            if number is not None:
-                self._tell(f"ended {number} {os.waitstatus_to_exitcode(status)}")
-
-    def _tell(self, line: str) -> None:
-        try:
-            self._control.sendall(f"{line}\n".encode())
-        except OSError:
-            pass  # The engine is gone; the next look at the socket sees it.
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # macOS answers a group of zombies with the second.
+        log = open_private(Path(path), os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        # A full disk, or a folder that somebody tidied up: no reason for a task to fail.
+        log = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    # By line, so that a process that is killed leaves what it had printed.
+    for stream in (sys.stdout, sys.stderr):
+        # In the log's encoding, whatever the terminal's is: a task mustn't fail for what it prints.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    logs.set_up({}, as_json=False)
 
 
 if __name__ == "__main__":
-    main()
+    fork_attempts(MODULE, LocalHost())

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from application_sdk.app.base import App
 from application_sdk.engines.local.state import KeptState
-from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields

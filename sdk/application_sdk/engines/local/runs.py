@@ -22,10 +22,11 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.notices import NotYielding, Observer, nobody
-from application_sdk.engines.local.processes import ProcessExecutor
+from application_sdk.engines.local.forker import MODULE as FORKER
+from application_sdk.engines.processes.executor import ProcessExecutor
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
 from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.local.work import Executor
+from application_sdk.engines.processes.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.run import run_route
@@ -105,7 +106,7 @@ def begin_checked(
 @contextlib.contextmanager
 def process_executor(source: AppSource) -> Iterator[Executor]:
     """An executor with a process for each attempt. Opened before the app is loaded here, it loads it meanwhile."""
-    with contextlib.closing(ProcessExecutor(source)) as executor:
+    with contextlib.closing(ProcessExecutor(source, FORKER)) as executor:
         yield executor
 
 

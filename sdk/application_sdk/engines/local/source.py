@@ -8,54 +8,11 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 
 from application_sdk.app.base import App
-from application_sdk.app.loading import AppLoadError, load_app
-
-
-class WrongModuleError(AppLoadError):
-    """Under the name of the file that was meant another module is imported."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppSource:
-    """`entry` is `module:Class`; the module is looked for in `directory` first, as `python file.py` does."""
-
-    entry: str
-    directory: str
-
-    def load(self) -> type[App]:
-        """Import the app into this process. Raises AppLoadError, also when its module's name is taken by another."""
-        self.put_first()
-        try:
-            return load_app(self.entry)
-        finally:
-            # Before what is missing in the other module is told: it isn't the one that was meant.
-            # guard: source-module - an installed module of the same name would be executed instead of the named file
-            self._check_module()
-
-    def put_first(self) -> None:
-        """Have modules looked for in the directory first, wherever else the import path has it."""
-        # guard: source-folder-first - a module of the same name elsewhere on sys.path would be imported instead
-        if sys.path[:1] != [self.directory]:
-            sys.path.insert(0, self.directory)
-
-    def _check_module(self) -> None:
-        name = self.entry.partition(":")[0]
-        module = sys.modules.get(name)
-        place = Path(self.directory, *name.split("."))
-        meant = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
-        if module is None or meant is None:
-            return
-        file = getattr(module, "__file__", None)
-        if file is not None and _is_same(Path(file), meant):
-            return
-        raise WrongModuleError(
-            f"{meant} can't be run under its name: {name!r} is a module already that this process has imported, from "
-            f"{file or 'Python itself'}. Rename the file, to '{meant.stem}_app.py' for example"
-        )
+from application_sdk.app.loading import AppLoadError
+from application_sdk.engines.processes.source import AppSource, WrongModuleError
 
 
 def find_source(target: str, working_directory: Path) -> AppSource:
@@ -106,13 +63,6 @@ def _check_name(name: str, path: Path, root: Path) -> None:
 def _is_installed_package(name: str, root: Path) -> bool:
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} - {str(root)}
     return any(Path(place, name, "__init__.py").is_file() for place in places)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
 
 
 def _is_file(place: str) -> bool:

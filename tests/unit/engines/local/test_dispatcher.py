@@ -17,7 +17,7 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import nobody
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.local.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import ErrorFields, RetryFields

@@ -14,7 +14,7 @@ from application_sdk.engines.local.engine import LocalEngine
 from application_sdk.engines.local.home import Home, RunFolder
 from application_sdk.engines.local.ledger import Inheritance, Ledger
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.local.work import Ended
+from application_sdk.engines.processes.work import Ended
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion
 

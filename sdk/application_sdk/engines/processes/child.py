@@ -14,50 +14,69 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
 
 from application_sdk.app.loading import AppLoadError
-from application_sdk.engines.local.channel import Inbox, receive, send
-from application_sdk.engines.local.private import open_private
-from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.local.state import KeptState
+from application_sdk.engines.processes.channel import Inbox, receive, send
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
 from application_sdk.execution.attempt import Attempt, AttemptResult
 from application_sdk.execution.failure import error_fields
 from application_sdk.execution.forked_child import restore_signals_in_forked_children
 from application_sdk.execution.heartbeat import NoWatchdog, ProcessWatchdog
-from application_sdk.execution.state import AttemptState
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire import reasons
 
 if TYPE_CHECKING:
+    from application_sdk.engines.processes.source import AppSource
+    from application_sdk.execution.state import AttemptState
     from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 SIGN_INTERVAL_SECONDS: Final = 0.5
 
 
-def run_child(channel: socket.socket, source: AppSource) -> NoReturn:
+class Host(Protocol):
+    """What an engine does for the processes of its attempts."""
+
+    def begin(self, work: JSONObject) -> None:
+        """In a new process, before any code of the app's runs: where its output goes, what it may use."""
+        ...
+
+    def state(self, work: JSONObject, app: str) -> AttemptState | None:
+        """What the attempt sees of the app's state; None where there is none to be had."""
+        ...
+
+    def ended(self, pid: int) -> None:
+        """In the process that attempts are forked from: this one is gone, however it ended."""
+        ...
+
+
+def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn:
     """Do the work that comes over `channel`, then end the process."""
     inbox = Inbox()
     message = receive(channel, inbox)
     if message is None:
         os._exit(0)
-    _redirect_output(cast("str", message["log"]))
+    host.begin(message)
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
     signs = _Signs(channel)
-    result = _attempt(source, info, message, signs, channel, inbox)
+    result = _attempt(source, info, message, host, signs, channel, inbox)
     signs.close()
     if result.error is not None:
         _print_failure(info, result.error)
-    _leave(channel, result, signs)
+    _leave(channel, info, result, signs)
 
 
 def _attempt(
-    source: AppSource, info: AttemptInfo, work: JSONObject, signs: _Signs, channel: socket.socket, inbox: Inbox
+    source: AppSource,
+    info: AttemptInfo,
+    work: JSONObject,
+    host: Host,
+    signs: _Signs,
+    channel: socket.socket,
+    inbox: Inbox,
 ) -> AttemptResult:
     try:
         app_class = source.load()
@@ -70,7 +89,7 @@ def _attempt(
         return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
-    state = AttemptState(KeptState(Path(cast("str", work["state"])), app_class.name))
+    state = host.state(work, app_class.name)
     silence = info.policy.get("heartbeatTimeoutSeconds")
     watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
     attempt = Attempt(definition, app, info, signs, watchdog, state)
@@ -152,28 +171,12 @@ class _Signs:
         self.unsent = {}
 
 
-def _redirect_output(path: str) -> None:
-    try:
-        log = open_private(Path(path), os.O_WRONLY | os.O_APPEND)
-    except OSError:
-        # A full disk, or a folder that somebody tidied up: no reason for a task to fail.
-        log = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    # By line, so that a process that is killed leaves what it had printed.
-    for stream in (sys.stdout, sys.stderr):
-        # In the log's encoding, whatever the terminal's is: a task mustn't fail for what it prints.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    logs.set_up({}, as_json=False)
-
-
 def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
     what = error.get("traceback") or f"{error['type']}: {error['message']}"
     print(f"attempt {info.attempt} of {info.task} failed\n{what.rstrip()}", file=sys.stderr)  # noqa: T201
 
 
-def _leave(channel: socket.socket, result: AttemptResult, signs: _Signs) -> NoReturn:
+def _leave(channel: socket.socket, info: AttemptInfo, result: AttemptResult, signs: _Signs) -> NoReturn:
     try:
         logs.finish()
     except OSError:
@@ -183,6 +186,7 @@ def _leave(channel: socket.socket, result: AttemptResult, signs: _Signs) -> NoRe
         "output": result.output,
         "error": cast("JSONObject | None", result.error),
         "state": cast("list[JSON]", list(result.state)),
+        "log": logs.kept_log(info.attempt)["tail"] if result.error is not None else "",
     }
     try:
         channel.setblocking(True)

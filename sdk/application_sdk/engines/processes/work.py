@@ -1,12 +1,12 @@
-"""What passes between the engine and its executors: an attempt to be made, and what is told of it.
+"""What passes between an engine and its executors: an attempt to be made, and what is told of it.
 
-`processes` and `inprocess` are the executors; which one a run uses changes nothing else.
+`executor` and the local engine's `inprocess` are the executors; which one a run uses changes nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -22,10 +22,12 @@ class Work:
     key: str
     input: JSONObject
     info: AttemptInfo
-    log: Path
-    """Gets what the attempt prints, when it has a process of its own."""
-    state: Path
+    log: Path | None = None
+    """Gets what the attempt prints, when it has a process of its own; None for the output of this one."""
+    state: Path | None = None
     """Where `self.context.load_state` looks."""
+    context: JSONObject = field(default_factory=dict)
+    """What the attempt's log lines are about, for those who collect them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Ended:
     """Whether something outside of the task ended it."""
     state: Sequence[StateWrite] = ()
     """What is to be kept together with the output."""
+    log: str = ""
+    """The last that an attempt which failed has logged and printed."""
 
 
 @dataclass(frozen=True, slots=True)

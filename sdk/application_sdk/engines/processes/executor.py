@@ -17,14 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from application_sdk.engines.local.channel import Inbox, send
-from application_sdk.engines.local.forker import FORK_REQUEST
-from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.local.work import Begun, Ended, Event, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.channel import Inbox, send
+from application_sdk.engines.processes.forker import FORK_REQUEST
+from application_sdk.engines.processes.source import AppSource
+from application_sdk.engines.processes.work import Begun, Ended, Event, ImportedAnew, Sign, Work
 from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
@@ -50,12 +50,24 @@ class _Running:
 
 
 class ProcessExecutor:
-    """Forks attempts of one app."""
+    """Forks attempts of one app.
 
-    def __init__(self, app: AppSource) -> None:
+    Args:
+        app: Where the app's code is.
+        forker: The module that is the program of the process that attempts are forked from.
+        environment: That of the process; this one's when absent.
+        own_log: Whether what the process itself prints is kept for the error that tells of its end. Otherwise it goes
+            where this process prints, and so does what attempts without a log print.
+    """
+
+    def __init__(
+        self, app: AppSource, forker: str, environment: Mapping[str, str] | None = None, *, own_log: bool = True
+    ) -> None:
         self._app = app
+        self._module = forker
+        self._environment = environment
         # What the forker prints while it imports the app: of use only when it doesn't survive that.
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self._log = tempfile.TemporaryFile() if own_log else None
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
         for end in (self._wake_reader, self._wake_writer):
@@ -138,7 +150,8 @@ class ProcessExecutor:
                 forker.kill()
                 forker.wait()
         self._forker = self._control = None
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
@@ -147,13 +160,14 @@ class ProcessExecutor:
 
     def _start_forker(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "application_sdk.engines.local.forker"]
+        command = [sys.executable, "-m", self._module]
         self._forker = subprocess.Popen(
             [*command, str(theirs.fileno()), self._app.entry, self._app.directory],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
+            env=self._environment,
             # Ctrl-C in the terminal is for the engine alone: it decides how attempts end.
             start_new_session=True,
         )
@@ -215,7 +229,7 @@ class ProcessExecutor:
             message = (
                 f"importing {self._app.entry} ended the process, {_how(code)}, {self._false_starts} times in a row"
             )
-            tail = _tail(self._log)
+            tail = "" if self._log is None else _tail(self._log)
             return Ended(
                 running.work.key, error=_error(reasons.LOAD_FAILED, message, tail, retryable=False), exit_code=code
             )
@@ -229,8 +243,9 @@ class ProcessExecutor:
         message: JSONObject = {
             "input": work.input,
             "info": cast("JSONObject", work.info._asdict()),
-            "log": str(work.log),
-            "state": str(work.state),
+            "log": None if work.log is None else str(work.log),
+            "state": None if work.state is None else str(work.state),
+            "context": work.context,
         }
         self._say(running, message)
         if running.cancelled:
@@ -257,7 +272,7 @@ class ProcessExecutor:
                 output = cast("JSONObject | None", told["output"])
                 error = cast("ErrorFields | None", told["error"])
                 state = cast("list[StateWrite]", told["state"])
-                events.append(Ended(running.work.key, output, error, state=state))
+                events.append(Ended(running.work.key, output, error, state=state, log=cast("str", told.get("log", ""))))
                 return
         if running.inbox.closed:
             # No outcome will come. The exit code, which says why, comes from the forker.
@@ -313,8 +328,10 @@ def _how(code: int) -> str:
         return f"by signal {-code}"
 
 
-def _log_tail(path: Path) -> str:
+def _log_tail(path: Path | None) -> str:
     """The last lines of a log: what an attempt without an outcome had to say."""
+    if path is None:
+        return ""
     try:
         with path.open("rb") as log:
             return _tail(log)
