@@ -9,6 +9,7 @@ from application_sdk.contracts import Input, Output
 class Count(Input):
     sequential: int = 0
     parallel: int = 0
+    beside: int = 0
 
 
 class Number(Input):
@@ -24,8 +25,14 @@ class Trivial(App):
     async def nothing(self, input: Number) -> Done:
         return Done(value=input.value)
 
+    @task(runs_in="driver")
+    async def nothing_beside(self, input: Number) -> Done:
+        return Done(value=input.value)
+
     async def run(self, input: Count) -> Done:
         for i in range(input.sequential):
             await self.nothing(Number(value=i))
         await asyncio.gather(*(self.nothing(Number(value=i)) for i in range(input.parallel)))
+        for i in range(input.beside):
+            await self.nothing_beside(Number(value=i))
         return Done(value=input.sequential + input.parallel)

@@ -87,14 +87,15 @@ class RunWorld:
         with self.changed:
             for key in keys:
                 task = self.tasks[f"{RUN}-{key[:16]}"]
-                failed = task["status"].get("phase") == "Failed"
-                payload = task["status"].get("error" if failed else "output")
+                status = task["spec"].get("outcome") or task["status"]
+                outcome = status.get("phase") if status.get("phase") in ("Failed", "Cancelled") else "Succeeded"
+                payload = status.get("output" if outcome == "Succeeded" else "error")
                 entry = {
                     "sequence": self._sequence,
                     "key": key,
                     "task": task["spec"]["task"],
-                    "outcome": "Failed" if failed else "Succeeded",
-                    "attempts": 1,
+                    "outcome": outcome,
+                    "attempts": status.get("attempt", 1),
                     "digest": digest(payload),
                     "at": "2026-01-02T03:04:06.5Z",
                 }
@@ -154,9 +155,11 @@ class RunWorld:
             refuse(409, "AlreadyExists", f'apptasks.apprun.dev "{name}" already exists')(handler, request)
             return
         self.tasks[name] = body | {"status": {"phase": "Active"}}
-        answer(201, {"metadata": {"name": name}})(handler, request)
+        answer(201, self.tasks[name])(handler, request)
         task, key = body["spec"]["task"], body["spec"]["key"]
-        if task in self.outputs:
+        if body["spec"]["role"] == "local":
+            self.commit(key)
+        elif task in self.outputs:
             self.finish(key, self.outputs[task])
             self.commit(key)
 

@@ -145,6 +145,10 @@ def _apptask(old: Object | None, new: Object) -> list[str]:
         name = f"{spec['run']}-driver" if spec["role"] == "driver" else ""
     if new["metadata"]["name"] != name:
         found.append("an AppTask is named <run>-<first 16 digits of its key>")
+    if (spec["role"] == "local") != ("outcome" in spec):
+        found.append("a call that the driver has executed itself comes with its outcome, and no other call does")
+    if "outcome" in spec and (spec["outcome"]["phase"] == "Succeeded") == ("error" in spec["outcome"]):
+        found.append("an outcome has an error unless it is Succeeded")
     if spec["role"] == "timer" and "seconds" not in spec:
         found.append("a timer needs seconds")
     if _account(spec) in names.RESERVED_SERVICE_ACCOUNTS:
@@ -360,6 +364,9 @@ def _task_calls(user: User, place: Place, subresource: str, old: Object | None, 
         (place.namespace, _account(spec)) == service_account(OPERATOR)
     ):
         return name, "apprun: not a task's service account"
+    output = (spec.get("outcome") or {}).get("output")
+    if output is not None and not fits(output, LIMITS["spec"]["input"]):
+        return name, "apprun: spec.outcome.output is too large: its JSON may be 240 KiB long."
     if new["metadata"].get("finalizers"):
         return name, "apprun: a task has no finalizers"
     return name, ""
@@ -372,7 +379,8 @@ def _task_protection(
     if place.plural != "apptasks" or subresource or old is None or user.name in TRUSTED:
         return name, ""
     if new is None:
-        if not old["metadata"].get("ownerReferences") or _status(old).get("phase") not in TERMINAL:
+        ended = old["spec"]["role"] == "local" or _status(old).get("phase") in TERMINAL
+        if not old["metadata"].get("ownerReferences") or not ended:
             return name, ""
         return name, "apprun: a finished task can't be deleted, because its run would have to repeat it"
     if _unchanged(old, new):
@@ -412,6 +420,8 @@ def _task_reports(
         return name, "apprun: not a pod of this namespace"
     if not operator and (pod != current or (assigned is not None and user.pod_uid != assigned["uid"])):
         return name, f"apprun: not the current attempt: pod {pod} asks, and only pod {current} may report"
+    if old["spec"]["role"] == "local" and new.get("status") != old.get("status"):
+        return name, "apprun: already finished: the run's driver has executed this call itself"
     if not operator and finished and new.get("status") != old.get("status"):
         return name, "apprun: already finished: this task call has its result, which never changes again"
     if finished and any(after.get(f) != before.get(f) for f in ("phase", "output", "error", "continueWith")):

@@ -10,6 +10,10 @@ from application_sdk.contracts import HeartbeatDetails, Input, MaxItems, Output
 from application_sdk.handler import DefaultHandler, PreflightInput, PreflightOutput, PreflightStatus
 
 
+class Forked(Exception):
+    """Ends the process of the attempt that raises it, in the simulation."""
+
+
 def witness(key: str, moment: str) -> None:
     """Called with a task's idempotency key and `began` or `done`. The cluster that runs the app replaces it."""
 
@@ -71,6 +75,52 @@ class Steps(App, abstract=True):
             self.task_context.heartbeat(Cursor(at=at + 1))
         witness(key, "done")
         return Done(name=input.name)
+
+
+class Beside(Steps):
+    """Driver tasks in sequence and side by side, one that fails, one that fails once and one whose process ends."""
+
+    @task(runs_in="driver", retry_initial_interval_seconds=0.5)
+    async def quick(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        await asyncio.sleep(input.seconds)
+        if input.permanent:
+            raise NonRetryableError(f"{input.name} can never work")
+        if self.task_context.attempt <= input.fail_attempts:
+            raise Forked(f"{input.name} ends its process in attempt {self.task_context.attempt}")
+        witness(key, "done")
+        return Done(name=input.name)
+
+    async def run(self, input: MixedInput) -> Names:
+        names = [(await self.quick(Step(name="first", seconds=0.1))).name]
+        names.append((await self.step(Step(name="in a pod"))).name)
+        wide = [self.quick(Step(name=f"wide-{n}", seconds=0.1 + n)) for n in range(input.width)]
+        names += [done.name for done in await asyncio.gather(*wide)]
+        names.append((await self.quick(Step(name="again", seconds=0.1, fail_attempts=1))).name)
+        try:
+            await self.quick(Step(name="never", seconds=0.1, permanent=True))
+        except TaskFailedError as error:
+            names.append(type(error).__name__)
+        return Names(names=names)
+
+
+class Leaving(Beside):
+    """Gives up a driver task, and undoes with another one what it did when it is cancelled."""
+
+    async def run(self, input: MixedInput) -> Names:
+        try:
+            async with asyncio.timeout(2):
+                await self.quick(Step(name="left", seconds=8))
+        except TimeoutError:
+            pass
+        try:
+            await self.quick(Step(name="long", seconds=9))
+            await self.quick(Step(name="longer", seconds=9))
+        except asyncio.CancelledError:
+            await self.quick(Step(name="undo", seconds=0.1))
+            raise
+        return Names(names=["whole"])
 
 
 class Mixed(Steps):

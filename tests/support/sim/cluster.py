@@ -17,7 +17,7 @@ from tests.support import virtual_time
 from tests.support.fake_api import TERMINAL, FakeApi, FakeServer, Object, Place
 from tests.support.sim import apps
 from tests.support.sim.access import OPERATOR, PERSON, ClusterRules
-from tests.support.sim.invariants import Invariants
+from tests.support.sim.invariants import Invariants, outcome_of
 from tests.support.sim.nodes import Nodes
 from tests.support.sim.patched import patched
 from tests.support.sim.strands import Process, _hub
@@ -301,7 +301,7 @@ class Cluster:
     async def until_quiet(self, seconds: float = 900) -> None:
         """Until no pod is left, and no call is open."""
         await self.until(
-            lambda: not self.of("pods") and all(t["status"]["phase"] in TERMINAL for t in self.of("apptasks")),
+            lambda: not self.of("pods") and all(outcome_of(t)["phase"] in TERMINAL for t in self.of("apptasks")),
             seconds,
             "no pod and no open call is left",
         )
@@ -316,7 +316,7 @@ class Cluster:
             status = run["status"]
             lines.append(f"run {run['metadata']['name']}: {status.get('phase')} {status.get('message', '')}")
         for item in self.of("apptasks"):
-            status = item["status"]
+            status = outcome_of(item)
             if status["phase"] not in TERMINAL or item["spec"]["role"] == "driver":
                 lines.append(f"  task {item['metadata']['name']}: {status}")
         for item in self.of("pods"):

@@ -13,8 +13,19 @@ from unittest import mock
 
 from tests.support.engines import programs
 from tests.support.sim import apps, strands
+from tests.support.sim.attempts import SimulatedExecutor
 
-from application_sdk.engines.kubernetes import api, backoff, driver, driverpod, presence, report, signs, taskpod
+from application_sdk.engines.kubernetes import (
+    api,
+    backoff,
+    driver,
+    driver_tasks,
+    driverpod,
+    presence,
+    report,
+    signs,
+    taskpod,
+)
 from application_sdk.execution import threads
 from application_sdk.execution.guard import guarding
 
@@ -94,7 +105,12 @@ def patched(chance: random.Random) -> Iterator[None]:
         signs: {"threading": _threading},
         presence: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},
-        driverpod: {"time": _time, "settle": lambda: None},
+        driverpod: {"time": _time, "settle": lambda: None, "_task_executor": SimulatedExecutor},
+        driver_tasks: {
+            "threading": _threading,
+            "time": _time,
+            "random": types.SimpleNamespace(random=chance.random),
+        },
         taskpod: {
             "time": _time,
             "settle": lambda: None,

@@ -96,6 +96,8 @@ class Process:
         self.last_words = ""
         """What it has written to standard error at its end, which kubelet keeps."""
         self.errors: list[BaseException] = []
+        self.children: list[Process] = []
+        """Processes that end with this one."""
         self.on_sigterm: Callable[[], None] | None = None
         """What SIGTERM does; None ends the process."""
         self.ended = asyncio.Event()
@@ -126,6 +128,8 @@ class Process:
         """SIGKILL."""
         self.dead = True
         self.ended.set()
+        for child in self.children:
+            child.kill()
         current = greenlet.getcurrent()
         for task in list(self._tasks):
             task.cancel()
@@ -139,6 +143,8 @@ class Process:
             self.exit_code = 1
             self.dead = True
             self.ended.set()
+            for child in self.children:
+                child.kill()
             for task in list(self._tasks):
                 task.cancel()
 

@@ -99,6 +99,7 @@ class _Forker:
                 break
         for pid in self._children:
             _kill_group(pid)
+            self._host.ended(pid)
 
     def _take_request(self) -> bool:
         try:

@@ -1,0 +1,90 @@
+"""The processes of driver tasks in a simulated cluster: they live beside their driver's strands and die with them.
+
+Implements the executor's protocol. Bodies run as in pods, on an event loop in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from tests.support.sim import strands
+
+from application_sdk.app.loading import load_app
+from application_sdk.engines.processes.work import Begun, Ended, Event, Work
+from application_sdk.execution.attempt import Attempt
+from application_sdk.wire import reasons
+from application_sdk.wire.fields import Call, ErrorFields
+
+
+class SimulatedExecutor:
+    """Of the driver whose strand makes it."""
+
+    def __init__(self, call: Call) -> None:
+        self._entry = call["entry"]
+        self._driver = strands.current().process
+        self._changed = strands.Condition()
+        self._events: deque[Event] = deque()
+        self._woken = False
+        self._running: dict[str, tuple[strands.Process, list[Attempt], list[asyncio.AbstractEventLoop]]] = {}
+
+    def start(self, work: Work) -> None:
+        process = strands.Process(f"{self._driver.name}/{work.key[:8]}")
+        self._driver.children.append(process)
+        attempts: list[Attempt] = []
+        loops: list[asyncio.AbstractEventLoop] = []
+        self._running[work.key] = process, attempts, loops
+
+        def main() -> int:
+            app_class = load_app(self._entry)
+            attempt = Attempt(app_class.definition.task(work.info.task), app_class(), work.info)
+            attempts.append(attempt)
+            with asyncio.Runner(loop_factory=strands.StrandLoop) as runner:
+                loops.append(runner.get_loop())
+                result = runner.run(attempt.run(work.input))
+            if result.error is not None and result.error["type"] == "Forked":
+                error = ErrorFields(type=reasons.PROCESS_DIED, message="it ended itself", retryable=True)
+                self._tell(Ended(work.key, error=error, exit_code=7))
+            else:
+                self._tell(Ended(work.key, result.output, result.error))
+            return 0
+
+        process.start(main)
+        self._events.append(Begun(work.key))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._events) or self._woken, seconds)
+            self._woken = False
+            events = list(self._events)
+            self._events.clear()
+        return events
+
+    def cancel(self, key: str) -> None:
+        if key in self._running:
+            _, attempts, loops = self._running[key]
+            for attempt, loop in zip(attempts, loops, strict=False):
+                loop.call_soon_threadsafe(attempt.cancel)
+
+    def kill(self, key: str) -> None:
+        if key in self._running:
+            process, *_ = self._running.pop(key)
+            process.kill()
+            error = ErrorFields(type=reasons.PROCESS_DIED, message="killed by signal 9", retryable=True)
+            self._events.append(Ended(key, error=error, exit_code=-9))
+            self.wake()
+
+    def wake(self) -> None:
+        self._woken = True
+        self._changed.notify_all()
+
+    def close(self) -> None:
+        for process, *_ in self._running.values():
+            process.kill()
+        self._running.clear()
+
+    def _tell(self, event: Ended) -> None:
+        if self._running.pop(event.key, None) is not None:
+            self._events.append(event)
+            self.wake()
