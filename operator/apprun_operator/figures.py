@@ -102,6 +102,7 @@ def of_run(seen: Observed, action: PatchRun, now: float) -> Told:
         if entry["key"] != names.CANCEL_KEY:
             task = seen.tasks.get(names.task_name(run.meta.key.name, entry["key"]))
             found.append(CallCommitted(entry["outcome"], {} if task is None else _stages(seen, task, now)))
+            found += [] if task is None or task.role != "local" else _recorded_failures(task)
     phase = status.get("phase")
     if phase in TERMINAL_RUN_PHASES and run.phase != phase:
         began = None if run.started_at is None else max(now - run.started_at, 0.0)
@@ -132,6 +133,11 @@ def end_reason(ended: AttemptFields) -> str:
 def hold_reason(reason: str) -> str:
     """The same for what a run or call waits for."""
     return reason if reason in HOLDS else OTHER
+
+
+def _recorded_failures(task: TaskRecord) -> list[Figure]:
+    """Attempts of a driver task: they were answered by the driver, so they come to be known with the outcome only."""
+    return [AttemptFailed(task.role, entry["budget"], end_reason(entry)) for entry in task.attempts]
 
 
 def _stages(seen: Observed, task: TaskRecord, now: float) -> Mapping[Stage, float]:

@@ -102,7 +102,7 @@ class Player:
 
     def create_task(self) -> None:
         run, key, name = self.task_name()
-        role = "driver" if key == "driver" else self.one("task", "task", "task", "timer", "driver")
+        role = "driver" if key == "driver" else self.one("task", "task", "task", "timer", "local", "local", "driver")
         spec: Object = {"run": run, "role": role, "key": key, "task": "t", "input": {"a": None, "b": 1}}
         spec |= self.one(
             {},
@@ -115,6 +115,8 @@ class Player:
             {"pod": {"serviceAccountName": "apprun-handler"}},
             {"pod": {"serviceAccountName": "x"}},
         )
+        if role == "local" or self.likely(5):
+            spec |= self.outcome()
         metadata: Object = {"name": name, "labels": {"apprun.dev/run": run}}
         if self.likely(5):
             metadata["finalizers"] = ["apprun.dev/hold"]
@@ -128,6 +130,25 @@ class Player:
             bodies.append({"apiVersion": API, "kind": "AppTask", "metadata": made, "spec": spec})
         user = self.user("operator", f"{run}-driver-1", "person")
         self.twins.ask(user, "create", self.twins.path("apptasks"), Pair(*bodies))
+
+    def outcome(self) -> Object:
+        """What a driver records with a call that it has executed itself, mostly as it should be."""
+        times = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
+        done = {"phase": "Succeeded", "attempt": 1, "output": {"n": 1}} | times
+        failed = {"phase": "Failed", "attempt": 2, "error": {"type": "E", "message": "m", "attempt": 2}} | times
+        found: Object = self.one(
+            done,
+            done,
+            failed,
+            {**failed, "attempts": [{"attempt": 1, "reason": "E", "budget": "App"}]},
+            {**done, "error": {"type": "E", "message": "m"}},
+            {**failed, "error": None},
+            {**done, "attempt": 0},
+            {**done, "phase": "Active"},
+            {**done, "output": {"text": "x" * 400_000}},
+            {},
+        )
+        return {"outcome": found} if found else {}
 
     def restore(self) -> None:
         """What an import does: statuses that are written once, of objects that it has marked."""

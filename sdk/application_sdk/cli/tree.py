@@ -18,6 +18,7 @@ FOLD_FROM: Final = 20
 """So many equal finished calls, and more, are one row, unless all are asked for."""
 RESULT_LENGTH: Final = 100
 HEADINGS: Final = ("CALL", "STATE", "ATTEMPT", "NODE", "TOOK", "RESULT")
+IN_DRIVER: Final = " (in the driver)"
 STYLES: Final[dict[str, str]] = {
     "Succeeded": "green",
     "Failed": "red",
@@ -74,7 +75,7 @@ def _parents(calls: Sequence[Call]) -> dict[str, str]:
     for call in calls:
         if call.lineage in latest:
             parents[call.key] = latest[call.lineage]
-        if call.consumed and call.role == "task":
+        if call.consumed and call.role in ("task", "local"):
             latest[call.consumed] = call.key
     return parents
 
@@ -127,7 +128,7 @@ def _troubled(call: Call) -> bool:
 
 def _row(mark: str, call: Call, now: float, name: str = "") -> Row:
     return Row(
-        f"{mark}{name or call.task}",
+        f"{mark}{name or call.task}{IN_DRIVER if call.role == 'local' else ''}",
         call.state,
         str(call.attempt) if call.attempt else "",
         call.node,

@@ -420,7 +420,7 @@ def _task_reports(
         return name, "apprun: not a pod of this namespace"
     if not operator and (pod != current or (assigned is not None and user.pod_uid != assigned["uid"])):
         return name, f"apprun: not the current attempt: pod {pod} asks, and only pod {current} may report"
-    if old["spec"]["role"] == "local" and new.get("status") != old.get("status"):
+    if old["spec"]["role"] == "local" and not fresh and new.get("status") != old.get("status"):
         return name, "apprun: already finished: the run's driver has executed this call itself"
     if not operator and finished and new.get("status") != old.get("status"):
         return name, "apprun: already finished: this task call has its result, which never changes again"

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.places.records import Attempt, Call, Phase, Run, RunDetails, State
+from application_sdk.engines.kubernetes.ledger import outcome_of
 from application_sdk.execution.identity import consumed
 from application_sdk.wire import containers, names
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
@@ -72,7 +73,7 @@ def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pag
 
 def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping[str, Object], now: float) -> Call:
     """An AppTask with its checkpoint, if it has one, and its pod, if there is one."""
-    metadata, spec, status = _part(task, "metadata"), _part(task, "spec"), _part(task, "status")
+    metadata, spec, status = _part(task, "metadata"), _part(task, "spec"), outcome_of(task)
     identity, key = _part(spec, "identity"), str(spec.get("key") or "")
     number = int(status.get("attempt") or names.FIRST_ATTEMPT)
     pod = pods.get(_pod_name(metadata, status, number))

@@ -16,6 +16,7 @@ from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.cluster.backup import Backup, SavedRun, portable
 from application_sdk.cli.cluster.errors import ObjectNotFoundError, RefusedError
 from application_sdk.cli.cluster.namespaces import CONFIG_MAPS, Namespace
+from application_sdk.engines.kubernetes.ledger import outcome_of
 from application_sdk.wire import names
 from application_sdk.wire.fields import TERMINAL_TASK_PHASES
 
@@ -68,7 +69,7 @@ def _saved(source: Namespace, run: Object, tasks: dict[str, Object]) -> SavedRun
     ]
     for checkpoint in _checkpoints(run, pages):
         task = names.task_name(name, str(checkpoint["key"]))
-        phase = ((tasks.get(task) or {}).get("status") or {}).get("phase")
+        phase = outcome_of(tasks.get(task) or {}).get("phase")
         if checkpoint["key"] != names.CANCEL_KEY and phase not in TERMINAL_TASK_PHASES:
             tasks[task] = _get(source, names.APP_TASKS, task)
     ordered = sorted(tasks.values(), key=lambda task: (task["spec"].get("sequence") or 0, task["metadata"]["name"]))

@@ -143,7 +143,7 @@ def _task_executor(call: Call) -> Executor:
     # The route's sets have an order that each replay repeats. A task's have none, as in a pod of its own.
     environment.pop("PYTHONHASHSEED", None)
     source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else os.getcwd())
-    return ProcessExecutor(source, MODULE, environment, own_log=False)
+    return ProcessExecutor(source, MODULE, environment, ahead=True, own_log=False)
 
 
 def _place_tasks(

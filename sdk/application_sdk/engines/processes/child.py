@@ -55,6 +55,8 @@ class Host(Protocol):
 def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn:
     """Do the work that comes over `channel`, then end the process."""
     inbox = Inbox()
+    # Made while there is no work yet: this process may have been forked ahead of it.
+    loop = asyncio.new_event_loop()
     message = receive(channel, inbox)
     if message is None:
         os._exit(0)
@@ -62,7 +64,7 @@ def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
     signs = _Signs(channel)
-    result = _attempt(source, info, message, host, signs, channel, inbox)
+    result = _attempt(source, info, message, host, signs, channel, inbox, loop)
     signs.close()
     if result.error is not None:
         _print_failure(info, result.error)
@@ -77,6 +79,7 @@ def _attempt(
     signs: _Signs,
     channel: socket.socket,
     inbox: Inbox,
+    loop: asyncio.AbstractEventLoop,
 ) -> AttemptResult:
     try:
         app_class = source.load()
@@ -94,7 +97,7 @@ def _attempt(
     watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
     attempt = Attempt(definition, app, info, signs, watchdog, state)
     # Never closed: that would wait for stray threads of the body's before its outcome is told.
-    return asyncio.Runner().run(_run_body(attempt, cast("JSONObject", work["input"]), channel, inbox))
+    return asyncio.Runner(loop_factory=lambda: loop).run(_run_body(attempt, cast("JSONObject", work["input"]), channel, inbox))
 
 
 async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:

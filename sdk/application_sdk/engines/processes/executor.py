@@ -49,6 +49,15 @@ class _Running:
     killed: bool = False
 
 
+@dataclasses.dataclass(slots=True)
+class _Spare:
+    """A process that was forked ahead of the attempt that it will be for. `pid` is 0 until it is there."""
+
+    number: int
+    channel: socket.socket
+    pid: int = 0
+
+
 class ProcessExecutor:
     """Forks attempts of one app.
 
@@ -56,12 +65,19 @@ class ProcessExecutor:
         app: Where the app's code is.
         forker: The module that is the program of the process that attempts are forked from.
         environment: That of the process; this one's when absent.
+        ahead: Whether a process waits for the next attempt, so that it begins without the wait for its fork.
         own_log: Whether what the process itself prints is kept for the error that tells of its end. Otherwise it goes
             where this process prints, and so does what attempts without a log print.
     """
 
     def __init__(
-        self, app: AppSource, forker: str, environment: Mapping[str, str] | None = None, *, own_log: bool = True
+        self,
+        app: AppSource,
+        forker: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        ahead: bool = False,
+        own_log: bool = True,
     ) -> None:
         self._app = app
         self._module = forker
@@ -76,6 +92,9 @@ class ProcessExecutor:
         self._by_number: dict[int, _Running] = {}
         self._by_key: dict[str, _Running] = {}
         self._numbers = 0
+        self._ahead = ahead
+        self._spare: _Spare | None = None
+        self._begun: list[Event] = []
         self._false_starts = 0
         self._told_reason = False
         self._forker: subprocess.Popen[bytes] | None = None
@@ -83,24 +102,24 @@ class ProcessExecutor:
         self._lines = b""
         # Importing the app takes a while: it may as well begin now.
         self._start_forker()
+        self._fork_ahead()
 
     # The Executor
 
     def start(self, work: Work) -> None:
         if self._control is None:
             self._start_forker()
-        control = cast("socket.socket", self._control)
-        ours, theirs = socket.socketpair()
-        self._numbers += 1
-        running = _Running(work, self._numbers, ours, Inbox())
+        spare, self._spare = self._spare or self._fork(), None
+        running = _Running(work, spare.number, spare.channel, Inbox(), spare.pid)
         self._by_number[running.number] = self._by_key[work.key] = running
-        self._selector.register(ours, selectors.EVENT_READ, running)
-        with contextlib.suppress(OSError):  # The forker is gone: `wait` sees it, and that this attempt is lost.
-            socket.send_fds(control, [FORK_REQUEST.pack(running.number)], [theirs.fileno()])
-        theirs.close()
+        self._selector.register(running.channel, selectors.EVENT_READ, running)
+        if running.pid:
+            self._hand_over(running)
+            self._begun.append(Begun(work.key))
+        self._fork_ahead()
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        events: list[Event] = []
+        events, self._begun = self._begun, []
         deadline = time.monotonic() + seconds
         while not events:
             left = deadline - time.monotonic()
@@ -140,6 +159,7 @@ class ProcessExecutor:
         if control is not None:
             self._selector.unregister(control)
             control.close()
+        self._drop_spare()
         for running in list(self._by_number.values()):
             self._forget(running)
         if forker is not None:
@@ -157,6 +177,26 @@ class ProcessExecutor:
         os.close(self._wake_writer)
 
     # The forker
+
+    def _fork(self) -> _Spare:
+        """Ask for a process. It waits for its work."""
+        ours, theirs = socket.socketpair()
+        self._numbers += 1
+        with contextlib.suppress(OSError):  # The forker is gone: `wait` sees it, and that this attempt is lost.
+            socket.send_fds(
+                cast("socket.socket", self._control), [FORK_REQUEST.pack(self._numbers)], [theirs.fileno()]
+            )
+        theirs.close()
+        return _Spare(self._numbers, ours)
+
+    def _fork_ahead(self) -> None:
+        if self._ahead and self._spare is None:
+            self._spare = self._fork()
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.channel.close()
+            self._spare = None
 
     def _start_forker(self) -> None:
         ours, theirs = socket.socketpair()
@@ -195,6 +235,7 @@ class ProcessExecutor:
                 continue
             running = self._by_number.get(int(numbers[0]))
             if running is None:
+                self._hear_of_spare(word, *map(int, numbers))
                 continue
             if word == "started":
                 running.pid = int(numbers[1])
@@ -207,12 +248,21 @@ class ProcessExecutor:
                 running.exit_code = int(numbers[1])
                 self._end_without_outcome(running, events)
 
+    def _hear_of_spare(self, word: str, number: int, value: int) -> None:
+        if self._spare is None or self._spare.number != number:
+            return
+        if word == "started":
+            self._spare.pid = value
+        else:
+            self._drop_spare()  # Somebody ended it: the next attempt asks for another one.
+
     def _lose_forker(self, events: list[Event]) -> None:
         control, forker = cast("socket.socket", self._control), cast("subprocess.Popen[bytes]", self._forker)
         self._selector.unregister(control)
         control.close()
         forker.wait()
         self._control = self._forker = None
+        self._drop_spare()
         self._false_starts += 1
         for running in list(self._by_number.values()):
             if running.pid:
