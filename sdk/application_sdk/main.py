@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.edge import without_unknown
-from application_sdk.engines.processes.forker import FORKER_VARIABLE
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.notices import Notice
@@ -24,6 +23,7 @@ from application_sdk.engines.local.records import RunRecord
 from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
 from application_sdk.engines.local.source import source_of
 from application_sdk.engines.local.words import in_words
+from application_sdk.engines.processes.forker import FORKER_VARIABLE
 from application_sdk.errors import AppError, MisuseError
 from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
 from application_sdk.server.serving import DEFAULT_PORT, local_service

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from tests.bench import tasks, writes
 from tests.support.runs import Runs
@@ -28,7 +29,7 @@ def measure(runs: Runs, count: int) -> DriverCalls:
     run = tasks.app_run(runs, "beside", beside=count)
     ends = [datetime.fromisoformat(entry["at"]).timestamp() for entry in runs.checkpoints("beside")]
     assert len(ends) == count, f"{len(ends)} calls were committed"
-    times = sorted(later - earlier for earlier, later in zip(ends, ends[1:], strict=False))
+    times = sorted(later - earlier for earlier, later in pairwise(ends))
     return DriverCalls(
         p50=statistics.median(times),
         p99=times[min(len(times) - 1, round(len(times) * 0.99))],

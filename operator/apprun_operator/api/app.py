@@ -107,7 +107,7 @@ class TaskOverride(Shape):
 
     runs_in: RunsIn | None = None
     """`pod`: each call in a pod of its own. `driver`: in a process beside the route, for steps of milliseconds to
-    seconds. A run keeps what holds when it begins. A task that can't run in the driver stalls its runs, with the reason."""
+    seconds. A run keeps what holds when it begins; it stalls, with the reason, when the task can't run there."""
 
 
 class AppTemplate(Shape):

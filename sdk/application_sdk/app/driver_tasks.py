@@ -72,7 +72,9 @@ def check_driver_settings(settings: TaskSettings, title: str) -> None:
 
 def longest_seconds(settings: TaskSettings) -> float | None:
     """The longest that a call may take, or a number above the limit; None when it may take any time."""
-    limits = [seconds for seconds in (settings.schedule_to_close_seconds, _all_attempts(settings)) if seconds is not None]
+    limits = [
+        seconds for seconds in (settings.schedule_to_close_seconds, _all_attempts(settings)) if seconds is not None
+    ]
     return min(limits, default=None)
 
 
@@ -116,9 +118,10 @@ def check_secrets(definition: TaskDefinition, listed: Collection[str]) -> str:
         return ""
     given = ", ".join(sorted(listed)) or "none"
     return (
-        f"task {definition.name!r} ({definition.line}) runs in the driver and asks for the secrets {', '.join(missing)}; "
-        f"the app lists {given} for it. A driver is given no secrets but those: add them to driver_secrets of the class "
-        f'(and set driver: true in spec.secrets of the App), or leave out runs_in="driver"'
+        f"task {definition.name!r} ({definition.line}) runs in the driver and asks for the secrets "
+        f"{', '.join(missing)}; the app lists {given} for it. A driver is given no secrets but those: add them to "
+        f"driver_secrets of the class (and set driver: true in spec.secrets of the App), or leave out "
+        f'runs_in="driver"'
     )
 
 

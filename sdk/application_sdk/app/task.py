@@ -291,9 +291,9 @@ def task(
     `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`,
     `tolerations` and `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all
     when absent. `limit` is how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`,
-    `"5/10s"`, `"600/m"`). `runs_in="driver"` has it executed in a process beside the route, for steps of milliseconds to
-    seconds: without a pod of its own, and so without the keywords that shape one. Raises AppDefinitionError for values
-    that make no sense.
+    `"5/10s"`, `"600/m"`). `runs_in="driver"` has it executed in a process beside the route, for steps of milliseconds
+    to seconds: without a pod of its own, and so without the keywords that shape one. Raises AppDefinitionError for
+    values that make no sense.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())

@@ -1,4 +1,4 @@
-"""`@task(runs_in="driver")`: what it may ask for, what it is given by default, and where else an App may move a task."""
+"""`@task(runs_in="driver")`: what it may ask for, what it is given by default, and how an App moves a task."""
 
 from __future__ import annotations
 

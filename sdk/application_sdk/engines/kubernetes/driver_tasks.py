@@ -265,7 +265,9 @@ class DriverTasks:
                 self._executor.kill(state.call.key)
 
     def _seconds_left(self, now: float) -> float:
-        moments = [state.kill_at for state in self._running.values() if state.kill_at is not None and not state.ended_for]
+        moments = [
+            state.kill_at for state in self._running.values() if state.kill_at is not None and not state.ended_for
+        ]
         if len(self._running) < AT_ONCE and not self._paused:
             moments += [state.ready_at for state in self._ready]
         return max(min(moments, default=now + IDLE_SECONDS) - now, 0.0)
@@ -299,7 +301,7 @@ class DriverTasks:
             {**error, "retryable": False} if permanent else error,
             disrupted=event.disrupted,
             now=now,
-            chance=random.random(),  # noqa: S311 - the jitter of a backoff
+            chance=random.random(),
         )
         if isinstance(verdict, Again):
             _log.warning("attempt %d of driver task %s failed, next one in %.1f s: %s: %s", state.attempt,
@@ -363,7 +365,9 @@ def bounded(policy: Policy) -> Policy:
     """A policy within a driver's limits: also where an App at deployment, or `.options()`, moved the task there."""
     limited = Policy(
         retry=policy["retry"],
-        scheduleToCloseSeconds=min(policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS),
+        scheduleToCloseSeconds=min(
+            policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS
+        ),
     )
     if "timeoutSeconds" in policy:
         limited["timeoutSeconds"] = min(policy["timeoutSeconds"], MAX_DRIVER_TASK_SECONDS)
@@ -385,4 +389,3 @@ def unreportable(call: ScheduledCall, outcome: CallOutcome, complaint: str) -> C
         startedAt=outcome["startedAt"],
         finishedAt=outcome["finishedAt"],
     )
-

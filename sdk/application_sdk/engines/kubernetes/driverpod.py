@@ -137,12 +137,15 @@ def _task_executor(call: Call) -> Executor:
     from application_sdk.engines.processes.executor import ProcessExecutor
     from application_sdk.engines.processes.source import AppSource
 
-    mounted = Path(names.SOURCE_DIRECTORY).is_dir()
+    mounted, here = Path(names.SOURCE_DIRECTORY).is_dir(), str(Path.cwd())
     # The import path is the driver's: the mounted files, then where it was started.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
+    }
     # The route's sets have an order that each replay repeats. A task's have none, as in a pod of its own.
     environment.pop("PYTHONHASHSEED", None)
-    source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else os.getcwd())
+    source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else here)
     return ProcessExecutor(source, MODULE, environment, ahead=True, own_log=False)
 
 

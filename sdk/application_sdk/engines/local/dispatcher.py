@@ -18,8 +18,8 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, NotForked, Observer, Progressed
 from application_sdk.engines.local.records import AttemptRecord, Budget
-from application_sdk.engines.processes.retries import GiveUp, judge
 from application_sdk.engines.local.state import StateKeeper
+from application_sdk.engines.processes.retries import GiveUp, judge
 from application_sdk.engines.processes.work import Begun, Ended, Event, Executor, ImportedAnew, Sign, Work
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion

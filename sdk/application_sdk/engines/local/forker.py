@@ -1,4 +1,4 @@
-"""`python -m application_sdk.engines.local.forker`: the process that a run's attempts on this machine are forked from."""
+"""`python -m application_sdk.engines.local.forker`: the process that attempts on this machine are forked from."""
 
 from __future__ import annotations
 

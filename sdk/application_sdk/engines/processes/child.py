@@ -97,7 +97,9 @@ def _attempt(
     watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
     attempt = Attempt(definition, app, info, signs, watchdog, state)
     # Never closed: that would wait for stray threads of the body's before its outcome is told.
-    return asyncio.Runner(loop_factory=lambda: loop).run(_run_body(attempt, cast("JSONObject", work["input"]), channel, inbox))
+    return asyncio.Runner(loop_factory=lambda: loop).run(
+        _run_body(attempt, cast("JSONObject", work["input"]), channel, inbox)
+    )
 
 
 async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:

@@ -83,7 +83,7 @@ class ProcessExecutor:
         self._module = forker
         self._environment = environment
         # What the forker prints while it imports the app: of use only when it doesn't survive that.
-        self._log = tempfile.TemporaryFile() if own_log else None
+        self._log = tempfile.TemporaryFile() if own_log else None  # noqa: SIM115 - closed in `close`
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
         for end in (self._wake_reader, self._wake_writer):
@@ -183,9 +183,7 @@ class ProcessExecutor:
         ours, theirs = socket.socketpair()
         self._numbers += 1
         with contextlib.suppress(OSError):  # The forker is gone: `wait` sees it, and that this attempt is lost.
-            socket.send_fds(
-                cast("socket.socket", self._control), [FORK_REQUEST.pack(self._numbers)], [theirs.fileno()]
-            )
+            socket.send_fds(cast("socket.socket", self._control), [FORK_REQUEST.pack(self._numbers)], [theirs.fileno()])
         theirs.close()
         return _Spare(self._numbers, ours)
 

@@ -77,9 +77,7 @@ class Bench:
         self.executor = Scripted()
         self.outcomes: dict[str, CallOutcome] = {}
         self.failures: list[BaseException] = []
-        self.tasks = DriverTasks(
-            self.executor, CallContext(INFO, "daily", "node1"), self._record, self.failures.append
-        )
+        self.tasks = DriverTasks(self.executor, CallContext(INFO, "daily", "node1"), self._record, self.failures.append)
 
     def _record(self, call: ScheduledCall, outcome: CallOutcome) -> None:
         assert call.key not in self.outcomes, "two outcomes of one call"

@@ -1,4 +1,4 @@
-"""Driver tasks in a driver pod as a whole: a real process, forked attempts, and what they record in one run's objects."""
+"""Driver tasks in a driver pod as a whole: a real process, forked attempts, and what they record."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def test_calls_are_recorded_in_the_order_of_the_route(pod: PodProcess, world: Ru
 @pytest.mark.parametrize(
     ("how", "reason"), [("fails", "ValueError"), ("exits", "NoReport")], ids=["an exception", "os._exit"]
 )
-def test_failure_is_recorded_and_the_route_goes_on(
-    pod: PodProcess, world: RunWorld, how: str, reason: str
-) -> None:
+def test_failure_is_recorded_and_the_route_goes_on(pod: PodProcess, world: RunWorld, how: str, reason: str) -> None:
     run_driver(pod, f'try:\n    await self.work(Given(how="{how}"))\nexcept TaskFailedError as error:\n'
                     '    return Made(said=f"{error.type} {error.attempts}")')  # fmt: skip
     assert said(world) == f"{reason} 3"
