@@ -179,7 +179,8 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
 
 
 def task(raw: Raw) -> TaskRecord:
-    identity, spec, status = meta(raw), _object(raw, "spec"), _object(raw, "status", {})
+    identity, spec = meta(raw), _object(raw, "spec")
+    status: Raw = _object(raw, "status", {})
     role = spec.get("role")
     if role == "local":
         # The call's driver has recorded how it ended, together with the call. Nobody reports into the status.

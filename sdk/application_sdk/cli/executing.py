@@ -20,8 +20,8 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.records import RunRecord
 from application_sdk.engines.local.runs import Mode, execute, in_process_executor, process_executor
-from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.local.words import duration
+from application_sdk.engines.processes.source import AppSource
 from application_sdk.engines.processes.work import Executor
 
 

@@ -21,7 +21,8 @@ from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
 from application_sdk.engines.local.retrying import retry as try_again
 from application_sdk.engines.local.runs import begin_checked, cancel_without_cleanup
-from application_sdk.engines.local.source import AppSource, find_source
+from application_sdk.engines.local.source import find_source
+from application_sdk.engines.processes.source import AppSource
 
 _IN_PROCESS_PARALLELISM = 100
 

@@ -27,7 +27,7 @@ from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
 from application_sdk.engines.local.runs import Mode, begin, execute_here
 from application_sdk.engines.local.runs import Order as LocalOrder
-from application_sdk.engines.local.source import AppSource
+from application_sdk.engines.processes.source import AppSource
 from application_sdk.server.answers import STATUS_OF_PHASE, RunError, RunState, Started
 from application_sdk.server.problems import Problem
 from application_sdk.server.runs import Ended, Order

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from application_sdk.app.manifest import manifest_of
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.source import AppSource
+from application_sdk.engines.processes.source import AppSource
 from application_sdk.errors import NotAvailableError
 from application_sdk.handler.finding import handlers_of
 from application_sdk.server.localruns import LocalRuns

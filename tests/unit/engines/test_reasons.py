@@ -12,7 +12,8 @@ from tests.support.records import LIMITS
 from application_sdk.cli.remedies import ATTEMPT, RUN
 from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, process_executor
-from application_sdk.engines.local.source import AppSource, find_source
+from application_sdk.engines.local.source import find_source
+from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
 from apprun_operator.figures import ENDS
 from apprun_operator.observe import project_pod

@@ -73,7 +73,8 @@ def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pag
 
 def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping[str, Object], now: float) -> Call:
     """An AppTask with its checkpoint, if it has one, and its pod, if there is one."""
-    metadata, spec, status = _part(task, "metadata"), _part(task, "spec"), outcome_of(task)
+    metadata, spec = _part(task, "metadata"), _part(task, "spec")
+    status: Mapping[str, Any] = outcome_of(task)
     identity, key = _part(spec, "identity"), str(spec.get("key") or "")
     number = int(status.get("attempt") or names.FIRST_ATTEMPT)
     pod = pods.get(_pod_name(metadata, status, number))

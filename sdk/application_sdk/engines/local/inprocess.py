@@ -46,6 +46,7 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - the app's own __init__
             self._tell(Ended(work.key, error=error_fields(error)))
             return
+        assert work.state is not None, "the local engine keeps the state of its apps"
         state = AttemptState(KeptState(work.state, self._app_class.name))
         attempt = Attempt(definition, app, work.info, _Signs(self, work.key), state=state)
         task = self._loop.create_task(

@@ -24,8 +24,8 @@ from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.notices import NotYielding, Observer, nobody
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
-from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.processes.executor import ProcessExecutor
+from application_sdk.engines.processes.source import AppSource
 from application_sdk.engines.processes.work import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.ending import RouteResult
