@@ -43,6 +43,75 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "driver-task-minute",
+        without="False",
+        tests=(f"{UNIT}/app/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-no-pod-fields",
+        without="False",
+        tests=(f"{UNIT}/app/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-secrets-listed",
+        without="faults += []",
+        tests=(f"{UNIT}/app/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-recorded-once",
+        without="True",
+        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+    ),
+    Mutant(
+        "driver-task-overdue-killed",
+        without="pass",
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-cancelled-run",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-suspended-run",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-under-way-once",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-memory",
+        without="True",
+        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+    ),
+    Mutant(
+        "driver-task-no-state",
+        without="return AttemptState(StateSnapshot({}))",
+        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+    ),
+    Mutant(
+        "driver-task-outcome-in-spec",
+        without="False",
+        tests=(f"{UNIT}/operator/observe/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-status",
+        part="\"oldObject.spec.role != 'local' || variables.unchanged\"",
+        without='"true"',
+        tests=("tests/cluster/test_driver_tasks.py",),
+        cluster=True,
+    ),
+    Mutant(
+        "driver-task-output-size",
+        part="245760",
+        without="24576000",
+        tests=("tests/cluster/test_driver_tasks.py",),
+        cluster=True,
+    ),
+    Mutant(
         "kit-keeps-schedule-to-close",
         without="False",
         tests=(f"{UNIT}/testing/test_run_app.py",),

@@ -182,6 +182,7 @@ def task(raw: Raw) -> TaskRecord:
     identity, spec = meta(raw), _object(raw, "spec")
     status: Raw = _object(raw, "status", {})
     role = spec.get("role")
+    # guard: driver-task-outcome-in-spec - a recorded call would be given a pod and executed again
     if role == "local":
         # The call's driver has recorded how it ended, together with the call. Nobody reports into the status.
         status = _outcome(spec)

@@ -114,6 +114,7 @@ def _check_driver_tasks(cls: type, tasks: Mapping[str, TaskDefinition], faults: 
     from application_sdk.app.driver_tasks import check_secrets, driver_secrets
 
     listed = driver_secrets(cls, faults)
+    # guard: driver-task-secrets-listed - a task in the driver would expose its secret to the route
     faults += [problem for task in in_driver if (problem := check_secrets(task, listed))]
 
 

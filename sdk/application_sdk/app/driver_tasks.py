@@ -54,12 +54,14 @@ def driver_settings(settings: TaskSettings, given: Mapping[str, object], title: 
 def check_driver_settings(settings: TaskSettings, title: str) -> None:
     """Raise AppDefinitionError, which says by `title` whose settings can't be had in a driver."""
     shapes = [keyword for field, keyword in _POD.items() if field in settings.pod]
+    # guard: driver-task-no-pod-fields - a driver task would silently run without what it asks for
     if shapes:
         raise AppDefinitionError(
             f'{title}: {", ".join(shapes)} shape the pod of a task, and with runs_in="driver" it has none: leave them '
             f'out, or leave out runs_in="driver"'
         )
     longest = longest_seconds(settings)
+    # guard: driver-task-minute - what isn't recorded is executed again, so it has to be short
     if longest is None or longest > MAX_DRIVER_TASK_SECONDS:
         total = "take any time" if longest is None else f"take more than {MAX_DRIVER_TASK_SECONDS} s in all"
         raise AppDefinitionError(

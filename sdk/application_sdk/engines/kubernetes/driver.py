@@ -170,6 +170,7 @@ class KubernetesEngine:
             self._scheduled[names.task_name(self._owner.run, call.key)] = call
             if call.role == "timer":
                 self._timers.add(call.key)
+            # guard: driver-task-recorded-once - a replay would execute again what is recorded
             if call.key not in self._earlier:
                 self._start(call)
 

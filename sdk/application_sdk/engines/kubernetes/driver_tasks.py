@@ -118,6 +118,7 @@ class DriverTasks:
         """Have a call executed and its outcome recorded. One that is under way goes on."""
         state = _Call(call, bounded(call.policy))
         with self._lock:
+            # guard: driver-task-under-way-once - a call that is under way would be executed twice
             if call.key in self._open:
                 return
             self._open[call.key] = state
@@ -161,6 +162,7 @@ class DriverTasks:
             while not self._closed:
                 self._obey()
                 now = time.monotonic()
+                # guard: driver-task-overdue-killed - a body that blocks its event loop would never end
                 self._kill_overdue(now)
                 self._start_ready(now)
                 for event in self._executor.wait(self._seconds_left(now)):
@@ -188,6 +190,7 @@ class DriverTasks:
     def _accept(self, state: _Call) -> None:
         if state.call.key not in self._open:
             return  # Cancelled before this thread had heard of it.
+        # guard: driver-task-cancelled-run - a cancelled run would begin calls that are no clean-up
         if self._cancelled and not state.call.cleanup:
             self._end_cancelled(state, _run_cancelled())
         else:
@@ -210,6 +213,7 @@ class DriverTasks:
                 self._executor.cancel(state.call.key)
 
     def _start_ready(self, now: float) -> None:
+        # guard: driver-task-suspended-run - a suspended run would begin attempts
         if self._paused and not self._cancelled:
             return
         due = [state for state in self._ready if state.ready_at <= now]

@@ -69,6 +69,7 @@ class DriverHost:
         limit_memory(memory_left(CGROUP))
 
     def state(self, work: JSONObject, app: str) -> AttemptState:
+        # guard: driver-task-no-state - state would be accepted and never kept
         return NoState()
 
     def ended(self, pid: int) -> None:
@@ -96,6 +97,7 @@ def memory_left(cgroup: Path) -> int | None:
 def limit_memory(left: int | None) -> None:
     """Have this process meet a MemoryError before the kernel ends the whole container, and the route with it: where a
     container runs out of memory, kubelet has all of its processes killed."""
+    # guard: driver-task-memory - the kernel would end the whole driver
     if left is None or sys.platform != "linux":
         return
     import resource

@@ -99,6 +99,8 @@ def test_driver_is_given_the_secrets_that_say_so() -> None:
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("app", [{}, {"secrets": [{"name": "database"}]}, {"secrets": [{"name": "a", "driver": False}]}])
+@pytest.mark.parametrize(
+    "app", [{}, {"secrets": [{"name": "database"}]}, {"secrets": [{"name": "a", "driver": False}]}]
+)
 def test_driver_is_given_no_secret_otherwise(app: dict[str, Any]) -> None:
     assert volumes(app, for_driver(app)) == ([], [])
