@@ -60,7 +60,7 @@ MUTANTS: Final = (
     Mutant(
         "driver-task-recorded-once",
         without="True",
-        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_recorded_calls.py",),
     ),
     Mutant(
         "driver-task-overdue-killed",
@@ -96,6 +96,11 @@ MUTANTS: Final = (
         "driver-task-outcome-in-spec",
         without="False",
         tests=(f"{UNIT}/operator/observe/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-cancel-entry",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_recorded_calls.py",),
     ),
     Mutant(
         "driver-task-status",

@@ -200,6 +200,7 @@ class KubernetesEngine:
                     raise self._failure
                 news = self._ledger.since(self._delivered)
                 self._delivered += len(news)
+            # guard: driver-task-cancel-entry - calls that a cancelled run had made before would go on
             if self._driver_tasks is not None and any(checkpoint["key"] == CANCEL_KEY for checkpoint in news):
                 self._driver_tasks.cancel_run()
             for checkpoint in news:
