@@ -25,6 +25,7 @@ SAMPLE = (
     "resumed",
     "silent",
     "dying",
+    "beside",
     "exception-group",
     "keyed",
     "values",

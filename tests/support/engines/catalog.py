@@ -68,6 +68,8 @@ PROGRAMS = (
     Program("resumed", lines=("attempt 2 from 7 with the same key",)),
     Program("silent", lines=("attempt 2 from 7 with the same key",)),
     Program("dying", lines=("attempt 2",), ends_process=True),
+    Program("beside", lines=("plain in attempt 1", "flaky in attempt 3", "ValueError after 3",
+                             "NonRetryableError after 1", "slow in attempt 2")),
     Program("leaving", cause="SystemExit"),
     Program("exception-group", cause="ExceptionGroup"),
     Program("abandoned", lines=("next",), durations=SECONDS),

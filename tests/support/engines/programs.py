@@ -195,6 +195,17 @@ class Tasks(App, abstract=True):
         own = self.task_context.idempotency_key
         return Text(text=" ".join("own" if key == own else repr(key) for key in found))
 
+    @task(runs_in="driver", retry_initial_interval_seconds=SOON)
+    async def quick(self, input: Step) -> Text:
+        """In the driver: fails, blocks and is out of time in its first attempts, or for good, as its name says."""
+        attempt = self.task_context.attempt
+        if input.name == "fails" or (input.name == "flaky" and attempt < 3):
+            raise ValueError(f"not in attempt {attempt}")
+        if input.name == "permanent":
+            raise NonRetryableError("never")
+        await asyncio.sleep(input.seconds if attempt == 1 else 0)
+        return Text(text=f"{input.name} in attempt {attempt}")
+
     @task
     async def same(self, input: Values) -> SameValues:
         return SameValues(count=input.count, id=input.id, ratio=input.ratio, at=input.at)
@@ -299,6 +310,17 @@ class Programs(Tasks):
     @entrypoint
     async def dying(self, input: Nothing) -> Lines:
         return Lines(lines=[(await self.dies_at_first(Step())).text])
+
+    @entrypoint
+    async def beside(self, input: Nothing) -> Lines:
+        lines = [(await self.quick(Step(name="plain"))).text, (await self.quick(Step(name="flaky"))).text]
+        for name in ("fails", "permanent"):
+            try:
+                await self.quick(Step(name=name))
+            except TaskFailedError as error:
+                lines.append(told(error))
+        slow = self.quick.options(timeout_seconds=0.2)
+        return Lines(lines=[*lines, (await slow(Step(name="slow", seconds=30))).text])
 
     @entrypoint
     async def leaving(self, input: Nothing) -> Lines:

@@ -10,6 +10,7 @@ from tests.support.engines.differences import SIMULATED
 from tests.support.engines.observed import Attempt, Completion, Failure, Observed, observed
 from tests.support.fake_api import Object, Place
 from tests.support.sim.cluster import NAMESPACE, Cluster, simulate
+from tests.support.sim.invariants import outcome_of
 
 from application_sdk.wire import names
 from application_sdk.wire.fields import ErrorFields
@@ -57,7 +58,7 @@ def read(run: Object, entries: list[Object], tasks: list[Object]) -> Observed:
         [
             Attempt(task["spec"]["task"], attempt["attempt"], attempt["reason"], attempt["budget"])
             for task in calls.values()
-            for attempt in task["status"].get("attempts", [])
+            for attempt in outcome_of(task).get("attempts", [])
         ],
         run["metadata"]["uid"],
     )
@@ -72,5 +73,5 @@ def _stall(status: Object) -> ErrorFields:
 def _completion(entry: Object, task: Object | None) -> Completion:
     error = None
     if task is not None and entry["outcome"] == "Failed":
-        error = cast("ErrorFields | None", task["status"].get("error"))
+        error = cast("ErrorFields | None", outcome_of(task).get("error"))
     return Completion(entry["key"], entry["task"], entry["outcome"], entry["attempts"], Failure.of(error))

@@ -43,14 +43,12 @@ class SimulatedExecutor:
             with asyncio.Runner(loop_factory=strands.StrandLoop) as runner:
                 loops.append(runner.get_loop())
                 result = runner.run(attempt.run(work.input))
-            if result.error is not None and result.error["type"] == "Forked":
-                error = ErrorFields(type=reasons.PROCESS_DIED, message="it ended itself", retryable=True)
-                self._tell(Ended(work.key, error=error, exit_code=7))
-            else:
+            if not process.dead:  # Else it has ended itself, and the body's last words are nobody's.
                 self._tell(Ended(work.key, result.output, result.error))
             return 0
 
         process.start(main)
+        self._driver.spawn(lambda: self._watch(work.key, process), "watch")
         self._events.append(Begun(work.key))
 
     def wait(self, seconds: float) -> Sequence[Event]:
@@ -83,6 +81,12 @@ class SimulatedExecutor:
         for process, *_ in self._running.values():
             process.kill()
         self._running.clear()
+
+    def _watch(self, key: str, process: strands.Process) -> None:
+        """Tell of an attempt that ended its process."""
+        strands.block(process.ended.wait())  # type: ignore[arg-type]
+        error = ErrorFields(type=reasons.PROCESS_DIED, message="it ended itself", retryable=True)
+        self._tell(Ended(key, error=error, exit_code=process.exit_code))
 
     def _tell(self, event: Ended) -> None:
         if self._running.pop(event.key, None) is not None:

@@ -122,6 +122,7 @@ def patched(chance: random.Random) -> Iterator[None]:
         report: {"time": _time},
         api: {"time": _time},
         backoff: {"_chance": chance.random},
+        apps: {"os": types.SimpleNamespace(_exit=_exit)},
         programs: {"time": _time, "os": types.SimpleNamespace(_exit=_exit)},
     }
     with contextlib.ExitStack() as stack:
