@@ -183,6 +183,8 @@ class Contract(Shape):
     """Its docstring."""
     default: bool | None = None
     """True for the entry point of runs that name none."""
+    runs_in: RunsIn | None = None
+    """Of a task: where the code has it executed. Absent: in a pod. `spec.tasks` may say otherwise."""
     takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
     """Fields of its input, as Python writes them."""
     returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]

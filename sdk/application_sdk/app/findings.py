@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Literal, cast
 
 from application_sdk.app.manifest import FORMAT, Contracts, Manifest, incompatibilities, manifest_of
+from application_sdk.execution.definition import TaskDefinition
 from application_sdk.wire.digest import canonical_json
 from application_sdk.wire.fields import AppSchemas, ContractFields, ContractSchemas, Findings
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
+    from application_sdk.execution.definition import AppDefinition, EntrypointDefinition
     from application_sdk.wire.digest import JSON, JSONObject
 
 MAX_TEXT = 2_000
@@ -64,6 +65,8 @@ def _described(name: str, definition: TaskDefinition | EntrypointDefinition) -> 
     made = ContractFields(name=name, takes=fields_of(definition.input_type), returns=fields_of(definition.output_type))
     if definition.description:
         made["description"] = definition.description[:MAX_TEXT]
+    if isinstance(definition, TaskDefinition) and definition.settings.runs_in != "pod":
+        made["runsIn"] = definition.settings.runs_in
     return made
 
 

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from application_sdk.contracts.compatibility import breaking_changes
 from application_sdk.contracts.schema import schema_of
+from application_sdk.execution.definition import TaskDefinition
 from application_sdk.wire.digest import JSONObject
+from application_sdk.wire.fields import RunsIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from application_sdk.execution.definition import AppDefinition, EntrypointDefinition, TaskDefinition
+    from application_sdk.execution.definition import AppDefinition, EntrypointDefinition
 
 FORMAT = 1
 
@@ -25,6 +27,8 @@ class Contracts(TypedDict):
     description: str
     input: JSONObject
     output: JSONObject
+    runsIn: NotRequired[RunsIn]
+    """Where a task is executed; absent for a pod."""
 
 
 class Manifest(TypedDict):
@@ -83,7 +87,11 @@ def _changes(
 
 
 def _contracts(definitions: Mapping[str, TaskDefinition | EntrypointDefinition]) -> dict[str, Contracts]:
-    return {
-        name: Contracts(description=one.description, input=schema_of(one.input_type), output=schema_of(one.output_type))
-        for name, one in sorted(definitions.items())
-    }
+    return {name: _contract(one) for name, one in sorted(definitions.items())}
+
+
+def _contract(one: TaskDefinition | EntrypointDefinition) -> Contracts:
+    made = Contracts(description=one.description, input=schema_of(one.input_type), output=schema_of(one.output_type))
+    if isinstance(one, TaskDefinition) and one.settings.runs_in != "pod":
+        made["runsIn"] = one.settings.runs_in
+    return made

@@ -332,6 +332,8 @@ class ContractFields(TypedDict):
     description: NotRequired[str]
     default: NotRequired[bool]
     """Set on the entry point that runs which name none are given."""
+    runsIn: NotRequired[RunsIn]
+    """Where the code has the task executed; absent for a pod."""
     takes: list[str]
     """The input's fields, a line each: `name: string = "World"`."""
     returns: list[str]

@@ -40,6 +40,8 @@ RUNS: tuple[tuple[str, Object], ...] = (
     ("Tidy", {"width": 3}),
     ("Link", {"rounds": 2}),
     ("Counting", {"seconds": 6}),
+    ("Beside", {"width": 3}),
+    ("Leaving", {}),
 )
 
 

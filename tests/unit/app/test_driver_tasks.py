@@ -9,6 +9,8 @@ import pytest
 
 from application_sdk.app import App, RetryPolicy, task
 from application_sdk.app.driver_tasks import deployed
+from application_sdk.app.findings import findings_of
+from application_sdk.app.manifest import manifest_of
 from application_sdk.contracts import Input, Output
 from application_sdk.errors import AppDefinitionError
 
@@ -184,3 +186,16 @@ def test_app_moves_a_task_into_the_driver_and_back() -> None:
 )
 def test_app_that_moves_what_cannot_move_is_told_why(wanted: dict[str, object], words: str) -> None:
     assert words in refusal(lambda: deployed(TASKS, wanted, Quick.driver_secrets))
+
+
+# Published
+
+
+def test_manifest_says_where_a_task_is_executed() -> None:
+    tasks = manifest_of(Quick.definition)["tasks"]
+    assert {name: one["runsIn"] for name, one in tasks.items() if "runsIn" in one} == {"ask": "driver"}
+
+
+def test_inspection_publishes_where_a_task_is_executed() -> None:
+    found = findings_of(Quick.definition, None, "", 200_000)["tasks"]
+    assert {one["name"]: one["runsIn"] for one in found if "runsIn" in one} == {"ask": "driver"}
