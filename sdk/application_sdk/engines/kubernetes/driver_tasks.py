@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, MutableSequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +62,7 @@ class CallContext:
     node: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     call: ScheduledCall
     policy: Policy
@@ -105,6 +105,8 @@ class DriverTasks:
         self._commands: deque[Callable[[], None]] = deque()
         self._open: dict[str, _Call] = {}
         self._ready: deque[_Call] = deque()
+        self._delayed: list[_Call] = []
+        """Those whose next attempt has to wait."""
         self._running: dict[str, _Call] = {}
         self._cancelled = False
         self._paused = False
@@ -216,9 +218,12 @@ class DriverTasks:
         # guard: driver-task-suspended-run - a suspended run would begin attempts
         if self._paused and not self._cancelled:
             return
-        due = [state for state in self._ready if state.ready_at <= now]
-        for state in due[: max(AT_ONCE - len(self._running), 0)]:
-            self._ready.remove(state)
+        due = [state for state in self._delayed if state.ready_at <= now]
+        for state in due:
+            self._delayed.remove(state)
+        self._ready.extend(due)
+        while self._ready and len(self._running) < AT_ONCE:
+            state = self._ready.popleft()
             state.attempt += 1
             state.first_at = state.first_at or now
             state.kill_at = state.ended_for = None
@@ -272,8 +277,8 @@ class DriverTasks:
         moments = [
             state.kill_at for state in self._running.values() if state.kill_at is not None and not state.ended_for
         ]
-        if len(self._running) < AT_ONCE and not self._paused:
-            moments += [state.ready_at for state in self._ready]
+        if len(self._running) < AT_ONCE and (self._cancelled or not self._paused):
+            moments += [state.ready_at for state in self._delayed]
         return max(min(moments, default=now + IDLE_SECONDS) - now, 0.0)
 
     # Ends
@@ -311,7 +316,7 @@ class DriverTasks:
             _log.warning("attempt %d of driver task %s failed, next one in %.1f s: %s: %s", state.attempt,
                          state.call.task, max(verdict.at - now, 0), error["type"], error["message"])  # fmt: skip
             state.ready_at = verdict.at
-            self._ready.append(state)
+            self._delayed.append(state)
         else:
             self._end(state, "Failed", error=verdict.error)
 
@@ -330,8 +335,9 @@ class DriverTasks:
         state.history = [*state.history, entry][-KEPT_ATTEMPTS:]
 
     def _end_cancelled(self, state: _Call, error: ErrorFields) -> None:
-        if state in self._ready:
-            self._ready.remove(state)
+        waiting: MutableSequence[_Call] = self._ready if state in self._ready else self._delayed
+        if state in waiting:
+            waiting.remove(state)
         self._end(state, "Cancelled", error=error)
 
     def _end(
