@@ -306,7 +306,9 @@ def _by(calls: Sequence[Call], reason: Callable[[Call], str]) -> Iterator[tuple[
 
 def _calls(calls: Sequence[Call]) -> str:
     first = calls[0]
-    return f"{first.task} ({first.key[:8]})" if len(calls) == 1 else f"{len(calls)} calls of {first.task}"
+    if len(calls) == 1:
+        return f"{first.task} ({first.key[:8]}{', in the driver' if first.role == 'local' else ''})"
+    return f"{len(calls)} calls of {first.task}{' in the driver' if first.role == 'local' else ''}"
 
 
 def _last(call: Call) -> Attempt | None:

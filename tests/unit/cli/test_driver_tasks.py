@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from application_sdk.cli.cluster.reading import call_of, details_of
+from application_sdk.cli.explaining import explain
 from application_sdk.cli.tree import rows
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -25,6 +26,11 @@ def recorded(**outcome: Any) -> dict[str, Any]:
     }
 
 
+RUN: dict[str, Any] = {
+    "metadata": {"name": "r", "creationTimestamp": "2026-07-01T10:00:00Z"},
+    "spec": {"app": {"entry": "app:A"}},
+    "status": {"phase": "Succeeded"},
+}
 FAILED: dict[str, Any] = {
     "phase": "Failed",
     "attempt": 2,
@@ -51,11 +57,13 @@ def test_recorded_failure_has_its_attempts_and_log() -> None:
     assert call.attempts[1].log == "the last words"
 
 
+def test_describe_says_that_it_failed_in_the_driver() -> None:
+    details = details_of(RUN, [recorded(**FAILED)], [], [], "kind", 2e9)
+    [finding] = explain(details, 2e9, local=False)
+    assert finding.what.startswith("think (01234567, in the driver) failed after 2 attempts: ValueError: no.")
+    assert "the last words" in finding.details
+
+
 def test_tree_says_that_it_ran_in_the_driver() -> None:
-    run = {
-        "metadata": {"name": "r", "creationTimestamp": "2026-07-01T10:00:00Z"},
-        "spec": {"app": {"entry": "app:A"}},
-        "status": {"phase": "Succeeded"},
-    }
-    details = details_of(run, [recorded()], [], [], "kind", 2e9)
+    details = details_of(RUN, [recorded()], [], [], "kind", 2e9)
     assert [row.name.strip("├└─ ") for row in rows(details, 2e9)] == ["think (in the driver)"]
