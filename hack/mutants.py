@@ -89,7 +89,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "driver-task-no-state",
-        without="return AttemptState(StateSnapshot({}))",
+        without="return None",
         tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
     ),
     Mutant(

@@ -72,7 +72,8 @@ class Attempt:
         self._app = app
         self._info = info
         self._watchdog = watchdog or NoWatchdog()
-        self._state = state
+        self._in_driver = definition.settings.runs_in == "driver"
+        self._state = _no_state() if self._in_driver and state is not None else state
         self.context = TaskContext(info, signs or NoSigns(), self._watchdog)
         self._files: AttemptFiles | None = None
         self._task: asyncio.Task[object] | None = None
@@ -155,7 +156,7 @@ class Attempt:
         if self._files is None:
             from application_sdk.execution.files import AttemptFiles
 
-            self._files = AttemptFiles(self._app, self._info, self.context)
+            self._files = AttemptFiles(self._app, self._info, self.context, has_store=not self._in_driver)
         return self._files
 
     async def _body(self, given: Input) -> Output:
@@ -191,6 +192,12 @@ class Attempt:
             f"(timeout_seconds, {self._definition.line})",
             retryable=True,
         )
+
+
+def _no_state() -> AttemptState:
+    from application_sdk.execution.state import NoState
+
+    return NoState()
 
 
 class _Ended(Exception):

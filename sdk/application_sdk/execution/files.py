@@ -6,8 +6,9 @@ Nothing of the storage layer is loaded before there is a reference to a file.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from application_sdk.errors import NonRetryableError
 from application_sdk.execution.redaction import hide
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from application_sdk.storage.files import FileStorage
 
 T = TypeVar("T")
+NO_STORE: Final = 'a driver task has no file store: leave out runs_in="driver", or let a task in a pod move the file'
 
 
 def references_possible() -> bool:
@@ -25,10 +27,11 @@ def references_possible() -> bool:
 class AttemptFiles:
     """The files of one attempt."""
 
-    def __init__(self, app: object, info: AttemptInfo, context: TaskContext) -> None:
+    def __init__(self, app: object, info: AttemptInfo, context: TaskContext, *, has_store: bool = True) -> None:
         self._app = app
         self._info = info
         self._context = context
+        self._has_store = has_store
         self._storage: FileStorage | None = None
         slot = sys.modules.get("application_sdk.storage.slot")
         if slot is not None:
@@ -37,6 +40,9 @@ class AttemptFiles:
 
     def storage(self) -> FileStorage:
         """The store, as this attempt may use it. Made when it is first asked for."""
+        if not self._has_store:
+            # On every engine, since a driver's pod isn't given the store.
+            raise NonRetryableError(NO_STORE)
         if self._storage is None:
             from application_sdk.storage.files import FileStorage, Place
             from application_sdk.storage.keys import Scope

@@ -10,6 +10,8 @@ import copy
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from typing_extensions import override
+
 from application_sdk.errors import NonRetryableError
 from application_sdk.execution import confidence
 from application_sdk.wire.digest import JSONObject, canonical_json, digest
@@ -106,6 +108,28 @@ class AttemptState:
                 write["basedOn"] = self._seen[key]
             found.append(write)
         return found
+
+
+NO_STATE: Final = 'a driver task keeps no state: leave out runs_in="driver", or hand the value over in its input'
+
+
+class NoState(AttemptState):
+    """In place of an app's state. The operator keeps that for what a pod reports, and a driver task reports nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(StateSnapshot({}))
+
+    @override
+    async def save(self, key: str, value: JSONObject) -> None:
+        raise StateError(f"save_state({key!r}): {NO_STATE}")
+
+    @override
+    async def load(self, key: str) -> JSONObject | None:
+        raise StateError(f"load_state({key!r}): {NO_STATE}")
+
+    @override
+    async def list_keys(self, prefix: str = "") -> list[str]:
+        raise StateError(f"list_state_keys({prefix!r}): {NO_STATE}")
 
 
 def _check_key(key: str) -> None:

@@ -240,7 +240,7 @@ class KubernetesEngine:
             call = replace(call, runs_in=moved.settings.runs_in)
         if call.runs_in != "driver" or self._driver_tasks is None:
             return call
-        from application_sdk.engines.kubernetes.driver_tasks import bounded
+        from application_sdk.engines.kubernetes.driver_outcomes import bounded
 
         return replace(call, policy=bounded(call.policy if moved is None else moved.policy))
 
@@ -268,7 +268,7 @@ class KubernetesEngine:
             try:
                 app_task = record(self._api, call, self._owner, outcome, self._pause)
             except Invalid as error:
-                from application_sdk.engines.kubernetes.driver_tasks import unreportable
+                from application_sdk.engines.kubernetes.driver_outcomes import unreportable
 
                 replacement = unreportable(call, outcome, f"{error.status} {error.message}")
                 app_task = record(self._api, call, self._owner, replacement, self._pause)

@@ -16,13 +16,19 @@ from collections.abc import Callable, Collection, MutableSequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from application_sdk.engines.kubernetes.driver_outcomes import (
+    GAVE_WAY,
+    NO_LONGER_WAITED_FOR,
+    RUN_CANCELLED,
+    bounded,
+    timed_out,
+)
 from application_sdk.engines.processes.retries import Again, Tally, judge
-from application_sdk.engines.processes.work import Begun, Ended, Executor, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.work import Begun, Ended, Executor, ImportedAnew, Work
 from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
-from application_sdk.wire import logs, names, reasons
+from application_sdk.wire import logs, names
 from application_sdk.wire.fields import (
-    CANCELLED,
     MAX_DRIVER_TASK_SECONDS,
     AttemptFields,
     CallOutcome,
@@ -77,6 +83,8 @@ class _Call:
     """Why its attempt was killed, if it was."""
     cancelled: ErrorFields | None = None
     log: str = ""
+    heartbeat: JSONObject | None = None
+    """What an attempt has left for the next one."""
     history: list[AttemptFields] = field(default_factory=list)
 
 
@@ -129,8 +137,7 @@ class DriverTasks:
     def cancel(self, keys: Collection[str]) -> None:
         """End calls that the route no longer waits for."""
         chosen = frozenset(keys)
-        error = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
-        self._tell(lambda: self._cancel(lambda call: call.key in chosen, error))
+        self._tell(lambda: self._cancel(lambda call: call.key in chosen, NO_LONGER_WAITED_FOR))
 
     def cancel_run(self) -> None:
         """End the calls that the route made before it was cancelled, and those of that kind that are still to come."""
@@ -174,8 +181,9 @@ class DriverTasks:
                         self._take_end(event)
                     elif isinstance(event, ImportedAnew):
                         _log.warning("each driver task imports the app anew, since its module has %s", event.reason)
-                    else:
-                        assert isinstance(event, Sign)  # Progress of milliseconds is told nobody.
+                    elif event.heartbeat is not None and event.key in self._running:
+                        # Details for the next attempt. Progress of milliseconds is told nobody.
+                        self._running[event.key].heartbeat = event.heartbeat
         except BaseException as error:  # noqa: BLE001 - the route's thread raises it
             self._fail(error)
         finally:
@@ -194,13 +202,13 @@ class DriverTasks:
             return  # Cancelled before this thread had heard of it.
         # guard: driver-task-cancelled-run - a cancelled run would begin calls that are no clean-up
         if self._cancelled and not state.call.cleanup:
-            self._end_cancelled(state, _run_cancelled())
+            self._end_cancelled(state, RUN_CANCELLED)
         else:
             self._ready.append(state)
 
     def _cancel_run(self) -> None:
         self._cancelled = True
-        self._cancel(lambda call: not call.cleanup, _run_cancelled())
+        self._cancel(lambda call: not call.cleanup, RUN_CANCELLED)
 
     def _cancel(self, chosen: Callable[[ScheduledCall], bool], error: ErrorFields) -> None:
         now = time.monotonic()
@@ -240,6 +248,7 @@ class DriverTasks:
                 attempt=state.attempt,
                 idempotency_key=f"{info.run_uid}/{call.key}",
                 policy=state.policy,
+                heartbeat=state.heartbeat,
             ),
             context={
                 logs.NAMESPACE: info.namespace,
@@ -265,12 +274,7 @@ class DriverTasks:
     def _kill_overdue(self, now: float) -> None:
         for state in self._running.values():
             if state.kill_at is not None and now >= state.kill_at and state.ended_for is None:
-                state.ended_for = state.cancelled or ErrorFields(
-                    type=reasons.TIMED_OUT,
-                    message=f"attempt {state.attempt} of {state.call.task!r} was over its time (timeout_seconds, or "
-                    f"{MAX_DRIVER_TASK_SECONDS} s for all attempts) and didn't end when it was told to: it was killed",
-                    retryable=True,
-                )
+                state.ended_for = state.cancelled or timed_out(state.call.task, state.attempt)
                 self._executor.kill(state.call.key)
 
     def _seconds_left(self, now: float) -> float:
@@ -291,7 +295,7 @@ class DriverTasks:
             self._end(state, "Succeeded", output=event.output)
             return
         # Also the end of one that was killed, or that gave way to its cancellation.
-        error = state.ended_for or event.error or state.cancelled or ErrorFields(type=CANCELLED, message="it gave way")
+        error = state.ended_for or event.error or state.cancelled or GAVE_WAY
         error = redacted_error(error)
         state.log = event.log
         self._note_attempt(state, event, error)
@@ -365,37 +369,3 @@ class DriverTasks:
         self._record(state.call, outcome)
         with self._lock:
             self._open.pop(state.call.key, None)
-
-
-def _run_cancelled() -> ErrorFields:
-    return ErrorFields(type=CANCELLED, message="the run was cancelled")
-
-
-def bounded(policy: Policy) -> Policy:
-    """A policy within a driver's limits: also where an App at deployment, or `.options()`, moved the task there."""
-    limited = Policy(
-        retry=policy["retry"],
-        scheduleToCloseSeconds=min(
-            policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS
-        ),
-    )
-    if "timeoutSeconds" in policy:
-        limited["timeoutSeconds"] = min(policy["timeoutSeconds"], MAX_DRIVER_TASK_SECONDS)
-    return limited
-
-
-def unreportable(call: ScheduledCall, outcome: CallOutcome, complaint: str) -> CallOutcome:
-    """What is recorded in place of an outcome that the API server takes in no form."""
-    error = ErrorFields(
-        type=reasons.REPORT_REFUSED,
-        message=f"the API server refused to store the outcome of {call.task!r}: {complaint}",
-        retryable=False,
-        attempt=outcome["attempt"],
-    )
-    return CallOutcome(
-        phase="Failed",
-        attempt=outcome["attempt"],
-        error=redacted_error(error),
-        startedAt=outcome["startedAt"],
-        finishedAt=outcome["finishedAt"],
-    )

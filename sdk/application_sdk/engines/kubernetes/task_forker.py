@@ -14,44 +14,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from typing_extensions import override
-
 from application_sdk.engines.kubernetes.podsecrets import know_mounted_secrets
 from application_sdk.engines.processes.forker import fork_attempts
 from application_sdk.execution import logs
-from application_sdk.execution.state import AttemptState, StateError, StateSnapshot
+from application_sdk.execution.state import NoState
 from application_sdk.wire import names
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, LOG_LEVEL_VARIABLE
 
 if TYPE_CHECKING:
+    from application_sdk.execution.state import AttemptState
     from application_sdk.wire.digest import JSONObject
 
 MODULE: Final = "application_sdk.engines.kubernetes.task_forker"
-NO_STATE: Final = 'a driver task keeps no state: leave out runs_in="driver", or hand the value over in its input'
 CGROUP: Final = Path("/sys/fs/cgroup")
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """What an attempt has to leave to the driver and to other attempts."""
 LEAST_BYTES: Final = 32 * 1024 * 1024
 """An attempt may always have so much: below that it could do nothing at all."""
-
-
-class NoState(AttemptState):
-    """In place of an app's state. The operator keeps that for what a pod reports, and a driver task reports nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(StateSnapshot({}))
-
-    @override
-    async def save(self, key: str, value: JSONObject) -> None:
-        raise StateError(f"save_state({key!r}): {NO_STATE}")
-
-    @override
-    async def load(self, key: str) -> JSONObject | None:
-        raise StateError(f"load_state({key!r}): {NO_STATE}")
-
-    @override
-    async def list_keys(self, prefix: str = "") -> list[str]:
-        raise StateError(f"list_state_keys({prefix!r}): {NO_STATE}")
 
 
 class DriverHost:

@@ -12,8 +12,9 @@ from tests.support.kube import eventually
 from tests.unit.engines.kubernetes.test_driver import scheduled
 
 from application_sdk.engines.kubernetes import driver_tasks
-from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks, bounded
-from application_sdk.engines.processes.work import Begun, Ended, Event, Work
+from application_sdk.engines.kubernetes.driver_outcomes import bounded
+from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks
+from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.fields import CallOutcome, ErrorFields, Policy, RetryFields
@@ -65,6 +66,10 @@ class Scripted:
 
     def close(self) -> None:
         self.closed = True
+
+    def sign(self, key: str, heartbeat: dict[str, Any]) -> None:
+        with self._changed:
+            self._events.append(Sign(key, heartbeat=heartbeat))
 
     def end(self, key: str, output: Any = None, **fields: Any) -> None:
         with self._changed:
@@ -139,6 +144,14 @@ def test_failed_attempts_are_repeated_with_one_key(bench: Bench) -> None:
     outcome = bench.outcome(call)
     assert (outcome["attempt"], [entry["reason"] for entry in outcome["attempts"]]) == (3, ["ValueError"] * 2)
     assert {work.info.idempotency_key for work in bench.executor.works} == {f"run-uid/{call}"}
+
+
+def test_next_attempt_is_given_the_details_of_the_one_before(bench: Bench) -> None:
+    call = bench.start(1)
+    assert bench.until(1).info.heartbeat is None
+    bench.executor.sign(call, {"at": 7})
+    bench.executor.end(call, error=FAILURE)
+    assert bench.until(2).info.heartbeat == {"at": 7}
 
 
 def test_last_failure_is_recorded_with_its_log(bench: Bench) -> None:

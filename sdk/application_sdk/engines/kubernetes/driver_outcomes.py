@@ -1,0 +1,52 @@
+"""What is recorded of a driver task's call, and the limits that hold for it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from application_sdk.execution.redaction import redacted_error
+from application_sdk.wire import reasons
+from application_sdk.wire.fields import CANCELLED, MAX_DRIVER_TASK_SECONDS, CallOutcome, ErrorFields, Policy
+
+if TYPE_CHECKING:
+    from application_sdk.execution.engine import ScheduledCall
+
+NO_LONGER_WAITED_FOR: Final = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
+RUN_CANCELLED: Final = ErrorFields(type=CANCELLED, message="the run was cancelled")
+GAVE_WAY: Final = ErrorFields(type=CANCELLED, message="the attempt gave way to a cancellation")
+
+
+def bounded(policy: Policy) -> Policy:
+    """A policy within a driver's limits: also where an App at deployment, or `.options()`, moved the task there."""
+    whole = min(policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS)
+    limited = Policy(retry=policy["retry"], scheduleToCloseSeconds=whole)
+    if "timeoutSeconds" in policy:
+        limited["timeoutSeconds"] = min(policy["timeoutSeconds"], MAX_DRIVER_TASK_SECONDS)
+    return limited
+
+
+def timed_out(task: str, attempt: int) -> ErrorFields:
+    """Of an attempt that had to be killed."""
+    return ErrorFields(
+        type=reasons.TIMED_OUT,
+        message=f"attempt {attempt} of {task!r} was over its time (timeout_seconds, or {MAX_DRIVER_TASK_SECONDS} s for "
+        "all attempts) and didn't end when it was told to: it was killed",
+        retryable=True,
+    )
+
+
+def unreportable(call: ScheduledCall, outcome: CallOutcome, complaint: str) -> CallOutcome:
+    """What is recorded in place of an outcome that the API server takes in no form."""
+    error = ErrorFields(
+        type=reasons.REPORT_REFUSED,
+        message=f"the API server refused to store the outcome of {call.task!r}: {complaint}",
+        retryable=False,
+        attempt=outcome["attempt"],
+    )
+    return CallOutcome(
+        phase="Failed",
+        attempt=outcome["attempt"],
+        error=redacted_error(error),
+        startedAt=outcome["startedAt"],
+        finishedAt=outcome["finishedAt"],
+    )
