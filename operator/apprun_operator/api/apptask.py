@@ -228,7 +228,7 @@ class AppTaskSpec(Shape):
     """The App that is inspected."""
     role: Role
     """`driver` executes the route, `task` the body of one task; a `timer` has no pod. `inspect` imports an App's code,
-    once, and reports what it contains."""
+    once, and reports what it contains. `local` is a driver task, which its driver has executed and recorded."""
     key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({DRIVER_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
     """Identity of the call: the same in every replay of the route."""
     task: Annotated[str, Field(min_length=1, max_length=253)]
