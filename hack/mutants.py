@@ -85,12 +85,12 @@ MUTANTS: Final = (
     Mutant(
         "driver-task-memory",
         without="True",
-        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_task_fork_server.py",),
     ),
     Mutant(
         "driver-task-no-state",
         without="return None",
-        tests=(f"{UNIT}/engines/kubernetes/test_task_forker.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_task_fork_server.py",),
     ),
     Mutant(
         "driver-task-outcome-in-spec",
@@ -149,17 +149,17 @@ MUTANTS: Final = (
     Mutant(
         "generator-closed-at-end",
         without="self._collecting = False",
-        tests=(f"{UNIT}/execution/test_generators.py",),
+        tests=(f"{UNIT}/replay/test_generators.py",),
     ),
     Mutant(
         "contract-default-clock",
         without="pass",
-        tests=(f"{UNIT}/execution/test_references.py",),
+        tests=(f"{UNIT}/replay/test_references.py",),
     ),
     Mutant(
         "argument-default-clock",
         without="pass",
-        tests=(f"{UNIT}/execution/test_references.py",),
+        tests=(f"{UNIT}/replay/test_references.py",),
     ),
     Mutant(
         "retry-after-bounded",
@@ -201,33 +201,33 @@ MUTANTS: Final = (
     Mutant(
         "restored-without-status",
         without="True",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "import-in-progress",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "run-marked-first",
         without="True",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "restored-mark-after-start",
         without="run.finished or run.restored_uid",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "no-planted-results",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "restored-idempotency-key",
         part='idempotencyKey=f"{run.origin_uid}/{task.key}"',
         without='idempotencyKey=f"{run.meta.uid}/{task.key}"',
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "restored-state-once",
@@ -239,7 +239,7 @@ MUTANTS: Final = (
         "restored-timer",
         part="task.not_before or",
         without="",
-        tests=(f"{UNIT}/operator/plan/test_restored.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_restored.py",),
     ),
     Mutant(
         "import-status-last",
@@ -283,44 +283,44 @@ MUTANTS: Final = (
         "waits-shown",
         part="calls.waits",
         without="[]",
-        tests=(f"{UNIT}/operator/plan/test_waiting.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_waiting.py",),
     ),
     Mutant(
         "waits-settle-bounded",
         part="min(settled, calls.untold_since + LONGEST_SETTLE)",
         without="settled",
-        tests=(f"{UNIT}/operator/plan/test_waiting.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_waiting.py",),
     ),
     Mutant(
         "waits-no-write-per-count",
         without="same = told and said.message == summary.message",
-        tests=(f"{UNIT}/operator/plan/test_waiting.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_waiting.py",),
     ),
     Mutant(
         "driver-contact",
         without="True",
-        tests=(f"{UNIT}/operator/plan/test_contact.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_driver_contact.py",),
     ),
     Mutant(
         "driver-contact-after-restart",
         without="return _going(seen), None, None",
-        tests=(f"{UNIT}/operator/plan/test_contact.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_driver_contact.py",),
     ),
     Mutant(
         "accounts-renewed",
         part="self._store.ensured_before(self._clock() - EACH_SECONDS)",
         without="self._store.ensured_before(0.0)",
-        tests=(f"{UNIT}/operator/act/test_upkeep.py",),
+        tests=(f"{UNIT}/operator/act/test_service_account_sync.py",),
     ),
     Mutant(
         "upkeep-goes-on",
         without="raise",
-        tests=(f"{UNIT}/operator/act/test_upkeep.py",),
+        tests=(f"{UNIT}/operator/act/test_service_account_sync.py",),
     ),
     Mutant(
         "suspended-pods-keep-accounts",
         without="return not resting",
-        tests=(f"{UNIT}/operator/act/test_upkeep.py",),
+        tests=(f"{UNIT}/operator/act/test_service_account_sync.py",),
     ),
     Mutant(
         "broken-pages-stay-short",
@@ -341,27 +341,27 @@ MUTANTS: Final = (
         "untold-classes-stay-whole",
         part="dict.fromkeys(shape.classes)",
         without="dict.fromkeys(shape.classes, frozenset())",
-        tests=(f"{UNIT}/contracts/test_identityform.py", "tests/simulation/route/test_golden_ledgers.py"),
+        tests=(f"{UNIT}/contracts/test_identity_form.py", "tests/simulation/route/test_golden_ledgers.py"),
     ),
     Mutant(
         "numbers-count-exactly",
         without="return normal_form(raw, value)",
-        tests=(f"{UNIT}/contracts/test_identityform.py", "tests/simulation/route/test_golden_ledgers.py"),
+        tests=(f"{UNIT}/contracts/test_identity_form.py", "tests/simulation/route/test_golden_ledgers.py"),
     ),
     Mutant(
         "denied-driver-ends",
         without="False",
-        tests=(f"{UNIT}/engines/kubernetes/test_patience.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_retry_read.py",),
     ),
     Mutant(
         "route-blocks-loop",
         without="pass",
-        tests=(f"{UNIT}/execution/test_yielding.py",),
+        tests=(f"{UNIT}/replay/test_yielding.py",),
     ),
     Mutant(
         "input-size",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_run.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_reconcile.py",),
     ),
     Mutant(
         "policy-denial",
@@ -373,39 +373,39 @@ MUTANTS: Final = (
         "image-digest-pinned",
         part='asked.get("image") or image_of(app)',
         without='asked.get("image") or app.get("image")',
-        tests=(f"{UNIT}/operator/plan/test_pins.py",),
+        tests=(f"{UNIT}/operator/plan/pod/test_image_pinning.py",),
     ),
     Mutant(
         "task-source-digest",
         without="False",
-        tests=(f"{UNIT}/engines/kubernetes/test_taskpod.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_task_main.py",),
     ),
     Mutant(
         "driver-source-digest",
         without="False",
-        tests=(f"{UNIT}/engines/kubernetes/test_driverpod.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_main.py",),
     ),
     Mutant(
         "schema-may-reject",
         part="or TAKES_MORE in schema",
         without="",
-        tests=(f"{UNIT}/operator/plan/test_inputs.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_input_validation.py",),
     ),
     Mutant(
         "contracts-of-this-code",
         without="app.contracts is None",
-        tests=(f"{UNIT}/operator/plan/test_checks.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_preconditions.py",),
     ),
     Mutant(
         "inspection-name",
         part='"" if app.inspection is None else rfc3339(app.inspection.at)',
         without='""',
-        tests=(f"{UNIT}/operator/plan/test_inspection.py",),
+        tests=(f"{UNIT}/operator/plan/app/test_inspection.py",),
     ),
     Mutant(
         "inspections-bounded",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_inspection.py",),
+        tests=(f"{UNIT}/operator/plan/app/test_inspection.py",),
     ),
     Mutant(
         "update-precondition",
@@ -441,23 +441,23 @@ MUTANTS: Final = (
     Mutant(
         "leader-writes",
         without="False",
-        tests=(f"{UNIT}/operator/test_terms.py",),
+        tests=(f"{UNIT}/operator/leader/test_gate.py",),
     ),
     Mutant(
         "commit-once",
         part="and task.key not in seen.committed",
         without="",
         tests=(
-            f"{UNIT}/operator/plan/test_commit.py",
-            f"{UNIT}/operator/plan/test_run.py",
+            f"{UNIT}/operator/plan/run/test_commit.py",
+            f"{UNIT}/operator/plan/run/test_reconcile.py",
         ),
     ),
     Mutant(
         "commit-needs-pages",
         without="False",
         tests=(
-            f"{UNIT}/operator/plan/test_commit.py",
-            f"{UNIT}/operator/plan/test_run.py",
+            f"{UNIT}/operator/plan/run/test_commit.py",
+            f"{UNIT}/operator/plan/run/test_reconcile.py",
         ),
     ),
     Mutant(
@@ -467,8 +467,8 @@ MUTANTS: Final = (
             "strays, settled = retention.delete_unneeded(seen)"
         ),
         tests=(
-            f"{UNIT}/operator/plan/test_commit.py",
-            f"{UNIT}/operator/plan/test_run.py",
+            f"{UNIT}/operator/plan/run/test_commit.py",
+            f"{UNIT}/operator/plan/run/test_reconcile.py",
         ),
     ),
     Mutant(
@@ -639,17 +639,17 @@ MUTANTS: Final = (
     Mutant(
         "action-in-flight",
         without="pass",
-        tests=(f"{UNIT}/operator/test_worker.py",),
+        tests=(f"{UNIT}/operator/reconcile/test_run_worker.py",),
     ),
     Mutant(
         "disruption-budget",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_failure.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
     ),
     Mutant(
         "lost-node",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_failure.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
     ),
     Mutant(
         "container-by-name",
@@ -660,28 +660,28 @@ MUTANTS: Final = (
         "own-container-ended",
         part="or self.exit_code is not None",
         without="",
-        tests=(f"{UNIT}/operator/plan/test_failure.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
     ),
     Mutant(
         "running-despite-sidecar",
         without='pod.phase == "Pending"',
-        tests=(f"{UNIT}/operator/plan/test_failure.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
     ),
     Mutant(
         "gated-pod-waits",
         without="False",
-        tests=(f"{UNIT}/operator/plan/test_failure.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
     ),
     Mutant(
         "restart-backoff",
         without="True",
-        tests=(f"{UNIT}/operator/plan/test_restarts.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_pod_replacement.py",),
     ),
     Mutant(
         "image-as-requested",
         part="pod.asked_image",
         without="pod.image",
-        tests=(f"{UNIT}/operator/plan/test_stall.py",),
+        tests=(f"{UNIT}/operator/plan/run/test_stall.py",),
     ),
     Mutant(
         "log-container",
@@ -691,7 +691,7 @@ MUTANTS: Final = (
     Mutant(
         "abandon-after-replay",
         without="not self._to_abandon",
-        tests=(f"{UNIT}/execution/test_route.py",),
+        tests=(f"{UNIT}/replay/test_route.py",),
     ),
     Mutant(
         "input-recorded",
@@ -702,7 +702,7 @@ MUTANTS: Final = (
         "default-factory-varies",
         part="code.co_names or",
         without="",
-        tests=(f"{UNIT}/contracts/test_identityform.py",),
+        tests=(f"{UNIT}/contracts/test_identity_form.py",),
     ),
     Mutant(
         "yielding-attempt-frees-slot",
@@ -715,27 +715,27 @@ MUTANTS: Final = (
         without="not self._held",
         tests=(
             "tests/simulation/route/test_golden_ledgers.py",
-            f"{UNIT}/execution/test_route.py",
-            f"{UNIT}/execution/test_run.py",
+            f"{UNIT}/replay/test_route.py",
+            f"{UNIT}/replay/test_run.py",
         ),
     ),
     Mutant(
         "completion-has-call",
         without="self.consumed += 1\nreturn",
         tests=(
-            f"{UNIT}/execution/test_route.py",
-            f"{UNIT}/execution/test_run.py",
+            f"{UNIT}/replay/test_route.py",
+            f"{UNIT}/replay/test_run.py",
         ),
     ),
     Mutant(
         "in-flight-called-again",
         without="pass",
-        tests=(f"{UNIT}/execution/test_divergence.py",),
+        tests=(f"{UNIT}/replay/test_divergence.py",),
     ),
     Mutant(
         "gate-mode-fixed",
         without="True",
-        tests=(f"{UNIT}/execution/test_gate.py",),
+        tests=(f"{UNIT}/replay/test_preflight.py",),
     ),
     Mutant(
         "adopt-own-task",
@@ -755,7 +755,7 @@ MUTANTS: Final = (
     Mutant(
         "report-before-exit",
         without="return 0",
-        tests=(f"{UNIT}/engines/kubernetes/test_taskpod.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_task_main.py",),
     ),
     Mutant(
         "report-retried",
@@ -802,7 +802,7 @@ MUTANTS: Final = (
         "input-path-on-cluster",
         part='paths="keep" if info.own_disk else "refuse"',
         without='paths="keep"',
-        tests=(f"{UNIT}/engines/kubernetes/test_driverpod.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_main.py",),
     ),
     Mutant(
         "no-pod-files",
@@ -812,7 +812,7 @@ MUTANTS: Final = (
     Mutant(
         "mounted-secrets-known",
         without="pass",
-        tests=(f"{UNIT}/engines/kubernetes/test_podsecrets.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_mounted_secrets.py",),
     ),
     Mutant(
         "own-host",
@@ -827,7 +827,7 @@ MUTANTS: Final = (
     Mutant(
         "token-audience",
         without="False",
-        tests=(f"{UNIT}/server/test_clusteraccess.py",),
+        tests=(f"{UNIT}/server/test_cluster_access.py",),
     ),
     Mutant(
         "token-checks-bounded",
@@ -843,7 +843,7 @@ MUTANTS: Final = (
         "review-binding",
         part='"name": names.HANDLER_SERVICE_ACCOUNT',
         without='"name": "default"',
-        tests=(f"{UNIT}/operator/act/test_accounts.py",),
+        tests=(f"{UNIT}/operator/act/test_service_accounts.py",),
     ),
     Mutant(
         "pod-of-this-run",
@@ -923,24 +923,24 @@ MUTANTS: Final = (
     Mutant(
         "handler-owned",
         without="found",
-        tests=(f"{UNIT}/operator/act/test_apps.py",),
+        tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
     Mutant(
         "handler-apply-no-force",
         without='return await api.patch(f"{path}&force=true", body, APPLY)',
-        tests=(f"{UNIT}/operator/act/test_apps.py",),
+        tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
     Mutant(
         "handler-apply-by-uid",
         part='{**body, "metadata": {**metadata, "uid": uid}}',
         without="body",
-        tests=(f"{UNIT}/operator/act/test_apps.py",),
+        tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
     Mutant(
         "handler-delete-by-uid",
         part='"preconditions": {"uid": cast("JSONObject", found["metadata"])["uid"]}',
         without='"preconditions": {}',
-        tests=(f"{UNIT}/operator/act/test_apps.py",),
+        tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
 )
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
-from apprun_operator.metrics import Metrics
 from apprun_operator.observe.informer import Informer
+from apprun_operator.telemetry.metrics import Metrics
 
 STALE_AFTER: Final = 180.0
 

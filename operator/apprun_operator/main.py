@@ -18,32 +18,33 @@ from aiohttp import web
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator import health, logs
-from apprun_operator.act.accounts import Accounts
-from apprun_operator.act.apps import AppExecutor
+from apprun_operator import health
+from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
-from apprun_operator.act.fence import Fenced
-from apprun_operator.act.upkeep import Upkeep
-from apprun_operator.appworker import AppWorker
-from apprun_operator.garbage import collect_rarely
-from apprun_operator.handlers import Feed, KopfThread
-from apprun_operator.kopf_session import hidden
+from apprun_operator.act.service_account_sync import Upkeep
+from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.gc_tuning import collect_rarely
 from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
 from apprun_operator.kube.errors import UndecodableError
-from apprun_operator.lag import measure_lag
-from apprun_operator.leadership import Alone, Campaign, LeadershipThread, local_clock
-from apprun_operator.lease import Election
-from apprun_operator.metrics import Metrics
+from apprun_operator.leader.elector import Alone, Campaign, LeadershipThread, local_clock
+from apprun_operator.leader.fenced_client import Fenced
+from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.lease import Election
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.informer import Informer, silences
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.project import meta
-from apprun_operator.observe.queue import KeyQueue
-from apprun_operator.observe.store import Store
+from apprun_operator.observe.kopf_events import Feed, KopfThread
+from apprun_operator.observe.kopf_session import hidden
+from apprun_operator.observe.parse import meta
+from apprun_operator.reconcile.app_worker import AppWorker
+from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.settings import Settings, SettingsError, from_environment
-from apprun_operator.terms import Terms
-from apprun_operator.worker import Worker
+from apprun_operator.telemetry import logs
+from apprun_operator.telemetry.loop_lag import measure_lag
+from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

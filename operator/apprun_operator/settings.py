@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from application_sdk.wire import names
-from apprun_operator.labels import MAX_APPS
 from apprun_operator.plan.limits import Limits
+from apprun_operator.telemetry.label_limit import MAX_APPS
 
 PREFIX: Final = "APPRUN_"
 PULL_POLICIES: Final = ("", "Always", "IfNotPresent", "Never")

@@ -13,7 +13,7 @@ class _OutOfScope:
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name.startswith("application_sdk."):
-            from application_sdk.outofscope import refuse_module
+            from application_sdk.unsupported_imports import refuse_module
 
             refuse_module(name)
 

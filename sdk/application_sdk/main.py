@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.edge import without_unknown
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.events import Notice
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.notices import Notice
 from application_sdk.engines.local.records import RunRecord
+from application_sdk.engines.local.render import in_words
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
 from application_sdk.engines.local.source import source_of
-from application_sdk.engines.local.words import in_words
-from application_sdk.engines.processes.forker import FORKER_VARIABLE
+from application_sdk.engines.processes.fork_server import FORKER_VARIABLE
 from application_sdk.errors import AppError, MisuseError
 from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
 from application_sdk.server.serving import DEFAULT_PORT, local_service

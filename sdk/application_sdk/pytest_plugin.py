@@ -48,7 +48,7 @@ def mock_credential_store() -> MockCredentialStore:
 @pytest.fixture
 def mock_heartbeat() -> Iterator[MockHeartbeatController]:
     """Takes the heartbeats of tasks that the test calls on a bare instance."""
-    from application_sdk.app.detached import replace_task_context, restore_task_context
+    from application_sdk.app.standalone import replace_task_context, restore_task_context
     from application_sdk.testing.mocks import MockHeartbeatController
 
     controller = MockHeartbeatController()

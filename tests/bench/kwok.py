@@ -178,7 +178,7 @@ class StandIn:
                 self._held[name] = pod
 
     def _report(self, pod: Object) -> None:
-        """As `application_sdk.engines.kubernetes.taskpod` ends, by the pod's own token."""
+        """As `application_sdk.engines.kubernetes.task_main` ends, by the pod's own token."""
         name, call = pod["metadata"]["name"], json.loads(pod["metadata"]["annotations"][CALL_ANNOTATION])
         bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
         asked = {

@@ -25,13 +25,13 @@ from tests.support.figures import write
 from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_CONTRACTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from apprun_operator import main as operator
-from apprun_operator.garbage import collect_rarely
+from apprun_operator.gc_tuning import collect_rarely
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster
-from apprun_operator.leadership import Alone
-from apprun_operator.metrics import Metrics
+from apprun_operator.leader.elector import Alone
+from apprun_operator.leader.gate import Terms
 from apprun_operator.settings import from_environment
-from apprun_operator.terms import Terms
+from apprun_operator.telemetry.metrics import Metrics
 
 COMMAND = "make bench, largest objects"
 PLURALS: Final = ("apps", "appruns", "apptasks", "appledgers", "appstates", "pods")

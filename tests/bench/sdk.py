@@ -22,11 +22,11 @@ from tests.support.figures import write
 
 from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
-from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
 from application_sdk.engines.processes.source import AppSource
-from application_sdk.execution.export import replay_run
+from application_sdk.replay.history import replay_run
 from application_sdk.testing import run_app
 
 COMMAND = "make bench-sdk"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import MERGE, Api, PatchBody
 from apprun_operator.kube.decode import Page
-from apprun_operator.leadership import Alone
+from apprun_operator.leader.elector import Alone
+from apprun_operator.leader.gate import Terms
 from apprun_operator.main import build, work
-from apprun_operator.metrics import Metrics
 from apprun_operator.settings import Settings
-from apprun_operator.terms import Terms
+from apprun_operator.telemetry.metrics import Metrics
 
 
 @dataclass

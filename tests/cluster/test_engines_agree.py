@@ -15,7 +15,7 @@ from tests.support.engines.real import observe_all
 from tests.support.kube import CORE
 from tests.support.runs import Runs
 
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import process_executor
 
 SAMPLE = (

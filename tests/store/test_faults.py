@@ -16,7 +16,7 @@ from tests.support.faulty import FaultyProxy
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
 from application_sdk.contracts import FileReference
-from application_sdk.execution.failure import is_retryable
+from application_sdk.execution.error_info import is_retryable
 from application_sdk.storage import (
     StoreNotConfiguredError,
     StoreRefusedError,

@@ -7,7 +7,7 @@ import signal
 import traceback
 from collections.abc import Callable
 
-from application_sdk.engines.local.notices import Committed, Notice, Observer
+from application_sdk.engines.local.events import Committed, Notice, Observer
 
 
 def in_child(body: Callable[[], object]) -> int:

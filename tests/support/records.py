@@ -8,7 +8,7 @@ from typing import Any
 from application_sdk.wire import names
 from application_sdk.wire.fields import Checkpoint
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.packed import Packed
+from apprun_operator.observe.packed_json import Packed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import Condition, Key, Meta, RunRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339

@@ -11,9 +11,9 @@ from application_sdk.engines.memory import MemoryEngine, World
 from application_sdk.engines.memory.attempts import AttemptRunner
 from application_sdk.engines.memory.engine import Step
 from application_sdk.execution.definition import RunInfo
-from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.run import run_route
+from application_sdk.replay.result import RouteResult
+from application_sdk.replay.run import run_route
 
 INFO = RunInfo(run_id="run-1", uid="4b1c", started_at=1_767_225_600.0)
 

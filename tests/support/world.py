@@ -20,16 +20,16 @@ from tests.support.virtual_time import wall
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import CANCELLED, StateWrite
-from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import KINDS, Executor
+from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
-from apprun_operator.metrics import Metrics
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.informer import Informer
-from apprun_operator.observe.queue import KeyQueue
-from apprun_operator.observe.store import Store
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.limits import Limits
-from apprun_operator.worker import Worker
+from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.workqueue import KeyQueue
+from apprun_operator.telemetry.metrics import Metrics
 
 NAMESPACE = "default"
 KUBELET_LAG = 1.5

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 from tests.unit.framework_names import NAMES
 
-from application_sdk.outofscope import AtlanOnlyError
+from application_sdk.unsupported_imports import AtlanOnlyError
 
 ALL = [(package, name) for package, names in NAMES.items() for name in names.split()]
 WORKING = 205
@@ -77,7 +77,7 @@ def test_a_name_nobody_knows_is_an_error_as_ever() -> None:
 
 
 def test_refusals_are_loaded_when_something_is_refused() -> None:
-    look = "import sys, application_sdk.app, application_sdk.contracts, application_sdk.execution.attempt; "
+    look = "import sys, application_sdk.app, application_sdk.contracts, application_sdk.attempt.attempt; "
     heavy = ["outofscope", "lazily", "errors.leaves", "errors.categories", "errors.details", "contracts.connections"]
     names = [f"application_sdk.{name}" for name in heavy]
     done = subprocess.run(

@@ -12,8 +12,8 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.accounts import Accounts
-from apprun_operator.act.refusals import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
+from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
+from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import JSON_PATCH, Api
 from apprun_operator.kube.errors import (
@@ -26,10 +26,10 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
     Announce,
     CreatePage,

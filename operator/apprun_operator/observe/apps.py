@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.observe.packed import Contracts
+from apprun_operator.observe.packed_json import Contracts
 from apprun_operator.observe.pods import PodRecord, Refusal
 from apprun_operator.observe.records import AppSpecRecord, Condition, Meta, TaskRecord
 
@@ -47,7 +47,7 @@ class InspectedRecord:
     """`status.inspection` of an App: how its last inspection ended."""
 
     code: str
-    """Which code it was of: `plan.inspection.code_of`."""
+    """Which code it was of: `plan.app.inspection.code_of`."""
     at: float
     """When its pod looked at the code."""
     result: InspectionResult

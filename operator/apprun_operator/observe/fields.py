@@ -17,7 +17,7 @@ from application_sdk.wire.fields import (
 )
 from apprun_operator.kube.decode import problem_of
 from apprun_operator.observe import times
-from apprun_operator.observe.packed import EMPTY, Packed
+from apprun_operator.observe.packed_json import EMPTY, Packed
 
 SPANS: Final = (
     "timeoutSeconds",

@@ -24,11 +24,11 @@ from apprun_operator.kube.errors import (
     from_response,
 )
 from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.project import meta
+from apprun_operator.observe.parse import meta
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Small frozen views of runs and of what belongs to them. Those of pods and Apps stand in `pods` and `apps`; together
 they are all that the plan may know of the world.
 
-`observe.project` makes them from raw JSON, the store keeps them, the plan reads them. Times are seconds since
+`observe.parse` makes them from raw JSON, the store keeps them, the plan reads them. Times are seconds since
 the epoch.
 """
 
@@ -25,7 +25,7 @@ from application_sdk.wire.fields import (
     RunPhase,
     TaskPhase,
 )
-from apprun_operator.observe.packed import EMPTY, Packed
+from apprun_operator.observe.packed_json import EMPTY, Packed
 
 
 class Key(NamedTuple):

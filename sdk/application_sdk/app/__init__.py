@@ -12,8 +12,8 @@ from application_sdk.app.base import App
 from application_sdk.app.context import AppContext
 from application_sdk.app.durable import now, sleep, uuid4, wait_condition
 from application_sdk.app.entrypoint import entrypoint
-from application_sdk.app.interaction import query, signal, update
 from application_sdk.app.task import task
+from application_sdk.app.unsupported import query, signal, update
 from application_sdk.errors import AppError, NonRetryableError, RetryableError, TaskFailedError
 from application_sdk.execution.retry import RetryPolicy
 
@@ -56,6 +56,6 @@ _LATER = {
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, _LATER)

@@ -24,7 +24,7 @@ from application_sdk.errors import IncompleteAppError, MisuseError, NotAvailable
 from application_sdk.errors import NonRetryableError as NonRetryableError
 from application_sdk.errors import RetryableError as RetryableError
 from application_sdk.execution import current
-from application_sdk.execution.trace import frame_line, user_line
+from application_sdk.execution.source_lines import frame_line, user_line
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from application_sdk.app.task import BoundTask
+    from application_sdk.attempt.task_context import TaskContext
     from application_sdk.contracts.base import HeartbeatDetails, Input, Output
     from application_sdk.contracts.storage import DownloadInput, DownloadOutput, UploadInput, UploadOutput
     from application_sdk.errors import TaskFailedError
     from application_sdk.execution.definition import AppDefinition, GateMode
-    from application_sdk.execution.task_context import TaskContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class App:
         a route."""
         runtime = current.get()
         if runtime is None:
-            from application_sdk.app.detached import detached_task_context
+            from application_sdk.app.standalone import detached_task_context
 
             return detached_task_context(self)
         found: TaskContext = runtime.task_context  # type: ignore[assignment] # the slot doesn't import what fills it
@@ -203,7 +203,7 @@ class App:
         runtime = current.get()
         if runtime is None or not runtime.in_route:
             raise MisuseError("continue_with() ends the route, so it is called in run() or an @entrypoint method only")
-        from application_sdk.execution.ending import ContinueWith
+        from application_sdk.replay.result import ContinueWith
 
         raise ContinueWith(input, entrypoint or "")
 
@@ -225,7 +225,7 @@ class App:
         What is done there is done again in every replay and may have another result then: it's on you that the tasks
         that are called don't depend on it. No `await` belongs inside.
         """
-        from application_sdk.execution.guard import unguarded
+        from application_sdk.replay.guard import unguarded
 
         return unguarded()
 
@@ -286,7 +286,7 @@ class App:
     async def _move(self, action: Literal["upload", "download"], given: UploadInput | DownloadInput) -> Any:
         runtime = current.get()
         if runtime is not None and runtime.in_route:
-            from application_sdk.execution.filetasks import DOWNLOAD, UPLOAD, request
+            from application_sdk.attempt.builtin_tasks import DOWNLOAD, UPLOAD, request
 
             return await runtime.call_task(request(UPLOAD if action == "upload" else DOWNLOAD, given, user_line()))
         return await getattr(self.context.storage, action)(given)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
-from application_sdk.execution.confidence import confide
-from application_sdk.execution.trace import user_line
+from application_sdk.execution.secret_leaks import confide
+from application_sdk.execution.source_lines import user_line
 
 if TYPE_CHECKING:
     import logging
@@ -142,7 +142,7 @@ class AppContext:
         """The file store, to read, write and list by hand. In tasks; MisuseError in a route."""
         runtime = current.get()
         if runtime is None:
-            from application_sdk.app.detached import detached_storage
+            from application_sdk.app.standalone import detached_storage
 
             return detached_storage(self.app_name)
         found: FileStorage = runtime.storage  # type: ignore[assignment] # the slot doesn't import what fills it

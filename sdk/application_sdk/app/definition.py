@@ -26,7 +26,7 @@ from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, MAX_SECONDS
 from application_sdk.wire.names import TIMER_TASK
 
 if TYPE_CHECKING:
-    from application_sdk.execution.gate import GateInput, Verdict
+    from application_sdk.replay.preflight import GateInput, Verdict
 
 RUN: Final = "run"
 _FREE_NAMES: Final = frozenset({"on_complete", "upload", "download", "map"})

@@ -14,8 +14,8 @@ from typing import TypeGuard
 from application_sdk.app.base import App
 from application_sdk.errors import AppNotFoundError, IncompleteAppError
 from application_sdk.execution.definition import AppDefinition
-from application_sdk.execution.failure import traceback_text
-from application_sdk.execution.trace import error_line
+from application_sdk.execution.error_info import traceback_text
+from application_sdk.execution.source_lines import error_line
 
 
 class AppLoadError(AppNotFoundError):

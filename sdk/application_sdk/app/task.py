@@ -310,7 +310,7 @@ def task(
     if runs_in != "pod":
         settings = _in_driver(settings, runs_in, given, title)
     if limits:
-        from application_sdk.execution.limiter import with_limits
+        from application_sdk.replay.limiter import with_limits
 
         settings = with_limits(settings, limits, title)
     return Decorator(name, description, settings)
@@ -372,7 +372,7 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
     )
     if given.keys() & _CHECKED_TOGETHER:  # Most tasks name none of them, and their pods don't load this.
-        from application_sdk.app.settingchecks import check_settings
+        from application_sdk.app.setting_checks import check_settings
 
         check_settings(changed, title)
     if changed.runs_in == "driver":

@@ -29,7 +29,7 @@ def plugin() -> None:
 
 def complete() -> None:
     """Tell kubectl what completes its plugin `kubectl apprun`: it starts `kubectl_complete-apprun` for that."""
-    from application_sdk.cli.completing import candidates
+    from application_sdk.cli.completion import candidates
 
     sys.stdout.write(candidates(sys.argv[1:]))
 
@@ -43,7 +43,7 @@ def _seed() -> None:
 
 
 def run(arguments: Sequence[str], *, plugin: bool = False) -> int:
-    """Run a command line in this process. Returns its exit code, one of `cli.exits`."""
+    """Run a command line in this process. Returns its exit code, one of `cli.exit_codes`."""
     from application_sdk.cli.program import run_program
 
     return run_program(arguments, plugin=plugin)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from application_sdk.cli.output import Format, Session
-from application_sdk.cli.places.choosing import where_of
+from application_sdk.cli.sources.selection import where_of
 
 _PLACE = "Where"
 PLACE_NAMES = ("context", "namespace", "kubeconfig", "cluster")
@@ -25,25 +25,25 @@ def _keep_format(context: typer.Context, value: Format) -> Format:
 
 
 def _complete_run(context: typer.Context, incomplete: str) -> list[str]:
-    from application_sdk.cli.completing import runs
+    from application_sdk.cli.completion import runs
 
     return runs(context.params, incomplete)
 
 
 def _complete_app(context: typer.Context, incomplete: str) -> list[str]:
-    from application_sdk.cli.completing import apps
+    from application_sdk.cli.completion import apps
 
     return apps(context.params, incomplete)
 
 
 def _complete_context(context: typer.Context, incomplete: str) -> list[str]:
-    from application_sdk.cli.completing import contexts
+    from application_sdk.cli.completion import contexts
 
     return contexts(context.params, incomplete)
 
 
 def _complete_namespace(context: typer.Context, incomplete: str) -> list[str]:
-    from application_sdk.cli.completing import namespaces
+    from application_sdk.cli.completion import namespaces
 
     return namespaces(context.params, incomplete)
 

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from application_sdk.cli import backup_commands, commands, exits
+from application_sdk.cli import exit_codes
+from application_sdk.cli.commands import backup_verbs, verbs
 from application_sdk.cli.output import Session, never_fail_on_text, say, write_result
 from application_sdk.errors import AppDefinitionError, AppError
 
@@ -26,27 +27,27 @@ program = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for panel, verbs in (
-    (commands.HERE, (commands.init, commands.run, commands.retry)),
+for panel, commands in (
+    (verbs.HERE, (verbs.init, verbs.run, verbs.retry)),
     (
-        commands.BOTH,
+        verbs.BOTH,
         (
-            commands.list_,
-            commands.show,
-            commands.watch,
-            commands.logs,
-            commands.describe,
-            commands.cancel,
-            commands.resume,
-            backup_commands.export,
+            verbs.list_,
+            verbs.show,
+            verbs.watch,
+            verbs.logs,
+            verbs.describe,
+            verbs.cancel,
+            verbs.resume,
+            backup_verbs.export,
         ),
     ),
-    (commands.CLUSTER, (commands.deploy, commands.submit, commands.suspend, backup_commands.import_, commands.doctor)),
-    (commands.CHECKING, (commands.check, commands.manifest)),
+    (verbs.CLUSTER, (verbs.deploy, verbs.submit, verbs.suspend, backup_verbs.import_, verbs.doctor)),
+    (verbs.CHECKING, (verbs.check, verbs.manifest)),
 ):
-    for verb in verbs:
-        program.command(name=verb.__name__.rstrip("_"), rich_help_panel=panel)(verb)
-program.command(name="runs", hidden=True)(commands.list_)
+    for command in commands:
+        program.command(name=command.__name__.rstrip("_"), rich_help_panel=panel)(command)
+program.command(name="runs", hidden=True)(verbs.list_)
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,13 +75,13 @@ def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
         # Usage errors are told by typer itself, which ends with SystemExit in any case.
         program(list(arguments), prog_name=PLUGIN if plugin else "apprun", obj=session)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else exits.SUCCEEDED
+        return end.code if isinstance(end.code, int) else exit_codes.SUCCEEDED
     except KeyboardInterrupt:
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         # `apprun list | head`: whoever reads has enough.
         sys.stdout = None  # or the interpreter complains of it at its end
-        return exits.SUCCEEDED
+        return exit_codes.SUCCEEDED
     except OSError as error:
         # What users' code meets is told by now: this is about a file of ours.
         if error.filename is None:
@@ -90,8 +91,8 @@ def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
         if not _is_ours(error):
             return _tell_fault()
         _tell(error, session)
-        return exits.of_error(error)
-    return exits.SUCCEEDED
+        return exit_codes.of_error(error)
+    return exit_codes.SUCCEEDED
 
 
 def _is_ours(error: Exception) -> bool:
@@ -115,7 +116,7 @@ def _tell_homeless(session: Session) -> int:
     from application_sdk.cli.errors import InputError
 
     _tell(InputError("the working directory was removed. Change to one that is there, and try again"), session)
-    return exits.USAGE
+    return exit_codes.USAGE
 
 
 def _tell_unavailable(error: OSError, session: Session) -> int:
@@ -123,13 +124,13 @@ def _tell_unavailable(error: OSError, session: Session) -> int:
 
     told = LedgerUnavailableError(Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is")
     _tell(told, session)
-    return exits.LEDGER
+    return exit_codes.LEDGER
 
 
 def _tell_fault() -> int:
     say(traceback.format_exc().rstrip())
     say("This is a fault of apprun itself. Please report it with the lines above.", "red")
-    return exits.BUG
+    return exit_codes.BUG
 
 
 def _tell(error: Exception, session: Session) -> None:

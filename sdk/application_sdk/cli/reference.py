@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.cli import commands, exits
+from application_sdk.cli import exit_codes
+from application_sdk.cli.commands import verbs
 from application_sdk.cli.options import PLACE_NAMES
-from application_sdk.cli.remedies import APP, ATTEMPT, RUN, Remedy
+from application_sdk.cli.views.reason_help import APP, ATTEMPT, RUN, Remedy
 
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -63,7 +64,7 @@ and tables that keep themselves current are for terminals only; `NO_COLOR` is he
 """
 _REASONS_HEAD: Final = """# Reasons
 
-<!-- Made by `make generate` from sdk/application_sdk/cli/remedies.py. Don't edit. -->
+<!-- Made by `make generate` from sdk/application_sdk/cli/views/reason_help.py. Don't edit. -->
 
 What the words in conditions, messages and attempts mean, and what to do. `apprun describe RUN` says the same of one
 run, with its messages, tracebacks and the end of the log. By symptom:
@@ -104,10 +105,10 @@ def reasons_page() -> str:
 
 
 def _exit_rows() -> Iterator[str]:
-    source = Path(exits.__file__).read_text("utf-8")
+    source = Path(exit_codes.__file__).read_text("utf-8")
     meanings = dict(re.findall(r'^([A-Z_]+): Final = \d+\n"""(.*?)"""', source, re.MULTILINE | re.DOTALL))
     yield "| 0 | it went well; of a run that was waited for: it succeeded |\n"
-    codes = {name: value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    codes = {name: value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
     for name, code in sorted(codes.items(), key=lambda item: item[1]):
         if code:
             yield f"| {code} | {' '.join(meanings[name].split())} |\n"
@@ -124,7 +125,7 @@ def _command_sections() -> Iterator[str]:
         if not command.hidden:
             panel = getattr(command, "rich_help_panel", "") or ""
             found.setdefault(panel, []).append(_command(name, cast("TyperCommand", command)))
-    for panel in (commands.HERE, commands.BOTH, commands.CLUSTER, commands.CHECKING):
+    for panel in (verbs.HERE, verbs.BOTH, verbs.CLUSTER, verbs.CHECKING):
         yield f"## {panel}\n\n"
         yield from found[panel]
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from application_sdk.contracts.base import HeartbeatDetails, Output
-from application_sdk.contracts.comparison import first_difference
+from application_sdk.contracts.canonical import MARK, normal_form, restored
 from application_sdk.contracts.errors import ContractValidationError, Problem, describe, excerpt
-from application_sdk.contracts.normalform import MARK, normal_form, restored
 from application_sdk.contracts.paths import CONTEXT_KEY, Paths
-from application_sdk.contracts.reading import how_many_more, problems_of
+from application_sdk.contracts.roundtrip import first_difference
 from application_sdk.contracts.safety import validate_payload_safety
+from application_sdk.contracts.validation_errors import how_many_more, problems_of
 from application_sdk.wire.digest import JSON, JSONObject
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,7 +43,7 @@ class Written(NamedTuple):
     """What pydantic made of the object: the normal form is made of it."""
     payload: JSONObject
     exact: bool
-    """Whether `payload` is in the exact form of `contracts.normalform`."""
+    """Whether `payload` is in the exact form of `contracts.canonical`."""
 
 
 def written(value: BaseModel, contract: type[BaseModel]) -> Written:

@@ -63,7 +63,7 @@ def breaking_changes(
 
     `always_complete` says that old payloads have all their fields, also those with a default: outputs do. `identifies`
     says that the identity of calls rests on these payloads, as it does on the inputs of tasks: then what counts of an
-    old one has to be the same by the new schema (`contracts.identityform`).
+    old one has to be the same by the new schema (`contracts.identity_form`).
     """
     comparison = _Comparison(old, new, always_complete, identifies)
     comparison.node(old, new, "")

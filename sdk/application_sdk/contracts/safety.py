@@ -11,7 +11,7 @@ from weakref import WeakSet
 from pydantic import BaseModel
 
 from application_sdk.contracts.errors import PayloadSafetyError, Problem, describe
-from application_sdk.contracts.typewalk import TypeWalk
+from application_sdk.contracts.type_checker import TypeWalk
 
 # Complete and without a fault: not walked again when other contracts hold them.
 _SAFE: WeakSet[type[BaseModel]] = WeakSet()

@@ -1,4 +1,4 @@
-"""Where in a value of a declared type objects of which class stand: what `contracts.identityform` walks by."""
+"""Where in a value of a declared type objects of which class stand: what `contracts.identity_form` walks by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, NewType, Union, cast, get_arg
 
 from pydantic import BaseModel, PlainSerializer, SerializeAsAny, WrapSerializer
 
-from application_sdk.contracts import typenames as names
+from application_sdk.contracts import type_support as names
 from application_sdk.wire.digest import JSON, canonical_json
 
 _SERIALIZERS: Final = (PlainSerializer, WrapSerializer, SerializeAsAny)

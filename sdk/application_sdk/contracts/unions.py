@@ -1,4 +1,4 @@
-"""Which members of a union JSON doesn't tell apart. Used by `contracts.typewalk` alone.
+"""Which members of a union JSON doesn't tell apart. Used by `contracts.type_checker` alone.
 
 pydantic reads a union in "smart" mode: of the members that can read a value it takes the one that has most of the
 fields, then the one that reads it most exactly, then the first. So two members clash when a value of one could be read
@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal, NamedTuple, NewType, get_args, get
 from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
-from application_sdk.contracts import typenames as names
+from application_sdk.contracts import type_support as names
 
 _DEPTH: Final = 8
 """Fields of fields that are looked at; what nests deeper counts as alike."""

@@ -14,7 +14,7 @@ from application_sdk.credentials.errors import CredentialError, CredentialNotFou
 from application_sdk.credentials.registry import CredentialTypeRegistry, get_registry
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
-from application_sdk.execution.confidence import PUBLIC_NAMES, confide
+from application_sdk.execution.secret_leaks import PUBLIC_NAMES, confide
 from application_sdk.infrastructure import FieldStore, SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 

@@ -307,6 +307,6 @@ _LATER = {
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, _LATER)

@@ -1,4 +1,4 @@
-"""The route runtime and the execution of one attempt: the same for every engine, no I/O of its own."""
+"""Definitions of apps and tasks, engines as a port, and what attempts and routes share. No I/O of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ else:
         if name[0].islower() and name not in _FUNCTIONS.split():
             # The import system asks for each submodule before it looks for its file: pods load nothing for that.
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, _LATER)

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import ParamSpec, TypeVar, cast
 
+from application_sdk.attempt.task_context import TaskContext
+from application_sdk.attempt.threads import call_in_thread
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
-from application_sdk.execution.task_context import TaskContext
-from application_sdk.execution.threads import call_in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,6 +1,6 @@
 """The one slot that says what stands behind `self` while an app's code runs: a route, a task attempt, or nothing.
 
-`execution.run` and `execution.attempt` fill it for their own context only; `app` reads it. Nothing in the slot means
+`replay.run` and `attempt.attempt` fill it for their own context only; `app` reads it. Nothing in the slot means
 that the app is used as a plain Python object, as in a unit test. This module knows no engine and decides nothing.
 """
 

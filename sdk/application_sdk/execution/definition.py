@@ -107,7 +107,7 @@ class EntrypointDefinition:
 
 @dataclass(frozen=True)
 class GateSettings:
-    """Whether a run begins with the handler's preflight check, and what its verdict means (`execution.gate`)."""
+    """Whether a run begins with the handler's preflight check, and what its verdict means (`replay.preflight`)."""
 
     check: Callable[..., object] | None = None
     """Asks the handler: takes the app instance and a `GateInput`, returns a coroutine of a `Verdict`."""
@@ -141,11 +141,11 @@ class AppDefinition:
     def task(self, name: str) -> TaskDefinition:
         """The task of that name. Raises AppNotFoundError, which lists the names there are."""
         if name == PREFLIGHT:
-            from application_sdk.execution.gate import gate_task
+            from application_sdk.replay.preflight import gate_task
 
             return gate_task(self.gate)
         if name.startswith(OUR_TASKS):
-            from application_sdk.execution.filetasks import file_task
+            from application_sdk.attempt.builtin_tasks import file_task
 
             return file_task(name)
         found = self.tasks.get(name)

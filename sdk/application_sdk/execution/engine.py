@@ -1,6 +1,6 @@
 """The port between the route runtime and whatever executes task calls and keeps the ledger.
 
-`execution.run` calls it; each package under `engines` implements it. No engine is known here.
+`replay.run` calls it; each package under `engines` implements it. No engine is known here.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ from application_sdk.handler.contracts import (
     SqlMetadataObject,
     SqlMetadataOutput,
 )
+from application_sdk.handler.discovery import find_handler
 from application_sdk.handler.errors import HandlerError
-from application_sdk.handler.finding import find_handler
 
 __all__ = [
     "ApiMetadataObject",
@@ -57,6 +57,6 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, {})

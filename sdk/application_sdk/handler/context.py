@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID, uuid4
 
-from application_sdk.execution.confidence import confide
+from application_sdk.execution.secret_leaks import confide
 from application_sdk.infrastructure import SecretStore, get_infrastructure
 
 if TYPE_CHECKING:

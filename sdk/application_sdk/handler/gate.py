@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.types import CredentialRef
 from application_sdk.errors import NonRetryableError
-from application_sdk.execution.gate import MAX_CHECKS, GateCheck, GateInput, Verdict
 from application_sdk.handler.context import HandlerContext, bind_handler_context
 from application_sdk.handler.contracts import (
     BaseConnectionConfig,
@@ -23,9 +22,10 @@ from application_sdk.handler.contracts import (
     PreflightInput,
     PreflightStatus,
 )
+from application_sdk.handler.discovery import find_handler
 from application_sdk.handler.errors import HandlerError
-from application_sdk.handler.finding import find_handler
 from application_sdk.infrastructure import get_infrastructure
+from application_sdk.replay.preflight import MAX_CHECKS, GateCheck, GateInput, Verdict
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Input

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.errors import NonRetryableError
-from application_sdk.execution import confidence
+from application_sdk.execution import secret_leaks
 from application_sdk.infrastructure.chain import SecretStoreChain
 from application_sdk.infrastructure.mounted import mounted_secrets
 from application_sdk.infrastructure.stores import CredentialStore, EnvironmentSecretStore, SecretStore, StateStore
@@ -109,7 +109,7 @@ def get_infrastructure() -> InfrastructureContext:
 def clear_infrastructure() -> None:
     """Forget the stores, and the secrets that they gave."""
     _fill(None)
-    confidence.forget()
+    secret_leaks.forget()
 
 
 @contextmanager
@@ -126,8 +126,8 @@ def using_infrastructure(context: InfrastructureContext) -> Iterator[Infrastruct
 def _fill(context: InfrastructureContext | None) -> None:
     _Slot.content = context
     store = None if context is None else context.storage
-    if store is not None or "application_sdk.storage.slot" in sys.modules:
+    if store is not None or "application_sdk.storage.current_storage" in sys.modules:
         # Whoever has no store of its own loads nothing of the storage layer.
-        from application_sdk.storage.slot import Default
+        from application_sdk.storage.current_storage import Default
 
         Default.store = store

@@ -34,6 +34,6 @@ else:
             from importlib import import_module
 
             return import_module("application_sdk.observability.metrics")
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, {})

@@ -31,7 +31,16 @@ from application_sdk.handler.contracts import (
     PreflightInput,
 )
 from application_sdk.server.access import Access, OpenAccess
-from application_sdk.server.answers import (
+from application_sdk.server.document import describe
+from application_sdk.server.errors import Problem, invalid_input
+from application_sdk.server.exception_handlers import refuse_in_one_form
+from application_sdk.server.guarded import RUN_PATTERN, Gate
+from application_sdk.server.handler_thread import HandlerThread
+from application_sdk.server.limits import BodyLimit, Limits, check_credentials
+from application_sdk.server.origin import SameOrigin
+from application_sdk.server.request_metrics import Counting, Counts
+from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
+from application_sdk.server.schemas import (
     Answer,
     CheckAnswer,
     Fault,
@@ -42,15 +51,6 @@ from application_sdk.server.answers import (
     Started,
     check_answer,
 )
-from application_sdk.server.counting import Counting, Counts
-from application_sdk.server.document import describe
-from application_sdk.server.exception_handlers import refuse_in_one_form
-from application_sdk.server.guarded import RUN_PATTERN, Gate
-from application_sdk.server.handling import HandlerThread
-from application_sdk.server.limits import BodyLimit, Limits, check_credentials
-from application_sdk.server.origin import SameOrigin
-from application_sdk.server.problems import Problem, invalid_input
-from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 if TYPE_CHECKING:

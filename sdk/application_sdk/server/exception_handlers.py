@@ -9,9 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from application_sdk.server.answers import Code, Refusal, RefusalBody
+from application_sdk.server.errors import MAX_FAULTS, Problem, fault_of, see_faults
 from application_sdk.server.limits import BodyTimeoutError, BodyTooLargeError, Limits
-from application_sdk.server.problems import MAX_FAULTS, Problem, fault_of, see_faults
+from application_sdk.server.schemas import Code, Refusal, RefusalBody
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

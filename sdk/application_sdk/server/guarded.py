@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
-from application_sdk.server.problems import Problem
+from application_sdk.server.errors import Problem
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from application_sdk.server.problems import Problem, fault_of
+from application_sdk.server.errors import Problem, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from application_sdk.server.errors import Problem
 from application_sdk.server.exception_handlers import refusal
-from application_sdk.server.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.api import in_cluster
-from application_sdk.engines.kubernetes.podsecrets import know_mounted_secrets
+from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
 from application_sdk.errors import AppError
-from application_sdk.handler.finding import handlers_of
+from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.application import Service
-from application_sdk.server.clusteraccess import ClusterAccess
-from application_sdk.server.clusterruns import ClusterRuns
+from application_sdk.server.cluster_access import ClusterAccess
+from application_sdk.server.cluster_runs import ClusterRuns
 from application_sdk.server.serving import manifest_as_json, serve
 from application_sdk.wire import names
 from application_sdk.wire.pod import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 if TYPE_CHECKING:
-    from application_sdk.server.answers import RunState, Started
+    from application_sdk.server.schemas import RunState, Started
     from application_sdk.wire.digest import JSON, JSONObject
 
 _DIGITS: Final = 12

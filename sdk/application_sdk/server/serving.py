@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.app.manifest import manifest_of
-from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.errors import NotAvailableError
-from application_sdk.handler.finding import handlers_of
-from application_sdk.server.localruns import LocalRuns
+from application_sdk.handler.discovery import handlers_of
+from application_sdk.server.local_runs import LocalRuns
 
 if TYPE_CHECKING:
     import uvicorn

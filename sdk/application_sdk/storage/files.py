@@ -1,6 +1,6 @@
 """The files of one attempt: those of its input are put on its disk, those of its output into the store.
 
-`execution.attempt` makes a `FileStorage` when it first meets a reference; tasks reach it as `self.context.storage`.
+`attempt.attempt` makes a `FileStorage` when it first meets a reference; tasks reach it as `self.context.storage`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from application_sdk.contracts.types import FileReference, StorageTier
 from application_sdk.errors import MisuseError
 from application_sdk.storage import directory, keys
 from application_sdk.storage.config import StoreConfig, from_environment
+from application_sdk.storage.download import Fetcher, missing
 from application_sdk.storage.errors import ObjectChangedError, UnsafeFileError, UnsafeReferenceError
-from application_sdk.storage.fetching import Fetcher, missing
 from application_sdk.storage.keys import Scope
 from application_sdk.storage.parallel import LARGE_AT_ONCE, SMALL_AT_ONCE, side_by_side
-from application_sdk.storage.saving import Saver, sha256_of, type_of
 from application_sdk.storage.store import Cleared, ObjectInfo, Store
 from application_sdk.storage.transfer import Tick, digest_file, patiently, read_ahead
+from application_sdk.storage.upload import Saver, sha256_of, type_of
 from application_sdk.storage.writing import FileWriter
 
 T = TypeVar("T")

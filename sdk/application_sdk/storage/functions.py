@@ -18,14 +18,14 @@ from typing import Final
 from pydantic import JsonValue
 
 from application_sdk.contracts.storage import DownloadInput, UploadInput
-from application_sdk.storage import keys, slot
+from application_sdk.storage import current_storage, keys
 from application_sdk.storage.errors import ObjectChangedError
 from application_sdk.storage.files import FileStorage
 from application_sdk.storage.folder import FolderStore
 from application_sdk.storage.keys import Scope
 from application_sdk.storage.parallel import LARGE_AT_ONCE, SMALL_AT_ONCE, side_by_side
-from application_sdk.storage.saving import type_of
 from application_sdk.storage.store import Store
+from application_sdk.storage.upload import type_of
 
 _TEMPORARY: Final = "local/tmp/"
 _UPLOAD: Final = frozenset({"chunk_size", "compute_hash", "verify", "write_sidecar"})
@@ -209,4 +209,4 @@ def _check_keywords(function: str, given: Mapping[str, object], known: frozenset
 
 
 def _files(store: Store | None) -> FileStorage:
-    return slot.files() if store is None else FileStorage(Scope("", "", "", ""), store=store)
+    return current_storage.files() if store is None else FileStorage(Scope("", "", "", ""), store=store)

@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, {})

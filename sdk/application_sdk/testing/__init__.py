@@ -21,7 +21,7 @@ from application_sdk.testing.mocks import (
     MockStateStore,
 )
 from application_sdk.testing.nesting import NestedCheckError
-from application_sdk.testing.replaying import ReplayError, replay
+from application_sdk.testing.replay import ReplayError, replay
 from application_sdk.testing.runs import FinishedRun, RunFailedError, run_app
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Fixtures need pytest, which a program that only runs or replays an app may not have.
     if name not in __all__:
-        from application_sdk.lazily import load
+        from application_sdk.lazy_attributes import load
 
         return load(__name__, name, {})
     from application_sdk.testing import fixtures

@@ -19,14 +19,14 @@ from application_sdk.engines.memory.recordings import Recordings
 from application_sdk.engines.memory.world import START, World
 from application_sdk.errors import AppError
 from application_sdk.execution.definition import RunInfo
-from application_sdk.execution.divergence import input_changes
-from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.guard import guarding
-from application_sdk.testing.checking import CheckProgress, OutOfTimeError
-from application_sdk.testing.collecting import collecting_never, collecting_often
-from application_sdk.testing.elsewhere import can_be_imported, replay_elsewhere
+from application_sdk.replay.divergence import input_changes
+from application_sdk.replay.guard import guarding
+from application_sdk.replay.result import RouteResult
+from application_sdk.testing.check_budget import CheckProgress, OutOfTimeError
+from application_sdk.testing.gc_moments import collecting_never, collecting_often
 from application_sdk.testing.nesting import marked
+from application_sdk.testing.other_processes import can_be_imported, replay_elsewhere
 from application_sdk.testing.runs import Duration, Failure, TestBench, describe_end
 from application_sdk.wire.digest import JSONObject
 

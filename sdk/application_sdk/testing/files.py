@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from application_sdk.execution.task_context import FilesPlace
+from application_sdk.attempt.task_context import FilesPlace
 
 if TYPE_CHECKING:
     from application_sdk.contracts.types import FileReference

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from application_sdk.app.detached import detached_info
+from application_sdk.app.standalone import detached_info
+from application_sdk.attempt.heartbeat import NoWatchdog
+from application_sdk.attempt.task_context import TaskContext
 from application_sdk.credentials.ref import (
     CredentialRef,
     api_key_ref,
@@ -17,8 +19,6 @@ from application_sdk.credentials.ref import (
     oauth_client_ref,
 )
 from application_sdk.credentials.resolver import CredentialResolver, checked
-from application_sdk.execution.heartbeat import NoWatchdog
-from application_sdk.execution.task_context import TaskContext
 from application_sdk.infrastructure import SecretNotFoundError
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields
@@ -223,7 +223,7 @@ class MockCredentialStore:
 class MockHeartbeatController:
     """Takes the heartbeats of a task that is called on a bare instance, and gives it an earlier attempt's details.
 
-    Use it through the fixture `mock_heartbeat`, or put `context` in place with `app.detached.replace_task_context`.
+    Use it through the fixture `mock_heartbeat`, or put `context` in place with `app.standalone.replace_task_context`.
     """
 
     def __init__(self, details: JSONObject | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast, overl
 from typing_extensions import TypeVar
 
 from application_sdk.app import App
+from application_sdk.attempt.task_context import FilesPlace
 from application_sdk.contracts.base import Input, Output
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
@@ -19,11 +20,10 @@ from application_sdk.engines.memory.recordings import RecordingRunner, Recording
 from application_sdk.engines.memory.world import START, Execution, World
 from application_sdk.errors import AppError
 from application_sdk.execution.definition import OUR_TASKS, AppDefinition, RunInfo
-from application_sdk.execution.ending import RouteOutcome, RouteResult
 from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
-from application_sdk.execution.export import ExportedRun
-from application_sdk.execution.run import run_route
-from application_sdk.execution.task_context import FilesPlace
+from application_sdk.replay.history import ExportedRun
+from application_sdk.replay.result import RouteOutcome, RouteResult
+from application_sdk.replay.run import run_route
 from application_sdk.testing.files import fetched, new_place
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, Outcome

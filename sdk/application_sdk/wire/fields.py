@@ -11,7 +11,7 @@ from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
 from application_sdk.wire.digest import JSON, JSONObject
 
 REPLAY_RULES: Final = 2
-"""Version of the rules of `execution.identity` and `execution.route` under which runs begin. Each keeps the one
+"""Version of the rules of `replay.identity` and `replay.route` under which runs begin. Each keeps the one
 that it began with."""
 KNOWN_REPLAY_RULES: Final = (1, 2)
 """Versions under which runs go on. 1: the whole input is part of a call's identity, and each life of a route reads the

@@ -19,9 +19,9 @@ from tests.support.sim.access import EDITOR, PERSON
 from tests.support.sim.backups import Gone, Into, backup_of
 from tests.support.sim.cluster import NAMESPACE, Cluster, simulate, wall
 
-from application_sdk.cli.cluster.backup import Backup
+from application_sdk.cli.cluster.backup_document import Backup
 from application_sdk.cli.cluster.errors import TakenError
-from application_sdk.cli.cluster.importing import check, restore_apps, restore_run
+from application_sdk.cli.cluster.restore_backup import check, restore_apps, restore_run
 from application_sdk.wire import names
 from apprun_operator.kube.errors import ForbiddenError
 

@@ -13,7 +13,7 @@ from tests.support.engines.memory import Memory
 from tests.support.engines.observed import Engine, Observed
 from tests.support.engines.simulated import Simulated
 
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import process_executor
 
 Observe = Callable[..., Observed]

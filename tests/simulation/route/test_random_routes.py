@@ -18,9 +18,9 @@ from application_sdk.engines.memory import MemoryEngine, SimulatedCrash, World
 from application_sdk.engines.memory.attempts import AttemptRunner
 from application_sdk.engines.memory.engine import Step
 from application_sdk.execution.definition import RunInfo
-from application_sdk.execution.ending import RouteResult
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.run import run_route
+from application_sdk.replay.result import RouteResult
+from application_sdk.replay.run import run_route
 
 pytestmark = pytest.mark.slow
 

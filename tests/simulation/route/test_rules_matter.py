@@ -1,6 +1,6 @@
 """The random routes would notice if one of the rules of replay were missing: each is taken away here, and is missed.
 
-What identity is made of matters for code that has changed: tests/unit/execution/test_divergence.py.
+What identity is made of matters for code that has changed: tests/unit/replay/test_divergence.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tests.simulation.route.test_random_routes import assert_same, execute
 
 from application_sdk.engines.memory import MemoryEngine
 from application_sdk.execution.engine import Completion
-from application_sdk.execution.identity import Identities
-from application_sdk.execution.route import Route, Unexpected
-from application_sdk.execution.routeruntime import RouteRuntime
-from application_sdk.execution.run import _Life
+from application_sdk.replay.identity import Identities
+from application_sdk.replay.route import Route, Unexpected
+from application_sdk.replay.run import _Life
+from application_sdk.replay.runtime import RouteRuntime
 from application_sdk.wire.fields import Identity
 
 pytestmark = pytest.mark.slow

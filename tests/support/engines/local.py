@@ -10,13 +10,13 @@ from tests.support.engines.catalog import Program
 from tests.support.engines.observed import Attempt, Completion, Failure, Observed, observed
 from tests.support.engines.programs import Programs
 
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.events import AttemptStarted, Notice, Observer, nobody
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.notices import AttemptStarted, Notice, Observer, nobody
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
 from application_sdk.engines.local.source import AppSource
-from application_sdk.engines.processes.work import Executor
+from application_sdk.engines.processes.executor_protocol import Executor
 
 LIMITS = Limits(parallelism=8, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
 SOURCE = AppSource("tests.support.engines.programs:Programs", str(Path(__file__).resolve().parents[3]))

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from tests.support.sim import strands
 
 from application_sdk.app.loading import load_app
-from application_sdk.engines.processes.work import Begun, Ended, Event, Work
-from application_sdk.execution.attempt import Attempt
+from application_sdk.attempt.attempt import Attempt
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Work
 from application_sdk.wire import reasons
 from application_sdk.wire.fields import Call, ErrorFields
 

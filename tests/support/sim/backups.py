@@ -10,8 +10,8 @@ from tests.support.fake_api import FakeServer, Object, Place, User
 from tests.support.sim.access import PERSON
 from tests.support.sim.cluster import NAMESPACE
 
-from application_sdk.cli.cluster.backup import Backup
-from application_sdk.cli.cluster.saving import save
+from application_sdk.cli.cluster.backup_document import Backup
+from application_sdk.cli.cluster.save_backup import save
 
 
 class Gone(Exception):

@@ -24,20 +24,20 @@ from tests.support.sim.strands import Process, _hub
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
-from apprun_operator.act.accounts import Accounts
-from apprun_operator.act.apps import AppExecutor
+from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
-from apprun_operator.act.fence import Fenced
-from apprun_operator.appworker import AppWorker
-from apprun_operator.leadership import Alone, Campaign
-from apprun_operator.lease import Election
-from apprun_operator.metrics import Metrics
+from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.leader.elector import Alone, Campaign
+from apprun_operator.leader.fenced_client import Fenced
+from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.lease import Election
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.informer import Informer
-from apprun_operator.observe.queue import KeyQueue
-from apprun_operator.observe.store import Store
 from apprun_operator.plan.limits import Limits
-from apprun_operator.terms import Terms
-from apprun_operator.worker import Worker
+from apprun_operator.reconcile.app_worker import AppWorker
+from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.workqueue import KeyQueue
+from apprun_operator.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from tests.support.virtual_time import wall
 
 from application_sdk.engines.kubernetes.api import Api
 from application_sdk.engines.kubernetes.connection import Address
-from application_sdk.engines.kubernetes.driverpod import run_driver
-from application_sdk.engines.kubernetes.inspectpod import run_inspection
-from application_sdk.engines.kubernetes.taskpod import run_task
+from application_sdk.engines.kubernetes.driver_main import run_driver
+from application_sdk.engines.kubernetes.inspect_main import run_inspection
+from application_sdk.engines.kubernetes.task_main import run_task
 from application_sdk.wire import names
 from application_sdk.wire.containers import container_of, declared, status_of
 from application_sdk.wire.pod import EXIT_TERMINATED

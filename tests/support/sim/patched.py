@@ -15,19 +15,19 @@ from tests.support.engines import programs
 from tests.support.sim import apps, strands
 from tests.support.sim.attempts import SimulatedExecutor
 
+from application_sdk.attempt import threads
 from application_sdk.engines.kubernetes import (
     api,
     backoff,
     driver,
+    driver_main,
     driver_tasks,
-    driverpod,
+    heartbeat_writer,
     presence,
     report,
-    signs,
-    taskpod,
+    task_main,
 )
-from application_sdk.execution import threads
-from application_sdk.execution.guard import guarding
+from application_sdk.replay.guard import guarding
 
 _threading = types.SimpleNamespace(
     Thread=strands.Thread, Condition=strands.Condition, Event=strands.Event, Lock=strands.Lock
@@ -102,16 +102,16 @@ def patched(chance: random.Random) -> Iterator[None]:
     """While this holds, drivers and tasks run in strands only."""
     simulated = {
         driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
-        signs: {"threading": _threading},
+        heartbeat_writer: {"threading": _threading},
         presence: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},
-        driverpod: {"time": _time, "settle": lambda: None, "_task_executor": SimulatedExecutor},
+        driver_main: {"time": _time, "settle": lambda: None, "_task_executor": SimulatedExecutor},
         driver_tasks: {
             "threading": _threading,
             "time": _time,
             "random": types.SimpleNamespace(random=chance.random),
         },
-        taskpod: {
+        task_main: {
             "time": _time,
             "settle": lambda: None,
             "restore_signals_in_forked_children": lambda: None,

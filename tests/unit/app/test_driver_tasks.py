@@ -9,8 +9,8 @@ import pytest
 
 from application_sdk.app import App, RetryPolicy, task
 from application_sdk.app.driver_tasks import deployed
-from application_sdk.app.findings import findings_of
 from application_sdk.app.manifest import manifest_of
+from application_sdk.app.publication import findings_of
 from application_sdk.contracts import Input, Output
 from application_sdk.errors import AppDefinitionError
 

@@ -11,7 +11,7 @@ import pytest
 
 from application_sdk.app import App, RetryPolicy, task
 from application_sdk.contracts import Input, Output
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
 from application_sdk.engines.local.source import source_of
 from application_sdk.errors import AppDefinitionError

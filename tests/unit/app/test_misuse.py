@@ -15,7 +15,7 @@ from application_sdk.app.registry import AppRegistry
 from application_sdk.contracts import ContractValidationError
 from application_sdk.contracts.codec import decode
 from application_sdk.errors import AppDefinitionError, IncompleteAppError
-from application_sdk.execution.export import LedgerFormatError
+from application_sdk.replay.history import LedgerFormatError
 from application_sdk.testing import check_durability, replay, run_app
 from application_sdk.testing.runs import FinishedRun
 

@@ -14,7 +14,7 @@ from typing import assert_type
 
 from application_sdk.app import App, RetryPolicy, TaskFailedError, entrypoint, task
 from application_sdk.contracts import HeartbeatDetails, Input, Output
-from application_sdk.execution.ending import RouteOutcome
+from application_sdk.replay.result import RouteOutcome
 from application_sdk.testing import FinishedRun, check_durability, run_app
 
 

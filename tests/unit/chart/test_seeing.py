@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.queries import alert_queries, alert_rules, panel_queries
 
-from apprun_operator.metrics import Metrics
+from apprun_operator.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 SUFFIXES = re.compile(r"_(total|bucket|sum|count|info)$")

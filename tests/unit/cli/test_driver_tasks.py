@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from application_sdk.cli.cluster.reading import call_of, details_of
-from application_sdk.cli.explaining import explain
-from application_sdk.cli.tree import rows
+from application_sdk.cli.cluster.parse import call_of, details_of
+from application_sdk.cli.views.call_tree import rows
+from application_sdk.cli.views.diagnosis import explain
 
 KEY = "0123456789abcdef0123456789abcdef"
 

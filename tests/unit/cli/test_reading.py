@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application_sdk.cli.cluster.reading import call_of
+from application_sdk.cli.cluster.parse import call_of
 from application_sdk.wire import names
 
 RUN_UID = "0a1b2c3d-0000-4000-8000-000000000000"

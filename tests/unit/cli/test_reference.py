@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from application_sdk.cli import exits
+from application_sdk.cli import exit_codes
 from application_sdk.cli.reference import DOCS, cli_page, reasons_page
-from application_sdk.cli.remedies import APP, ATTEMPT, RUN
+from application_sdk.cli.views.reason_help import APP, ATTEMPT, RUN
 
 
 @pytest.mark.parametrize(("name", "page"), [("cli.md", cli_page), ("reasons.md", reasons_page)])
@@ -18,7 +18,7 @@ def test_a_page_is_what_make_generate_writes(name: str, page: object) -> None:
 
 
 def test_every_exit_code_has_a_row_and_no_two_are_equal() -> None:
-    codes = [value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)]
+    codes = [value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)]
     assert len(codes) == len(set(codes))
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", cli_page(), re.MULTILINE)} == set(codes)
 

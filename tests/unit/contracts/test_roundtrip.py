@@ -13,7 +13,7 @@ from tests.support.contracts import Anything, input_pairs, json_values, outputs,
 
 from application_sdk.contracts import Input, Output
 from application_sdk.contracts.codec import decode, encode
-from application_sdk.contracts.identityform import encode_call
+from application_sdk.contracts.identity_form import encode_call
 from application_sdk.wire.digest import JSON, canonical_json, digest
 
 slow_to_draw = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -60,9 +60,9 @@ def test_paths_of_contributing_exist() -> None:
 @pytest.mark.parametrize(
     ("function", "path"),
     [
-        ("of_pod", "operator/apprun_operator/plan/failure.py"),
-        ("commit", "operator/apprun_operator/plan/commit.py"),
-        ("divergence_message", "sdk/application_sdk/execution/divergence.py"),
+        ("of_pod", "operator/apprun_operator/plan/run/pod_status.py"),
+        ("commit", "operator/apprun_operator/plan/run/commit.py"),
+        ("divergence_message", "sdk/application_sdk/replay/divergence.py"),
     ],
 )
 def test_contributing_leads_to_the_function(function: str, path: str) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from tests.support.records import LIMITS
 
-from application_sdk.cli.remedies import ATTEMPT, RUN
-from application_sdk.engines.local.home import Home
+from application_sdk.cli.views.reason_help import ATTEMPT, RUN
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, process_executor
 from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
-from apprun_operator.figures import ENDS
-from apprun_operator.observe import project_pod
-from apprun_operator.plan.failure import Ended, of_pod
+from apprun_operator.observe import parse_pod
+from apprun_operator.plan.run.pod_status import Ended, of_pod
+from apprun_operator.telemetry.samples import ENDS
 
 APP = """
     import os, signal, time
@@ -66,7 +66,7 @@ def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, t
     with process_executor(source) as executor:
         run = execute(home, "ends-1", app_class, source, executor, Mode())
     # The pod of the same program, as a real cluster has shown it.
-    pod = project_pod.pod(PODS[how])
+    pod = parse_pod.pod(PODS[how])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
     assert isinstance(reading, Ended)
     assert run.output == {"type": reading.reason}

@@ -16,7 +16,7 @@ from application_sdk.engines.memory import MemoryEngine, SimulatedCrash, World
 from application_sdk.engines.memory.attempts import AttemptRunner
 from application_sdk.engines.memory.engine import Step
 from application_sdk.execution.definition import RunInfo
-from application_sdk.execution.run import run_route
+from application_sdk.replay.run import run_route
 
 Modules = dict[str, ModuleType]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from application_sdk.app.context import AppContext
 from application_sdk.execution import redaction
-from application_sdk.execution.failure import error_fields
+from application_sdk.execution.error_info import error_fields
 from application_sdk.execution.redaction import MASK, Redactor
 from application_sdk.infrastructure import InfrastructureContext, using_infrastructure
 from application_sdk.testing import MockSecretStore

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application_sdk.execution import confidence, secret_forms
+from application_sdk.execution import secret_forms, secret_leaks
 from application_sdk.execution.redaction import MASK, Redactor, redacted
 from application_sdk.wire.digest import JSON
 
@@ -56,24 +56,24 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    confidence.forget()
+    secret_leaks.forget()
     yield
-    confidence.forget()
+    secret_leaks.forget()
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("secret", [SECRET, "correct-horse", "Xk29fj3LqPz7"])
 def test_logs_mask_each_form(secret: str, form: str) -> None:
-    confidence.confide("db", secret)
+    secret_leaks.confide("db", secret)
     assert MASK in redacted(f"before {WRITTEN[form](secret)} after")
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("secret", [SECRET, "correct-horse", "Xk29fj3LqPz7"])
 def test_data_is_refused_in_each_form(secret: str, form: str) -> None:
-    confidence.confide("db", secret)
+    secret_leaks.confide("db", secret)
     payload: JSON = {"rows": [{"text": f"before {WRITTEN[form](secret)} after"}]}
-    assert confidence.leak(payload) == confidence.Leak("rows[0].text", "db")
+    assert secret_leaks.leak(payload) == secret_leaks.Leak("rows[0].text", "db")
 
 
 @given(
@@ -99,14 +99,14 @@ def test_short_value_has_no_forms() -> None:
 
 
 def test_line_of_a_private_key_is_refused_in_data() -> None:
-    confidence.confide("tls", KEY)
-    assert confidence.leak({"line": "it has MIIEvQIBADANBgkqhkiG in it"}) is not None
-    assert confidence.leak({"line": "-----BEGIN PRIVATE KEY-----"}) is None
+    secret_leaks.confide("tls", KEY)
+    assert secret_leaks.leak({"line": "it has MIIEvQIBADANBgkqhkiG in it"}) is not None
+    assert secret_leaks.leak({"line": "-----BEGIN PRIVATE KEY-----"}) is None
 
 
 def test_line_of_other_secrets_passes_in_data() -> None:
-    confidence.confide("settings", "host = localhost\npassword = s3cr3t-value\n")
-    assert confidence.leak({"line": "host = localhost"}) is None
+    secret_leaks.confide("settings", "host = localhost\npassword = s3cr3t-value\n")
+    assert secret_leaks.leak({"line": "host = localhost"}) is None
 
 
 def test_many_secrets_keep_log_lines_fast() -> None:

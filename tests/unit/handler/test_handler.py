@@ -37,7 +37,7 @@ from application_sdk.handler import (
     find_handler,
 )
 from application_sdk.handler.context import bind_handler_context, get_handler_context
-from application_sdk.handler.finding import handlers_of
+from application_sdk.handler.discovery import handlers_of
 from application_sdk.infrastructure import (
     InfrastructureContext,
     SecretNotFoundError,

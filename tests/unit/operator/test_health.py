@@ -13,9 +13,9 @@ from tests.support.fake_api import FakeApi, FakeServer
 from apprun_operator import health
 from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.kube.resources import PODS
-from apprun_operator.metrics import Metrics
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.informer import FAILING_AFTER, Informer
-from apprun_operator.observe.store import Store
+from apprun_operator.telemetry.metrics import Metrics
 
 
 @dataclass

@@ -12,11 +12,11 @@ from tests.support.fake_api import FakeApi, FakeServer
 from tests.support.virtual_time import wall
 
 from apprun_operator import health, main
-from apprun_operator.leadership import Campaign
-from apprun_operator.lease import Election
-from apprun_operator.metrics import Metrics
+from apprun_operator.leader.elector import Campaign
+from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.lease import Election
 from apprun_operator.settings import Settings, from_environment
-from apprun_operator.terms import Terms
+from apprun_operator.telemetry.metrics import Metrics
 
 TEN_MINUTES = 600
 SETTINGS = {"APPRUN_RUNTIME_IMAGE": "runtime:1", "APPRUN_LEASE": "apprun-system/apprun", "APPRUN_POD_NAME": "apprun-1"}

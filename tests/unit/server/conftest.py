@@ -8,13 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.unit.server.shop import Shop
 
-from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits as EngineLimits
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.source import source_of
-from application_sdk.handler.finding import handlers_of
+from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.application import Service, create_application
 from application_sdk.server.limits import Limits
-from application_sdk.server.localruns import LocalRuns
+from application_sdk.server.local_runs import LocalRuns
 from application_sdk.server.serving import manifest_as_json
 
 BODY_BYTES = 20_000

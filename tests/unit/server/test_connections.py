@@ -17,8 +17,8 @@ import pytest
 import uvicorn
 from tests.unit.server.shop import Shop
 
-from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits as EngineLimits
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.source import source_of
 from application_sdk.server.application import create_application
 from application_sdk.server.connections import Patience

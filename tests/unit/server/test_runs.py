@@ -9,11 +9,11 @@ from typing import Any
 from fastapi.testclient import TestClient
 from tests.unit.server.shop import Shop
 
-from application_sdk.engines.local.home import Home
 from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Order, begin
 from application_sdk.engines.local.source import source_of
-from application_sdk.server.localruns import LocalRuns
+from application_sdk.server.local_runs import LocalRuns
 
 
 def start(client: TestClient, body: dict[str, Any], key: str = "", status: int = 200) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from application_sdk.contracts import FileReference
 from application_sdk.storage import FileStorage, ObjectChangedError, UnsafeFileError, UnsafeReferenceError
 from application_sdk.storage.directory import CONTENT_TYPE, Entry, read_listing, write_listing
-from application_sdk.storage.saving import sha256_of
 from application_sdk.storage.transfer import Digest
+from application_sdk.storage.upload import sha256_of
 
 NAMES = ("a.txt", "deep/er/b c.csv", "ü#?%20*.txt", "deep/same.txt", ".hidden", "empty")
 

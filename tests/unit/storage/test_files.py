@@ -13,7 +13,7 @@ import pytest
 
 from application_sdk.contracts import DownloadInput, FileReference, StorageTier, UploadInput
 from application_sdk.errors import MisuseError
-from application_sdk.execution.failure import is_retryable
+from application_sdk.execution.error_info import is_retryable
 from application_sdk.storage import (
     FileChangedError,
     FileStorage,

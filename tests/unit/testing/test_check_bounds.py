@@ -20,7 +20,7 @@ from application_sdk.testing import (
     UnfinishedCheckWarning,
     check_durability,
 )
-from application_sdk.testing.checking import CheckProgress, OutOfTimeError
+from application_sdk.testing.check_budget import CheckProgress, OutOfTimeError
 
 bodies: list[int] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
-from application_sdk.execution.export import LedgerFormatError
+from application_sdk.replay.history import LedgerFormatError
 from application_sdk.testing import ReplayError, replay, run_app
 
 

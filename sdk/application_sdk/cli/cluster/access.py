@@ -21,7 +21,7 @@ from application_sdk.cli.cluster.tunnel import tunnel
 from application_sdk.engines.kubernetes.connection import Address
 
 if TYPE_CHECKING:
-    from application_sdk.cli.places.choosing import Where
+    from application_sdk.cli.sources.selection import Where
 
 KUBECONFIG: Final = "KUBECONFIG"
 DEFAULT: Final = "~/.kube/config"

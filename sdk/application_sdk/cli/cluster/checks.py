@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from application_sdk.cli.cluster.api import Api, ApiRefusal, Object, explained
 from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError
-from application_sdk.cli.cluster.reading import seconds
+from application_sdk.cli.cluster.parse import seconds
 from application_sdk.engines.kubernetes.errors import Unreachable
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest

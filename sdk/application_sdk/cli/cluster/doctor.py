@@ -8,12 +8,12 @@ import textwrap
 from dataclasses import asdict
 from typing import Final
 
-from application_sdk.cli import exits
+from application_sdk.cli import exit_codes
 from application_sdk.cli.cluster.checks import Answer, check_all, runtime_image
 from application_sdk.cli.cluster.errors import NotAllowedError
 from application_sdk.cli.cluster.namespace_checks import check_namespace
-from application_sdk.cli.cluster.place import ClusterPlace
-from application_sdk.cli.cluster.probing import probe
+from application_sdk.cli.cluster.probe import probe
+from application_sdk.cli.cluster.source import ClusterPlace
 from application_sdk.cli.output import Format, show, write_result
 
 _MARKS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("-", "dim")}
@@ -49,7 +49,7 @@ def examine(place: ClusterPlace, format: Format, *, pod: bool) -> int:
         show(f"\n{wrong} thing{'s are' if wrong > 1 else ' is'} wrong", "red")
     else:
         show("\nnothing is wrong", "green")
-    return exits.FAILED if wrong else exits.SUCCEEDED
+    return exit_codes.FAILED if wrong else exit_codes.SUCCEEDED
 
 
 def _tell(answer: Answer, format: Format) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong between a person and a cluster, by meaning. Each has an exit code of its own in `cli.exits`."""
+"""What can go wrong between a person and a cluster, by meaning. Each error has an exit code in `cli.exit_codes`."""
 
 from __future__ import annotations
 

@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.cli.cluster.api import CORE, Api, ApiRefusal, Object, explained
-from application_sdk.cli.cluster.following import follow, follow_one
-from application_sdk.cli.cluster.reading import seconds
+from application_sdk.cli.cluster.parse import seconds
+from application_sdk.cli.cluster.watch import follow, follow_one
 from application_sdk.cli.errors import InputError
-from application_sdk.cli.places.port import LogLine, LogQuery, Note, wanted
-from application_sdk.cli.places.records import TERMINAL_PHASES, Call, RunDetails
+from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, wanted
+from application_sdk.cli.sources.records import TERMINAL_PHASES, Call, RunDetails
 from application_sdk.engines.kubernetes.errors import Unreachable
 from application_sdk.wire import names
 from application_sdk.wire.containers import container_of, status_of
 from application_sdk.wire.logs import plain
 
 if TYPE_CHECKING:
-    from application_sdk.cli.cluster.place import ClusterPlace
+    from application_sdk.cli.cluster.source import ClusterPlace
 
 DRIVER: Final = names.DRIVER_KEY
 _LAST_WORDS_SECONDS: Final = 3.0

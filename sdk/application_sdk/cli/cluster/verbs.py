@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from application_sdk.cli import exits
-from application_sdk.cli.cluster.acting import Order, change, follow_to_end, manifest, submit, wait
+from application_sdk.cli import exit_codes
 from application_sdk.cli.cluster.errors import TakenError
-from application_sdk.cli.cluster.place import ClusterPlace
-from application_sdk.cli.looking import print_line
+from application_sdk.cli.cluster.source import ClusterPlace
+from application_sdk.cli.cluster.submit import Order, change, follow_to_end, manifest, submit, wait
+from application_sdk.cli.commands.list_show import print_line
 from application_sdk.cli.output import Format, say, show, write_result, write_value
-from application_sdk.cli.places.records import Run
-from application_sdk.cli.shapes import run_as_json
-from application_sdk.engines.local.words import duration
+from application_sdk.cli.sources.records import Run
+from application_sdk.cli.views.json_output import run_as_json
+from application_sdk.engines.local.render import duration
 
 
 def submit_run(
@@ -30,10 +30,10 @@ def submit_run(
     if dry_run:
         say(f"{run.name} would be created on {place.title} (dry run)", "yellow")
         write_result(manifest(order, run.name), Format.YAML if format is Format.TEXT else format)
-        return exits.SUCCEEDED
+        return exit_codes.SUCCEEDED
     if not (waits or follows):
         _tell_submitted(run, place, format)
-        return exits.SUCCEEDED
+        return exit_codes.SUCCEEDED
     if format is Format.NAME:
         show(run.name)
     say(f"{run.name} submitted to {place.title}", "dim")
@@ -44,7 +44,7 @@ def submit_run(
             ended = wait(place, run.name, timeout, _dim)
     except KeyboardInterrupt:
         say(f"{run.name} goes on; `apprun cancel {run.name}` ends it", "yellow")
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     return tell_end(ended, format)
 
 
@@ -52,13 +52,13 @@ def tell_end(run: Run, format: Format) -> int:
     """Say how a run ended. Returns the exit code."""
     if format.for_programs:
         write_result(run_as_json(run), format)
-        return exits.of_phase(run.phase)
+        return exit_codes.of_phase(run.phase)
     spent = f" after {duration(run.finished_at - (run.started_at or run.created_at))}" if run.finished_at else ""
     if run.phase == "Succeeded":
         say(f"{run.name} succeeded{spent}", "green")
         if format is not Format.NAME:
             write_value(run.output)
-        return exits.SUCCEEDED
+        return exit_codes.SUCCEEDED
     words = {"Failed": "failed", "Cancelled": "was cancelled", "Stalled": "is stalled"}
     say(f"{run.name} {words.get(run.phase, run.phase)}{spent}", "red")
     if run.error is not None:
@@ -66,7 +66,7 @@ def tell_end(run: Run, format: Format) -> int:
     elif run.message:
         say(run.message)
     say(f"`apprun describe {run.name}` says why, and what to do", "dim")
-    return exits.of_phase(run.phase)
+    return exit_codes.of_phase(run.phase)
 
 
 def cancel_run(place: ClusterPlace, run: str, format: Format, *, waits: bool, timeout: float | None) -> int:
@@ -76,7 +76,7 @@ def cancel_run(place: ClusterPlace, run: str, format: Format, *, waits: bool, ti
     if waits:
         ended = wait(place, run, timeout, _dim)
         code = tell_end(ended, format)
-        return exits.SUCCEEDED if ended.phase == "Cancelled" else code
+        return exit_codes.SUCCEEDED if ended.phase == "Cancelled" else code
     return _changed(cancelled, format, f"{run} is told to cancel; `apprun watch {run}` shows how it cleans up")
 
 
@@ -114,7 +114,7 @@ def _changed(run: Run, format: Format, text: str) -> int:
         show(run.name)
     else:
         say(text)
-    return exits.SUCCEEDED
+    return exit_codes.SUCCEEDED
 
 
 def _tell_submitted(run: Run, place: ClusterPlace, format: Format) -> None:

@@ -138,9 +138,9 @@ def main() -> None:
     import logging  # noqa: F401
     import ssl  # noqa: F401
 
-    import application_sdk.engines.kubernetes.driverpod
+    import application_sdk.engines.kubernetes.driver_main
     import application_sdk.engines.kubernetes.pod
-    import application_sdk.engines.kubernetes.taskpod  # noqa: F401
+    import application_sdk.engines.kubernetes.task_main  # noqa: F401
 
     count = write({name: module for name, module in sys.modules.items() if name != "__main__"})
     print(f"{count} modules in {PATH}, {os.stat(PATH).st_size} bytes")  # noqa: T201, PTH116

@@ -1,6 +1,6 @@
 """The engine of a driver pod: task calls are AppTasks, completions come out of the ledger in the AppRun's status.
 
-`driverpod` opens it, `execution.run` uses it through the port. All requests are made in threads of its own, so the
+`driverpod` opens it, `replay.run` uses it through the port. All requests are made in threads of its own, so the
 route's thread only ever waits; whatever ends the driver's right to speak is raised by `receive`.
 """
 
@@ -14,9 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.engines.kubernetes.calls import Owner, create, owners_of, record
+from application_sdk.engines.kubernetes.app_tasks import Owner, create, owners_of, record
 from application_sdk.engines.kubernetes.errors import ApiError, Gone, Invalid, NotFound, Unreachable
-from application_sdk.engines.kubernetes.follow import RunGone, follow
 from application_sdk.engines.kubernetes.ledger import (
     Ledger,
     LedgerUnreadable,
@@ -26,9 +25,10 @@ from application_sdk.engines.kubernetes.ledger import (
     given_input,
     recorded_call,
 )
-from application_sdk.engines.kubernetes.patience import patiently
+from application_sdk.engines.kubernetes.retry_read import patiently
+from application_sdk.engines.kubernetes.run_watch import RunGone, follow
 from application_sdk.execution.engine import CANCEL_KEY
-from application_sdk.execution.identity import rules_of
+from application_sdk.replay.identity import rules_of
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import MAX_ABANDONED, BegunWith, TaskSpec
@@ -36,7 +36,7 @@ from application_sdk.wire.fields import MAX_ABANDONED, BegunWith, TaskSpec
 if TYPE_CHECKING:
     from application_sdk.engines.kubernetes.api import Api
     from application_sdk.engines.kubernetes.driver_tasks import CallContext, DriverTasks
-    from application_sdk.engines.processes.work import Executor
+    from application_sdk.engines.processes.executor_protocol import Executor
     from application_sdk.execution.definition import TaskDefinition
     from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
     from application_sdk.wire.digest import JSON, JSONObject

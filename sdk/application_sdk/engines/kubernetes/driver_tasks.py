@@ -23,8 +23,8 @@ from application_sdk.engines.kubernetes.driver_outcomes import (
     bounded,
     timed_out,
 )
-from application_sdk.engines.processes.retries import Again, Tally, judge
-from application_sdk.engines.processes.work import Begun, Ended, Executor, ImportedAnew, Work
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Executor, ImportedAnew, Work
+from application_sdk.engines.processes.retry_policy import Again, Tally, judge
 from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import logs, names
@@ -39,8 +39,8 @@ from application_sdk.wire.fields import (
 )
 
 if TYPE_CHECKING:
+    from application_sdk.attempt.task_context import AttemptInfo
     from application_sdk.execution.engine import ScheduledCall
-    from application_sdk.execution.task_context import AttemptInfo
     from application_sdk.wire.digest import JSONObject
 
 _log = logging.getLogger("apprun.driver")

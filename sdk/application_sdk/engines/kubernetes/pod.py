@@ -56,7 +56,7 @@ def run(directory: Path, source: Path, started_at: float) -> int:
     import logging
 
     from application_sdk.engines.kubernetes.api import in_cluster
-    from application_sdk.engines.kubernetes.podsecrets import know_mounted_secrets
+    from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
 
     _set_up_log(call)
     # Before any code of the user's runs: it could read these files without asking for them.
@@ -91,14 +91,14 @@ def _set_up_log(call: Call) -> None:
 
 def _load_role(call: Call) -> Callable[[Call, Api, str, float], int]:
     if call["role"] == "driver":
-        from application_sdk.engines.kubernetes.driverpod import run_driver
+        from application_sdk.engines.kubernetes.driver_main import run_driver
 
         return run_driver
     if call["role"] == "inspect":
-        from application_sdk.engines.kubernetes.inspectpod import run_inspection
+        from application_sdk.engines.kubernetes.inspect_main import run_inspection
 
         return run_inspection
-    from application_sdk.engines.kubernetes.taskpod import run_task
+    from application_sdk.engines.kubernetes.task_main import run_task
 
     return run_task
 

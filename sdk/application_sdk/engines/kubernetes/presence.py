@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import ApiError, NotFound, Refused, Unreachable
 from application_sdk.execution.logs import timestamp
-from application_sdk.execution.yielding import YieldWatch
+from application_sdk.replay.yielding import YieldWatch
 from application_sdk.wire import names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.processes.retries import Tally
+from application_sdk.engines.processes.retry_policy import Tally
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields

@@ -12,18 +12,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
+from application_sdk.attempt.task_context import AttemptInfo
 from application_sdk.engines.local.calls import CallState
-from application_sdk.engines.local.home import NAMESPACE, RunFolder
+from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Called, NotForked, Observer, Progressed
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Called, NotForked, Observer, Progressed
 from application_sdk.engines.local.records import AttemptRecord, Budget
+from application_sdk.engines.local.run_store import NAMESPACE, RunFolder
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.retries import GiveUp, judge
-from application_sdk.engines.processes.work import Begun, Ended, Event, Executor, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Executor, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.retry_policy import GiveUp, judge
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
-from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire import reasons
 from application_sdk.wire.fields import ErrorFields
 

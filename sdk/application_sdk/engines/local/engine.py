@@ -16,13 +16,13 @@ from typing import Final
 from application_sdk.engines.local.calls import CallState, restore
 from application_sdk.engines.local.dispatcher import Dispatcher
 from application_sdk.engines.local.errors import RunInterruptedError
-from application_sdk.engines.local.home import RunFolder
+from application_sdk.engines.local.events import Committed, Observer, Replayed, nobody
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.notices import Committed, Observer, Replayed, nobody
 from application_sdk.engines.local.records import AttemptRecord
+from application_sdk.engines.local.run_store import RunFolder
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.work import Executor
+from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
 from application_sdk.wire import reasons

@@ -7,7 +7,7 @@ from typing import cast
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import RecordedCall
-from application_sdk.execution.export import ExportedRun
+from application_sdk.replay.history import ExportedRun
 from application_sdk.wire.digest import JSONObject
 
 

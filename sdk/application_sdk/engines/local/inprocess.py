@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from application_sdk.app.base import App
+from application_sdk.attempt.attempt import Attempt, AttemptResult
+from application_sdk.attempt.state import AttemptState
 from application_sdk.engines.local.state import KeptState
-from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
 from application_sdk.errors import AppNotFoundError
-from application_sdk.execution.attempt import Attempt, AttemptResult
-from application_sdk.execution.failure import error_fields
-from application_sdk.execution.state import AttemptState
+from application_sdk.execution.error_info import error_fields
 from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields

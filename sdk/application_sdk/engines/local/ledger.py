@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from application_sdk.engines.local import rows
+from application_sdk.engines.local import sql_mapping
 from application_sdk.engines.local.errors import LedgerCorruptError, LedgerUnavailableError
 from application_sdk.engines.local.records import AttemptRecord, CallRecord, CommittedCall, NewRun, Phase, RunRecord
 from application_sdk.engines.local.schema import create_ledger, open_ledger, publish, translated
@@ -56,12 +56,12 @@ class Ledger:
         draft.unlink(missing_ok=True)
         connection = create_ledger(draft)
         with translated(path), closing(connection):
-            rows.insert_run(connection, run)
+            sql_mapping.insert_run(connection, run)
             if inheritance is not None:
-                rows.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
-                rows.insert_attempts(connection, inheritance.attempts)
-                rows.insert_checkpoints(connection, 0, inheritance.completions)
-                rows.insert_spares(connection, 0, inheritance.spares)
+                sql_mapping.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
+                sql_mapping.insert_attempts(connection, inheritance.attempts)
+                sql_mapping.insert_checkpoints(connection, 0, inheritance.completions)
+                sql_mapping.insert_spares(connection, 0, inheritance.spares)
             connection.execute("COMMIT")
             publish(connection, draft, path)
         return cls.open(path)
@@ -89,23 +89,28 @@ class Ledger:
         found = self._all("SELECT * FROM run")
         if not found:
             raise LedgerCorruptError(self.path, "it has no run in it")
-        return rows.read_run(found[0])
+        return sql_mapping.read_run(found[0])
 
     def calls(self) -> list[CallRecord]:
         """All calls, in the order in which the route made them."""
-        return [rows.read_call(row) for row in self._all("SELECT * FROM call ORDER BY sequence, scheduled_at, key")]
+        return [
+            sql_mapping.read_call(row) for row in self._all("SELECT * FROM call ORDER BY sequence, scheduled_at, key")
+        ]
 
     def attempts(self) -> list[AttemptRecord]:
         """All attempts, oldest first."""
-        return [rows.read_attempt(row) for row in self._all("SELECT * FROM attempt ORDER BY started_at, key, attempt")]
+        return [
+            sql_mapping.read_attempt(row)
+            for row in self._all("SELECT * FROM attempt ORDER BY started_at, key, attempt")
+        ]
 
     def history(self) -> list[Completion]:
         """The committed completions, in order. Raises LedgerCorruptError when one isn't what was committed."""
-        return [self._checked(row, place) for place, row in enumerate(self._all(rows.CHECKPOINTS))]
+        return [self._checked(row, place) for place, row in enumerate(self._all(sql_mapping.CHECKPOINTS))]
 
     def committed(self) -> list[CommittedCall]:
         """The checkpoints, in order, for people."""
-        return [rows.read_committed(row) for row in self._all(rows.CHECKPOINTS)]
+        return [sql_mapping.read_committed(row) for row in self._all(sql_mapping.CHECKPOINTS)]
 
     def counts(self) -> tuple[int, int, int]:
         """How many calls the route has made, how many of them are committed as succeeded, and as failed."""
@@ -117,7 +122,7 @@ class Ledger:
 
     def spares(self) -> list[Completion]:
         """Completions that a retry has set aside, in their order."""
-        return [self._checked(row, place) for place, row in enumerate(self._all(rows.SPARES))]
+        return [self._checked(row, place) for place, row in enumerate(self._all(sql_mapping.SPARES))]
 
     # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
 
@@ -125,7 +130,7 @@ class Ledger:
         """Put the run's input with its defaults filled in in place of the one that was given. On return it is on the
         disk."""
         with self._transaction(full_sync=True) as connection:
-            connection.execute("UPDATE run SET input = ?", (rows.text_or_null(input),))
+            connection.execute("UPDATE run SET input = ?", (sql_mapping.text_or_null(input),))
 
     def add_calls(self, calls: Iterable[ScheduledCall], *, made_after: int, at: float) -> None:
         """Note calls of the route; of one that an earlier life made, what today's code says of it.
@@ -136,7 +141,7 @@ class Ledger:
             if not self._connection.in_transaction:
                 self._synchronize(full=False)
                 self._connection.execute("BEGIN IMMEDIATE")
-            rows.insert_calls(self._connection, [CallRecord(call, made_after, at) for call in calls])
+            sql_mapping.insert_calls(self._connection, [CallRecord(call, made_after, at) for call in calls])
 
     def flush(self) -> None:
         """Have what `add_calls` noted outlive this process."""
@@ -147,12 +152,12 @@ class Ledger:
     def start_attempts(self, attempts: Iterable[tuple[str, int]], *, at: float) -> None:
         """Note (key, attempt) before the attempt starts, so that no number is ever used twice."""
         with self._transaction(full_sync=False) as connection:
-            rows.insert_attempts(connection, [AttemptRecord(key, attempt, at) for key, attempt in attempts])
+            sql_mapping.insert_attempts(connection, [AttemptRecord(key, attempt, at) for key, attempt in attempts])
 
     def end_attempts(self, ended: Iterable[AttemptRecord], not_before: Iterable[tuple[str, float]] = ()) -> None:
         """Note attempts that ended, and (key, time) before which the next one mustn't start."""
         with self._transaction(full_sync=True) as connection:
-            rows.update_attempts(connection, ended)
+            sql_mapping.update_attempts(connection, ended)
             connection.executemany(
                 "UPDATE call SET not_before = ? WHERE key = ?", [(time, key) for key, time in not_before]
             )
@@ -162,7 +167,7 @@ class Ledger:
         with self._transaction(full_sync=False) as connection:
             connection.execute(
                 "UPDATE call SET progress = coalesce(?, progress), heartbeat = coalesce(?, heartbeat) WHERE key = ?",
-                (rows.text_or_null(progress), rows.text_or_null(heartbeat), key),
+                (sql_mapping.text_or_null(progress), sql_mapping.text_or_null(heartbeat), key),
             )
 
     def commit(self, completions: Sequence[Completion], ended: Iterable[AttemptRecord] = ()) -> None:
@@ -170,15 +175,15 @@ class Ledger:
         with self._transaction(full_sync=True) as connection:
             if self._length is None:
                 (self._length,) = connection.execute("SELECT count(*) FROM checkpoint").fetchone()
-            rows.update_attempts(connection, ended)
-            rows.insert_checkpoints(connection, self._length, completions)
+            sql_mapping.update_attempts(connection, ended)
+            sql_mapping.insert_checkpoints(connection, self._length, completions)
         self._length += len(completions)
 
     def set_aside(self, completions: Sequence[Completion]) -> None:
         """Keep completions that came too late for their route. They aren't part of the run; a retry may use them."""
         with self._transaction(full_sync=True) as connection:
             (count,) = connection.execute("SELECT count(*) FROM spare").fetchone()
-            rows.insert_spares(connection, count, completions)
+            sql_mapping.insert_spares(connection, count, completions)
 
     def finish(
         self,
@@ -193,7 +198,7 @@ class Ledger:
         with self._transaction(full_sync=True) as connection:
             connection.execute(
                 "UPDATE run SET phase = ?, finished_at = ?, output = ?, error = ?, continued_as = ?",
-                (phase, at, rows.text_or_null(output), rows.text_or_null(error), continued_as),
+                (phase, at, sql_mapping.text_or_null(output), sql_mapping.text_or_null(error), continued_as),
             )
 
     def prepare_to_be_replaced(self) -> None:
@@ -239,6 +244,6 @@ class Ledger:
     def _checked(self, row: sqlite3.Row, place: int) -> Completion:
         if row["sequence"] != place:
             raise LedgerCorruptError(self.path, f"checkpoint {place} is missing")
-        if digest(rows.json_value(row["payload"])) != row["digest"]:
+        if digest(sql_mapping.json_value(row["payload"])) != row["digest"]:
             raise LedgerCorruptError(self.path, f"checkpoint {place} ({row['task']}) isn't what was committed")
-        return rows.read_completion(row)
+        return sql_mapping.read_completion(row)

@@ -16,21 +16,21 @@ from application_sdk.app.base import App
 from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.engine import LocalEngine
 from application_sdk.engines.local.errors import OtherAppError, RunExistsError
-from application_sdk.engines.local.forker import MODULE as FORKER
-from application_sdk.engines.local.home import Home, RunFolder, new_run_name
+from application_sdk.engines.local.events import NotYielding, Observer, nobody
+from application_sdk.engines.local.fork_server import MODULE as FORKER
 from application_sdk.engines.local.inprocess import InProcessExecutor
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
-from application_sdk.engines.local.notices import NotYielding, Observer, nobody
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
+from application_sdk.engines.local.run_store import Home, RunFolder, new_run_name
 from application_sdk.engines.processes.executor import ProcessExecutor
+from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.engines.processes.source import AppSource
-from application_sdk.engines.processes.work import Executor
 from application_sdk.execution.definition import RunInfo
-from application_sdk.execution.ending import RouteResult
-from application_sdk.execution.run import run_route
-from application_sdk.execution.yielding import YieldWatch
+from application_sdk.replay.result import RouteResult
+from application_sdk.replay.run import run_route
+from application_sdk.replay.yielding import YieldWatch
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import REPLAY_RULES
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH

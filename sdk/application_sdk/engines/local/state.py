@@ -44,7 +44,7 @@ class _Note(NamedTuple):
 
 
 class KeptState:
-    """The state of one app, for an attempt to read. Implements `execution.state.KeptState`."""
+    """The state of one app, for an attempt to read. Implements `attempt.state.KeptState`."""
 
     def __init__(self, path: Path, app: str) -> None:
         self._path = path

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from application_sdk.execution.attempt import Attempt, AttemptResult
+from application_sdk.attempt.attempt import Attempt, AttemptResult
+from application_sdk.attempt.state import AttemptState, StateSnapshot
+from application_sdk.attempt.task_context import AttemptInfo, FilesPlace
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.state import AttemptState, StateSnapshot
-from application_sdk.execution.task_context import AttemptInfo, FilesPlace
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
+from application_sdk.attempt.attempt import AttemptResult
+from application_sdk.attempt.task_context import FilesPlace
 from application_sdk.engines.memory.attempts import AttemptRunner, StandIn
-from application_sdk.execution.attempt import AttemptResult
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.task_context import FilesPlace
 from application_sdk.wire.digest import JSONObject, digest
 
 _CLEANUP: Final = "apprun.cleanup"

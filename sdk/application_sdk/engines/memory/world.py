@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
+from application_sdk.attempt.attempt import AttemptResult
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.engines.memory.attempts import AttemptRunner
-from application_sdk.execution.attempt import AttemptResult
 from application_sdk.execution.engine import CANCEL_KEY, Completion, ScheduledCall
-from application_sdk.execution.failure import error_fields
+from application_sdk.execution.error_info import error_fields
 from application_sdk.execution.retry import wait_seconds
 from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject

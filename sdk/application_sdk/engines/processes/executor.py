@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from application_sdk.engines.processes.channel import Inbox, send
-from application_sdk.engines.processes.forker import FORK_REQUEST
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.fork_server import FORK_REQUEST
+from application_sdk.engines.processes.framing import Inbox, send
 from application_sdk.engines.processes.source import AppSource
-from application_sdk.engines.processes.work import Begun, Ended, Event, ImportedAnew, Sign, Work
 from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite

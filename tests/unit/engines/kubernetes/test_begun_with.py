@@ -10,7 +10,7 @@ from tests.support.kube import eventually
 from tests.support.pods import PodProcess
 from tests.support.run_world import RunWorld
 from tests.support.wire_server import WireServer
-from tests.unit.engines.kubernetes.test_driverpod import DRIVER, driver_call
+from tests.unit.engines.kubernetes.test_driver_main import DRIVER, driver_call
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from tests.support.run_world import RUN, UID, RunWorld
 from tests.support.wire_server import WireServer, answer, drop, refuse, stream
 
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.calls import ForeignTask, Owner
+from application_sdk.engines.kubernetes.app_tasks import ForeignTask, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
 from application_sdk.engines.kubernetes.errors import Refused
-from application_sdk.engines.kubernetes.follow import RunGone
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable
+from application_sdk.engines.kubernetes.run_watch import RunGone
 from application_sdk.execution.engine import CANCEL_KEY, ScheduledCall
 from application_sdk.wire.fields import Identity, Policy, RetryFields
 

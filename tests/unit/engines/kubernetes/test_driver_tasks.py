@@ -11,12 +11,12 @@ import pytest
 from tests.support.kube import eventually
 from tests.unit.engines.kubernetes.test_driver import scheduled
 
+from application_sdk.attempt.task_context import AttemptInfo
 from application_sdk.engines.kubernetes import driver_tasks
 from application_sdk.engines.kubernetes.driver_outcomes import bounded
 from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks
-from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.execution.task_context import AttemptInfo
 from application_sdk.wire.fields import CallOutcome, ErrorFields, Policy, RetryFields
 
 RETRY = RetryFields(maxAttempts=3, initialIntervalSeconds=0.01, maxIntervalSeconds=0.01, backoffCoefficient=1)

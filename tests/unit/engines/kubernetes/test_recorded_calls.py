@@ -15,7 +15,7 @@ from tests.unit.engines.kubernetes.test_driver import key, no_pause, scheduled
 from tests.unit.engines.kubernetes.test_driver_tasks import INFO, POLICY, Scripted
 
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.calls import Owner
+from application_sdk.engines.kubernetes.app_tasks import Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
 from application_sdk.engines.kubernetes.driver_tasks import CallContext
 from application_sdk.execution.engine import CANCEL_KEY

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.support.dying import in_child, killing
 
-from application_sdk.engines.local.home import Home, RunFolder
+from application_sdk.engines.local.events import Observer, nobody
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.notices import Observer, nobody
 from application_sdk.engines.local.records import AttemptRecord, RunRecord
+from application_sdk.engines.local.run_store import Home, RunFolder
 from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
 from application_sdk.engines.local.source import find_source
 

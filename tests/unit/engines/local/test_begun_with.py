@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.support.frozen import source
 
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.events import Committed, Notice
 from application_sdk.engines.local.ledger import Ledger
-from application_sdk.engines.local.notices import Committed, Notice
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.runs import Mode, Order, begin, execute_here
 from application_sdk.engines.local.source import find_source
 

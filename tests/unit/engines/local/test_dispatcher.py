@@ -12,12 +12,12 @@ from tests.unit.engines.local.builders import call, new_run
 
 from application_sdk.engines.local.calls import CallState
 from application_sdk.engines.local.dispatcher import Dispatcher
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.events import nobody
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.notices import nobody
+from application_sdk.engines.local.run_store import Home
 from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.work import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import ErrorFields, RetryFields

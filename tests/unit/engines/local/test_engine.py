@@ -11,10 +11,10 @@ from tests.unit.engines.local.builders import call, new_run, success
 from tests.unit.engines.local.test_dispatcher import Script
 
 from application_sdk.engines.local.engine import LocalEngine
-from application_sdk.engines.local.home import Home, RunFolder
 from application_sdk.engines.local.ledger import Inheritance, Ledger
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.processes.work import Ended
+from application_sdk.engines.local.run_store import Home, RunFolder
+from application_sdk.engines.processes.executor_protocol import Ended
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.engines.local.bench import Bench
 
+from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Committed, Notice, Progressed
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.notices import AttemptFailed, AttemptStarted, Committed, Notice, Progressed
 from application_sdk.engines.local.source import find_source
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.engines.local.bench import Bench
 
-from application_sdk.engines.local.retrying import retry
+from application_sdk.engines.local.retry_run import retry
 
 GATED = Path(__file__).parent / "apps" / "gated.py"
 

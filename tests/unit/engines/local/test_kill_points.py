@@ -10,7 +10,7 @@ import pytest
 from tests.unit.engines.local.bench import Bench
 from tests.unit.engines.local.kills import killing, sabotaged, statements_of
 
-from application_sdk.engines.local.retrying import retry
+from application_sdk.engines.local.retry_run import retry
 
 OUTPUT = {"said": "FIRST BRANCH 0 BRANCH 1 LAST"}
 STEPS = ["branch 0", "branch 1", "first", "last"]

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cli.conftest import ORDERS
 
 from application_sdk import cli
-from application_sdk.engines.local.home import Home
+from application_sdk.engines.local.run_store import Home
 from application_sdk.storage.folder import FolderStore
 
 

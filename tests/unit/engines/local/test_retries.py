@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from application_sdk.engines.processes.retries import DISRUPTION_BUDGET, Again, GiveUp, Tally, judge
+from application_sdk.engines.processes.retry_policy import DISRUPTION_BUDGET, Again, GiveUp, Tally, judge
 from application_sdk.wire.fields import ErrorFields, Policy, RetryFields
 
 RETRY = RetryFields(maxAttempts=3, initialIntervalSeconds=2, maxIntervalSeconds=5, backoffCoefficient=2)

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.engines.local.bench import Bench
 
 from application_sdk.engines.local.errors import OtherAppError, RunBusyError, RunInterruptedError
+from application_sdk.engines.local.events import AttemptStarted, Committed, Notice
 from application_sdk.engines.local.lock import RunLock
-from application_sdk.engines.local.notices import AttemptStarted, Committed, Notice
 
 
 def test_killed_after_each_commit_a_run_goes_on_and_repeats_nothing_that_was_committed(any_bench: Bench) -> None:

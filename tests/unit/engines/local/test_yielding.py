@@ -9,9 +9,9 @@ import pytest
 from tests.unit.engines.local.bench import Bench
 
 from application_sdk.engines.local import runs
-from application_sdk.engines.local.notices import NotYielding
-from application_sdk.engines.local.words import in_words
-from application_sdk.execution.yielding import YieldWatch
+from application_sdk.engines.local.events import NotYielding
+from application_sdk.engines.local.render import in_words
+from application_sdk.replay.yielding import YieldWatch
 
 APP = """
 from application_sdk.app import App

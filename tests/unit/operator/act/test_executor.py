@@ -11,9 +11,9 @@ from tests.support.fake_api import FakeApi, FakeServer, Object, Place, raised
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
-from apprun_operator.act.accounts import Accounts
 from apprun_operator.act.executor import Executor, ReplanError
-from apprun_operator.act.refusals import read_refusal
+from apprun_operator.act.pod_rejections import read_refusal
+from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import (
     ApiError,
     ConflictError,
@@ -22,8 +22,8 @@ from apprun_operator.kube.errors import (
     NotFoundError,
     UnavailableError,
 )
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Store
 from apprun_operator.plan.actions import (
     Announce,
     CreatePage,

@@ -8,14 +8,14 @@ import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_driver, a_pod, seen
 
 from application_sdk.wire.digest import digest
-from apprun_operator import figures
-from apprun_operator.figures import AttemptFailed, CallCommitted
-from apprun_operator.observe import project
+from apprun_operator.observe import parse
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import CreatePod, PatchRun, PatchTask
-from apprun_operator.plan.run import plan
-from apprun_operator.plan.secrets import for_driver, volumes
+from apprun_operator.plan.pod.secrets import for_driver, volumes
+from apprun_operator.plan.run.reconcile import plan
+from apprun_operator.telemetry import samples
+from apprun_operator.telemetry.samples import AttemptFailed, CallCommitted
 
 KEY = "0123456789abcdef0123456789abcdef"
 OUTCOME: dict[str, Any] = {
@@ -45,7 +45,7 @@ def raw(**outcome: Any) -> dict[str, Any]:
 
 
 def record(**outcome: Any) -> TaskRecord:
-    return project.task(raw(**outcome))
+    return parse.task(raw(**outcome))
 
 
 def test_recorded_call_has_ended() -> None:
@@ -57,7 +57,7 @@ def test_recorded_call_has_ended() -> None:
 @pytest.mark.parametrize("phase", ["Failed", "Cancelled"])
 def test_recorded_failure_is_committed_with_its_error(phase: str) -> None:
     error = {"type": "ValueError", "message": "no", "attempt": 2}
-    task = project.task(raw(phase=phase, error=error))
+    task = parse.task(raw(phase=phase, error=error))
     assert (task.phase, task.digest) == (phase, digest(error))
 
 
@@ -82,7 +82,7 @@ def test_recorded_call_is_committed_and_given_no_pod() -> None:
 def test_attempts_that_failed_are_counted_with_the_commit() -> None:
     observed = seen(a_driver(), record(), a_pod(a_driver()))
     [commit] = [action for action in plan(observed, NOW, LIMITS).first if isinstance(action, PatchRun)]
-    committed, failed = figures.of_run(observed, commit, NOW).figures
+    committed, failed = samples.of_run(observed, commit, NOW).figures
     assert isinstance(committed, CallCommitted)
     assert committed.stages["run"] == 1.0
     assert failed == AttemptFailed("local", "App", "Exception")

@@ -13,9 +13,9 @@ from tests.support.virtual_time import wall
 
 from apprun_operator.kube.errors import GoneError, UnavailableError
 from apprun_operator.kube.resources import APP_RUNS
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.informer import Informer, Progress
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Store
 
 
 def test_informer_lists_first_then_goes_on_from_there() -> None:

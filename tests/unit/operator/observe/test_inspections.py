@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from application_sdk.wire import names
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.records import INSPECTING, Key
-from apprun_operator.observe.store import Store
 from apprun_operator.observe.times import parse, rfc3339
 
 NOW = 1_800_000_000.0

@@ -15,11 +15,11 @@ from apprun_operator.kube.client import JSON_PATCH, PatchBody
 from apprun_operator.kube.decode import MAX_DEPTH, Page, decode_event
 from apprun_operator.kube.errors import BrokenOffError, TooLargeError, UnavailableError
 from apprun_operator.kube.resources import APP_TASKS
+from apprun_operator.observe.cache import Store
 from apprun_operator.observe.informer import FAILING_AFTER, FIRST_PAGE, LAST_PAGE, PAGE_BYTES, Informer
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.store import Store
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.run import plan
+from apprun_operator.plan.run.reconcile import plan
 
 MB = 1024 * 1024
 NOW = virtual_time.EPOCH

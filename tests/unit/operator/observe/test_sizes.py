@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
-from apprun_operator.observe import project
+from apprun_operator.observe import parse
 from apprun_operator.observe.fields import Unreadable
-from apprun_operator.observe.packed import Packed
+from apprun_operator.observe.packed_json import Packed
 from apprun_operator.plan.conditions import unreadable
 
 META = {
@@ -38,7 +38,7 @@ def test_packed_json_is_no_longer_than_json() -> None:
 
 
 def test_a_run_with_too_long_an_input_is_told_so() -> None:
-    run = project.run({"metadata": META, "spec": {"app": {"entry": "a:B"}, "input": LONG}})
+    run = parse.run({"metadata": META, "spec": {"app": {"entry": "a:B"}, "input": LONG}})
     assert run.problem == f"spec.input has {2 * MAX_PAYLOAD_BYTES + 8} bytes of JSON, and 245760 are the limit"
     said = unreadable(run, 0.0)
     assert said is not None
@@ -58,16 +58,16 @@ def test_a_run_with_too_long_an_input_is_told_so() -> None:
 )
 def test_a_call_with_too_long_a_value_can_not_be_read(field: str, item: dict[str, Any]) -> None:
     with pytest.raises(Unreadable, match=f"^{field} has"):
-        project.task(item)
+        parse.task(item)
 
 
 def test_an_inspection_with_too_long_a_report_has_none() -> None:
-    assert project.task(a_task("inspect", phase="Succeeded", output=LONG)).output is None
+    assert parse.task(a_task("inspect", phase="Succeeded", output=LONG)).output is None
 
 
 def test_values_of_the_largest_size_are_kept() -> None:
     largest = {"a": "x" * (MAX_PAYLOAD_BYTES - 8)}
     beat = {"a": "x" * (MAX_HEARTBEAT_BYTES - 8)}
-    task = project.task(a_task("driver", spec={"input": largest}, phase="Succeeded", output=largest, heartbeat=beat))
+    task = parse.task(a_task("driver", spec={"input": largest}, phase="Succeeded", output=largest, heartbeat=beat))
     assert task.heartbeat is not None
     assert (task.input.decode(), task.heartbeat.decode()) == (largest, beat)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, seen
 
-from apprun_operator.observe import project
+from apprun_operator.observe import parse
 from apprun_operator.plan.actions import CreatePod, PatchTask, Plan
-from apprun_operator.plan.run import plan
+from apprun_operator.plan.run.reconcile import plan
 
 SLOW, NEXT = a_task("a"), a_task("b", sequence=1)
 DRIVER = a_driver(abandoned=frozenset({SLOW.key}))
@@ -54,7 +54,7 @@ def test_what_a_driver_names_is_read_from_its_status() -> None:
             "creationTimestamp": "2026-01-01T00:00:00Z",
         }
         spec = {"run": "run", "role": role, "key": "driver", "task": "run"}
-        return project.task({"metadata": metadata, "spec": spec, "status": {"abandoned": abandoned}}).abandoned
+        return parse.task({"metadata": metadata, "spec": spec, "status": {"abandoned": abandoned}}).abandoned
 
     assert read("driver", ["a", 1, "b"]) == {"a", "b"}
     assert read("driver", "a") == frozenset()

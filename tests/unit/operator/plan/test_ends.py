@@ -10,7 +10,7 @@ from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreatePod, CreateRun, DeletePod, DeleteRun, PatchRun, PatchTask, Plan
-from apprun_operator.plan.run import plan
+from apprun_operator.plan.run.reconcile import plan
 
 
 def decide(*things: Any, **fields: Any) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.plan.inputs import MANY, VISITS, faults, told
+from apprun_operator.plan.run.input_validation import MANY, VISITS, faults, told
 
 SECONDS = 5.0
 """Far above what a bounded check takes on a busy machine, and far below what an unbounded one would."""

@@ -9,12 +9,13 @@ import pytest
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, seen
 
 from application_sdk.wire.fields import MAX_COEFFICIENT, MAX_SECONDS, ErrorFields
-from apprun_operator.observe import project
+from apprun_operator.observe import parse
 from apprun_operator.observe.records import TaskRecord
-from apprun_operator.observe.times import parse, rfc3339
-from apprun_operator.plan import pods
+from apprun_operator.observe.times import parse as parse_time
+from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchTask
-from apprun_operator.plan.run import plan
+from apprun_operator.plan.pod import pods
+from apprun_operator.plan.run.reconcile import plan
 
 ODD = [0, -0.0, -1, -1e308, 1e308, 10**30, 5e-324, 2**63]
 RETRY = {"maxAttempts": 3, "initialIntervalSeconds": 1.0, "maxIntervalSeconds": 60.0, "backoffCoefficient": 2.0}
@@ -30,7 +31,7 @@ META = {
 
 def read(policy: dict[str, Any], **spec: Any) -> TaskRecord:
     made = {"run": "run", "role": "task", "key": "0" * 32, "task": "work", "policy": policy, **spec}
-    return project.task({"metadata": META, "spec": made})
+    return parse.task({"metadata": META, "spec": made})
 
 
 def failed(policy: dict[str, Any]) -> TaskRecord:
@@ -47,7 +48,7 @@ def test_an_odd_retry_is_answered(name: str, value: float) -> None:
     decided = plan(seen(a_driver(), a_pod(a_driver()), task), NOW, LIMITS)
     (answer,) = [action for action in decided.then if isinstance(action, PatchTask)]
     due = answer.status.get("notBefore")
-    assert due is None or parse(str(due)) <= NOW + MAX_SECONDS
+    assert due is None or parse_time(str(due)) <= NOW + MAX_SECONDS
 
 
 def test_an_odd_retry_leaves_other_calls_alone() -> None:
@@ -92,18 +93,18 @@ def test_an_odd_timer_is_due_some_time(value: float) -> None:
     "policy", [7, [], "x", {"retry": 7}, {"timeoutSeconds": "long"}, {"retry": {"maxAttempts": {}}}]
 )
 def test_a_policy_that_is_none_is_this_objects_problem(policy: Any) -> None:
-    with pytest.raises(project.Unreadable):
+    with pytest.raises(parse.Unreadable):
         read(policy)
 
 
 @pytest.mark.parametrize("moment", [-1e308, -1.0, 0.0, 1e11, 1e15, 1e308, float("inf")])
 def test_every_moment_has_words(moment: float) -> None:
-    assert 0 <= parse(rfc3339(moment)) <= 253_402_300_800
+    assert 0 <= parse_time(rfc3339(moment)) <= 253_402_300_800
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"])
 def test_far_times_of_a_report_are_reckoned_with(text: str) -> None:
-    found = project.task(
+    found = parse.task(
         {
             "metadata": META,
             "spec": {"run": "run", "role": "task", "key": "0" * 32, "task": "work"},
@@ -125,6 +126,6 @@ def test_a_run_may_ask_for_any_time(value: int) -> None:
 def test_an_odd_wish_to_be_tried_again_is_bounded(value: float) -> None:
     error = {"type": "RetryableError", "message": "", "attempt": 1, "retryAfterSeconds": value}
     spec = {"run": "run", "role": "task", "key": "0" * 32, "task": "work", "policy": {"retry": RETRY}}
-    read = project.task({"metadata": META, "spec": spec, "status": {"error": error}})
+    read = parse.task({"metadata": META, "spec": spec, "status": {"error": error}})
     assert read.error is not None
     assert 0 <= read.error["retryAfterSeconds"] <= MAX_SECONDS

@@ -12,8 +12,8 @@ from application_sdk.wire import names
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import AppSpecRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
-from apprun_operator.plan.attempts import judge
-from apprun_operator.plan.run import plan
+from apprun_operator.plan.run.attempts import judge
+from apprun_operator.plan.run.reconcile import plan
 
 LIMITED = replace(LIMITS, own_account=("default", "apprun"))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS
 
-from apprun_operator.observe import project_pod
-from apprun_operator.plan.failure import Alive, Ended, Held, of_pod
+from apprun_operator.observe import parse_pod
+from apprun_operator.plan.run.pod_status import Alive, Ended, Held, of_pod
 
 PODS: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_pods.json").read_text())
 
@@ -52,7 +52,7 @@ def test_each_recorded_pod_has_its_reading() -> None:
 
 @pytest.mark.parametrize("name", ENDS)
 def test_end_as_recorded(name: str) -> None:
-    pod = project_pod.pod(PODS[name])
+    pod = parse_pod.pod(PODS[name])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
     assert isinstance(reading, Ended)
     assert (reading.reason, reading.budget, reading.exit_code) == ENDS[name]
@@ -60,7 +60,7 @@ def test_end_as_recorded(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOLDS)
 def test_wait_as_recorded(name: str) -> None:
-    pod = project_pod.pod(PODS[name])
+    pod = parse_pod.pod(PODS[name])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
     assert isinstance(reading, Held)
     reason, permanent, words = HOLDS[name]
@@ -69,6 +69,6 @@ def test_wait_as_recorded(name: str) -> None:
 
 
 def test_pod_at_work_as_recorded() -> None:
-    pod = project_pod.pod(PODS[AT_WORK])
+    pod = parse_pod.pod(PODS[AT_WORK])
     assert (pod.phase, pod.running, pod.healthy) == ("Pending", True, True)
     assert of_pod(pod, pod.meta.created + LIMITS.pending_timeout, LIMITS) == Alive()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from apprun_operator.plan import parts
-from apprun_operator.plan.failure import OVER_LIMIT_OF_TMP
 from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.pod import pod_template
+from apprun_operator.plan.run.pod_status import OVER_LIMIT_OF_TMP
 from apprun_operator.settings import SettingsError, from_environment
 
 BASE = {"APPRUN_RUNTIME_IMAGE": "python"}
 
 
 def tmp_of(limit: str) -> object:
-    volumes, _ = parts.volumes({}, limit, source_optional=True)
+    volumes, _ = pod_template.volumes({}, limit, source_optional=True)
     return next(volume for volume in volumes if isinstance(volume, dict) and volume["name"] == "tmp")
 
 

@@ -1,0 +1,139 @@
+"""Carries out what `plan.app.reconcile` asks for, and tells the cache what the next plan has to know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final, cast
+
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.act.executor import Executor, ReplanError, exact
+from apprun_operator.act.owned import ForeignError, PredecessorError, apply_owned, delete_owned, find_owned
+from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.kube import resources
+from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
+from apprun_operator.kube.resources import Resource
+from apprun_operator.observe.apps import ServedRecord
+from apprun_operator.observe.cache import Store
+from apprun_operator.observe.records import Key, inspection_of
+from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
+from apprun_operator.plan.app.inspection import DeleteTask
+from apprun_operator.plan.app.reconcile import AppAction, ApplyHandler, PatchApp, RemoveHandler
+
+logger = logging.getLogger(__name__)
+
+SERVING: Final = ((resources.DEPLOYMENTS, "Deployment"), (resources.SERVICES, "Service"))
+"""What an App with a handler has, in the order in which it goes."""
+
+
+class AppExecutor:
+    """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
+
+    def __init__(
+        self, api: Api, store: Store, accounts: Accounts, executor: Executor, clock: Callable[[], float]
+    ) -> None:
+        self._api = api
+        self._executor = executor
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+
+    async def carry_out(self, app: Key, action: AppAction) -> None:
+        """Raises ReplanError, or the ApiError that prevented it."""
+        if isinstance(action, EnsureNamespace):
+            await self._executor.first(action)
+        elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
+            await self._executor.then(inspection_of(app), action)
+        elif isinstance(action, DeleteTask):
+            await self._delete_task(action)
+        elif isinstance(action, ApplyHandler):
+            await self._apply(action)
+        elif isinstance(action, RemoveHandler):
+            for resource, kind in SERVING:
+                await self._remove(action, resource, kind)
+            self._store.serve(action.app, None)
+        else:
+            await self._patch(action)
+
+    async def _apply(self, action: ApplyHandler) -> None:
+        try:
+            deployment = await self._apply_both(action)
+        except PredecessorError as predecessor:
+            served = ServedRecord(action.generation, self._clock(), waits=str(predecessor))
+        except ForeignError as foreign:
+            served = ServedRecord(action.generation, self._clock(), problem=str(foreign))
+        except (ForbiddenError, InvalidError, ConflictError) as error:
+            served = ServedRecord(action.generation, self._clock(), problem=error.message)
+        else:
+            served = _served(action.generation, deployment, self._clock())
+        self._store.serve(action.app, served)
+
+    async def _apply_both(self, action: ApplyHandler) -> JSONObject:
+        """The account first, or the pods would be refused; the Service before there is something behind it. Neither of
+        the two is touched before both are known to be the App's."""
+        await self._accounts.ensure_handler(action.app.namespace)
+        bodies = {"Deployment": action.deployment, "Service": action.service}
+        found = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
+        applied = {
+            kind: await apply_owned(self._api, resource, bodies[kind], found[kind])
+            for resource, kind in reversed(SERVING)
+        }
+        return applied["Deployment"]
+
+    async def _find(self, action: ApplyHandler | RemoveHandler, resource: Resource, kind: str) -> JSONObject | None:
+        key = Key(action.app.namespace, action.name)
+        return await find_owned(self._api, resource, kind, key, action.app, action.app_uid)
+
+    async def _remove(self, action: RemoveHandler, resource: Resource, kind: str) -> None:
+        try:
+            found = await self._find(action, resource, kind)
+        except (ForeignError, PredecessorError) as error:
+            logger.info("App %s isn't served any more: %s", action.app.path, error)
+            return
+        if found is not None:
+            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), found)
+
+    async def _delete_task(self, action: DeleteTask) -> None:
+        await self._executor.delete("apptasks", action.task, action.uid)
+        self._store.remove("apptasks", action.task, action.uid)
+
+    async def _patch(self, action: PatchApp) -> None:
+        path = resources.APPS.path(action.app.namespace, action.app.name, "status")
+        try:
+            # Schemas are set as they are: merged with those before, fields that are gone would stay.
+            answer = await self._api.patch(path, exact(action.version, action.status), JSON_PATCH)
+        except (ConflictError, NotFoundError) as error:
+            # A newer version is on its way: kopf brings it.
+            raise ReplanError(str(error)) from error
+        self._executor.take_in("apps", answer)
+
+
+def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord:
+    metadata, spec = cast("JSONObject", deployment["metadata"]), cast("JSONObject", deployment["spec"])
+    status = cast("JSONObject", deployment.get("status") or {})
+    wanted = _count(spec.get("replicas"))
+    current = (
+        _count(status.get("observedGeneration")) >= _count(metadata.get("generation"))
+        and _count(status.get("updatedReplicas")) >= wanted
+        and _count(status.get("replicas")) == _count(status.get("updatedReplicas"))
+    )
+    conditions = cast("list[JSONObject]", status.get("conditions") or [])
+    failing = [one for one in conditions if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]
+    return ServedRecord(
+        generation,
+        now,
+        replicas=wanted,
+        ready=_count(status.get("readyReplicas")),
+        current=current,
+        problem=str(failing[0].get("message") or "") if failing else "",
+    )
+
+
+def _count(value: JSON) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,1 @@
+"""Pods as data: the same template, secrets, storage and accounts for drivers, tasks and handlers."""

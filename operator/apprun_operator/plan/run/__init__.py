@@ -1,0 +1,1 @@
+"""Plans a run: its driver, its task calls, its checkpoints and its end."""

@@ -1,0 +1,121 @@
+"""The open calls of one run, judged one by one and summed up: what to do, who needs a pod, and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from application_sdk.wire import names, reasons
+from application_sdk.wire.waiting import is_told
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import TaskRecord
+from apprun_operator.plan.actions import FetchWords, ItemAction
+from apprun_operator.plan.limits import LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, WORDS_AT_A_TIME, Limits
+from apprun_operator.plan.pod import service_accounts
+from apprun_operator.plan.run import attempts, pod_status
+from apprun_operator.plan.run.waiting import unsaid_since
+
+
+@dataclass(slots=True)
+class Calls:
+    """What is to be done about the open calls, gathered."""
+
+    actions: list[ItemAction] = field(default_factory=list)
+    waiting: list[TaskRecord] = field(default_factory=list)
+    waits: list[TaskRecord] = field(default_factory=list)
+    """Those whose AppTasks say what they wait for."""
+    untold_since: float | None = None
+    """Since when the first of those waits whose reason the run doesn't tell."""
+    unsaid_since: float | None = None
+    """Since when the first of those waits whose AppTask is about to say so."""
+    occupied: int = 0
+    unplaced: int = 0
+    """Pods among them that no node takes for now."""
+    asks: list[FetchWords] = field(default_factory=list)
+    wake_at: float | None = None
+
+
+def settles_at(calls: Calls) -> float | None:
+    """When the calls that are about to say what they wait for will have said so; None when there are none. Where new
+    ones begin to wait all the time, it is when the first
+    of a reason that the run doesn't tell yet has waited long enough."""
+    if calls.unsaid_since is None:
+        return None
+    settled = calls.unsaid_since + WAITING_GRACE + WAITS_SETTLE
+    # guard: waits-settle-bounded - calls that start to wait all the time would postpone the message without end
+    return settled if calls.untold_since is None else min(settled, calls.untold_since + LONGEST_SETTLE)
+
+
+def _without_abandoned(
+    seen: Observed, tasks: Mapping[str, TaskRecord], calls: Calls, now: float
+) -> Mapping[str, TaskRecord]:
+    """End the calls that the run's driver no longer waits for; the others.
+
+    The write has the version that it rests on, so a report that came first wins. Once the end is committed the pod is
+    deleted, as that of any committed call.
+    """
+    driver = seen.tasks.get(names.driver_task_name(seen.run.meta.key.name))
+    if driver is None or not driver.abandoned:
+        return tasks
+    open_ones = {
+        name: task
+        for name, task in tasks.items()
+        if task.key in driver.abandoned and task.role == "task" and not task.finished and task.phase != "Saving"
+    }
+    why = "the route no longer waits for this call"
+    for name, task in sorted(open_ones.items()):
+        if name not in seen.in_flight and task.pod_name not in seen.in_flight:
+            pod = seen.pods.get(task.pod_name)
+            calls.actions.append(attempts.cancel(task, why, now, pod, reasons.ABANDONED))
+    return {name: task for name, task in tasks.items() if name not in open_ones}
+
+
+def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> Calls:
+    calls = Calls()
+    tasks = _without_abandoned(seen, tasks, calls, now)
+    disturbed: list[str] = []
+    app_account = (seen.run.app or {}).get("serviceAccountName")
+    startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)
+    for name, task in tasks.items():
+        # The common cases first: with thousands of calls this loop is what a plan costs.
+        # guard: account-allowed - the pod would run with rights that only AppRun's own accounts have
+        if task.undisturbed and startable:
+            pod = seen.pods.get(task.pod_name)
+            if pod is None and task.pod_name not in seen.refusals:
+                if task.pod_name in seen.in_flight:
+                    calls.occupied += 1
+                else:
+                    calls.waiting.append(task)
+                continue
+            if pod is not None and pod.healthy:
+                slow = None if pod.running else pod.pending_since + limits.pending_timeout
+                if slow is None or now < slow:
+                    calls.occupied += 1
+                    calls.wake_at = attempts.earliest(calls.wake_at, slow)
+                    continue
+        if not task.finished and task.role != "driver" and task.phase != "Saving":
+            disturbed.append(name)
+    for name in sorted(disturbed):
+        task = tasks[name]
+        if task.role == "timer":
+            fired, due = attempts.fire_timer(task, now)
+            calls.wake_at = attempts.earliest(calls.wake_at, due)
+            if fired is not None and name not in seen.in_flight:
+                calls.actions.append(fired)
+            continue
+        verdict = attempts.judge(seen, task, now, limits)
+        if task.phase == "Waiting":
+            calls.waits.append(task)
+            if verdict.held is not None and not is_told(seen.run.message, verdict.held.reason):
+                calls.untold_since = attempts.earliest(calls.untold_since, verdict.held.since)
+        else:
+            calls.unsaid_since = attempts.earliest(calls.unsaid_since, unsaid_since(seen, task, verdict.held))
+        calls.actions.extend(verdict.actions)
+        calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
+        calls.occupied += verdict.occupies
+        calls.unplaced += verdict.held is not None and verdict.held.reason == pod_status.UNSCHEDULABLE
+        if verdict.asks is not None and len(calls.asks) < WORDS_AT_A_TIME:
+            calls.asks.append(verdict.asks)
+        if verdict.wants_pod:
+            calls.waiting.append(task)
+    return calls

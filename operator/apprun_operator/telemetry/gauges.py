@@ -1,0 +1,102 @@
+"""Counts of what there is now, made anew from the store each time that Prometheus asks: nothing to drift or to leak.
+
+Only the replica that leads counts; else two replicas would tell of every run twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from application_sdk.wire.waiting import is_of_calls
+from apprun_operator.observe.pods import PodRecord
+from apprun_operator.observe.records import RunRecord, TaskRecord
+from apprun_operator.telemetry.label_limit import AppLabels
+from apprun_operator.telemetry.samples import app_of, hold_reason, message_reason
+
+Survey: TypeAlias = Callable[[], Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]]
+
+MOVING: Final = frozenset({"Pending", "Running", "Suspended", "Cancelling"})
+
+
+class Census(Collector):
+    """Runs by phase, open calls by state, and what they wait for."""
+
+    def __init__(self, survey: Survey, leads: Callable[[], bool], labels: AppLabels) -> None:
+        self._survey = survey
+        self._leads = leads
+        self._labels = labels
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._families({}, {}, {})
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        runs: Counter[tuple[str, str, str]] = Counter()
+        tasks: Counter[tuple[str, str, str]] = Counter()
+        held: Counter[tuple[str, str, str, str]] = Counter()
+        for run, calls, pods in self._survey() if self._leads() else ():
+            app = self._labels.of(run.meta.key.namespace, app_of(run))
+            runs[*app, run.phase] += 1
+            reason = _held(run)
+            if reason:
+                held[*app, "run", reason] += 1
+            if run.finished:
+                continue
+            for task in calls.values():
+                if task.role == "driver" or task.finished:
+                    continue
+                tasks[*app, _state(task, pods)] += 1
+                if task.phase == "Waiting":
+                    held[*app, "task", message_reason(task.message)] += 1
+        yield from self._families(runs, tasks, held)
+
+    @staticmethod
+    def _families(
+        runs: Mapping[tuple[str, str, str], int],
+        tasks: Mapping[tuple[str, str, str], int],
+        held: Mapping[tuple[str, str, str, str], int],
+    ) -> Iterator[GaugeMetricFamily]:
+        kinds = (
+            ("apprun_runs", "AppRuns that there are, by phase.", ["namespace", "app", "phase"], runs),
+            ("apprun_tasks", "Task calls that aren't committed yet, by state.", ["namespace", "app", "state"], tasks),
+            (
+                "apprun_held",
+                "Runs that are stalled, and runs and task calls that can't start, by what they wait for.",
+                ["namespace", "app", "kind", "reason"],
+                held,
+            ),
+        )
+        for name, text, labels, counts in kinds:
+            family = GaugeMetricFamily(name, text, labels=labels)
+            for values, count in sorted(counts.items()):
+                family.add_metric(values, count)
+            yield family
+
+
+def _held(run: RunRecord) -> str:
+    """What a run that isn't over waits for; empty while it gets on, also when some of its calls wait: those count as
+    calls."""
+    ready = run.condition("Ready")
+    if run.finished or ready is None or (run.phase == "Running" and is_of_calls(run.message)):
+        return ""
+    if run.problem or run.phase == "Stalled":
+        return hold_reason(ready.reason)
+    return hold_reason(ready.reason) if run.phase in MOVING and ready.reason not in MOVING else ""
+
+
+def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
+    """Queued (no pod yet), Starting, Running, Waiting (can't start), or Sleeping: a timer."""
+    if task.role == "timer":
+        return "Sleeping"
+    if task.phase == "Waiting":
+        return "Waiting"
+    pod = pods.get(task.pod_name)
+    if pod is None or pod.ended:
+        return "Queued"
+    return "Running" if pod.running else "Starting"

@@ -1,0 +1,204 @@
+"""What the operator tells Prometheus. No label has the name of a run, task or pod: their number has no end.
+
+Figures are derived elsewhere: `figures` reads them off accepted writes, `census` counts what there is. Here they become
+counters and histograms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from application_sdk.wire import reasons
+from apprun_operator.telemetry.gauges import Census, Survey
+from apprun_operator.telemetry.label_limit import MAX_APPS, AppLabels
+from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
+
+PLAN_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+RUN_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 7 * 24 * 3600)
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 20)
+LAG_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+# A second series for each counter, with the time of its making: nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """One registry per operator, so that tests can have several. `max_apps` bounds the label `app`."""
+
+    def __init__(self, max_apps: int = MAX_APPS) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._labels = AppLabels(max_apps)
+        self._known: set[tuple[str, str]] = set()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        Info("apprun_build", "Version of this operator.", registry=registry).info({"version": _version()})
+        app = ["namespace", "app"]
+        self._began = Counter("apprun_runs_started", "Runs that began.", app, registry=registry)
+        self._run = Histogram(
+            "apprun_run_duration_seconds",
+            "From a run's start to its end.",
+            [*app, "outcome"],
+            buckets=RUN_BUCKETS,
+            registry=registry,
+        )
+        self._runs = Counter("apprun_runs_finished", "Runs that ended.", [*app, "outcome"], registry=registry)
+        self._calls = Counter(
+            "apprun_tasks_committed", "Task calls whose end is in the ledger.", [*app, "outcome"], registry=registry
+        )
+        self._stages = Histogram(
+            "apprun_task_stage_seconds",
+            "Where the time of committed task calls went: queue (called, no pod), start (pod, no process), "
+            "run (process to report), commit (report to ledger).",
+            [*app, "stage"],
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._attempts = Counter(
+            "apprun_attempts_failed",
+            "Attempts that ended without a result, by whom they were charged to and why.",
+            [*app, "role", "budget", "reason"],
+            registry=registry,
+        )
+        self._commits = Counter("apprun_commits", "Checkpoints appended to ledgers.", registry=registry)
+        self._commit_writes = Counter("apprun_commit_writes", "Status writes that did so.", registry=registry)
+        self._plan = Histogram("apprun_plan_seconds", "Time of one plan.", buckets=PLAN_BUCKETS, registry=registry)
+        self._failures = Counter("apprun_failures", "Actions that failed, by error.", ["error"], registry=registry)
+        self._requests = Counter(
+            "apprun_api_requests", "Requests to the API server; code `none`: no answer.", ["verb", "code"],
+            registry=registry,
+        )  # fmt: skip
+        self._request_time = Histogram(
+            "apprun_api_request_seconds", "Until the API server had answered.", ["verb"], buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )  # fmt: skip
+        self._lag = Histogram(
+            "apprun_loop_lag_seconds",
+            "How much later than wanted the event loop did something, asked once a second.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._plan.observe(time.perf_counter() - started)
+
+    def tell(self, told: Told) -> None:
+        """Count what an accepted write means."""
+        app = self._labels.of(told.namespace, told.app)
+        self._make_known(app)
+        committed = 0
+        for figure in told.figures:
+            if isinstance(figure, RunBegan):
+                self._began.labels(*app).inc()
+            elif isinstance(figure, RunEnded):
+                self._runs.labels(*app, figure.outcome).inc()
+                if figure.seconds is not None:
+                    self._run.labels(*app, figure.outcome).observe(figure.seconds)
+            elif isinstance(figure, CallCommitted):
+                committed += 1
+                self._calls.labels(*app, figure.outcome).inc()
+                for stage, seconds in figure.stages.items():
+                    self._stages.labels(*app, stage).observe(seconds)
+            elif isinstance(figure, AttemptFailed):
+                self._attempts.labels(*app, figure.role, figure.budget, figure.reason).inc()
+        if committed:
+            self._commits.inc(committed)
+            self._commit_writes.inc()
+
+    def _make_known(self, app: tuple[str, str]) -> None:
+        """Begin at zero what alerts ask for: a counter that begins at one hasn't increased, to Prometheus."""
+        if app in self._known:
+            return
+        self._known.add(app)
+        for outcome in ("Succeeded", "Failed", "Cancelled"):
+            self._runs.labels(*app, outcome)
+            self._calls.labels(*app, outcome)
+        for reason in (EXCEPTION, reasons.OOM_KILLED):
+            self._attempts.labels(*app, "task", "App", reason)
+
+    def failed(self, error: str) -> None:
+        self._failures.labels(error).inc()
+
+    def requested(self, verb: str, code: str, seconds: float | None = None) -> None:
+        """A request was answered, or not: then its code is `none`. Called from any thread."""
+        self._requests.labels(verb, code).inc()
+        if seconds is not None:
+            self._request_time.labels(verb).observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop was late by so much."""
+        self._lag.observe(seconds)
+
+    def watch_runs(self, survey: Survey, leads: Callable[[], bool]) -> None:
+        """Count runs and calls when asked, while this replica leads."""
+        self.registry.register(Census(survey, leads, self._labels))
+
+    def watch_sizes(self, sizes: Callable[[], Mapping[str, int]], queue: Callable[[], int]) -> None:
+        """Report how many objects are known, and how many runs wait for a plan, when asked."""
+        known = Gauge("apprun_known_objects", "Objects in memory.", ["kind"], registry=self.registry)
+        for kind in sizes():
+            known.labels(kind).set_function(partial(_value, sizes, kind))
+        Gauge("apprun_queue_length", "Runs that wait for a plan.", registry=self.registry).set_function(queue)
+
+    def watch_unreadable(self, unreadable: Callable[[], Mapping[str, int]]) -> None:
+        """Report how many objects can't be understood, when asked."""
+        gauge = Gauge(
+            "apprun_unreadable_objects",
+            "Objects that this operator can't read, and leaves alone; they or their runs say why.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in unreadable():
+            gauge.labels(kind).set_function(partial(_value, unreadable, kind))
+
+    def watch_silence(self, silence: Callable[[], Mapping[str, float]]) -> None:
+        """Report for how long nothing was heard of each kind, when asked."""
+        gauge = Gauge(
+            "apprun_watch_silence_seconds",
+            "Seconds since the API server was heard, or asked, about a kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in silence():
+            gauge.labels(kind).set_function(partial(_value, silence, kind))
+
+    def watch_leadership(self, leads: Callable[[], bool]) -> None:
+        """Report whether this replica works off the queue, when asked."""
+        gauge = Gauge(
+            "apprun_is_leader", "1 for the replica that plans and acts, 0 for a standby.", registry=self.registry
+        )
+        gauge.set_function(lambda: float(leads()))
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+def _value(values: Callable[[], Mapping[str, float]], name: str) -> float:
+    return values()[name]
+
+
+def _version() -> str:
+    """The image has our files as they are, without a package's description: its tag says the version there."""
+    try:
+        return version("apprun")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Executes one attempt of a task: its context, heartbeats, progress, files, state and threads."""

@@ -1,0 +1,165 @@
+"""A cluster as a place of runs: implements `port.Place`. One namespace, or all of them for lists."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from application_sdk.cli.cluster.api import CORE, Api, Object
+from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError, ObjectNotFoundError
+from application_sdk.cli.cluster.parse import details_of, run_of
+from application_sdk.cli.cluster.watch import follow
+from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note
+from application_sdk.cli.sources.records import Run, RunDetails
+from application_sdk.wire import names
+from application_sdk.wire.names import RUN_LABEL
+
+if TYPE_CHECKING:
+    from application_sdk.replay.history import ExportedRun
+
+_SETTLE_SECONDS: Final = 0.2
+"""Changes that come together are told together."""
+_LOOK_SECONDS: Final = 2.0
+"""How old what is shown may be when nothing is said to have changed: durations grow."""
+
+
+class ClusterPlace:
+    """Runs in one namespace of a cluster."""
+
+    def __init__(self, api: Api, *, everywhere: bool = False) -> None:
+        self.api = api
+        self._namespace = "" if everywhere else api.access.namespace
+
+    @property
+    def title(self) -> str:
+        where = f"namespace {self._namespace}" if self._namespace else "all namespaces"
+        return f"cluster {self.api.access.context}, {where}"
+
+    @property
+    def here(self) -> bool:
+        return False
+
+    def has(self, run: str) -> bool:
+        """Whether there is such a run."""
+        return self.api.find(self.api.path(names.APP_RUNS, run)) is not None
+
+    def names(self) -> list[str]:
+        return sorted(run.name for run in self.runs(None, lambda text: None))
+
+    def runs(self, app: str | None, note: Note) -> list[Run]:
+        listed = self.api.items(self.api.path(names.APP_RUNS, namespace=self._namespace))
+        found = [run_of(run, self.api.access.context) for run in listed]
+        return [run for run in found if app in (None, run.app)]
+
+    def details(self, run: str) -> RunDetails:
+        found = self.api.get(self.api.path(names.APP_RUNS, run))
+        selector = f"{RUN_LABEL}={run}"
+        tasks = self.api.items(self.api.path(names.APP_TASKS), selector)
+        pages = self._pages(run, found)
+        return details_of(found, tasks, self.pods(run), pages, self.api.access.context, time.time())
+
+    def changes(self, run: str) -> Iterator[RunDetails]:
+        """Watches run, tasks and pods in threads; a change of any is a new record, at most a few times a second."""
+        yield self.details(run)
+        stopped = threading.Event()
+        news: queue.Queue[tuple[str, Object] | Exception] = queue.Queue()
+        sources = {
+            names.APP_RUNS: (self.api.path(names.APP_RUNS), ""),
+            names.APP_TASKS: (self.api.path(names.APP_TASKS), f"{RUN_LABEL}={run}"),
+            "pods": (self.api.path("pods", group=CORE), f"{RUN_LABEL}={run}"),
+        }
+        for kind, (path, selector) in sources.items():
+            threading.Thread(
+                target=_feed, args=(self.api.again(), kind, path, selector, stopped, news), daemon=True
+            ).start()
+        try:
+            yield from self._combined(run, news)
+        finally:
+            stopped.set()
+
+    def logs(self, query: LogQuery, note: Note) -> Iterator[LogLine]:
+        from application_sdk.cli.cluster.logs import follow_logs, read_logs
+
+        return follow_logs(self, query, note) if query.follow else read_logs(self, query, note)
+
+    def export(self, run: str) -> ExportedRun:
+        from application_sdk.cli.cluster.export import export_run
+
+        found = self.api.get(self.api.path(names.APP_RUNS, run))
+        tasks = self.api.items(self.api.path(names.APP_TASKS), f"{RUN_LABEL}={run}")
+        return export_run(found, tasks, self._pages(run, found))
+
+    def pods(self, run: str) -> list[Object]:
+        """Pods of a run; none where the person may not see pods."""
+        try:
+            return self.api.items(self.api.path("pods", group=CORE), f"{RUN_LABEL}={run}")
+        except NotAllowedError:
+            return []
+
+    def _pages(self, run: str, found: Object) -> list[Object]:
+        count = (found.get("status") or {}).get("ledgerPages") or 0
+        return [self.api.get(self.api.path(names.APP_LEDGERS, names.page_name(run, page))) for page in range(count)]
+
+    def _combined(self, run: str, news: queue.Queue[tuple[str, Object] | Exception]) -> Iterator[RunDetails]:
+        found: dict[str, dict[str, Object]] = {names.APP_RUNS: {}, names.APP_TASKS: {}, "pods": {}}
+        pages: list[Object] = []
+        while True:
+            for kind, changed in _batch(news):
+                name = changed["metadata"]["name"]
+                if kind == names.APP_RUNS and name != run:
+                    continue
+                if not changed["metadata"].get("deleted"):
+                    found[kind][name] = changed
+                elif kind == names.APP_RUNS:
+                    raise ObjectNotFoundError(f"run {run!r} was deleted meanwhile")
+                else:
+                    # A committed task outlives its pod; a task that vanishes vanishes with its run.
+                    found[kind].pop(name, None)
+            current = found[names.APP_RUNS].get(run)
+            if current is None:
+                continue
+            if len(pages) < ((current.get("status") or {}).get("ledgerPages") or 0):
+                pages = self._pages(run, current)
+            tasks, pods = list(found[names.APP_TASKS].values()), list(found["pods"].values())
+            details = details_of(current, tasks, pods, pages, self.api.access.context, time.time())
+            if details.run.finished or details.run.phase == "Stalled":
+                # The three watches know nothing of one another: the last task's news may be on its way yet.
+                yield self.details(run)
+                return
+            yield details
+
+
+def _feed(
+    api: Api,
+    kind: str,
+    path: str,
+    selector: str,
+    stopped: threading.Event,
+    news: queue.Queue[tuple[str, Object] | Exception],
+) -> None:
+    try:
+        for found in follow(api, path, selector, stopped.is_set):
+            news.put((kind, found))
+    except NotAllowedError as error:
+        # Who may not see pods sees the rest.
+        if kind != "pods":
+            news.put(error)
+    except ClusterError as error:
+        news.put(error)
+
+
+def _batch(news: queue.Queue[tuple[str, Object] | Exception]) -> Iterator[tuple[str, Object]]:
+    """What came since last time. Waits a little for the first, and then for what comes along with it."""
+    wait = _LOOK_SECONDS
+    while True:
+        try:
+            found = news.get(timeout=wait)
+        except queue.Empty:
+            return
+        if isinstance(found, Exception):
+            raise found
+        yield found
+        wait = _SETTLE_SECONDS if wait == _LOOK_SECONDS else 0.01

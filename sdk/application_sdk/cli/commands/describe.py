@@ -1,0 +1,60 @@
+"""`apprun describe`: why a run waits or fails, in sentences with cause and remedy."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from dataclasses import asdict
+from typing import Final
+
+from application_sdk.cli.commands.list_show import head
+from application_sdk.cli.output import Format, show, write_result
+from application_sdk.cli.sources.selection import Where, place_of
+from application_sdk.cli.views.diagnosis import Finding, explain
+from application_sdk.cli.views.json_output import run_as_json
+
+_WIDTH: Final = 120
+_MARKS: Final = {"problem": ("✗", "red"), "waiting": ("…", "yellow"), "fine": ("·", "green")}
+
+
+def describe_run(where: Where, run: str, format: Format) -> None:
+    """Print what there is to say about a run."""
+    place, name = place_of(where, run)
+    details = place.details(name)
+    findings = explain(details, time.time(), local=place.here)
+    if format.for_programs:
+        write_result({**run_as_json(details.run), "findings": [asdict(finding) for finding in findings]}, format)
+        return
+    for line, style in head(details.run, place.title):
+        if not line.startswith(("error ", "message ", "why ", "go on with ")):
+            show(line, style)
+    for finding in findings:
+        show()
+        _print(finding)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = _MARKS[finding.weight]
+    _paragraph(f"{mark} ", finding.what, f"bold {style}" if finding.weight == "problem" else style)
+    if finding.cause:
+        _paragraph("  ", finding.cause)
+    if finding.remedy:
+        _paragraph("  → ", finding.remedy)
+    if finding.details:
+        show()
+        for line in finding.details.rstrip().splitlines():
+            show(f"    {line}", "dim")
+
+
+def _paragraph(mark: str, text: str, style: str = "") -> None:
+    width = min(shutil.get_terminal_size().columns, _WIDTH) if sys.stdout.isatty() else _WIDTH
+    for number, line in enumerate(text.splitlines() or [""]):
+        first = mark if number == 0 else " " * len(mark)
+        wrapped = textwrap.wrap(
+            line, width, initial_indent=first, subsequent_indent=" " * len(mark), break_on_hyphens=False,
+            break_long_words=False,
+        )  # fmt: skip
+        for part in wrapped or [""]:
+            show(part, style)

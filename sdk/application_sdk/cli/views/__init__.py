@@ -1,0 +1,1 @@
+"""How the command line shows runs: as tables, trees, sentences and JSON."""

@@ -1,0 +1,207 @@
+"""The process of one attempt, from the fork to its end. `forker` calls it in the new process; it never returns.
+
+It is told its work over the channel, runs it once, tells the outcome and ends at once. When the engine is gone it ends
+too, and everything that its task has started: nobody would take its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
+
+from application_sdk.app.loading import AppLoadError
+from application_sdk.attempt.attempt import Attempt, AttemptResult
+from application_sdk.attempt.forked_child import restore_signals_in_forked_children
+from application_sdk.attempt.heartbeat import NoWatchdog, ProcessWatchdog
+from application_sdk.attempt.task_context import AttemptInfo
+from application_sdk.engines.processes.framing import Inbox, receive, send
+from application_sdk.errors import AppNotFoundError
+from application_sdk.execution import logs
+from application_sdk.execution.error_info import error_fields
+from application_sdk.wire import reasons
+
+if TYPE_CHECKING:
+    from application_sdk.attempt.state import AttemptState
+    from application_sdk.engines.processes.source import AppSource
+    from application_sdk.wire.digest import JSON, JSONObject
+    from application_sdk.wire.fields import ErrorFields, ProgressFields
+
+SIGN_INTERVAL_SECONDS: Final = 0.5
+
+
+class Host(Protocol):
+    """What an engine does for the processes of its attempts."""
+
+    def begin(self, work: JSONObject) -> None:
+        """In a new process, before any code of the app's runs: where its output goes, what it may use."""
+        ...
+
+    def state(self, work: JSONObject, app: str) -> AttemptState | None:
+        """What the attempt sees of the app's state; None where there is none to be had."""
+        ...
+
+    def ended(self, pid: int) -> None:
+        """In the process that attempts are forked from: this one is gone, however it ended."""
+        ...
+
+
+def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn:
+    """Do the work that comes over `channel`, then end the process."""
+    inbox = Inbox()
+    # Made while there is no work yet: this process may have been forked ahead of it.
+    loop = asyncio.new_event_loop()
+    message = receive(channel, inbox)
+    if message is None:
+        os._exit(0)
+    host.begin(message)
+    gc.enable()
+    info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
+    signs = _Signs(channel)
+    result = _attempt(source, info, message, host, signs, channel, inbox, loop)
+    signs.close()
+    if result.error is not None:
+        _print_failure(info, result.error)
+    _leave(channel, info, result, signs)
+
+
+def _attempt(
+    source: AppSource,
+    info: AttemptInfo,
+    work: JSONObject,
+    host: Host,
+    signs: _Signs,
+    channel: socket.socket,
+    inbox: Inbox,
+    loop: asyncio.AbstractEventLoop,
+) -> AttemptResult:
+    try:
+        app_class = source.load()
+        definition = app_class.definition.task(info.task)
+        app = app_class()
+    except AppLoadError as error:
+        failure: ErrorFields = {"type": reasons.LOAD_FAILED, "message": str(error), "traceback": error.traceback}
+        return AttemptResult(error={**failure, "retryable": False})
+    except AppNotFoundError as error:
+        return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
+    except Exception as error:  # noqa: BLE001 - the app's own __init__
+        return AttemptResult(error=error_fields(error))
+    state = host.state(work, app_class.name)
+    silence = info.policy.get("heartbeatTimeoutSeconds")
+    watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
+    attempt = Attempt(definition, app, info, signs, watchdog, state)
+    # Never closed: that would wait for stray threads of the body's before its outcome is told.
+    return asyncio.Runner(loop_factory=lambda: loop).run(
+        _run_body(attempt, cast("JSONObject", work["input"]), channel, inbox)
+    )
+
+
+async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:
+    def hear() -> None:
+        inbox.read(channel)
+        obey()
+
+    def obey() -> None:
+        if inbox.take() is not None:
+            attempt.cancel()
+        if inbox.closed:
+            end_group()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(channel, hear)
+    # The wish to cancel may have come along with the work. Told now, it would find no body to cancel.
+    loop.call_soon(obey)
+    loop.add_signal_handler(signal.SIGTERM, attempt.cancel)
+    restore_signals_in_forked_children()
+    return await attempt.run(payload)
+
+
+class _Signs:
+    """Tells the latest progress and heartbeat details, at most every so often and never later than that.
+
+    What comes within the interval waits for its end, in a timer thread: a process that is killed then has told all but
+    its last half second. What is left when the body ends goes along with the outcome.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._timer: threading.Timer | None = None
+        self.unsent: JSONObject = {}
+
+    def heartbeat(self, details: JSONObject) -> None:
+        self._add("heartbeat", details)
+
+    def progress(self, progress: ProgressFields) -> None:
+        self._add("progress", cast("JSONObject", progress))
+
+    def close(self) -> None:
+        """Tell nothing any more: a stray thread of the body mustn't write into the outcome."""
+        with self._lock:
+            self._next = float("inf")
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _add(self, kind: str, value: JSONObject) -> None:
+        with self._lock:
+            self.unsent[kind] = value
+            pause = self._next - time.monotonic()
+            if pause <= 0:
+                self._send()
+            elif self._timer is None and pause <= SIGN_INTERVAL_SECONDS:
+                self._timer = threading.Timer(pause, self._send_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _send_late(self) -> None:
+        with self._lock:
+            self._timer = None
+            # Closed meanwhile: then it goes along with the outcome, which nothing may come between.
+            if self._next != float("inf"):
+                self._send()
+
+    def _send(self) -> None:
+        self._next = time.monotonic() + SIGN_INTERVAL_SECONDS
+        try:
+            send(self._channel, self.unsent)
+        except OSError:
+            pass  # The engine is gone, and the event loop is about to see it.
+        self.unsent = {}
+
+
+def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
+    what = error.get("traceback") or f"{error['type']}: {error['message']}"
+    print(f"attempt {info.attempt} of {info.task} failed\n{what.rstrip()}", file=sys.stderr)  # noqa: T201
+
+
+def _leave(channel: socket.socket, info: AttemptInfo, result: AttemptResult, signs: _Signs) -> NoReturn:
+    try:
+        logs.finish()
+    except OSError:
+        pass  # The log's disk is full: the outcome matters more.
+    outcome: JSONObject = {
+        **signs.unsent,
+        "output": result.output,
+        "error": cast("JSONObject | None", result.error),
+        "state": cast("list[JSON]", list(result.state)),
+        "log": logs.kept_log(info.attempt)["tail"] if result.error is not None else "",
+    }
+    try:
+        channel.setblocking(True)
+        send(channel, {"outcome": outcome})
+    except OSError:
+        end_group()
+    os._exit(0)
+
+
+def end_group() -> NoReturn:
+    """End this process and all that it has started."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -1,0 +1,153 @@
+"""Work is done in terms: it begins when leadership does, ends with it, and nothing of it is written afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.support import virtual_time
+from tests.support.fake_api import FakeApi, FakeServer, Place
+from tests.support.virtual_time import wall
+
+from apprun_operator.leader.fenced_client import Fenced, NotLeadingError
+from apprun_operator.leader.gate import Terms
+
+RUN = {"metadata": {"name": "r"}, "spec": {}}
+COLLECTION = "/apis/apprun.dev/v1alpha1/namespaces/default/appruns"
+
+
+class Leader:
+    """Leadership as a test says: `now` is the term."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.attended = 0
+
+    def attend(self) -> int:
+        self.attended += 1
+        return self.now
+
+    def term(self) -> int:
+        return self.now
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.leader = Leader()
+        self.terms = Terms(self.leader)
+        self.working: list[int] = []
+        self.begun: list[int] = []
+
+    async def work(self) -> None:
+        term = self.leader.now
+        self.begun.append(term)
+        self.working.append(term)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.working.remove(term)
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    task = asyncio.create_task(made.terms.run(made.work))
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert made.working == []
+
+
+def test_a_standby_does_no_work_and_says_that_it_could() -> None:
+    async def story() -> None:
+        async with bench() as it:
+            await asyncio.sleep(10)
+            assert it.begun == []
+            assert it.leader.attended > 10
+            assert not it.terms.acting
+            assert not it.terms.may_write()
+
+    virtual_time.run(story())
+
+
+def test_work_begins_and_ends_with_leadership() -> None:
+    async def story() -> None:
+        async with bench() as it:
+            it.leader.now = 1
+            await asyncio.sleep(1)
+            assert it.working == [1]
+            assert it.terms.acting
+            it.leader.now = 0
+            await asyncio.sleep(1)
+            assert it.working == []
+            assert not it.terms.acting
+
+    virtual_time.run(story())
+
+
+def test_a_new_term_is_new_work_even_when_nobody_led_between() -> None:
+    """What the old work knows may be older than what somebody else did meanwhile."""
+
+    async def story() -> None:
+        async with bench() as it:
+            it.leader.now = 1
+            await asyncio.sleep(1)
+            it.leader.now = 2
+            await asyncio.sleep(1)
+            assert it.begun == [1, 2]
+            assert it.working == [2]
+
+    virtual_time.run(story())
+
+
+def test_work_of_a_term_that_is_over_may_not_write_before_it_notices() -> None:
+    async def story() -> None:
+        async with bench() as it:
+            it.leader.now = 1
+            await asyncio.sleep(1)
+            assert it.terms.may_write()
+            it.leader.now = 2
+            assert it.working == [1]
+            assert not it.terms.may_write()
+
+    virtual_time.run(story())
+
+
+def test_work_that_fails_by_itself_is_a_bug_and_shown() -> None:
+    async def story() -> None:
+        leader = Leader()
+        leader.now = 1
+
+        async def work() -> None:
+            raise KeyError("bug")
+
+        terms = Terms(leader)
+        with pytest.raises(KeyError):
+            await terms.run(work)
+        assert not terms.may_write()
+
+    virtual_time.run(story())
+
+
+def test_the_fence_lets_nothing_through_but_reading() -> None:
+    async def story() -> None:
+        server = FakeServer(wall)
+        leading = True
+        fenced = Fenced(FakeApi(server, "operator"), lambda: leading)
+        await fenced.create(COLLECTION, RUN)
+        leading = False
+        before = list(server.writes)
+        with pytest.raises(NotLeadingError):
+            await fenced.create(COLLECTION, {**RUN, "metadata": {"name": "other"}})
+        with pytest.raises(NotLeadingError):
+            await fenced.patch(f"{COLLECTION}/r/status", {"status": {}})
+        with pytest.raises(NotLeadingError):
+            await fenced.delete(f"{COLLECTION}/r", {})
+        assert server.writes == before
+        assert (await fenced.get(f"{COLLECTION}/r"))["metadata"] == server.objects[Place("appruns", "default", "r")][
+            "metadata"
+        ]
+
+    virtual_time.run(story())

@@ -1,0 +1,417 @@
+"""What the store keeps: the newest of everything, whoever brought it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from application_sdk.wire import names
+from application_sdk.wire.digest import digest
+from apprun_operator.observe.cache import Store
+from apprun_operator.observe.parse import Unreadable
+from apprun_operator.observe.records import Key
+
+RUN = Key("default", "r")
+NOW = 1_800_000_000.0
+
+
+class Known:
+    """A store, the keys that it woke, and a clock."""
+
+    def __init__(self) -> None:
+        self.woken: list[Key] = []
+        self.now = NOW
+        self.store = Store(self.woken.append, lambda: self.now)
+
+    def wakes(self) -> int:
+        count = len(self.woken)
+        self.woken.clear()
+        return count
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+def metadata(name: str, version: int, owner: str = "", **fields: Any) -> dict[str, Any]:
+    made = {
+        "name": name,
+        "namespace": "default",
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2027-01-01T00:00:00Z",
+        "generation": 1,
+        **fields,
+    }
+    if owner:
+        made["ownerReferences"] = [{"kind": "AppTask", "name": owner, "uid": f"uid-{owner}"}]
+    return made
+
+
+def run(version: int = 1, *keys: str, **status: Any) -> dict[str, Any]:
+    entries = [{"sequence": n, "key": key, "task": "t"} for n, key in enumerate(keys)]
+    spec = {"app": {"entry": "a:B"}}
+    return {"metadata": metadata("r", version), "spec": spec, "status": {"checkpoints": entries, **status}}
+
+
+def key(letter: str) -> str:
+    return letter.ljust(32, "0")
+
+
+def task(letter: str, version: int, **status: Any) -> dict[str, Any]:
+    name = names.task_name("r", key(letter))
+    made = metadata(name, version, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
+    return {"metadata": made, "spec": {"run": "r", "role": "task", "key": key(letter), "task": "t"}, "status": status}
+
+
+def pod(letter: str, version: int, attempt: int = 1, **status: Any) -> dict[str, Any]:
+    owner = names.task_name("r", key(letter))
+    labels = {names.RUN_LABEL: "r", names.ATTEMPT_LABEL: str(attempt)}
+    made = metadata(names.pod_name(owner, attempt, "uid-r"), version, owner, labels=labels)
+    return {"metadata": made, "spec": {}, "status": status}
+
+
+def observe(known: Known) -> Any:
+    seen = known.store.observe(RUN)
+    assert seen is not None
+    return seen
+
+
+def test_newer_version_wins_whatever_the_order(known: Known) -> None:
+    known.store.apply("appruns", run(5, phase="Running"))
+    known.store.apply("appruns", run(4, phase="Stalled"))
+    assert observe(known).run.phase == "Running"
+
+
+def test_same_version_twice_wakes_nobody(known: Known) -> None:
+    known.store.apply("appruns", run(5))
+    known.wakes()
+    known.store.apply("appruns", run(5))
+    assert known.wakes() == 0
+
+
+def test_change_that_says_nothing_new_wakes_nobody_but_its_version_counts(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    known.wakes()
+    known.store.apply("apptasks", task("a", 3, heartbeat={"n": 1}))
+    assert known.wakes() == 0
+    (kept,) = observe(known).tasks.values()
+    assert kept.meta.version == 3
+
+
+def test_answer_to_an_own_write_does_not_revive_what_the_watch_saw_die(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    made = pod("a", 2)
+    known.store.apply("pods", made)
+    known.store.remove("pods", Key("default", made["metadata"]["name"]))
+    known.store.apply("pods", pod("a", 3))
+    assert not observe(known).pods
+
+
+def test_committed_call_shrinks_to_its_name(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.store.apply("appruns", run(3, key("a")))
+    seen = observe(known)
+    assert not seen.tasks
+    assert seen.settled == {names.task_name("r", key("a"))}
+    assert key("a") in seen.committed
+
+
+def test_committed_call_stays_committed_whatever_its_apptask_says_later(known: Known) -> None:
+    known.store.apply("appruns", run(3, key("a")))
+    known.store.apply("apptasks", task("a", 9, phase="Active"))
+    assert not observe(known).tasks
+
+
+def committed_run(version: int, **status: Any) -> dict[str, Any]:
+    """A run whose ledger has the call `a` with output 1."""
+    entry = {"sequence": 0, "key": key("a"), "task": "t", "outcome": "Succeeded", "digest": digest(1)}
+    return run(version, **{"checkpoints": [entry], **status})
+
+
+def test_committed_call_whose_apptask_is_as_committed_is_settled(known: Known) -> None:
+    known.store.apply("appruns", committed_run(3))
+    assert observe(known).unseen_tasks == (names.task_name("r", key("a")),)
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    assert observe(known).unseen_tasks == ()
+    assert observe(known).settled
+
+
+def test_committed_call_whose_apptask_vanishes_is_unseen_until_it_is_known_to_be_lost(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.store.apply("appruns", committed_run(3))
+    name = names.task_name("r", key("a"))
+    known.store.remove("apptasks", Key("default", name))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.lost_tasks)) == ((name,), set())
+    known.store.verify_task(Key("default", "r"), name, None)
+    assert set(observe(known).lost_tasks) == {name}
+
+
+def test_old_news_of_a_committed_call_is_no_alteration(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2))
+    known.store.apply("appruns", committed_run(3))
+    name = names.task_name("r", key("a"))
+    assert observe(known).unseen_tasks == (name,)
+    known.store.verify_task(Key("default", "r"), name, task("a", 2, phase="Succeeded", output=1))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+
+
+def test_altered_result_of_a_committed_call_is_found_and_found_mended(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.store.apply("appruns", committed_run(3))
+    altered = task("a", 4, phase="Succeeded", output=2)
+    known.store.apply("apptasks", altered)
+    name = names.task_name("r", key("a"))
+    assert observe(known).unseen_tasks == (name,)
+    known.store.verify_task(Key("default", "r"), name, altered)
+    assert set(observe(known).altered_tasks) == {name}
+    known.store.apply("apptasks", task("a", 5, phase="Succeeded", output=1))
+    seen = observe(known)
+    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+
+
+def test_cancellation_of_the_ledger_has_no_apptask(known: Known) -> None:
+    entry = {"sequence": 0, "key": "cancel", "task": "cancel", "outcome": "Cancelled", "digest": ""}
+    known.store.apply("appruns", run(3, checkpoints=[entry]))
+    assert observe(known).unseen_tasks == ()
+
+
+def test_calls_on_pages_are_committed_too(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    tail = [{"sequence": 128, "key": key("z"), "task": "t"}]
+    known.store.apply("appruns", run(3, ledgerPages=1, checkpoints=tail))
+    assert observe(known).missing_pages == (0,)
+    spec = {"run": "r", "number": 0, "checkpoints": [{"sequence": 0, "key": key("a")}]}
+    known.store.apply("appledgers", {"metadata": metadata("r-0", 4), "spec": spec})
+    seen = observe(known)
+    assert seen.missing_pages == ()
+    assert not seen.tasks
+
+
+def test_pod_that_vanished_unanswered_leaves_a_trace(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    made = pod("a", 3, phase="Running")
+    known.store.apply("pods", made)
+    known.store.remove("pods", Key("default", made["metadata"]["name"]))
+    (trace,) = observe(known).pods.values()
+    assert trace.gone
+
+
+def test_trace_goes_when_the_attempt_is_answered(known: Known) -> None:
+    test_pod_that_vanished_unanswered_leaves_a_trace(known)
+    known.store.apply("apptasks", task("a", 9, attempt=2))
+    assert not observe(known).pods
+
+
+def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Known) -> None:
+    """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't wait for that pod."""
+    test_pod_that_vanished_unanswered_leaves_a_trace(known)
+    known.store.remove("apptasks", Key("default", task("a", 2)["metadata"]["name"]))
+    assert not observe(known).pods
+
+
+def test_pod_of_a_reported_attempt_leaves_no_trace(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    made = pod("a", 3)
+    known.store.apply("pods", made)
+    known.store.remove("pods", Key("default", made["metadata"]["name"]))
+    assert not observe(known).pods
+
+
+def test_list_tells_what_vanished_while_nobody_watched(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    known.store.apply("apptasks", task("b", 8))
+    known.store.replace("apptasks", [], 5)
+    assert [t.key for t in observe(known).tasks.values()] == [key("b")], "b is newer than the list"
+
+
+def test_list_of_one_namespace_says_nothing_of_others(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.replace("appruns", [], 9, "other")
+    assert known.store.observe(RUN) is not None
+
+
+def test_namesake_starts_with_an_empty_ledger(known: Known) -> None:
+    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.store.apply("appruns", run(3, key("a")))
+    again = run(10)
+    again["metadata"]["uid"] = "uid-new"
+    known.store.apply("appruns", again)
+    seen = observe(known)
+    assert not seen.committed
+    assert not seen.tasks, "the old run's calls are not the new one's"
+
+
+def test_deletion_of_an_older_namesake_changes_nothing(known: Known) -> None:
+    known.store.apply("appruns", run(3))
+    known.store.remove("appruns", RUN, "uid-older")
+    assert known.store.observe(RUN) is not None
+
+
+def test_nothing_is_kept_of_a_run_that_is_gone(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    known.store.apply("pods", pod("a", 3))
+    for kind, name in (("appruns", "r"), ("apptasks", task("a", 0)["metadata"]["name"])):
+        known.store.remove(kind, Key("default", name))  # type: ignore[arg-type]
+    known.store.remove("pods", Key("default", pod("a", 0)["metadata"]["name"]))
+    assert not known.store.keys()
+    assert not known.store._runs
+
+
+def test_finished_run_lets_go_of_what_nobody_asks_for_again(known: Known) -> None:
+    known.store.apply("appruns", run(1, key("a"), phase="Succeeded"))
+    seen = observe(known)
+    assert seen.run.checkpoints == ()
+    assert key("a") in seen.committed
+
+
+def test_refusals_back_off_and_end_with_the_pod(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    name = pod("a", 0)["metadata"]["name"]
+    delays = []
+    for _ in range(8):
+        known.store.refuse(RUN, name, "Quota", "exceeded")
+        delays.append(observe(known).refusals[name].retry_at - NOW)
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
+    known.store.apply("pods", pod("a", 3))
+    assert not observe(known).refusals
+
+
+def test_corrected_app_is_tried_at_once(known: Known) -> None:
+    known.store.apply("appruns", run(1, app={"entry": "a:Wrong"}))
+    known.store.refuse(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
+    known.store.apply("appruns", run(2, app={"entry": "a:Right"}))
+    assert not observe(known).refusals
+
+
+def test_first_sight_of_a_call_is_kept(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("apptasks", task("a", 2))
+    known.now += 10
+    known.store.apply("apptasks", task("a", 3, attempt=2))
+    (kept,) = observe(known).tasks.values()
+    assert kept.seen_at == NOW
+
+
+def test_app_wakes_the_runs_that_name_it(known: Known) -> None:
+    waiting = {**run(1), "spec": {"appRef": {"name": "app"}}}
+    known.store.apply("appruns", waiting)
+    known.wakes()
+    known.store.apply("apps", {"metadata": metadata("app", 2), "spec": {"entry": "a:B"}})
+    assert known.wakes() == 1
+    assert observe(known).app is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("apps", {"spec": {"entry": "a:B"}}),
+        ("apptasks", {"metadata": metadata("x", 1), "spec": {"role": "chief"}}),
+        ("apptasks", {"metadata": metadata("x", 1), "spec": {"run": 7, "role": "task", "key": "k", "task": "t"}}),
+        ("pods", {"metadata": metadata("x", 1, labels={names.RUN_LABEL: "r"})}),
+        ("appledgers", {"metadata": metadata("x", 1), "spec": {"run": "r", "number": 0, "checkpoints": "none"}}),
+    ],
+)
+def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any, raw: Any) -> None:
+    with pytest.raises(Unreadable):
+        known.store.apply(kind, raw)
+    assert not known.store._runs
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"phase": "Frozen"}, "'Frozen'"),
+        ({"checkpoints": [{"sequence": 0, "key": "a"}, {"sequence": 2, "key": "b"}]}, "where 1 should follow"),
+        ({"checkpoints": [{"sequence": 0}]}, "has no key"),
+        ({"checkpoints": [{"sequence": 0, "key": "a", "digest": 7}]}, "digest"),
+        ({"checkpoints": [{"sequence": 0, "key": "a", "at": "noon"}]}, "at is 'noon'"),
+        ({"checkpoints": [{"sequence": 3, "key": "a"}]}, "begins with 3 where 0 should"),
+        ({"checkpoints": [{"sequence": 0, "key": "a"}], "ledgerPages": 1}, "begins with 0 where 128 should"),
+        ({"ledgerPages": 1}, "begins with None where 128 should"),
+        ({"ledgerPages": 0.5}, "no count"),
+        ({"app": {"image": "x"}}, "status.app"),
+        ({"startedAt": "yesterday"}, "startedAt"),
+        ({"conditions": [1]}, ""),
+    ],
+)
+def test_odd_run_becomes_a_record_that_says_what_is_wrong(known: Known, status: Any, words: str) -> None:
+    known.store.apply("appruns", {**run(1), "status": status})
+    problem = observe(known).run.problem
+    assert words in problem
+    assert bool(problem) == bool(words)
+
+
+def test_odd_app_is_known_with_what_is_wrong_and_wakes_who_waits_for_it(known: Known) -> None:
+    known.store.apply("appruns", {**run(1), "spec": {"appRef": {"name": "x"}}})
+    known.wakes()
+    known.store.apply("apps", {"metadata": metadata("x", 1), "spec": {"parallelism": 3}})
+    assert known.wakes() == 1
+    assert observe(known).app.problem == "spec.entry is missing"
+
+
+NEWER = {"phase": "Hibernating"}
+"""A status that this version doesn't know."""
+
+
+def spoil(known: Known, raw: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        known.store.apply("apptasks", raw)
+
+
+def test_run_knows_of_its_task_that_cannot_be_read(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.wakes()
+    spoil(known, task("a", 2, **NEWER))
+    assert known.wakes() == 1
+    ((what, problem),) = observe(known).unreadable.items()
+    assert what == f"AppTask {names.task_name('r', key('a'))}"
+    assert "'Hibernating'" in problem
+
+
+def test_page_that_cannot_be_read_is_told_as_well(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    owned = metadata("r-0", 2, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
+    with pytest.raises(Unreadable):
+        known.store.apply("appledgers", {"metadata": owned, "spec": {"run": "r", "checkpoints": []}})
+    assert observe(known).unreadable == {"AppLedger r-0": "spec.number is no number"}
+
+
+@pytest.mark.parametrize("first", ["odd", "sound"])
+def test_task_that_can_be_read_again_is_no_problem_any_more(known: Known, first: str) -> None:
+    known.store.apply("appruns", run(1))
+    if first == "sound":
+        known.store.apply("apptasks", task("a", 2))
+    spoil(known, task("a", 3, **NEWER))
+    known.store.apply("apptasks", task("a", 2))
+    assert observe(known).unreadable, "an older version mends nothing"
+    known.store.apply("apptasks", task("a", 4))
+    assert not observe(known).unreadable
+    assert observe(known).tasks
+
+
+def test_task_that_cannot_be_read_is_forgotten_when_it_is_deleted(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    spoil(known, task("a", 2, **NEWER))
+    known.wakes()
+    known.store.replace("apptasks", [], 3)
+    assert not observe(known).unreadable
+    assert known.wakes() == 1
+
+
+def test_odd_task_of_a_runs_namesake_concerns_nobody(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    raw = task("a", 2, **NEWER)
+    raw["metadata"]["ownerReferences"][0]["uid"] = "uid-of-its-predecessor"
+    spoil(known, raw)
+    assert not observe(known).unreadable
