@@ -137,6 +137,11 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/engines/local/test_survival.py",),
     ),
     Mutant(
+        "guard-whole-or-not-at-all",
+        without="pass",
+        tests=(f"{UNIT}/replay/test_guard.py",),
+    ),
+    Mutant(
         "cancelled-before-begun",
         without="False",
         tests=(f"{UNIT}/attempt/test_attempt.py",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -19,12 +19,19 @@ from application_sdk.engines.memory.attempts import AttemptRunner
 from application_sdk.engines.memory.engine import Step
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
-from application_sdk.replay.result import RouteResult
+from application_sdk.replay.guard import guarding
 from application_sdk.replay.run import run_route
 
 pytestmark = pytest.mark.slow
 
 INFO = RunInfo(run_id="random", uid="0b9d", started_at=1_767_225_600.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _guard() -> Iterator[None]:
+    """In place once: it looks through all modules of the process, which would be most of the time of each life."""
+    with guarding(Interpreter), guarding(EndingInterpreter):
+        yield
 
 
 def examples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -37,6 +37,7 @@ from tests.support.routes import Bench, run, with_uid
 
 from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
+from application_sdk.replay.guard import installation
 from application_sdk.replay.result import RouteResult
 
 HERE = __file__
@@ -394,6 +395,33 @@ def test_nothing_is_left_behind_in_the_process() -> None:
     assert [getattr(owner, name) for owner, name in watched] == before
     assert "set" not in vars(asyncio.tasks)
     assert "random" not in vars(random._inst)  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_installation_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = time.time
+
+    def interrupt(*_: object) -> None:
+        assert time.time is not before, "nothing is in place yet"
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patching:
+        # The last step of the installation, after clocks and chance.
+        patching.setattr(installation, "factories", Interrupting(interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            answer(lambda: time.time())
+    assert time.time is before
+    # The next route has a whole guard.
+    assert answer(lambda: time.time()) == f"{START} then {START + 2}"
+
+
+class Interrupting:
+    """Raises when the guard tells it of its stand-ins, as a Ctrl-C may there, and not when it takes them back."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        vars(self)["interrupt"] = interrupt
+
+    def __setattr__(self, name: str, value: object) -> None:
+        vars(self).pop("interrupt", lambda: None)()
 
 
 def test_unguarded_code_gets_the_real_thing() -> None:

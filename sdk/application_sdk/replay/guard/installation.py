@@ -25,7 +25,7 @@ class _Installation:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._routes = 0
-        self._applied: list[Applied] = []
+        self._applied = Applied()
         self._replacements: dict[int, object] = {}
         self._references = References({})
         self._originals: dict[int, object] = {}
@@ -34,13 +34,17 @@ class _Installation:
 
     def enter(self, app_class: type) -> None:
         with self._lock:
-            self._routes += 1
-            if self._routes == 1:
-                self._put_in_place()
+            if self._routes == 0:
+                try:
+                    self._put_in_place()
+                except BaseException:
+                    # guard: guard-whole-or-not-at-all - after a Ctrl-C the next route would run under half a guard
+                    self._take_away()
+                    raise
             # A class that is defined in a function is in no module.
             held = [patch for cls in app_class.__mro__ if _is_apps(cls) for patch in self._references.in_class(cls)]
-            if held:
-                self._applied.append(Applied(held))
+            self._routes += 1
+            self._applied.apply(held)
 
     def _put_in_place(self) -> None:
         watch()
@@ -52,24 +56,26 @@ class _Installation:
         self._seen = self._before = set(sys.modules)
         self._references = References(self._replacements)
         held = self._references.in_modules(self._seen)
-        self._applied = [Applied(patches), Applied(hidden), Applied(held)]
+        for group in (patches, hidden, held):
+            self._applied.apply(group)
         factories.stand_in = self._references.stand_in
 
     def leave(self) -> None:
         with self._lock:
             self._routes -= 1
             if self._routes == 0:
-                factories.stand_in = lambda factory: factory
-                for applied in reversed(self._applied):
-                    applied.undo()
-                self._applied = []
-                self._put_right(set(sys.modules) - self._before)
+                self._take_away()
+
+    def _take_away(self) -> None:
+        factories.stand_in = lambda factory: factory
+        self._applied.undo()
+        self._put_right(set(sys.modules) - self._before)
 
     def _look_at_new_modules(self) -> None:
         with self._lock:
             new = set(sys.modules) - self._seen
             self._seen = self._seen | new
-            self._applied.append(Applied(self._references.in_modules(new)))
+            self._applied.apply(self._references.in_modules(new))
 
     def _put_right(self, modules: Collection[str]) -> None:
         """What these have imported by name while the patches were in place is what was replaced."""

@@ -22,10 +22,13 @@ class Patch:
 
 
 class Applied:
-    """Patches that are in place."""
+    """Patches that are in place. `undo` puts back each of them, also where `apply` was interrupted half-way."""
 
-    def __init__(self, patches: Sequence[Patch]) -> None:
+    def __init__(self) -> None:
         self._undo: list[tuple[Patch, bool, object]] = []
+
+    def apply(self, patches: Sequence[Patch]) -> None:
+        """Put these in place, on top of those that are."""
         for patch in patches:
             if isinstance(patch.owner, FunctionType | CellType):
                 self._undo.append((patch, True, patch.original))  # Slots, which vars() doesn't show.
@@ -39,6 +42,6 @@ class Applied:
         for patch, was_own, original in reversed(self._undo):
             if was_own:
                 setattr(patch.owner, patch.name, original)
-            else:
+            elif patch.name in vars(patch.owner):
                 delattr(patch.owner, patch.name)
         self._undo.clear()
