@@ -351,7 +351,7 @@ MUTANTS: Final = (
     Mutant(
         "denied-driver-ends",
         without="False",
-        tests=(f"{UNIT}/engines/kubernetes/test_retry_read.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_retry_request.py",),
     ),
     Mutant(
         "route-blocks-loop",

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.edge import without_unknown
-from application_sdk.engines.local.events import Notice
+from application_sdk.engines.local.events import Event
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.records import RunRecord
-from application_sdk.engines.local.render import in_words
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
+from application_sdk.engines.local.render import format_event
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import ExecutionOptions, create_checked_run, execute_in_process
 from application_sdk.engines.local.source import source_of
-from application_sdk.engines.processes.fork_server import FORKER_VARIABLE
+from application_sdk.engines.processes.fork_server import FORK_SERVER_VARIABLE
 from application_sdk.errors import AppError, MisuseError
 from application_sdk.infrastructure import InfrastructureContext, SecretNotFoundError, SecretStore, set_infrastructure
 from application_sdk.server.serving import DEFAULT_PORT, local_service
@@ -85,7 +85,7 @@ async def run_dev_combined(
     input that doesn't fit, and MisuseError for a port that is taken.
     """
     _check_keywords(of_the_platform)
-    if FORKER_VARIABLE in os.environ:
+    if FORK_SERVER_VARIABLE in os.environ:
         raise MisuseError(
             "run_dev_combined() is called while the app's module is imported to execute its tasks. "
             'Put the call under `if __name__ == "__main__":`'
@@ -112,7 +112,7 @@ async def run_dev_combined(
 
 async def _serve(app_class: type[App], example: tuple[str | None, JSONObject] | None, host: str, port: int) -> JSON:
     """Serve until Ctrl-C, with a run on the example beside it. The output of that, if it has ended well."""
-    source, home = source_of(app_class), Home.from_environment(os.environ)
+    source, home = source_of(app_class), RunStore.from_environment(os.environ)
     with local_service(app_class, source, home, Limits(_PARALLELISM)) as service:
         run: asyncio.Task[JSON] | None = None
 
@@ -176,14 +176,14 @@ def _credential_name(contract: type[Input], payload: JSONObject) -> str | None:
 
 
 def _run(app_class: type[App], entrypoint: str | None, payload: JSONObject, requests: Requests) -> RunRecord:
-    source, home = source_of(app_class), Home.from_environment(os.environ)
-    name = begin_checked(home, app_class, source, payload, entrypoint)
+    source, home = source_of(app_class), RunStore.from_environment(os.environ)
+    name = create_checked_run(home, app_class, source, payload, entrypoint)
     _log.info("run %s of %s", name, source.entry)
-    return execute_here(home, name, app_class, source, Mode(Limits(_PARALLELISM), _tell, requests))
+    return execute_in_process(home, name, app_class, source, ExecutionOptions(Limits(_PARALLELISM), _tell, requests))
 
 
-def _tell(notice: Notice) -> None:
-    text = in_words(notice, time.time())
+def _tell(notice: Event) -> None:
+    text = format_event(notice, time.time())
     if text is not None:
         _log.info("%s", text)
 

@@ -39,7 +39,7 @@ from application_sdk.server.handler_thread import HandlerThread
 from application_sdk.server.limits import BodyLimit, Limits, check_credentials
 from application_sdk.server.origin import SameOrigin
 from application_sdk.server.request_metrics import Counting, Counts
-from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
+from application_sdk.server.runs import NEW_NAME_PATTERN, Runs, RunSnapshot, StartRequest, run_name_for_key
 from application_sdk.server.schemas import (
     Answer,
     CheckAnswer,
@@ -274,7 +274,7 @@ def _serve_descriptions(application: FastAPI, server: _Server) -> None:
     application.include_router(describing)
 
 
-def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> Order:
+def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> StartRequest:
     name = payload.pop("workflow_id", "")
     if not isinstance(name, str) or len(name) > RUN_NAME_MAX_LENGTH or not re.fullmatch(NEW_NAME_PATTERN, name):
         problem = f"a run's name has a letter, then letters, digits and dashes, {RUN_NAME_MAX_LENGTH} at most"
@@ -288,7 +288,7 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
     except ContractValidationError as error:
         raise invalid_input(error) from error
     app = server.definition.name
-    return Order(chosen.name, given, name or (name_for(app, key) if key else ""))
+    return StartRequest(chosen.name, given, name or (run_name_for_key(app, key) if key else ""))
 
 
 def _envelope(server: _Server, payload: dict[str, JsonValue]) -> str:
@@ -297,7 +297,7 @@ def _envelope(server: _Server, payload: dict[str, JsonValue]) -> str:
     return named if isinstance(named, str) and named in server.definition.entrypoints else ""
 
 
-async def _look(service: Service, run: str, *, wait: bool) -> Ended:
+async def _look(service: Service, run: str, *, wait: bool) -> RunSnapshot:
     """The run as it stands; with `wait` at its end, if that comes soon."""
     until = time.monotonic() + (service.limits.wait_seconds if wait else 0)
     while True:
@@ -307,7 +307,7 @@ async def _look(service: Service, run: str, *, wait: bool) -> Ended:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _result(run: str, ended: Ended) -> Answer[RunResult]:
+def _result(run: str, ended: RunSnapshot) -> Answer[RunResult]:
     state = ended.state
     if state.status == "RUNNING":
         message = f"the run is {state.phase}: {state.message}" if state.message else f"the run is {state.phase}"

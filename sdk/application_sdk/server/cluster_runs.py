@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from application_sdk.engines.kubernetes.api import Api
 from application_sdk.engines.kubernetes.errors import AlreadyExists, ApiError, Invalid, NotFound, Refused, Unreachable
 from application_sdk.server.errors import Problem
-from application_sdk.server.runs import Ended, Order, made_up_name
+from application_sdk.server.runs import RunSnapshot, StartRequest, generate_run_name
 from application_sdk.server.schemas import STATUS_OF_PHASE, RunError, RunState, Started
 from application_sdk.wire import names
 
@@ -29,8 +29,8 @@ class ClusterRuns:
         self._api = api
         self._app = app
 
-    def start(self, order: Order) -> Started:
-        name = order.name or made_up_name(self._app)
+    def start(self, order: StartRequest) -> Started:
+        name = order.name or generate_run_name(self._app)
         spec: JSONObject = {
             "appRef": {"name": self._app},
             "entrypoint": order.entrypoint,
@@ -53,7 +53,7 @@ class ClusterRuns:
                     raise Problem("NameTaken", message) from error
         return Started(workflow_id=name, run_id=_uid(made), created=created)
 
-    def look(self, run: str) -> Ended:
+    def look(self, run: str) -> RunSnapshot:
         with _told(run):
             found = self._api.get(names.APP_RUNS, run)
         spec, status = cast("JSONObject", found["spec"]), cast("JSONObject", found.get("status") or {})
@@ -79,7 +79,7 @@ class ClusterRuns:
             continued_as=cast("str | None", status.get("continuedAs")),
             error=error,
         )
-        return Ended(state, status.get("output"))
+        return RunSnapshot(state, status.get("output"))
 
     def stop(self, run: str) -> None:
         if self.look(run).state.status != "RUNNING":

@@ -24,12 +24,11 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
-from application_sdk.engines.local.run_store import Home, new_run_name
-from application_sdk.engines.local.runs import Mode, begin, execute_here
-from application_sdk.engines.local.runs import Order as LocalOrder
+from application_sdk.engines.local.run_store import RunStore, generate_run_name
+from application_sdk.engines.local.runs import ExecutionOptions, RunRequest, create_run, execute_in_process
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.server.errors import Problem
-from application_sdk.server.runs import Ended, Order
+from application_sdk.server.runs import RunSnapshot, StartRequest
 from application_sdk.server.schemas import STATUS_OF_PHASE, RunError, RunState, Started
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ STOP_SECONDS: Final = 15.0
 class LocalRuns:
     """The runs of one app in a home."""
 
-    def __init__(self, home: Home, app_class: type[App], source: AppSource, limits: Limits) -> None:
+    def __init__(self, home: RunStore, app_class: type[App], source: AppSource, limits: Limits) -> None:
         self._home = home
         self._app_class = app_class
         self._source = source
@@ -51,14 +50,14 @@ class LocalRuns:
         self._lock = threading.Lock()
         self._working: dict[str, tuple[threading.Thread, Requests]] = {}
 
-    def start(self, order: Order) -> Started:
-        name = order.name or new_run_name(self._app_class.definition.name)
+    def start(self, order: StartRequest) -> Started:
+        name = order.name or generate_run_name(self._app_class.definition.name)
         created = True
         try:
-            begin(
+            create_run(
                 self._home,
                 name,
-                LocalOrder(self._source, self._app_class.definition.name, order.entrypoint, order.input),
+                RunRequest(self._source, self._app_class.definition.name, order.entrypoint, order.input),
             )
         except RunExistsError as error:
             created = False
@@ -78,7 +77,7 @@ class LocalRuns:
             self._execute(name)
         return Started(workflow_id=name, run_id=run.uid, created=created)
 
-    def look(self, run: str) -> Ended:
+    def look(self, run: str) -> RunSnapshot:
         record = self._record(run)
         alive = holder(self._home.folder(run).lock) is not None
         phase = "Interrupted" if record.phase == "Running" and not alive and run not in self._working else record.phase
@@ -99,7 +98,7 @@ class LocalRuns:
             continued_as=record.continued_as,
             error=error,
         )
-        return Ended(state, record.output)
+        return RunSnapshot(state, record.output)
 
     def stop(self, run: str) -> None:
         if self._record(run).phase in TERMINAL_PHASES:
@@ -150,8 +149,8 @@ class LocalRuns:
 
     def _live(self, run: str, requests: Requests) -> None:
         try:
-            mode = Mode(self._limits, requests=requests)
-            ended = execute_here(self._home, run, self._app_class, self._source, mode)
+            mode = ExecutionOptions(self._limits, requests=requests)
+            ended = execute_in_process(self._home, run, self._app_class, self._source, mode)
             _log.info("run %s is %s", run, ended.phase)
         except RunInterruptedError as interruption:
             _log.info("%s", interruption)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.api import in_cluster
-from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
+from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
 from application_sdk.errors import AppError
 from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.application import Service
@@ -39,7 +39,7 @@ def main() -> int:
     except KeyError as error:
         sys.stderr.write(f"the environment variable {error} is missing: this is started by the operator\n")
         return 2
-    know_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
+    register_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
     source = Path(names.SOURCE_DIRECTORY)
     if source.is_dir():
         sys.path.insert(0, str(source))

@@ -20,7 +20,7 @@ NEW_NAME_PATTERN: Final = "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StartRequest:
     """A run to start. Its input has been checked."""
 
     entrypoint: str
@@ -31,7 +31,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunSnapshot:
     """What a run that has ended leaves."""
 
     state: RunState
@@ -45,11 +45,11 @@ class Runs(Protocol):
     answer.
     """
 
-    def start(self, order: Order) -> Started:
+    def start(self, order: StartRequest) -> Started:
         """Start a run. A name that is taken by a run of the same entry point and input is that run, started once."""
         ...
 
-    def look(self, run: str) -> Ended:
+    def look(self, run: str) -> RunSnapshot:
         """Where a run stands, and its output if it has one."""
         ...
 
@@ -62,13 +62,13 @@ class Runs(Protocol):
         ...
 
 
-def name_for(app: str, key: str) -> str:
+def run_name_for_key(app: str, key: str) -> str:
     """The name of the run that a request with this idempotency key starts, however often it is sent."""
     digest = hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS]
     base = re.sub(r"[^a-z0-9]+", "-", app.lower())[: RUN_NAME_MAX_LENGTH - _DIGITS - 5].strip("-")
     return f"{base if base[:1].isalpha() else f'run-{base}'.rstrip('-')}-{digest}"
 
 
-def made_up_name(app: str) -> str:
+def generate_run_name(app: str) -> str:
     """A name that no other run has, for all practical purposes."""
-    return name_for(app, secrets.token_hex(16))
+    return run_name_for_key(app, secrets.token_hex(16))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.app.manifest import manifest_of
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.errors import NotAvailableError
 from application_sdk.handler.discovery import handlers_of
@@ -42,7 +42,7 @@ def manifest_as_json(app_class: type[App]) -> JSONObject:
 
 @contextlib.contextmanager
 def local_service(
-    app_class: type[App], source: AppSource, home: Home, limits: Limits, hosts: Iterable[str] = ()
+    app_class: type[App], source: AppSource, home: RunStore, limits: Limits, hosts: Iterable[str] = ()
 ) -> Iterator[Service]:
     """What is served of an app on this machine: runs of the local engine, open to this machine's programs.
 

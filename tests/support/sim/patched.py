@@ -20,10 +20,10 @@ from application_sdk.engines.kubernetes import (
     api,
     backoff,
     driver,
+    driver_heartbeat,
     driver_main,
     driver_tasks,
     heartbeat_writer,
-    presence,
     report,
     task_main,
 )
@@ -103,7 +103,7 @@ def patched(chance: random.Random) -> Iterator[None]:
     simulated = {
         driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
         heartbeat_writer: {"threading": _threading},
-        presence: {"threading": _threading, "YieldWatch": NoWatch},
+        driver_heartbeat: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},
         driver_main: {"time": _time, "settle": lambda: None, "_task_executor": SimulatedExecutor},
         driver_tasks: {

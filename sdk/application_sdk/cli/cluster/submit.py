@@ -55,7 +55,7 @@ def manifest(order: Order, name: str) -> Object:
 
 def submit(place: ClusterPlace, order: Order, *, dry_run: bool = False) -> Run:
     """Create a run. Raises ObjectNotFoundError for an unknown app, TakenError for a name that is taken."""
-    from application_sdk.engines.local.run_store import new_run_name
+    from application_sdk.engines.local.run_store import generate_run_name
 
     if order.name and (len(order.name) > RUN_NAME_MAX_LENGTH or not _NAME.fullmatch(order.name)):
         raise InputError(
@@ -65,7 +65,7 @@ def submit(place: ClusterPlace, order: Order, *, dry_run: bool = False) -> Run:
     api = place.api
     if api.find(api.path(names.APPS, order.app)) is None:
         raise ObjectNotFoundError(_no_app(place, order.app))
-    name = order.name or new_run_name(order.app)
+    name = order.name or generate_run_name(order.app)
     try:
         made = api.create(api.path(names.APP_RUNS), manifest(order, name), dry_run=dry_run)
     except TakenError as error:

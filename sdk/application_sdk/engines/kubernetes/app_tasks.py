@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import AlreadyExists, NotFound
-from application_sdk.engines.kubernetes.retry_read import patiently
+from application_sdk.engines.kubernetes.retry_request import retry_request
 from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_SECONDS, CallOutcome, Policy, TaskSpec
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("apprun.driver")
 T = TypeVar("T")
 
 
-class ForeignTask(Exception):
+class NameConflict(Exception):
     """Something else has the name that a call's AppTask needs."""
 
 
@@ -102,7 +102,7 @@ def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = No
     }
 
 
-def owners_of(app_task: JSONObject) -> list[object]:
+def owner_uids(app_task: JSONObject) -> list[object]:
     """UIDs of the objects that an AppTask belongs to: its run's."""
     metadata = cast("Mapping[str, object]", app_task.get("metadata") or {})
     references = cast("list[Mapping[str, object]]", metadata.get("ownerReferences") or [])
@@ -119,7 +119,7 @@ def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float],
     _create(api, call, owner, pause, lambda: api.create(names.APP_TASKS, body))
 
 
-def record(
+def create_with_outcome(
     api: Api, call: ScheduledCall, owner: Owner, outcome: CallOutcome, pause: Callable[[float], None]
 ) -> JSONObject | None:
     """Have a call's AppTask exist with this outcome, as `create` does. The object as it is stored; None when the call
@@ -134,7 +134,7 @@ def _create(
     backoff = Backoff()
     while True:
         try:
-            return patiently(send, f"creating the AppTask of {call.task}", pause)
+            return retry_request(send, f"creating the AppTask of {call.task}", pause)
         except AlreadyExists:
             if _adopted(api, call, owner, pause):
                 return None
@@ -145,12 +145,12 @@ def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float
     """Whether the object that is there is this very call. False when it is about to go: then try again."""
     name = names.task_name(owner.run, call.key)
     try:
-        there = patiently(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
+        there = retry_request(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
     except NotFound:
         return False
     metadata = cast("Mapping[str, object]", there.get("metadata") or {})
     spec = cast("TaskSpec", there.get("spec") or {})
-    owners = owners_of(there)
+    owners = owner_uids(there)
     # guard: adopt-own-task - an AppTask of this name may belong to a deleted run
     if owner.uid in owners and spec.get("key") == call.key:
         return True
@@ -158,7 +158,7 @@ def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float
         # Left by an earlier run of the same name, so the garbage collector takes it.
         _log.info("waiting for an earlier run's AppTask %s to go", name)
         return False
-    raise ForeignTask(
+    raise NameConflict(
         f"AppTask {name} exists and is another call: task {spec.get('task')!r} with key {spec.get('key')!r}, owned by "
         f"{owners or 'nobody'}. The call of {call.task!r} at {call.line} needs that name. Delete the object"
     )

@@ -132,9 +132,9 @@ class _BundleLoader(SourceFileLoader):
 
 def main() -> None:
     """Write the bundle of this installation: what drivers and tasks have loaded before they load the user's code."""
-    from application_sdk.engines.kubernetes.startup import hasten
+    from application_sdk.engines.kubernetes.startup import tune_startup
 
-    hasten()
+    tune_startup()
     import logging  # noqa: F401
     import ssl  # noqa: F401
 

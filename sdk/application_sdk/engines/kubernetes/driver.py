@@ -14,19 +14,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.engines.kubernetes.app_tasks import Owner, create, owners_of, record
+from application_sdk.engines.kubernetes.app_tasks import Owner, create, create_with_outcome, owner_uids
 from application_sdk.engines.kubernetes.errors import ApiError, Gone, Invalid, NotFound, Unreachable
 from application_sdk.engines.kubernetes.ledger import (
     Ledger,
     LedgerUnreadable,
     begun_with,
     completion,
-    fired,
-    given_input,
     recorded_call,
+    submitted_input,
+    timer_completion,
 )
-from application_sdk.engines.kubernetes.retry_read import patiently
-from application_sdk.engines.kubernetes.run_watch import RunGone, follow
+from application_sdk.engines.kubernetes.retry_request import retry_request
+from application_sdk.engines.kubernetes.run_watch import RunGone, watch_run
 from application_sdk.execution.engine import CANCEL_KEY
 from application_sdk.replay.identity import rules_of
 from application_sdk.wire import names
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("apprun.driver")
 
 LIST_LIMIT: Final = 500
-SILENCE: Final = 300.0
+RECHECK_SECONDS: Final = 300.0
 """Seconds without a completion after which the engine makes sure that the calls it waits for are still there."""
 IN_FLIGHT: Final = 8
 """Requests of one kind at a time: enough to hide the network, few enough not to crowd out other drivers."""
@@ -55,7 +55,12 @@ class KubernetesEngine:
     """Implements `execution.engine.Engine` for one run. Make it with `KubernetesEngine.open`."""
 
     def __init__(
-        self, api: Api, owner: Owner, app_run: JSONObject, pause: Callable[[float], None], silence: float = SILENCE
+        self,
+        api: Api,
+        owner: Owner,
+        app_run: JSONObject,
+        pause: Callable[[float], None],
+        silence: float = RECHECK_SECONDS,
     ) -> None:
         self._api = api
         self._silence = silence
@@ -91,12 +96,14 @@ class KubernetesEngine:
         self._readers = ThreadPoolExecutor(IN_FLIGHT, "read")
 
     @classmethod
-    def open(cls, api: Api, owner: Owner, pause: Callable[[float], None], silence: float = SILENCE) -> KubernetesEngine:
+    def open(
+        cls, api: Api, owner: Owner, pause: Callable[[float], None], silence: float = RECHECK_SECONDS
+    ) -> KubernetesEngine:
         """Read the run's past, and begin to follow it. Waits for the API server as long as it takes.
 
-        Raises RunGone and LedgerUnreadable, and what `patiently` raises.
+        Raises RunGone and LedgerUnreadable, and what `retry_request` raises.
         """
-        app_run = patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
+        app_run = retry_request(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause)
         engine = cls(api, owner, app_run, pause, silence)
         engine._absorb(app_run)
         engine._listed = len(engine._ledger)
@@ -105,7 +112,7 @@ class KubernetesEngine:
         if engine._earlier:
             # An earlier driver may have lived on while this one was listing. All that it had consumed when it made the
             # calls in the list has to be part of the past after which `in_flight` is judged.
-            engine._absorb(patiently(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause))
+            engine._absorb(retry_request(lambda: _read_run(api, owner), f"reading AppRun {owner.run}", pause))
         engine._history_length = len(engine._ledger)
         threading.Thread(target=engine._follow, name="follow", daemon=True).start()
         return engine
@@ -156,11 +163,11 @@ class KubernetesEngine:
         return begun_with(self._app_run, self._driver)
 
     def begin(self, input: JSONObject) -> None:
-        given = digest(given_input(self._app_run))
+        given = digest(submitted_input(self._app_run))
         record = BegunWith(givenDigest=given, input=input)
         name = names.driver_task_name(self._owner.run)
         write = partial(self._api.set_status, names.APP_TASKS, name, {"begunWith": cast("JSONObject", record)})
-        patiently(write, "recording the run's input", self._pause)
+        retry_request(write, "recording the run's input", self._pause)
 
     def history_length(self) -> int:
         return self._history_length
@@ -240,9 +247,9 @@ class KubernetesEngine:
             call = replace(call, runs_in=moved.settings.runs_in)
         if call.runs_in != "driver" or self._driver_tasks is None:
             return call
-        from application_sdk.engines.kubernetes.driver_outcomes import bounded
+        from application_sdk.engines.kubernetes.driver_outcomes import bounded_policy
 
-        return replace(call, policy=bounded(call.policy if moved is None else moved.policy))
+        return replace(call, policy=bounded_policy(call.policy if moved is None else moved.policy))
 
     def _start(self, call: ScheduledCall) -> None:
         outcome = self._outcomes.get(call.key)
@@ -266,12 +273,12 @@ class KubernetesEngine:
         """Create the call's AppTask with its outcome. From then on the call is never executed again."""
         try:
             try:
-                app_task = record(self._api, call, self._owner, outcome, self._pause)
+                app_task = create_with_outcome(self._api, call, self._owner, outcome, self._pause)
             except Invalid as error:
                 from application_sdk.engines.kubernetes.driver_outcomes import unreportable
 
                 replacement = unreportable(call, outcome, f"{error.status} {error.message}")
-                app_task = record(self._api, call, self._owner, replacement, self._pause)
+                app_task = create_with_outcome(self._api, call, self._owner, replacement, self._pause)
         except BaseException as error:  # noqa: BLE001 - the route's thread raises it
             self._fail(error)
             return
@@ -296,19 +303,19 @@ class KubernetesEngine:
             name = names.driver_task_name(self._owner.run)
             write = partial(self._api.set_status, names.APP_TASKS, name, {"abandoned": keys})
             try:
-                patiently(write, "giving up calls", self._pause)
+                retry_request(write, "giving up calls", self._pause)
             except BaseException as error:  # noqa: BLE001 - the route's thread raises it
                 self._fail(error)
 
     def _completion(self, checkpoint: Checkpoint) -> Completion:
         key = checkpoint["key"]
         if key in self._timers or key == CANCEL_KEY:
-            return fired(checkpoint)
+            return timer_completion(checkpoint)
         app_task = self._recorded.pop(key, None) or self._final(checkpoint)
         if app_task is None:
             name = names.task_name(self._owner.run, key)
             try:
-                app_task = patiently(lambda: self._api.get(names.APP_TASKS, name), f"reading {name}", self._pause)
+                app_task = retry_request(lambda: self._api.get(names.APP_TASKS, name), f"reading {name}", self._pause)
             except NotFound as error:
                 raise LedgerUnreadable(
                     f"AppTask {name} is gone, and with it the result of checkpoint {checkpoint['sequence']} "
@@ -325,10 +332,10 @@ class KubernetesEngine:
 
     def _remember(self, app_task: JSONObject) -> None:
         spec = cast("TaskSpec", app_task["spec"])
-        if spec["role"] == "driver" and self._owner.uid in owners_of(app_task):
+        if spec["role"] == "driver" and self._owner.uid in owner_uids(app_task):
             self._driver = app_task
             return
-        if spec["role"] == "driver" or self._owner.uid not in owners_of(app_task):
+        if spec["role"] == "driver" or self._owner.uid not in owner_uids(app_task):
             return  # What is left of an earlier run of this name, until the garbage collector takes it.
         self._earlier[spec["key"]] = app_task
         if spec["role"] == "timer":
@@ -336,7 +343,7 @@ class KubernetesEngine:
 
     def _follow(self) -> None:
         try:
-            follow(self._api, self._app_run, self._absorb, lambda: self._closed, self._pause)
+            watch_run(self._api, self._app_run, self._absorb, lambda: self._closed, self._pause)
         except BaseException as error:  # noqa: BLE001 - the route's thread raises it
             self._fail(error)
 
@@ -344,7 +351,7 @@ class KubernetesEngine:
         for name in self._ledger.missing_pages(app_run):
             read_page = partial(self._api.get, names.APP_LEDGERS, name)
             try:
-                page = patiently(read_page, f"reading AppLedger {name}", self._pause)
+                page = retry_request(read_page, f"reading AppLedger {name}", self._pause)
             except NotFound as error:
                 raise LedgerUnreadable(f"AppLedger {name} is gone, and with it the past. Start a new run") from error
             with self._changed:
@@ -382,7 +389,7 @@ def _list_tasks(api: Api, run: str, pause: Callable[[float], None]) -> list[JSON
     while True:
         read_page = partial(api.list_page, names.APP_TASKS, selector, LIST_LIMIT, token)
         try:
-            page = patiently(read_page, "listing AppTasks", pause)
+            page = retry_request(read_page, "listing AppTasks", pause)
         except Gone:
             found, token = [], ""
             continue

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from application_sdk.app.loading import AppLoadError, load_app
-from application_sdk.engines.kubernetes.app_tasks import ForeignTask, Owner
+from application_sdk.engines.kubernetes.app_tasks import NameConflict, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
+from application_sdk.engines.kubernetes.driver_heartbeat import DriverHeartbeat
 from application_sdk.engines.kubernetes.errors import ApiError, Forbidden, Refused, Unauthorized
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
-from application_sdk.engines.kubernetes.presence import Presence
 from application_sdk.engines.kubernetes.report import (
     EXIT_CODES,
     continuation_report,
@@ -26,7 +26,7 @@ from application_sdk.engines.kubernetes.report import (
 )
 from application_sdk.engines.kubernetes.run_watch import RunGone
 from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
-from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.engines.kubernetes.startup import freeze_gc
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.logs import kept_log
@@ -49,10 +49,10 @@ _log = logging.getLogger("apprun.driver")
 
 def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     """Execute the run's route to its end and report it. Returns the pod's exit code."""
-    presence = Presence(api, call["appTask"], node, started_at)
-    presence.start()
+    heartbeat = DriverHeartbeat(api, call["appTask"], node, started_at)
+    heartbeat.start()
     try:
-        result = _execute(call, api, presence.watch, node)
+        result = _execute(call, api, heartbeat.watch, node)
     except (RunGone, Refused) as error:
         _log.error("this driver has nothing more to say: %s", error)
         return EXIT_FENCED
@@ -60,7 +60,7 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
         _log.error("%s", error)
         return EXIT_NOT_ALLOWED
     finally:
-        presence.stop()
+        heartbeat.stop()
     if result.outcome == "Succeeded" and result.output is not None:
         report = success_report(result.output, started_at, node)
     elif result.outcome == "Continued" and result.input is not None:
@@ -91,7 +91,7 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
         return stalled("LoadFailed", str(error), error.traceback)
     finally:
         watch.leave()
-    settle()
+    freeze_gc()
     engine: KubernetesEngine | None = None
     # Begun before the run's past is read: the process that driver tasks are forked from imports the app meanwhile.
     executor = _task_executor(call) if _has_driver_tasks(app_class) else None
@@ -112,7 +112,7 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
         return stalled("LoadFailed", str(error))
     except LedgerUnreadable as error:
         return stalled("LedgerUnreadable", str(error))
-    except ForeignTask as error:
+    except NameConflict as error:
         return RouteResult("Failed", error=ErrorFields(type="NameTaken", message=str(error), retryable=False))
     except Refused:
         raise

@@ -11,12 +11,12 @@ from application_sdk.wire.fields import CANCELLED, MAX_DRIVER_TASK_SECONDS, Call
 if TYPE_CHECKING:
     from application_sdk.execution.engine import ScheduledCall
 
-NO_LONGER_WAITED_FOR: Final = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
-RUN_CANCELLED: Final = ErrorFields(type=CANCELLED, message="the run was cancelled")
-GAVE_WAY: Final = ErrorFields(type=CANCELLED, message="the attempt gave way to a cancellation")
+ABANDONED_CALL: Final = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
+CANCELLED_RUN: Final = ErrorFields(type=CANCELLED, message="the run was cancelled")
+CANCELLED_ATTEMPT: Final = ErrorFields(type=CANCELLED, message="the attempt gave way to a cancellation")
 
 
-def bounded(policy: Policy) -> Policy:
+def bounded_policy(policy: Policy) -> Policy:
     """A policy within a driver's limits: also where an App at deployment, or `.options()`, moved the task there."""
     whole = min(policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS)
     limited = Policy(retry=policy["retry"], scheduleToCloseSeconds=whole)

@@ -17,14 +17,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.engines.kubernetes.driver_outcomes import (
-    GAVE_WAY,
-    NO_LONGER_WAITED_FOR,
-    RUN_CANCELLED,
-    bounded,
+    ABANDONED_CALL,
+    CANCELLED_ATTEMPT,
+    CANCELLED_RUN,
+    bounded_policy,
     timed_out,
 )
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Executor, ImportedAnew, Work
-from application_sdk.engines.processes.retry_policy import Again, Tally, judge
+from application_sdk.engines.processes.executor_protocol import (
+    AppNotForkable,
+    AttemptBegun,
+    AttemptEnded,
+    AttemptSpec,
+    Executor,
+)
+from application_sdk.engines.processes.retry_policy import AttemptCounts, Retry, decide
 from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import logs, names
@@ -126,7 +132,7 @@ class DriverTasks:
 
     def start(self, call: ScheduledCall) -> None:
         """Have a call executed and its outcome recorded. One that is under way goes on."""
-        state = _Call(call, bounded(call.policy))
+        state = _Call(call, bounded_policy(call.policy))
         with self._lock:
             # guard: driver-task-under-way-once - a call that is under way would be executed twice
             if call.key in self._open:
@@ -137,7 +143,7 @@ class DriverTasks:
     def cancel(self, keys: Collection[str]) -> None:
         """End calls that the route no longer waits for."""
         chosen = frozenset(keys)
-        self._tell(lambda: self._cancel(lambda call: call.key in chosen, NO_LONGER_WAITED_FOR))
+        self._tell(lambda: self._cancel(lambda call: call.key in chosen, ABANDONED_CALL))
 
     def cancel_run(self) -> None:
         """End the calls that the route made before it was cancelled, and those of that kind that are still to come."""
@@ -175,11 +181,11 @@ class DriverTasks:
                 self._kill_overdue(now)
                 self._start_ready(now)
                 for event in self._executor.wait(self._seconds_left(now)):
-                    if isinstance(event, Begun):
+                    if isinstance(event, AttemptBegun):
                         self._note_begin(event.key)
-                    elif isinstance(event, Ended):
+                    elif isinstance(event, AttemptEnded):
                         self._take_end(event)
-                    elif isinstance(event, ImportedAnew):
+                    elif isinstance(event, AppNotForkable):
                         _log.warning("each driver task imports the app anew, since its module has %s", event.reason)
                     elif event.heartbeat is not None and event.key in self._running:
                         # Details for the next attempt. Progress of milliseconds is told nobody.
@@ -202,13 +208,13 @@ class DriverTasks:
             return  # Cancelled before this thread had heard of it.
         # guard: driver-task-cancelled-run - a cancelled run would begin calls that are no clean-up
         if self._cancelled and not state.call.cleanup:
-            self._end_cancelled(state, RUN_CANCELLED)
+            self._end_cancelled(state, CANCELLED_RUN)
         else:
             self._ready.append(state)
 
     def _cancel_run(self) -> None:
         self._cancelled = True
-        self._cancel(lambda call: not call.cleanup, RUN_CANCELLED)
+        self._cancel(lambda call: not call.cleanup, CANCELLED_RUN)
 
     def _cancel(self, chosen: Callable[[ScheduledCall], bool], error: ErrorFields) -> None:
         now = time.monotonic()
@@ -238,9 +244,9 @@ class DriverTasks:
             self._running[state.call.key] = state
             self._executor.start(self._attempt(state))
 
-    def _attempt(self, state: _Call) -> Work:
+    def _attempt(self, state: _Call) -> AttemptSpec:
         call, info = state.call, self._context.info
-        return Work(
+        return AttemptSpec(
             call.key,
             call.input,
             info._replace(
@@ -287,7 +293,7 @@ class DriverTasks:
 
     # Ends
 
-    def _take_end(self, event: Ended) -> None:
+    def _take_end(self, event: AttemptEnded) -> None:
         state = self._running.pop(event.key, None)
         if state is None:
             return
@@ -295,7 +301,7 @@ class DriverTasks:
             self._end(state, "Succeeded", output=event.output)
             return
         # Also the end of one that was killed, or that gave way to its cancellation.
-        error = state.ended_for or event.error or state.cancelled or GAVE_WAY
+        error = state.ended_for or event.error or state.cancelled or CANCELLED_ATTEMPT
         error = redacted_error(error)
         state.log = event.log
         self._note_attempt(state, event, error)
@@ -308,15 +314,15 @@ class DriverTasks:
             state.failures += 1
         now = time.monotonic()
         permanent = error["type"] in state.policy["retry"].get("nonRetryable", [])
-        verdict = judge(
+        verdict = decide(
             state.policy,
-            Tally(state.first_at, state.failures, state.disruptions, state.attempt),
+            AttemptCounts(state.first_at, state.failures, state.disruptions, state.attempt),
             {**error, "retryable": False} if permanent else error,
             disrupted=event.disrupted,
             now=now,
             chance=random.random(),
         )
-        if isinstance(verdict, Again):
+        if isinstance(verdict, Retry):
             _log.warning("attempt %d of driver task %s failed, next one in %.1f s: %s: %s", state.attempt,
                          state.call.task, max(verdict.at - now, 0), error["type"], error["message"])  # fmt: skip
             state.ready_at = verdict.at
@@ -324,7 +330,7 @@ class DriverTasks:
         else:
             self._end(state, "Failed", error=verdict.error)
 
-    def _note_attempt(self, state: _Call, event: Ended, error: ErrorFields) -> None:
+    def _note_attempt(self, state: _Call, event: AttemptEnded, error: ErrorFields) -> None:
         entry = AttemptFields(
             attempt=state.attempt,
             reason=error["type"],

@@ -24,14 +24,14 @@ _log = logging.getLogger("apprun.signs")
 INTERVAL_SECONDS: Final = 5.0
 
 
-class SignFields(TypedDict, total=False):
+class HeartbeatFields(TypedDict, total=False):
     """The part of AppTask.status that signs go to."""
 
     heartbeat: JSONObject
     progress: ProgressFields
 
 
-class SignWriter:
+class HeartbeatWriter:
     """Takes signs from any thread without blocking it. `fenced` is called once, from its own thread, when the API
     server says that this pod no longer speaks for the task."""
 
@@ -40,7 +40,7 @@ class SignWriter:
         self._app_task = app_task
         self._fenced = fenced
         self._interval = interval
-        self._unwritten = SignFields()
+        self._unwritten = HeartbeatFields()
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._stop = threading.Event()
@@ -52,7 +52,7 @@ class SignWriter:
     def progress(self, progress: ProgressFields) -> None:
         self._add({"progress": progress})
 
-    def stop(self) -> SignFields:
+    def stop(self) -> HeartbeatFields:
         """Write no more; what is left to write. Waits for a write under way: it mustn't come after the report."""
         self._stop.set()
         self._work.set()
@@ -63,10 +63,10 @@ class SignWriter:
     def flush(self) -> None:
         """Write what is left, in one try: for a pod that ends without a report."""
         if left := self.stop():
-            self._unwritten = SignFields()
+            self._unwritten = HeartbeatFields()
             self._write(left)
 
-    def _add(self, news: SignFields) -> None:
+    def _add(self, news: HeartbeatFields) -> None:
         with self._lock:
             self._unwritten.update(news)
             if self._thread is None and not self._stop.is_set():
@@ -77,12 +77,12 @@ class SignWriter:
     def _run(self) -> None:
         while self._work.wait() and not self._stop.is_set():
             with self._lock:
-                news, self._unwritten = self._unwritten, SignFields()
+                news, self._unwritten = self._unwritten, HeartbeatFields()
                 self._work.clear()
             self._write(news)
             self._stop.wait(self._interval)
 
-    def _write(self, news: SignFields) -> None:
+    def _write(self, news: HeartbeatFields) -> None:
         try:
             self._api.set_status(names.APP_TASKS, self._app_task, cast("JSONObject", news))
         except (Refused, NotFound) as error:
@@ -92,4 +92,4 @@ class SignWriter:
         except (ApiError, Unreachable) as error:
             _log.warning("heartbeat details or progress weren't written, the next ones will be: %s", error)
             with self._lock:
-                self._unwritten = SignFields(**{**news, **self._unwritten})
+                self._unwritten = HeartbeatFields(**{**news, **self._unwritten})

@@ -108,7 +108,7 @@ def outcome_of(app_task: JSONObject) -> TaskStatus:
     return cast("TaskStatus", app_task.get("status") or {})
 
 
-def fired(checkpoint: Checkpoint) -> Completion:
+def timer_completion(checkpoint: Checkpoint) -> Completion:
     """The completion of a timer, or a cancellation of the run: neither has a payload."""
     return Completion(
         key=checkpoint["key"],
@@ -132,7 +132,7 @@ def recorded_call(app_task: JSONObject) -> RecordedCall:
     )
 
 
-def given_input(app_run: JSONObject) -> JSONObject:
+def submitted_input(app_run: JSONObject) -> JSONObject:
     """The run's input as whoever started it has written it."""
     spec = cast("Mapping[str, JSONObject]", app_run.get("spec") or {})
     return spec.get("input") or {}
@@ -145,7 +145,7 @@ def begun_with(app_run: JSONObject, driver: JSONObject) -> JSONObject | None:
     """
     status = cast("TaskStatus", driver.get("status") or {})
     record = status.get("begunWith")
-    if record is None or record["givenDigest"] != digest(given_input(app_run)):
+    if record is None or record["givenDigest"] != digest(submitted_input(app_run)):
         return None
     return record["input"]
 

@@ -21,7 +21,7 @@ MAX_BYTES_IN_ALL: Final = 1024 * 1024
 TOKEN: Final = "the pod's own token"
 
 
-def know_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> None:
+def register_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> None:
     """Have the leak check and the masks of this process know the token in `directory`, and all files of the mounts."""
     mounts = (environment.get(SECRETS_VARIABLE) or SECRETS_DIRECTORY, STORE_DIRECTORY)
 

@@ -56,12 +56,12 @@ def run(directory: Path, source: Path, started_at: float) -> int:
     import logging
 
     from application_sdk.engines.kubernetes.api import in_cluster
-    from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
+    from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
 
     _set_up_log(call)
     # Before any code of the user's runs: it could read these files without asking for them.
     # guard: mounted-secrets-known - user code may print or return a secret as soon as it runs
-    know_mounted_secrets(directory, os.environ)
+    register_mounted_secrets(directory, os.environ)
     logging.getLogger("apprun").info("%s %s, attempt %d", role, app_task, call["attempt"])
     api = in_cluster(os.environ, directory, namespace)
     # Shaking hands takes the API server a few milliseconds: enough time while modules load.

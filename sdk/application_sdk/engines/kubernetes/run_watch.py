@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import ApiError, NotFound, Unreachable
-from application_sdk.engines.kubernetes.retry_read import Denials
+from application_sdk.engines.kubernetes.retry_request import Denials
 from application_sdk.wire import names
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class RunGone(Exception):
     """The AppRun was deleted, or another one took its name."""
 
 
-def follow(
+def watch_run(
     api: Api,
     app_run: JSONObject,
     seen: Callable[[JSONObject], None],

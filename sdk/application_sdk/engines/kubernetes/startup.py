@@ -1,7 +1,8 @@
-"""What makes Python start quickly in a pod: nothing is collected or searched for while modules load.
+"""Makes Python start quickly in a pod: no garbage is collected and no plugin is searched for while modules load.
 
-`application_sdk.pod` calls `hasten` before it imports anything else, `engines.kubernetes.pod` the rest. Every task pays
-for its start. tests/unit/test_import_budget.py limits what is imported; `make bench-sdk` measures how long it takes.
+`application_sdk.pod` calls `tune_startup` before it imports anything else. The main of each role calls `freeze_gc`
+once its app is loaded. Every task pays for its pod's start, so tests/unit/test_import_budget.py limits what a task
+pod imports, and `make bench-sdk` measures how long that takes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _METADATA = "importlib.metadata"
 _PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 
-def hasten() -> None:
+def tune_startup() -> None:
     """Load modules from the image's bundle; put off the garbage collector, and the search for pydantic's plugins unless
     the environment asks for it (`PYDANTIC_DISABLE_PLUGINS=`)."""
     gc.disable()
@@ -32,7 +33,7 @@ def before_user_code() -> None:
     bundle.uninstall()
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Collect garbage from now on, but leave alone what was imported: it stays."""
     gc.freeze()
     gc.enable()

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.attempt.state import NoState
-from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
-from application_sdk.engines.processes.fork_server import fork_attempts
+from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
+from application_sdk.engines.processes.fork_server import serve_forks
 from application_sdk.execution import logs
 from application_sdk.wire import names
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, LOG_LEVEL_VARIABLE
@@ -40,7 +40,7 @@ class DriverHost:
         context = cast("JSONObject", work["context"])
         as_json = os.environ.get(LOG_FORMAT_VARIABLE, "").lower() != "text"
         logs.set_up(context, as_json=as_json, level=os.environ.get(LOG_LEVEL_VARIABLE, "").upper())
-        know_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
+        register_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
         folder = _folder(os.getpid())
         folder.mkdir(0o700, exist_ok=True)
         os.chdir(folder)
@@ -96,4 +96,4 @@ def _data_bytes() -> int:
 
 
 if __name__ == "__main__":
-    fork_attempts(MODULE, DriverHost())
+    serve_forks(MODULE, DriverHost())

@@ -20,10 +20,10 @@ from application_sdk.attempt.forked_child import restore_signals_in_forked_child
 from application_sdk.attempt.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.attempt.state import AttemptState, StateSnapshot
 from application_sdk.attempt.task_context import AttemptInfo
-from application_sdk.engines.kubernetes.heartbeat_writer import SignWriter
+from application_sdk.engines.kubernetes.heartbeat_writer import HeartbeatWriter
 from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
 from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
-from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.engines.kubernetes.startup import freeze_gc
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.error_info import error_fields
 from application_sdk.execution.logs import kept_log
@@ -47,7 +47,7 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
     """Run the call's task once and report the outcome. Returns the pod's exit code."""
     state = _take_state()
     fence = _Fence()
-    signs = SignWriter(api, call["appTask"], fence.close)
+    signs = HeartbeatWriter(api, call["appTask"], fence.close)
     # Never closed: that would wait for stray threads of the body's before its outcome is reported.
     runner = asyncio.Runner()
     result = _attempt(call, state, signs, fence, runner)
@@ -98,7 +98,7 @@ class _Fence:
 
 
 def _attempt(
-    call: Call, state: Mapping[str, JSONObject], signs: SignWriter, fence: _Fence, runner: asyncio.Runner
+    call: Call, state: Mapping[str, JSONObject], signs: HeartbeatWriter, fence: _Fence, runner: asyncio.Runner
 ) -> AttemptResult:
     wanted = call.get("sourceDigest")
     # guard: task-source-digest - a ConfigMap that changes under a run would mix two versions of the code
@@ -114,7 +114,7 @@ def _attempt(
         return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
-    settle()
+    freeze_gc()
     return runner.run(_run_body(call, definition, app, state, signs, fence))
 
 
@@ -129,7 +129,7 @@ async def _run_body(
     definition: TaskDefinition,
     app: object,
     state: Mapping[str, JSONObject],
-    signs: SignWriter,
+    signs: HeartbeatWriter,
     fence: _Fence,
 ) -> AttemptResult:
     policy = call.get("policy") or definition.settings.to_policy()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.processes.retry_policy import Tally
+from application_sdk.engines.processes.retry_policy import AttemptCounts
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
@@ -32,9 +32,9 @@ class CallState:
     ended_for: ErrorFields | None = None
     """Why the engine itself has ended the attempt under way."""
 
-    def tally(self) -> Tally:
+    def tally(self) -> AttemptCounts:
         """What the call has been through."""
-        return Tally(self.scheduled_at, self.failures, self.disruptions, self.attempt)
+        return AttemptCounts(self.scheduled_at, self.failures, self.disruptions, self.attempt)
 
 
 def restore(calls: Iterable[CallRecord], attempts: Iterable[AttemptRecord]) -> dict[str, CallState]:

@@ -19,9 +19,17 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.records import AttemptRecord, Budget
 from application_sdk.engines.local.run_store import NAMESPACE, RunFolder
-from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Executor, ImportedAnew, Sign, Work
-from application_sdk.engines.processes.retry_policy import GiveUp, judge
+from application_sdk.engines.local.state import StateStore
+from application_sdk.engines.processes.executor_protocol import (
+    AppNotForkable,
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    Executor,
+    ExecutorEvent,
+)
+from application_sdk.engines.processes.retry_policy import GiveUp, decide
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
 from application_sdk.wire import reasons
@@ -42,7 +50,7 @@ class Dispatcher:
         self,
         folder: RunFolder,
         ledger: Ledger,
-        keeper: StateKeeper,
+        keeper: StateStore,
         executor: Executor,
         info: RunInfo,
         limits: Limits,
@@ -149,7 +157,7 @@ class Dispatcher:
                 self._take_in_last(event, reason)
         for key, state in self._running.items():
             self._executor.kill(key)
-            self._note_end(state, Ended(key), reason, "None")
+            self._note_end(state, AttemptEnded(key), reason, "None")
         self._running.clear()
 
     # Calls that wait
@@ -203,7 +211,7 @@ class Dispatcher:
             self._executor.start(self._work(state))
             self._observe(AttemptStarted(state.call, state.attempt))
 
-    def _work(self, state: CallState) -> Work:
+    def _work(self, state: CallState) -> AttemptSpec:
         call = state.call
         info = AttemptInfo(
             run_id=self._info.run_id,
@@ -219,32 +227,32 @@ class Dispatcher:
             files=self._folder.files_place(call.key, state.attempt),
             own_disk=True,
         )
-        return Work(
+        return AttemptSpec(
             call.key, call.input, info, self._folder.log(call.task, call.key, state.attempt), self._folder.state
         )
 
-    def _take_in(self, events: Sequence[Event]) -> None:
+    def _take_in(self, events: Sequence[ExecutorEvent]) -> None:
         for event in events:
-            if isinstance(event, ImportedAnew):
+            if isinstance(event, AppNotForkable):
                 self._observe(NotForked(event.reason))
                 continue
             state = self._running.get(event.key)
             if state is None:
                 continue
-            if isinstance(event, Begun):
+            if isinstance(event, AttemptBegun):
                 self._limit(state)
-            elif isinstance(event, Sign):
+            elif isinstance(event, AttemptHeartbeat):
                 self._note_sign(state, event)
             else:
                 self._end(state, event)
 
-    def _take_in_last(self, event: Event, reason: str) -> None:
-        if isinstance(event, ImportedAnew):
+    def _take_in_last(self, event: ExecutorEvent, reason: str) -> None:
+        if isinstance(event, AppNotForkable):
             return
         state = self._running.get(event.key)
-        if state is None or isinstance(event, Begun):
+        if state is None or isinstance(event, AttemptBegun):
             return
-        if isinstance(event, Sign):
+        if isinstance(event, AttemptHeartbeat):
             self._note_sign(state, event)
         elif event.output is not None:
             self._end(state, event)
@@ -257,14 +265,14 @@ class Dispatcher:
         if limit is not None:
             self._set_alarm(self._clock() + limit + self._limits.overdue_seconds, "overdue", state)
 
-    def _note_sign(self, state: CallState, sign: Sign) -> None:
+    def _note_sign(self, state: CallState, sign: AttemptHeartbeat) -> None:
         if sign.heartbeat is not None:
             state.heartbeat = sign.heartbeat
         self._ledger.note_signs(state.call.key, sign.progress, sign.heartbeat)
         if sign.progress is not None:
             self._observe(Progressed(state.call, sign.progress))
 
-    def _end(self, state: CallState, end: Ended) -> None:
+    def _end(self, state: CallState, end: AttemptEnded) -> None:
         del self._running[state.call.key]
         self._giving_way.discard(state.call.key)
         call, now = state.call, self._clock()
@@ -283,7 +291,7 @@ class Dispatcher:
             disrupted = end.disrupted or (end.error is None and state.ended_for is None)
             self._fail(state, end, state.ended_for or end.error or _TERMINATED, disrupted=disrupted)
 
-    def _fail(self, state: CallState, end: Ended, error: ErrorFields, *, disrupted: bool) -> None:
+    def _fail(self, state: CallState, end: AttemptEnded, error: ErrorFields, *, disrupted: bool) -> None:
         call, now = state.call, self._clock()
         if disrupted:
             state.disruptions += 1
@@ -291,7 +299,7 @@ class Dispatcher:
             state.failures += 1
         state.ended_for = None
         self._note_end(state, end, error["type"], "Disruption" if disrupted else "App", error["message"])
-        verdict = judge(call.policy, state.tally(), error, disrupted=disrupted, now=now, chance=self._chance())
+        verdict = decide(call.policy, state.tally(), error, disrupted=disrupted, now=now, chance=self._chance())
         if isinstance(verdict, GiveUp):
             failed = Completion(call.key, call.task, "Failed", now, state.attempt, error=verdict.error)
             self._complete(state, failed)
@@ -301,7 +309,7 @@ class Dispatcher:
         self._observe(AttemptFailed(call, state.attempt, error, verdict.at, disrupted))
         self._queue_attempt(state)
 
-    def _note_end(self, state: CallState, end: Ended, reason: str, budget: Budget, message: str = "") -> None:
+    def _note_end(self, state: CallState, end: AttemptEnded, reason: str, budget: Budget, message: str = "") -> None:
         self._ended.append(
             AttemptRecord(
                 key=state.call.key,

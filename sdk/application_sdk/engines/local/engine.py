@@ -16,12 +16,12 @@ from typing import Final
 from application_sdk.engines.local.calls import CallState, restore
 from application_sdk.engines.local.dispatcher import Dispatcher
 from application_sdk.engines.local.errors import RunInterruptedError
-from application_sdk.engines.local.events import Committed, Observer, Replayed, nobody
+from application_sdk.engines.local.events import Committed, Observer, Replayed, ignore_event
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.records import AttemptRecord
 from application_sdk.engines.local.run_store import RunFolder
-from application_sdk.engines.local.state import StateKeeper
+from application_sdk.engines.local.state import StateStore
 from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion, RecordedCall, ScheduledCall
@@ -45,7 +45,7 @@ class LocalEngine:
         *,
         limits: Limits | None = None,
         requests: Requests | None = None,
-        observer: Observer = nobody,
+        observer: Observer = ignore_event,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random,
     ) -> None:
@@ -55,7 +55,7 @@ class LocalEngine:
         self._requests = requests or Requests()
         self._observe = observer
         self._clock = clock
-        self._keeper = StateKeeper(folder.state, ledger.run().app, folder.ledger)
+        self._keeper = StateStore(folder.state, ledger.run().app, folder.ledger)
         self._keeper.recover()
         self._dispatcher = Dispatcher(
             folder, ledger, self._keeper, executor, info, limits or Limits(), observer, clock, chance
@@ -63,7 +63,7 @@ class LocalEngine:
         self._history = ledger.history()
         self._earlier = {record.call.key: record for record in ledger.calls()}
         self._calls: dict[str, CallState] = restore(self._earlier.values(), self._end_lost_attempts())
-        self._spares = {completion.key: completion for completion in ledger.spares()}
+        self._spares = {completion.key: completion for completion in ledger.detached()}
         self._scheduled: set[str] = set()
         self._at_hand: list[Completion] = []
         self._given = 0
@@ -150,7 +150,7 @@ class LocalEngine:
         late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
         try:
             if late:
-                self._ledger.set_aside(late)
+                self._ledger.detach(late)
         finally:
             self._keeper.settle(())
 

@@ -71,11 +71,9 @@ class NotForked:
     reason: str
 
 
-Notice: TypeAlias = (
-    Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding | NotForked
-)
-Observer: TypeAlias = Callable[[Notice], None]
+Event: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding | NotForked
+Observer: TypeAlias = Callable[[Event], None]
 
 
-def nobody(notice: Notice) -> None:
+def ignore_event(notice: Event) -> None:
     """Looks away."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.attempt.state import AttemptState
 from application_sdk.engines.local.private import open_private
-from application_sdk.engines.local.state import KeptState
-from application_sdk.engines.processes.fork_server import fork_attempts
+from application_sdk.engines.local.state import SavedState
+from application_sdk.engines.processes.fork_server import serve_forks
 from application_sdk.execution import logs
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class LocalHost:
         _redirect_output(cast("str", work["log"]))
 
     def state(self, work: JSONObject, app: str) -> AttemptState:
-        return AttemptState(KeptState(Path(cast("str", work["state"])), app))
+        return AttemptState(SavedState(Path(cast("str", work["state"])), app))
 
     def ended(self, pid: int) -> None:
         pass
@@ -49,4 +49,4 @@ def _redirect_output(path: str) -> None:
 
 
 if __name__ == "__main__":
-    fork_attempts(MODULE, LocalHost())
+    serve_forks(MODULE, LocalHost())

@@ -14,8 +14,14 @@ from collections.abc import Sequence
 from application_sdk.app.base import App
 from application_sdk.attempt.attempt import Attempt, AttemptResult
 from application_sdk.attempt.state import AttemptState
-from application_sdk.engines.local.state import KeptState
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.local.state import SavedState
+from application_sdk.engines.processes.executor_protocol import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.error_info import error_fields
 from application_sdk.wire import reasons
@@ -30,34 +36,36 @@ class InProcessExecutor:
         self._app_class = app_class
         self._loop = asyncio.new_event_loop()
         self._attempts: dict[str, tuple[Attempt, asyncio.Task[AttemptResult]]] = {}
-        self._events: deque[Event] = deque()
-        self._begun: list[Begun] = []
+        self._events: deque[ExecutorEvent] = deque()
+        self._begun: list[AttemptBegun] = []
         self._closing = False
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         try:
             definition = self._app_class.definition.task(work.info.task)
             app = self._app_class()
         except AppNotFoundError as error:
             self._tell(
-                Ended(work.key, error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
+                AttemptEnded(
+                    work.key, error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False}
+                )
             )
             return
         except Exception as error:  # noqa: BLE001 - the app's own __init__
-            self._tell(Ended(work.key, error=error_fields(error)))
+            self._tell(AttemptEnded(work.key, error=error_fields(error)))
             return
         assert work.state is not None, "the local engine keeps the state of its apps"
-        state = AttemptState(KeptState(work.state, self._app_class.name))
+        state = AttemptState(SavedState(work.state, self._app_class.name))
         attempt = Attempt(definition, app, work.info, _Signs(self, work.key), state=state)
         task = self._loop.create_task(
             attempt.run(work.input), name=f"{work.info.task}-{work.info.attempt}", context=contextvars.Context()
         )
         self._attempts[work.key] = (attempt, task)
         # No news to wake up for: it goes along with what comes next.
-        self._begun.append(Begun(work.key))
+        self._begun.append(AttemptBegun(work.key))
         task.add_done_callback(lambda done: self._finish(work.key, done))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         if not self._events:
             self._turn(seconds)
         elif self._attempts:
@@ -77,7 +85,7 @@ class InProcessExecutor:
         found = self._attempts.pop(key, None)
         if found is not None:
             found[1].cancel()
-            self._tell(Ended(key))
+            self._tell(AttemptEnded(key))
 
     def wake(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -94,7 +102,7 @@ class InProcessExecutor:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
-    def tell_from_any_thread(self, sign: Sign) -> None:
+    def tell_from_any_thread(self, sign: AttemptHeartbeat) -> None:
         """For the signs of attempts, which may come from their threads."""
         try:
             self._loop.call_soon_threadsafe(self._tell, sign)
@@ -113,16 +121,16 @@ class InProcessExecutor:
             return
         del self._attempts[key]
         if done.cancelled():
-            self._tell(Ended(key))
+            self._tell(AttemptEnded(key))
             return
         error = done.exception()
         if error is not None:
-            self._tell(Ended(key, error=error_fields(error)))
+            self._tell(AttemptEnded(key, error=error_fields(error)))
             return
         result = done.result()
-        self._tell(Ended(key, result.output, result.error, state=result.state))
+        self._tell(AttemptEnded(key, result.output, result.error, state=result.state))
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: ExecutorEvent) -> None:
         if not self._closing:
             self._events.append(event)
             self._loop.stop()
@@ -134,7 +142,7 @@ class _Signs:
         self._key = key
 
     def heartbeat(self, details: JSONObject) -> None:
-        self._executor.tell_from_any_thread(Sign(self._key, heartbeat=details))
+        self._executor.tell_from_any_thread(AttemptHeartbeat(self._key, heartbeat=details))
 
     def progress(self, progress: ProgressFields) -> None:
-        self._executor.tell_from_any_thread(Sign(self._key, progress=progress))
+        self._executor.tell_from_any_thread(AttemptHeartbeat(self._key, progress=progress))

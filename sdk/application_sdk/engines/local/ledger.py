@@ -24,14 +24,14 @@ from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 
 @dataclass(frozen=True, slots=True)
-class Inheritance:
+class LedgerSeed:
     """What a new ledger takes over from the one in whose place it is put."""
 
     calls: Sequence[CallRecord] = ()
     """Of `completions`, one for each."""
     completions: Sequence[Completion] = ()
     """Committed from the start, in this order."""
-    spares: Sequence[Completion] = ()
+    detached: Sequence[Completion] = ()
     """To be committed once the route makes their calls."""
     attempts: Sequence[AttemptRecord] = ()
     pending: Sequence[CallRecord] = ()
@@ -50,7 +50,7 @@ class Ledger:
         self._length: int | None = None
 
     @classmethod
-    def create(cls, path: Path, run: NewRun, inheritance: Inheritance | None = None) -> Self:
+    def create(cls, path: Path, run: NewRun, inheritance: LedgerSeed | None = None) -> Self:
         """A new ledger with its run, complete or not there at all. One that has the name already is replaced."""
         draft = path.with_suffix(".new")
         draft.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ class Ledger:
                 sql_mapping.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
                 sql_mapping.insert_attempts(connection, inheritance.attempts)
                 sql_mapping.insert_checkpoints(connection, 0, inheritance.completions)
-                sql_mapping.insert_spares(connection, 0, inheritance.spares)
+                sql_mapping.insert_spares(connection, 0, inheritance.detached)
             connection.execute("COMMIT")
             publish(connection, draft, path)
         return cls.open(path)
@@ -120,7 +120,7 @@ class Ledger:
         )
         return row[0], row[1], row[2]
 
-    def spares(self) -> list[Completion]:
+    def detached(self) -> list[Completion]:
         """Completions that a retry has set aside, in their order."""
         return [self._checked(row, place) for place, row in enumerate(self._all(sql_mapping.SPARES))]
 
@@ -179,7 +179,7 @@ class Ledger:
             sql_mapping.insert_checkpoints(connection, self._length, completions)
         self._length += len(completions)
 
-    def set_aside(self, completions: Sequence[Completion]) -> None:
+    def detach(self, completions: Sequence[Completion]) -> None:
         """Keep completions that came too late for their route. They aren't part of the run; a retry may use them."""
         with self._transaction(full_sync=True) as connection:
             (count,) = connection.execute("SELECT count(*) FROM spare").fetchone()

@@ -28,12 +28,12 @@ def open_private(path: Path, flags: int) -> int:
     return file
 
 
-def make_file(path: Path) -> None:
+def ensure_file(path: Path) -> None:
     """Have there be such a file. SQLite gives a database's mode to the files that it makes beside it."""
     os.close(open_private(path, os.O_RDWR))
 
 
-def make_folder(path: Path) -> None:
+def ensure_folder(path: Path) -> None:
     """Have there be such a folder, for its owner alone if it is made here. Those around it are made as usual."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -46,7 +46,7 @@ def make_folder(path: Path) -> None:
         path.chmod(FOLDER)
 
 
-def tighten(path: Path) -> None:
+def restrict_folder(path: Path) -> None:
     """Take a folder of one's own, and all that is in it, from everybody else. Quick when that was done before."""
     try:
         status = path.lstat()
@@ -72,6 +72,6 @@ def _close_to_others(path: Path) -> None:
             path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
-def tighten_file(path: Path) -> None:
+def restrict_file(path: Path) -> None:
     """The same for a file, which need not be there."""
     _close_to_others(path)

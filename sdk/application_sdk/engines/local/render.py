@@ -9,8 +9,8 @@ from application_sdk.engines.local.events import (
     AttemptStarted,
     Called,
     Committed,
+    Event,
     NotForked,
-    Notice,
     NotYielding,
     Progressed,
     Replayed,
@@ -21,7 +21,7 @@ from application_sdk.wire.fields import ProgressFields
 from application_sdk.wire.printable import printable_line
 
 
-def in_words(notice: Notice, now: float) -> str | None:
+def format_event(notice: Event, now: float) -> str | None:
     """An event as a line, None if it isn't worth one. `now` is the time in seconds since the epoch."""
     if isinstance(notice, Replayed):
         return f"going on from checkpoint {notice.checkpoints}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from application_sdk.engines.local.errors import RunFinishedError
-from application_sdk.engines.local.ledger import Inheritance, Ledger
+from application_sdk.engines.local.ledger import Ledger, LedgerSeed
 from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.records import AttemptRecord, CallRecord, RunRecord
 from application_sdk.engines.local.run_store import RunFolder
@@ -23,16 +23,16 @@ from application_sdk.wire import reasons
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetainedCalls:
     """What a retry keeps, in numbers."""
 
     checkpoints: int
     """Replayed."""
-    spared: int
+    detached: int
     """Set aside for calls that the route makes again."""
 
 
-def retry(folder: RunFolder, cleanup_lines: range | None, cleanup_file: str) -> Kept:
+def retry(folder: RunFolder, cleanup_lines: range | None, cleanup_file: str) -> RetainedCalls:
     """Put a ledger without the failure in place of the run's. Raises RunBusyError, RunFinishedError or a LedgerError.
 
     `cleanup_file` and `cleanup_lines` say where the app's `on_complete` is: what was called there belongs to the end
@@ -44,7 +44,7 @@ def retry(folder: RunFolder, cleanup_lines: range | None, cleanup_file: str) -> 
             if run.phase not in ("Failed", "Cancelled"):
                 raise RunFinishedError(_refusal(run))
             calls = [call for call in ledger.calls() if not _is_cleanup(call, cleanup_lines, cleanup_file)]
-            inheritance = select(run, ledger.history(), ledger.spares(), calls, ledger.attempts())
+            inheritance = select_seed(run, ledger.history(), ledger.detached(), calls, ledger.attempts())
             ledger.prepare_to_be_replaced()
         archive = folder.path / f"ledger-{run.generation}.db"
         archive.unlink(missing_ok=True)
@@ -53,23 +53,23 @@ def retry(folder: RunFolder, cleanup_lines: range | None, cleanup_file: str) -> 
         folder.cancel_request.unlink(missing_ok=True)
         successor = replace(run, generation=run.generation + 1)
         Ledger.create(folder.ledger, successor, inheritance).close()
-    return Kept(len(inheritance.completions), len(inheritance.spares))
+    return RetainedCalls(len(inheritance.completions), len(inheritance.detached))
 
 
-def select(
+def select_seed(
     run: RunRecord,
     history: Sequence[Completion],
     late: Sequence[Completion],
     calls: Sequence[CallRecord],
     attempts: Sequence[AttemptRecord],
-) -> Inheritance:
+) -> LedgerSeed:
     """What of a ledger outlasts the failure of its run. `calls` are those of the route, without its clean-up's; `late`
     are completions that were set aside."""
     by_key = {record.call.key: record for record in calls}
     cut = _cut(run, history, by_key)
     kept = list(history[:cut])
     taken = {completion.key for completion in kept}
-    spares = [
+    detached = [
         completion
         for completion in {done.key: done for done in [*history[cut:], *late] if done.key not in taken}.values()
         if completion.outcome == "Succeeded"
@@ -77,10 +77,10 @@ def select(
         and by_key[completion.key].call.role == "task"
         and by_key[completion.key].made_after <= cut
     ]
-    return Inheritance(
+    return LedgerSeed(
         calls=[by_key[completion.key] for completion in kept],
         completions=kept,
-        spares=spares,
+        detached=detached,
         # Numbers that were used stay used; what was charged for them isn't charged again.
         attempts=[
             attempt

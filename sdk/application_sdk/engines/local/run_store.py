@@ -18,7 +18,7 @@ from typing import Final
 
 from application_sdk.attempt.task_context import FilesPlace
 from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
-from application_sdk.engines.local.private import make_file, make_folder, tighten, tighten_file
+from application_sdk.engines.local.private import ensure_file, ensure_folder, restrict_file, restrict_folder
 from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, STORE_URL_VARIABLE
 
 NAMESPACE: Final = "local"
@@ -55,7 +55,7 @@ class RunFolder:
 
     def request_cancel(self) -> None:
         """Ask whoever executes the run to cancel it."""
-        make_file(self.cancel_request)
+        ensure_file(self.cancel_request)
 
     @property
     def logs(self) -> Path:
@@ -88,13 +88,13 @@ class RunFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class RunStore:
     """The folder that holds all runs."""
 
     path: Path
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Home:
+    def from_environment(cls, environment: Mapping[str, str]) -> RunStore:
         """`$APPRUN_HOME`, else `$XDG_DATA_HOME/apprun`, else `~/.local/share/apprun`."""
         chosen = environment.get(HOME_VARIABLE)
         if chosen:
@@ -121,7 +121,7 @@ class Home:
                 raise RunExistsError(run)
             self._tighten()
             for place in (self.path, self._runs, folder.files, folder.path, folder.logs):
-                make_folder(place)
+                ensure_folder(place)
         except OSError as error:
             raise LedgerUnavailableError(
                 folder.path,
@@ -138,22 +138,22 @@ class Home:
 
     def _tighten(self) -> None:
         """Close to others what an earlier version, or another umask, has left open."""
-        tighten(self._runs)
-        tighten(self.path / "files")
+        restrict_folder(self._runs)
+        restrict_folder(self.path / "files")
         with suppress(OSError):
             found = {entry.name for entry in self.path.iterdir()}
             for name in found & _STATE:
-                tighten_file(self.path / name)
+                restrict_file(self.path / name)
             # A folder with other things in it isn't ours to close, such as /tmp.
             if found <= _OURS:
-                tighten(self.path)
+                restrict_folder(self.path)
 
     @property
     def _runs(self) -> Path:
         return self.path / "runs"
 
 
-def new_run_name(app: str) -> str:
+def generate_run_name(app: str) -> str:
     """A name for a run of this app that no other run has, for all practical purposes."""
     suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
     base = re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-")

@@ -16,14 +16,14 @@ from application_sdk.app.base import App
 from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.engine import LocalEngine
 from application_sdk.engines.local.errors import OtherAppError, RunExistsError
-from application_sdk.engines.local.events import NotYielding, Observer, nobody
+from application_sdk.engines.local.events import NotYielding, Observer, ignore_event
 from application_sdk.engines.local.fork_server import MODULE as FORKER
 from application_sdk.engines.local.inprocess import InProcessExecutor
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
-from application_sdk.engines.local.run_store import Home, RunFolder, new_run_name
+from application_sdk.engines.local.run_store import RunFolder, RunStore, generate_run_name
 from application_sdk.engines.processes.executor import ProcessExecutor
 from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.engines.processes.source import AppSource
@@ -37,16 +37,16 @@ from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class ExecutionOptions:
     """How a run is executed. Another mode may be used each time that it is resumed."""
 
     limits: Limits = field(default_factory=Limits)
-    observer: Observer = nobody
+    observer: Observer = ignore_event
     requests: Requests = field(default_factory=Requests)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """A run to be begun."""
 
     source: AppSource
@@ -56,7 +56,7 @@ class Order:
     input: JSONObject
 
 
-def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = None) -> RunFolder:
+def create_run(home: RunStore, name: str, order: RunRequest, predecessor: RunRecord | None = None) -> RunFolder:
     """Create the run; nothing is executed. Raises RunExistsError, RunNameError, or a LedgerError.
 
     `predecessor` is the run that continues as this one.
@@ -83,8 +83,8 @@ def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = N
     return folder
 
 
-def begin_checked(
-    home: Home,
+def create_checked_run(
+    home: RunStore,
     app_class: type[App],
     source: AppSource,
     given: JSONObject,
@@ -92,14 +92,14 @@ def begin_checked(
     name: str | None = None,
 ) -> str:
     """Create a run on an input that is checked before; its name, made up if none is given. Raises AppNotFoundError,
-    ContractValidationError and what `begin` raises."""
+    ContractValidationError and what `create_run` raises."""
     app = app_class.definition
     chosen = app.entrypoint(entrypoint)
     # Also checked when the route begins. Here it costs no run.
     # The user's own input, which may name a file beside it.
     decode(chosen.input_type, given, paths="keep")
-    name = name or new_run_name(app.name)
-    begin(home, name, Order(source, app.name, chosen.name, given))
+    name = name or generate_run_name(app.name)
+    create_run(home, name, RunRequest(source, app.name, chosen.name, given))
     return name
 
 
@@ -118,21 +118,28 @@ def in_process_executor(app_class: type[App]) -> Iterator[Executor]:
 
 
 def execute(
-    home: Home, name: str, app_class: type[App], source: AppSource, executor: Executor, mode: Mode | None = None
+    home: RunStore,
+    name: str,
+    app_class: type[App],
+    source: AppSource,
+    executor: Executor,
+    mode: ExecutionOptions | None = None,
 ) -> RunRecord:
     """Execute a run from where it stands, and those that it continues as; the last one as it stands then.
 
     `source` is where `app_class` was loaded from. A run that is over is returned as it is.
     Raises RunBusyError, RunInterruptedError, OtherAppError or a LedgerError.
     """
-    life = _Life(home, app_class, source, executor, mode or Mode())
+    life = _Life(home, app_class, source, executor, mode or ExecutionOptions())
     run = life.execute(home.folder(name))
     while run.continued_as is not None:
         run = life.execute(home.folder(run.continued_as))
     return run
 
 
-def execute_here(home: Home, name: str, app_class: type[App], source: AppSource, mode: Mode) -> RunRecord:
+def execute_in_process(
+    home: RunStore, name: str, app_class: type[App], source: AppSource, mode: ExecutionOptions
+) -> RunRecord:
     """The same with all attempts in this process."""
     with in_process_executor(app_class) as executor:
         return execute(home, name, app_class, source, executor, mode)
@@ -150,11 +157,11 @@ def cancel_without_cleanup(folder: RunFolder) -> RunRecord:
 class _Life:
     """What the runs of one call of `execute` have in common."""
 
-    home: Home
+    home: RunStore
     app_class: type[App]
     source: AppSource
     executor: Executor
-    mode: Mode
+    mode: ExecutionOptions
 
     def execute(self, folder: RunFolder) -> RunRecord:
         with RunLock(folder.run, folder.lock), Ledger.open(folder.ledger) as ledger:
@@ -198,15 +205,15 @@ class _Life:
             requests.wake = None
 
 
-def _record(home: Home, ledger: Ledger, run: RunRecord, result: RouteResult, source: AppSource) -> None:
+def _record(home: RunStore, ledger: Ledger, run: RunRecord, result: RouteResult, source: AppSource) -> None:
     now = time.time()
     if result.outcome == "Continued":
         # The successor is there before this run points to it. A crash in between: the route continues once more when
         # it is resumed, and finds it.
         successor = _successor_name(run.name)
-        order = Order(source, run.app, result.entrypoint, result.input or {})
+        order = RunRequest(source, run.app, result.entrypoint, result.input or {})
         try:
-            begin(home, successor, order, run)
+            create_run(home, successor, order, run)
         except RunExistsError:
             if not _continues(home.folder(successor), run):
                 raise

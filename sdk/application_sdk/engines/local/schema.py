@@ -18,7 +18,7 @@ from application_sdk.engines.local.errors import (
     LedgerNewerError,
     LedgerUnavailableError,
 )
-from application_sdk.engines.local.private import make_file
+from application_sdk.engines.local.private import ensure_file
 
 FORMAT: Final = 1
 APPLICATION_ID: Final = 0x41705275
@@ -118,7 +118,7 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
 def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
     """Open a database, whatever is in it."""
     if mode == "rwc":
-        make_file(path)
+        ensure_file(path)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
     # Transactions begin and end where the code says so, not where the driver guesses.
     connection.isolation_level = None

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, cast
 from application_sdk.engines.local import schema
 from application_sdk.engines.local.errors import LedgerError
 from application_sdk.engines.local.ledger import Ledger
-from application_sdk.engines.local.private import make_folder, open_private
+from application_sdk.engines.local.private import ensure_folder, open_private
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
 from application_sdk.wire.fields import ErrorFields, StateWrite
@@ -43,7 +43,7 @@ class _Note(NamedTuple):
     writes: list[StateWrite]
 
 
-class KeptState:
+class SavedState:
     """The state of one app, for an attempt to read. Implements `attempt.state.KeptState`."""
 
     def __init__(self, path: Path, app: str) -> None:
@@ -65,7 +65,7 @@ class KeptState:
             return _values_of(connection, self._app)
 
 
-class StateKeeper:
+class StateStore:
     """Keeps what the attempts of one run want saved. From `note` to `settle` no other run of this machine does."""
 
     def __init__(self, path: Path, app: str, ledger: Path) -> None:
@@ -112,7 +112,7 @@ class StateKeeper:
     def _hold(self) -> None:
         if self._lock >= 0:
             return
-        make_folder(self._path.parent)
+        ensure_folder(self._path.parent)
         self._lock = open_private(self._path.with_suffix(".lock"), os.O_RDWR)
         # Waits for milliseconds: its holder does nothing in between but commit.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -139,7 +139,7 @@ def _is_committed(note: _Note) -> bool:
     """Whether the run that has left this note has the completion in its ledger, or set aside in it."""
     try:
         with Ledger.open(Path(note.ledger), read_only=True) as ledger:
-            done = [*ledger.history(), *ledger.spares()]
+            done = [*ledger.history(), *ledger.detached()]
     except (LedgerError, OSError):
         return False
     return any((each.key, each.attempts, each.outcome) == (note.call, note.attempt, "Succeeded") for each in done)

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import ErrorFields, ProgressFields
 
-SIGN_INTERVAL_SECONDS: Final = 0.5
+HEARTBEAT_INTERVAL_SECONDS: Final = 0.5
 
 
-class Host(Protocol):
+class AttemptHost(Protocol):
     """What an engine does for the processes of its attempts."""
 
     def begin(self, work: JSONObject) -> None:
@@ -52,7 +52,7 @@ class Host(Protocol):
         ...
 
 
-def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn:
+def run_attempt_process(channel: socket.socket, source: AppSource, host: AttemptHost) -> NoReturn:
     """Do the work that comes over `channel`, then end the process."""
     inbox = Inbox()
     # Made while there is no work yet: this process may have been forked ahead of it.
@@ -75,7 +75,7 @@ def _attempt(
     source: AppSource,
     info: AttemptInfo,
     work: JSONObject,
-    host: Host,
+    host: AttemptHost,
     signs: _Signs,
     channel: socket.socket,
     inbox: Inbox,
@@ -155,7 +155,7 @@ class _Signs:
             pause = self._next - time.monotonic()
             if pause <= 0:
                 self._send()
-            elif self._timer is None and pause <= SIGN_INTERVAL_SECONDS:
+            elif self._timer is None and pause <= HEARTBEAT_INTERVAL_SECONDS:
                 self._timer = threading.Timer(pause, self._send_late)
                 self._timer.daemon = True
                 self._timer.start()
@@ -168,7 +168,7 @@ class _Signs:
                 self._send()
 
     def _send(self) -> None:
-        self._next = time.monotonic() + SIGN_INTERVAL_SECONDS
+        self._next = time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
         try:
             send(self._channel, self.unsent)
         except OSError:

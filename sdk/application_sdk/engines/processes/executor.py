@@ -21,7 +21,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.executor_protocol import (
+    AppNotForkable,
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.engines.processes.fork_server import FORK_REQUEST
 from application_sdk.engines.processes.framing import Inbox, send
 from application_sdk.engines.processes.source import AppSource
@@ -39,7 +46,7 @@ _END_SECONDS: Final = 5.0
 class _Running:
     """An attempt under way. `pid` is 0 until it is forked; the channel is open until its outcome or end is known."""
 
-    work: Work
+    work: AttemptSpec
     number: int
     channel: socket.socket
     inbox: Inbox
@@ -94,7 +101,7 @@ class ProcessExecutor:
         self._numbers = 0
         self._ahead = ahead
         self._spare: _Spare | None = None
-        self._begun: list[Event] = []
+        self._begun: list[ExecutorEvent] = []
         self._false_starts = 0
         self._told_reason = False
         self._forker: subprocess.Popen[bytes] | None = None
@@ -106,7 +113,7 @@ class ProcessExecutor:
 
     # The Executor
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         if self._control is None:
             self._start_forker()
         spare, self._spare = self._spare or self._fork(), None
@@ -115,10 +122,10 @@ class ProcessExecutor:
         self._selector.register(running.channel, selectors.EVENT_READ, running)
         if running.pid:
             self._hand_over(running)
-            self._begun.append(Begun(work.key))
+            self._begun.append(AttemptBegun(work.key))
         self._fork_ahead()
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         events, self._begun = self._begun, []
         deadline = time.monotonic() + seconds
         while not events:
@@ -214,7 +221,7 @@ class ProcessExecutor:
         self._lines = b""
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _hear_forker(self, events: list[Event]) -> None:
+    def _hear_forker(self, events: list[ExecutorEvent]) -> None:
         try:
             content = cast("socket.socket", self._control).recv(65536)
         except ConnectionError:
@@ -229,7 +236,7 @@ class ProcessExecutor:
                 self._false_starts = 0
                 if numbers and not self._told_reason:
                     self._told_reason = True
-                    events.append(ImportedAnew(" ".join(numbers)))
+                    events.append(AppNotForkable(" ".join(numbers)))
                 continue
             running = self._by_number.get(int(numbers[0]))
             if running is None:
@@ -241,7 +248,7 @@ class ProcessExecutor:
                     _kill_group(running.pid)
                 else:
                     self._hand_over(running)
-                    events.append(Begun(running.work.key))
+                    events.append(AttemptBegun(running.work.key))
             else:
                 running.exit_code = int(numbers[1])
                 self._end_without_outcome(running, events)
@@ -254,7 +261,7 @@ class ProcessExecutor:
         else:
             self._drop_spare()  # Somebody ended it: the next attempt asks for another one.
 
-    def _lose_forker(self, events: list[Event]) -> None:
+    def _lose_forker(self, events: list[ExecutorEvent]) -> None:
         control, forker = cast("socket.socket", self._control), cast("subprocess.Popen[bytes]", self._forker)
         self._selector.unregister(control)
         control.close()
@@ -272,17 +279,19 @@ class ProcessExecutor:
                 self._forget(running)
                 events.append(self._lost(running, forker.returncode))
 
-    def _lost(self, running: _Running, code: int) -> Ended:
+    def _lost(self, running: _Running, code: int) -> AttemptEnded:
         if self._false_starts >= _MAX_FALSE_STARTS:
             message = (
                 f"importing {self._app.entry} ended the process, {_how(code)}, {self._false_starts} times in a row"
             )
             tail = "" if self._log is None else _tail(self._log)
-            return Ended(
+            return AttemptEnded(
                 running.work.key, error=_error(reasons.LOAD_FAILED, message, tail, retryable=False), exit_code=code
             )
         message = f"the process that attempts are forked from ended, {_how(code)}"
-        return Ended(running.work.key, error=_error(reasons.EXECUTOR_LOST, message), exit_code=code, disrupted=True)
+        return AttemptEnded(
+            running.work.key, error=_error(reasons.EXECUTOR_LOST, message), exit_code=code, disrupted=True
+        )
 
     # Attempts
 
@@ -303,12 +312,12 @@ class ProcessExecutor:
         with contextlib.suppress(OSError):  # It has ended: its exit code is on the way.
             send(running.channel, message)
 
-    def _hear_attempt(self, running: _Running, events: list[Event]) -> None:
+    def _hear_attempt(self, running: _Running, events: list[ExecutorEvent]) -> None:
         running.inbox.read(running.channel)
         while (message := running.inbox.take()) is not None:
             outcome = message.get("outcome")
             told = cast("JSONObject", outcome if outcome is not None else message)
-            sign = Sign(
+            sign = AttemptHeartbeat(
                 running.work.key,
                 cast("ProgressFields | None", told.get("progress")),
                 cast("JSONObject | None", told.get("heartbeat")),
@@ -320,18 +329,20 @@ class ProcessExecutor:
                 output = cast("JSONObject | None", told["output"])
                 error = cast("ErrorFields | None", told["error"])
                 state = cast("list[StateWrite]", told["state"])
-                events.append(Ended(running.work.key, output, error, state=state, log=cast("str", told.get("log", ""))))
+                events.append(
+                    AttemptEnded(running.work.key, output, error, state=state, log=cast("str", told.get("log", "")))
+                )
                 return
         if running.inbox.closed:
             # No outcome will come. The exit code, which says why, comes from the forker.
             self._selector.unregister(running.channel)
             self._end_without_outcome(running, events)
 
-    def _end_without_outcome(self, running: _Running, events: list[Event]) -> None:
+    def _end_without_outcome(self, running: _Running, events: list[ExecutorEvent]) -> None:
         if running.exit_code is None or not running.inbox.closed:
             return
         self._forget(running)
-        events.append(Ended(running.work.key, error=_exit_error(running), exit_code=running.exit_code))
+        events.append(AttemptEnded(running.work.key, error=_exit_error(running), exit_code=running.exit_code))
 
     def _forget(self, running: _Running) -> None:
         del self._by_number[running.number]

@@ -16,7 +16,7 @@ from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class AttemptSpec:
     """One attempt to be made."""
 
     key: str
@@ -31,14 +31,14 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class AttemptBegun:
     """The attempt runs: its limits count from here."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class AttemptHeartbeat:
     """An attempt tells how far it is, or leaves details for the next one."""
 
     key: str
@@ -47,7 +47,7 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptEnded:
     """An attempt is over. With neither output nor error, it gave way to a cancellation."""
 
     key: str
@@ -64,24 +64,24 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedAnew:
+class AppNotForkable:
     """Each attempt imports the app, and takes longer to start. Told once."""
 
     reason: str
     """What of the app's module can't be forked."""
 
 
-Event: TypeAlias = Begun | Sign | Ended | ImportedAnew
+ExecutorEvent: TypeAlias = AttemptBegun | AttemptHeartbeat | AttemptEnded | AppNotForkable
 
 
 class Executor(Protocol):
     """Makes attempts, one at a time for each call. Used from one thread, `wake` excepted."""
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         """Begin an attempt. Its end comes out of `wait`, exactly once."""
         ...
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         """What has happened, in order; waits up to so long for the first of it. Empty when nothing has."""
         ...
 

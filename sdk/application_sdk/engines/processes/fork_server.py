@@ -3,7 +3,7 @@ Where the app can't be forked (`forkable`), it starts again without it, and each
 
 `processes` starts it with a socket, over which it gets a number and a file descriptor for each fork, and says which
 numbers started and ended. It holds no threads and no state of a run. When the socket closes, whoever closed it, it
-kills what it forked and ends. An engine has a module of its own as the program, which calls `fork_attempts`.
+kills what it forked and ends. An engine has a module of its own as the program, which calls `serve_forks`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import sys
 from typing import Final, NoReturn
 
 from application_sdk.app.loading import AppLoadError
-from application_sdk.engines.processes.attempt_process import Host, run_child
-from application_sdk.engines.processes.forkable import Surroundings, seed_anew
+from application_sdk.engines.processes.attempt_process import AttemptHost, run_attempt_process
+from application_sdk.engines.processes.forkable import ImportBaseline, reseed_numpy
 from application_sdk.engines.processes.source import AppSource
 
 FORK_REQUEST: Final = struct.Struct("!Q")
-FORKER_VARIABLE: Final = "APPRUN_FORKER"
+FORK_SERVER_VARIABLE: Final = "APPRUN_FORKER"
 """Set in this process and its children: a program that starts a run when it is imported finds out by it."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def fork_attempts(module: str, host: Host) -> NoReturn:
+def serve_forks(module: str, host: AttemptHost) -> NoReturn:
     """The whole of `python -m MODULE CONTROL_FD ENTRY DIRECTORY [REASON]`.
 
     With a reason it doesn't import the app: each attempt does, in a process forked from a clean one.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     source, reason = AppSource(sys.argv[2], sys.argv[3]), "".join(sys.argv[4:])
-    os.environ[FORKER_VARIABLE] = "1"
+    os.environ[FORK_SERVER_VARIABLE] = "1"
     sys.path[0] = source.directory
     if not reason:
         _load(source, control, module)
@@ -51,7 +51,7 @@ def fork_attempts(module: str, host: Host) -> NoReturn:
 
 
 def _load(source: AppSource, control: socket.socket, module: str) -> None:
-    before = Surroundings()
+    before = ImportBaseline()
     try:
         source.load()
     except AppLoadError:
@@ -67,7 +67,7 @@ def _load(source: AppSource, control: socket.socket, module: str) -> None:
 
 
 class _Forker:
-    def __init__(self, control: socket.socket, source: AppSource, reason: str, host: Host) -> None:
+    def __init__(self, control: socket.socket, source: AppSource, reason: str, host: AttemptHost) -> None:
         self._control = control
         self._host = host
         self._reason = reason
@@ -133,8 +133,8 @@ class _Forker:
             if os.getppid() != self._pid:
                 os._exit(1)
             self._control.close()
-            seed_anew()
-            run_child(socket.socket(fileno=file), self._source, self._host)
+            reseed_numpy()
+            run_attempt_process(socket.socket(fileno=file), self._source, self._host)
         except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second forker
             sys.excepthook(*sys.exc_info())
         finally:

@@ -21,7 +21,7 @@ _OWN_GENERATORS: Final = ("numpy.random.mtrand", "_rand")
 """What `numpy.random.rand()` and the like draw from: an attempt seeds it anew, as Python does with its own."""
 
 
-class Surroundings:
+class ImportBaseline:
     """What was there before the app was imported."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Surroundings:
         return found
 
 
-def seed_anew() -> None:
+def reseed_numpy() -> None:
     """Have an attempt draw other random numbers than the one before it. Python does this for its own by itself."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

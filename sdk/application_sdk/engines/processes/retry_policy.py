@@ -16,7 +16,7 @@ DISRUPTION_BUDGET: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Another attempt, not before a time."""
 
     at: float
@@ -29,11 +29,11 @@ class GiveUp:
     error: ErrorFields
 
 
-Verdict: TypeAlias = Again | GiveUp
+RetryDecision: TypeAlias = Retry | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class AttemptCounts:
     """What a call has been through, the attempt that has just ended included."""
 
     first_at: float
@@ -43,7 +43,9 @@ class Tally:
     attempt: int
 
 
-def judge(policy: Policy, tally: Tally, error: ErrorFields, *, disrupted: bool, now: float, chance: float) -> Verdict:
+def decide(
+    policy: Policy, tally: AttemptCounts, error: ErrorFields, *, disrupted: bool, now: float, chance: float
+) -> RetryDecision:
     """What follows on an attempt that ended with this error. `chance` in [0, 1) is the backoff's jitter."""
     final: ErrorFields = {**error, "attempt": tally.attempt}
     if disrupted:
@@ -56,8 +58,8 @@ def judge(policy: Policy, tally: Tally, error: ErrorFields, *, disrupted: bool, 
     return _unless_too_late(policy, tally, final, now + wait_seconds(retry, tally.failures, chance, error))
 
 
-def _unless_too_late(policy: Policy, tally: Tally, error: ErrorFields, at: float) -> Verdict:
+def _unless_too_late(policy: Policy, tally: AttemptCounts, error: ErrorFields, at: float) -> RetryDecision:
     limit = policy.get("scheduleToCloseSeconds")
     if limit is not None and at - tally.first_at > limit:
         return GiveUp(error)
-    return Again(at)
+    return Retry(at)

@@ -12,7 +12,7 @@ from tests.support.run_world import RUN, UID, RunWorld
 from tests.support.wire_server import WireServer, answer, drop, refuse, stream
 
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.app_tasks import ForeignTask, Owner
+from application_sdk.engines.kubernetes.app_tasks import NameConflict, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
 from application_sdk.engines.kubernetes.errors import Refused
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable
@@ -240,7 +240,7 @@ def test_a_foreign_object_under_a_calls_name_is_named(open_engine: Open, world: 
     engine = open_engine()
     world.add_task(key(1)[:16] + "f" * 16, task="other")
     engine.schedule([scheduled(1)])
-    with pytest.raises(ForeignTask, match=r"task 'other' .* app\.py:7"):
+    with pytest.raises(NameConflict, match=r"task 'other' .* app\.py:7"):
         engine.receive()
 
 

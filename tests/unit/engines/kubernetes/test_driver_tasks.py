@@ -13,9 +13,15 @@ from tests.unit.engines.kubernetes.test_driver import scheduled
 
 from application_sdk.attempt.task_context import AttemptInfo
 from application_sdk.engines.kubernetes import driver_tasks
-from application_sdk.engines.kubernetes.driver_outcomes import bounded
+from application_sdk.engines.kubernetes.driver_outcomes import bounded_policy
 from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.processes.executor_protocol import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import CallOutcome, ErrorFields, Policy, RetryFields
 
@@ -32,19 +38,19 @@ class Scripted:
     """An executor whose attempts end as the test says."""
 
     def __init__(self) -> None:
-        self.works: list[Work] = []
+        self.works: list[AttemptSpec] = []
         self.killed: list[str] = []
         self.cancelled: list[str] = []
         self.closed = False
-        self._events: deque[Event] = deque()
+        self._events: deque[ExecutorEvent] = deque()
         self._changed = threading.Condition()
         self._woken = False
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         self.works.append(work)
-        self._events.append(Begun(work.key))
+        self._events.append(AttemptBegun(work.key))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._woken, seconds)
             self._woken = False
@@ -69,11 +75,11 @@ class Scripted:
 
     def sign(self, key: str, heartbeat: dict[str, Any]) -> None:
         with self._changed:
-            self._events.append(Sign(key, heartbeat=heartbeat))
+            self._events.append(AttemptHeartbeat(key, heartbeat=heartbeat))
 
     def end(self, key: str, output: Any = None, **fields: Any) -> None:
         with self._changed:
-            self._events.append(Ended(key, output, **fields))
+            self._events.append(AttemptEnded(key, output, **fields))
             self._changed.notify_all()
 
 
@@ -93,7 +99,7 @@ class Bench:
         self.tasks.start(call)
         return call.key
 
-    def until(self, attempts: int) -> Work:
+    def until(self, attempts: int) -> AttemptSpec:
         eventually(f"{attempts} attempts", lambda: len(self.executor.works) >= attempts or None, 10)
         return self.executor.works[-1]
 
@@ -271,7 +277,7 @@ def test_suspended_run_begins_no_attempt(bench: Bench) -> None:
 
 
 def test_failing_thread_fails_the_engine(bench: Bench) -> None:
-    def broken(work: Work) -> None:
+    def broken(work: AttemptSpec) -> None:
         raise RuntimeError("no more")
 
     bench.executor.start = broken  # type: ignore[method-assign]
@@ -285,7 +291,7 @@ def test_failing_thread_fails_the_engine(bench: Bench) -> None:
     [({"timeoutSeconds": 86_400, "heartbeatTimeoutSeconds": 60, "autoHeartbeatSeconds": 10}, 60), ({}, None)],
 )
 def test_policy_of_a_moved_task_is_bounded(policy: Policy, seconds: float | None) -> None:
-    limited = bounded({**policy, "retry": RETRY})
+    limited = bounded_policy({**policy, "retry": RETRY})
     assert limited.get("timeoutSeconds") == seconds
     assert limited["scheduleToCloseSeconds"] == 60
     assert "heartbeatTimeoutSeconds" not in limited

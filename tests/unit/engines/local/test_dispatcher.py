@@ -12,12 +12,18 @@ from tests.unit.engines.local.builders import call, new_run
 
 from application_sdk.engines.local.calls import CallState
 from application_sdk.engines.local.dispatcher import Dispatcher
-from application_sdk.engines.local.events import nobody
+from application_sdk.engines.local.events import ignore_event
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.state import StateStore
+from application_sdk.engines.processes.executor_protocol import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import ErrorFields, RetryFields
@@ -30,19 +36,19 @@ class Script:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.started: list[Work] = []
+        self.started: list[AttemptSpec] = []
         self.killed: list[str] = []
         self.cancelled: list[str] = []
-        self.events: deque[Event] = deque()
+        self.events: deque[ExecutorEvent] = deque()
 
     def clock(self) -> float:
         return self.now
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         self.started.append(work)
-        self.events.append(Begun(work.key))
+        self.events.append(AttemptBegun(work.key))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         if not self.events:
             self.now += seconds
         events = list(self.events)
@@ -54,7 +60,7 @@ class Script:
 
     def kill(self, key: str) -> None:
         self.killed.append(key)
-        self.events.append(Ended(key, error=BAD, exit_code=-9))
+        self.events.append(AttemptEnded(key, error=BAD, exit_code=-9))
 
     def wake(self) -> None:
         pass
@@ -65,13 +71,13 @@ class Script:
 
 class Scene:
     def __init__(self, path: Path, limits: Limits) -> None:
-        self.folder = Home(path).create("orders-1")
+        self.folder = RunStore(path).create("orders-1")
         self.ledger = Ledger.create(self.folder.ledger, new_run())
         self.script = Script()
         info = RunInfo(run_id="orders-1", uid="uid-1", started_at=1000.0, correlation_id="c")
-        keeper = StateKeeper(self.folder.state, "orders", self.folder.ledger)
+        keeper = StateStore(self.folder.state, "orders", self.folder.ledger)
         self.dispatcher = Dispatcher(
-            self.folder, self.ledger, keeper, self.script, info, limits, nobody, self.script.clock, lambda: 0.0
+            self.folder, self.ledger, keeper, self.script, info, limits, ignore_event, self.script.clock, lambda: 0.0
         )
 
     def queue(self, made: ScheduledCall) -> CallState:
@@ -108,7 +114,7 @@ def test_a_failed_attempt_is_followed_by_another_after_its_wait(scene: Scene) ->
     fetch = call("fetch", retry=waiting(8))
     scene.queue(fetch)
     scene.dispatcher.turn()
-    scene.script.events.append(Ended(fetch.key, error=BAD))
+    scene.script.events.append(AttemptEnded(fetch.key, error=BAD))
     scene.turn_until(1003.9)
     assert [work.info.attempt for work in scene.script.started] == [1]
     scene.turn_until(1004.0)
@@ -120,7 +126,7 @@ def test_an_attempt_is_in_the_ledger_before_it_is_started(scene: Scene) -> None:
     numbers: list[int] = []
     start = scene.script.start
 
-    def look_first(work: Work) -> None:
+    def look_first(work: AttemptSpec) -> None:
         numbers.extend(one.attempt for one in scene.ledger.attempts())
         start(work)
 
@@ -136,7 +142,7 @@ def test_no_more_run_at_once_than_allowed_and_the_rest_in_their_order(scene: Sce
         scene.queue(made)
     scene.dispatcher.turn()
     assert [work.info.task for work in scene.script.started] == ["a", "b"]
-    scene.script.events.append(Ended(calls[1].key, output={}))
+    scene.script.events.append(AttemptEnded(calls[1].key, output={}))
     scene.dispatcher.hear(0)
     scene.dispatcher.turn()
     assert [work.info.task for work in scene.script.started] == ["a", "b", "c"]
@@ -171,7 +177,7 @@ def test_the_limit_of_an_ended_attempt_does_not_touch_the_next_one(scene: Scene)
     slow = call("slow", timeoutSeconds=20.0, retry=waiting(36))
     scene.queue(slow)
     scene.turn_until(1010.0)
-    scene.script.events.append(Ended(slow.key, error=BAD))
+    scene.script.events.append(AttemptEnded(slow.key, error=BAD))
     scene.turn_until(1040.0)
     assert [work.info.attempt for work in scene.script.started] == [1, 2]
     assert scene.script.killed == []
@@ -195,8 +201,8 @@ def test_a_cancelled_run_completes_what_waits_and_asks_what_runs(scene: Scene) -
     scene.dispatcher.cancel_all()
     assert scene.outcomes() == [("c", "Cancelled")]
     assert scene.script.cancelled == [calls[0].key, calls[1].key]
-    scene.script.events.append(Ended(calls[0].key))
-    scene.script.events.append(Ended(calls[1].key, output={}))
+    scene.script.events.append(AttemptEnded(calls[0].key))
+    scene.script.events.append(AttemptEnded(calls[1].key, output={}))
     scene.dispatcher.hear(0)
     assert scene.outcomes() == [("a", "Cancelled"), ("b", "Succeeded")]
 
@@ -215,7 +221,7 @@ def test_an_attempt_that_somebody_terminated_is_tried_again_without_charge(scene
     fetch = call("fetch", retry=waiting(0, attempts=1))
     state = scene.queue(fetch)
     scene.dispatcher.turn()
-    scene.script.events.append(Ended(fetch.key))
+    scene.script.events.append(AttemptEnded(fetch.key))
     scene.dispatcher.hear(0)
     scene.dispatcher.turn()
     assert [work.info.attempt for work in scene.script.started] == [1, 2]
@@ -227,7 +233,11 @@ def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) ->
     scene.queue(fetch)
     scene.dispatcher.turn()
     scene.script.events.extend(
-        [Sign(fetch.key, heartbeat={"page": 1}), Sign(fetch.key, heartbeat={"page": 2}), Ended(fetch.key, error=BAD)]
+        [
+            AttemptHeartbeat(fetch.key, heartbeat={"page": 1}),
+            AttemptHeartbeat(fetch.key, heartbeat={"page": 2}),
+            AttemptEnded(fetch.key, error=BAD),
+        ]
     )
     scene.dispatcher.hear(0)
     scene.dispatcher.turn()
@@ -257,6 +267,6 @@ def test_a_cancelled_runs_attempts_end_as_cancelled(scene: Scene) -> None:
     scene.dispatcher.turn()
     scene.dispatcher.cancel_all()
     scene.dispatcher.abandon(made.key)
-    scene.script.events.append(Ended(made.key))
+    scene.script.events.append(AttemptEnded(made.key))
     scene.dispatcher.hear(1)
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Cancelled", "None")]

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.engines.local.builders import call, new_run, success
 
 from application_sdk.engines.local.errors import LedgerCorruptError, LedgerFullError, LedgerNewerError
-from application_sdk.engines.local.ledger import Inheritance, Ledger
+from application_sdk.engines.local.ledger import Ledger, LedgerSeed
 from application_sdk.engines.local.records import AttemptRecord
 from application_sdk.engines.local.schema import FORMAT
 from application_sdk.execution.engine import Completion
@@ -178,9 +178,9 @@ def test_what_is_inherited_is_there_from_the_start(path: Path) -> None:
     target = path.parent.parent / "orders-2"
     target.mkdir()
     copy = Ledger.create(
-        target / "ledger.db", new_run("orders-2"), Inheritance(source.calls(), source.history(), [success(call("b"))])
+        target / "ledger.db", new_run("orders-2"), LedgerSeed(source.calls(), source.history(), [success(call("b"))])
     )
     assert copy.history() == source.history()
-    assert copy.spares() == [success(call("b"))]
+    assert copy.detached() == [success(call("b"))]
     source.close()
     copy.close()

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("apprun.driver")
 
-FIRST_WORD_SECONDS: Final = 5.0
+FIRST_WRITE_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 1.0
 """How long the driver's end may wait for a write of this that is under way."""
 
 
-class Presence:
+class DriverHeartbeat:
     """Speaks from threads of its own. Made in the route's thread, which `watch` then watches."""
 
     def __init__(
-        self, api: Api, app_task: str, node: str, started_at: float, first_word: float = FIRST_WORD_SECONDS
+        self, api: Api, app_task: str, node: str, started_at: float, first_word: float = FIRST_WRITE_SECONDS
     ) -> None:
         self._api = api
         self._app_task = app_task
@@ -41,7 +41,7 @@ class Presence:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="driver-heartbeat", daemon=True)
         self.watch = YieldWatch(self._tell)
 
     def start(self) -> None:

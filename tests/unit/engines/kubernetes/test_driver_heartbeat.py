@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from typing_extensions import override
 
-from application_sdk.engines.kubernetes import presence
+from application_sdk.engines.kubernetes import driver_heartbeat
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.presence import Presence
+from application_sdk.engines.kubernetes.driver_heartbeat import DriverHeartbeat
 
 
 class _Api:
@@ -25,7 +25,7 @@ class _Api:
 @pytest.mark.parametrize("has_created", [True, False])
 def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
     api = _Api(has_created=has_created)
-    speaker = Presence(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
+    speaker = DriverHeartbeat(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
     speaker._thread.start()
     speaker._tell("the route computes")
     speaker.stop()
@@ -35,7 +35,7 @@ def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
 
 def test_stop_between_two_looks_ends_the_thread() -> None:
     """`stop` comes right before the thread takes back what had woken it."""
-    speaker = Presence(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
+    speaker = DriverHeartbeat(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
 
     class News(threading.Event):
         @override
@@ -46,5 +46,5 @@ def test_stop_between_two_looks_ends_the_thread() -> None:
 
     speaker._news = News()
     speaker._thread.start()
-    speaker._thread.join(presence.STOP_SECONDS * 5)
+    speaker._thread.join(driver_heartbeat.STOP_SECONDS * 5)
     assert not speaker._thread.is_alive()

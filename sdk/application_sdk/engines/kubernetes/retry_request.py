@@ -12,7 +12,13 @@ from application_sdk.engines.kubernetes.errors import ApiError, Busy, Conflict, 
 T = TypeVar("T")
 _log = logging.getLogger("apprun.driver")
 
-PASSING: Final[tuple[type[ApiError] | type[Unreachable], ...]] = (Busy, Conflict, Forbidden, Unauthorized, Unreachable)
+TRANSIENT_ERRORS: Final[tuple[type[ApiError] | type[Unreachable], ...]] = (
+    Busy,
+    Conflict,
+    Forbidden,
+    Unauthorized,
+    Unreachable,
+)
 """What a later try may not meet. Forbidden is among them since role bindings and quotas change."""
 
 
@@ -37,7 +43,7 @@ class Denials:
         return self._seconds > (FORBIDDEN_SECONDS if isinstance(error, Forbidden) else UNAUTHORIZED_SECONDS)
 
 
-def patiently(request: Callable[[], T], what: str, pause: Callable[[float], None]) -> T:
+def retry_request(request: Callable[[], T], what: str, pause: Callable[[float], None]) -> T:
     """What `request` returns, however long the API server is away. Raises what won't pass: NotFound, Refused, Gone, …
 
     Forbidden and Unauthorized too when nothing else is answered for long: a driver that ends with that says so, where
@@ -48,7 +54,7 @@ def patiently(request: Callable[[], T], what: str, pause: Callable[[float], None
     while True:
         try:
             return request()
-        except PASSING as error:
+        except TRANSIENT_ERRORS as error:
             delay = backoff.delay(at_least=error.retry_after if isinstance(error, Busy) else 0.0)
             # guard: denied-driver-ends - a driver that keeps retrying after 403 would wait without end and without a
             # message
