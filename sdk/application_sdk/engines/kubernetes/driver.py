@@ -82,6 +82,8 @@ class KubernetesEngine:
         self._abandoned: list[str] = []
         """Keys of the calls that the route no longer waits for and that aren't committed, as far as is known."""
         self._driver_tasks: DriverTasks | None = None
+        self._suspended = False
+        """As the newest known state of the run says."""
         self._moved: Mapping[str, TaskDefinition] = {}
         """Tasks that the App has executed elsewhere than their code says, by name."""
         self._outcomes: dict[str, CallOutcome] = {}
@@ -141,7 +143,9 @@ class KubernetesEngine:
         from application_sdk.engines.kubernetes.driver_tasks import DriverTasks
 
         self._driver_tasks = DriverTasks(executor, context, self._take_outcome, self._fail)
-        self._driver_tasks.pause(_is_suspended(self._app_run))
+        with self._changed:
+            # guard: driver-task-suspended-start - the run may have been suspended since the engine was opened
+            self._driver_tasks.pause(self._suspended)
 
     def end_driver_tasks(self) -> None:
         """End what is executed here, at once: the route has ended."""
@@ -356,9 +360,10 @@ class KubernetesEngine:
                 raise LedgerUnreadable(f"AppLedger {name} is gone, and with it the past. Start a new run") from error
             with self._changed:
                 self._ledger.absorb_page(page)
-        if self._driver_tasks is not None:
-            self._driver_tasks.pause(_is_suspended(app_run))
         with self._changed:
+            self._suspended = _is_suspended(app_run)
+            if self._driver_tasks is not None:
+                self._driver_tasks.pause(self._suspended)
             self._ledger.absorb(app_run)
             self._changed.notify_all()
 

@@ -35,6 +35,16 @@ def timed_out(task: str, attempt: int) -> ErrorFields:
     )
 
 
+def never_begun(task: str, attempt: int) -> ErrorFields:
+    """Of an attempt that had no process by the end of its call's time."""
+    return ErrorFields(
+        type=reasons.TIMED_OUT,
+        message=f"attempt {attempt} of {task!r} couldn't begin in time: the process that attempts are forked from is "
+        "still importing the app, or hangs",
+        retryable=True,
+    )
+
+
 def unreportable(call: ScheduledCall, outcome: CallOutcome, complaint: str) -> CallOutcome:
     """What is recorded in place of an outcome that the API server takes in no form."""
     error = ErrorFields(

@@ -21,6 +21,7 @@ from application_sdk.engines.kubernetes.driver_outcomes import (
     CANCELLED_ATTEMPT,
     CANCELLED_RUN,
     bounded_policy,
+    never_begun,
     timed_out,
 )
 from application_sdk.engines.processes.executor_protocol import (
@@ -83,7 +84,7 @@ class _Call:
     disruptions: int = 0
     first_at: float = 0.0
     ready_at: float = 0.0
-    kill_at: float | None = None
+    kill_at: float = 0.0
     started_at: float = 0.0
     ended_for: ErrorFields | None = None
     """Why its attempt was killed, if it was."""
@@ -124,6 +125,8 @@ class DriverTasks:
         self._running: dict[str, _Call] = {}
         self._cancelled = False
         self._paused = False
+        self._pause_wanted = False
+        """The latest answer, which `_paused` follows once the thread has come to it."""
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="driver-tasks", daemon=True)
         self._thread.start()
@@ -151,8 +154,12 @@ class DriverTasks:
 
     def pause(self, paused: bool) -> None:
         """Begin no attempt while the run is suspended. Those under way go on."""
-        if paused != self._paused:
-            self._tell(lambda: setattr(self, "_paused", paused))
+        with self._lock:
+            # guard: driver-task-resumed-run - a run resumed before its suspension took effect would stay suspended
+            if paused == self._pause_wanted:
+                return
+            self._pause_wanted = paused
+        self._tell(self._follow_pause)
 
     def works_on(self, key: str) -> bool:
         """Whether the call's outcome is still to come."""
@@ -203,8 +210,11 @@ class DriverTasks:
                 command = self._commands.popleft()
             command()
 
+    def _follow_pause(self) -> None:
+        self._paused = self._pause_wanted
+
     def _accept(self, state: _Call) -> None:
-        if state.call.key not in self._open:
+        if self._open.get(state.call.key) is not state:
             return  # Cancelled before this thread had heard of it.
         # guard: driver-task-cancelled-run - a cancelled run would begin calls that are no clean-up
         if self._cancelled and not state.call.cleanup:
@@ -225,7 +235,7 @@ class DriverTasks:
                 self._end_cancelled(state, error)
             elif state.cancelled is None:
                 state.cancelled = error
-                state.kill_at = min(state.kill_at or now + GIVE_WAY_SECONDS, now + GIVE_WAY_SECONDS)
+                state.kill_at = min(state.kill_at, now + GIVE_WAY_SECONDS)
                 self._executor.cancel(state.call.key)
 
     def _start_ready(self, now: float) -> None:
@@ -240,7 +250,9 @@ class DriverTasks:
             state = self._ready.popleft()
             state.attempt += 1
             state.first_at = state.first_at or now
-            state.kill_at = state.ended_for = None
+            state.started_at, state.ended_for = 0.0, None
+            # guard: driver-task-never-begun - an attempt whose process never starts would be waited for without end
+            state.kill_at = self._last_moment(state)
             self._running[state.call.key] = state
             self._executor.start(self._attempt(state))
 
@@ -272,21 +284,23 @@ class DriverTasks:
             return
         state.started_at = time.time()
         now = time.monotonic()
-        limits = [now + state.policy.get("timeoutSeconds", MAX_DRIVER_TASK_SECONDS)]
-        limits.append(state.first_at + state.policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS))
-        overdue = min(limits) + OVERDUE_SECONDS
-        state.kill_at = overdue if state.kill_at is None else min(state.kill_at, overdue)
+        overdue = now + state.policy.get("timeoutSeconds", MAX_DRIVER_TASK_SECONDS) + OVERDUE_SECONDS
+        state.kill_at = min(state.kill_at, overdue)
+
+    def _last_moment(self, state: _Call) -> float:
+        """When the call's time for all attempts is over, and its attempt is killed whenever it began."""
+        limit = state.policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS)
+        return state.first_at + limit + OVERDUE_SECONDS
 
     def _kill_overdue(self, now: float) -> None:
         for state in self._running.values():
-            if state.kill_at is not None and now >= state.kill_at and state.ended_for is None:
-                state.ended_for = state.cancelled or timed_out(state.call.task, state.attempt)
+            if now >= state.kill_at and state.ended_for is None:
+                overdue = timed_out if state.started_at else never_begun
+                state.ended_for = state.cancelled or overdue(state.call.task, state.attempt)
                 self._executor.kill(state.call.key)
 
     def _seconds_left(self, now: float) -> float:
-        moments = [
-            state.kill_at for state in self._running.values() if state.kill_at is not None and not state.ended_for
-        ]
+        moments = [state.kill_at for state in self._running.values() if not state.ended_for]
         if len(self._running) < AT_ONCE and (self._cancelled or not self._paused):
             moments += [state.ready_at for state in self._delayed]
         return max(min(moments, default=now + IDLE_SECONDS) - now, 0.0)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
@@ -53,7 +54,8 @@ class _Running:
     pid: int = 0
     exit_code: int | None = None
     cancelled: bool = False
-    killed: bool = False
+    unreached: bool = False
+    """Whether the process was gone before it could be given its work."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,6 +97,9 @@ class ProcessExecutor:
         self._wake_reader, self._wake_writer = os.pipe()
         for end in (self._wake_reader, self._wake_writer):
             os.set_blocking(end, False)
+        # Not closed by `close`: another thread may be about to wake this executor, and would write into whatever has
+        # got the same descriptor by then, such as a connection to the API server.
+        weakref.finalize(self, os.close, self._wake_writer)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._by_number: dict[int, _Running] = {}
         self._by_key: dict[str, _Running] = {}
@@ -152,13 +157,19 @@ class ProcessExecutor:
 
     def kill(self, key: str) -> None:
         running = self._by_key.get(key)
-        if running is not None:
-            running.killed = True
-            if running.pid:
-                _kill_group(running.pid)
+        if running is None:
+            return
+        # guard: unforked-attempt-ends - a fork server that hangs in the app's import never starts the process
+        if not running.pid:
+            # Without its channel the process that may still be forked for it has no work, and ends by itself.
+            self._discard(running)
+            self._begun.append(AttemptEnded(key))
+            return
+        _kill_group(running.pid)
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        # The pipe is full of wakes already, or nobody waits any more.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._wake_writer, b"!")
 
     def close(self) -> None:
@@ -168,7 +179,7 @@ class ProcessExecutor:
             control.close()
         self._drop_spare()
         for running in list(self._by_number.values()):
-            self._forget(running)
+            self._discard(running)
         if forker is not None:
             # It ends when its socket closes, and kills its children first.
             try:
@@ -181,7 +192,6 @@ class ProcessExecutor:
             self._log.close()
         self._selector.close()
         os.close(self._wake_reader)
-        os.close(self._wake_writer)
 
     # The forker
 
@@ -244,11 +254,8 @@ class ProcessExecutor:
                 continue
             if word == "started":
                 running.pid = int(numbers[1])
-                if running.killed:
-                    _kill_group(running.pid)
-                else:
-                    self._hand_over(running)
-                    events.append(AttemptBegun(running.work.key))
+                self._hand_over(running)
+                events.append(AttemptBegun(running.work.key))
             else:
                 running.exit_code = int(numbers[1])
                 self._end_without_outcome(running, events)
@@ -276,7 +283,7 @@ class ProcessExecutor:
             while running.number in self._by_number and not running.inbox.closed:
                 self._hear_attempt(running, events)
             if running.number in self._by_number:
-                self._forget(running)
+                self._discard(running)
                 events.append(self._lost(running, forker.returncode))
 
     def _lost(self, running: _Running, code: int) -> AttemptEnded:
@@ -304,13 +311,16 @@ class ProcessExecutor:
             "state": None if work.state is None else str(work.state),
             "context": work.context,
         }
-        self._say(running, message)
+        running.unreached = not self._say(running, message)
         if running.cancelled:
             self._say(running, {"cancel": True})
 
-    def _say(self, running: _Running, message: JSONObject) -> None:
-        with contextlib.suppress(OSError):  # It has ended: its exit code is on the way.
+    def _say(self, running: _Running, message: JSONObject) -> bool:
+        try:
             send(running.channel, message)
+        except OSError:
+            return False  # It has ended: its exit code is on the way.
+        return True
 
     def _hear_attempt(self, running: _Running, events: list[ExecutorEvent]) -> None:
         running.inbox.read(running.channel)
@@ -325,7 +335,7 @@ class ProcessExecutor:
             if sign.progress is not None or sign.heartbeat is not None:
                 events.append(sign)
             if outcome is not None:
-                self._forget(running)
+                self._discard(running)
                 output = cast("JSONObject | None", told["output"])
                 error = cast("ErrorFields | None", told["error"])
                 state = cast("list[StateWrite]", told["state"])
@@ -341,10 +351,16 @@ class ProcessExecutor:
     def _end_without_outcome(self, running: _Running, events: list[ExecutorEvent]) -> None:
         if running.exit_code is None or not running.inbox.closed:
             return
-        self._forget(running)
-        events.append(AttemptEnded(running.work.key, error=_exit_error(running), exit_code=running.exit_code))
+        self._discard(running)
+        # guard: unreached-attempt-is-a-disruption - a process that never had the work would cost the task an attempt
+        if running.unreached:
+            message = f"the attempt's process ended before it was given its work, {_how(running.exit_code)}"
+            error, disrupted = _error(reasons.EXECUTOR_LOST, message), True
+        else:
+            error, disrupted = _exit_error(running), False
+        events.append(AttemptEnded(running.work.key, error=error, exit_code=running.exit_code, disrupted=disrupted))
 
-    def _forget(self, running: _Running) -> None:
+    def _discard(self, running: _Running) -> None:
         del self._by_number[running.number]
         del self._by_key[running.work.key]
         with contextlib.suppress(KeyError):

@@ -42,13 +42,16 @@ class Scripted:
         self.killed: list[str] = []
         self.cancelled: list[str] = []
         self.closed = False
+        self.hangs = False
+        """Whether no attempt gets a process."""
         self._events: deque[ExecutorEvent] = deque()
         self._changed = threading.Condition()
         self._woken = False
 
     def start(self, work: AttemptSpec) -> None:
         self.works.append(work)
-        self._events.append(AttemptBegun(work.key))
+        if not self.hangs:
+            self._events.append(AttemptBegun(work.key))
 
     def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         with self._changed:
@@ -205,6 +208,15 @@ def test_attempt_that_blocks_is_killed_and_timed_out(bench: Bench) -> None:
     assert (outcome["phase"], outcome["error"]["type"]) == ("Failed", "TimedOut")
 
 
+def test_attempt_that_never_begins_is_timed_out(bench: Bench) -> None:
+    bench.executor.hangs = True
+    call = bench.start(1, policy={"retry": RETRY, "scheduleToCloseSeconds": 0.05})
+    outcome = bench.outcome(call)
+    assert bench.executor.killed == [call]
+    assert (outcome["phase"], outcome["error"]["type"]) == ("Failed", "TimedOut")
+    assert "couldn't begin in time" in outcome["error"]["message"]
+
+
 def test_no_more_than_some_run_at_once(bench: Bench) -> None:
     calls = [bench.start(number) for number in range(AT_ONCE + 2)]
     bench.until(AT_ONCE)
@@ -273,6 +285,18 @@ def test_suspended_run_begins_no_attempt(bench: Bench) -> None:
     settle(bench)
     assert bench.executor.works == []
     bench.tasks.pause(False)
+    assert bench.until(1).key == call
+
+
+def test_run_resumed_at_once_does_not_stay_suspended(bench: Bench) -> None:
+    busy, free = threading.Event(), threading.Event()
+    bench.tasks._tell(lambda: (busy.set(), free.wait(10)))
+    assert busy.wait(10)
+    # Both before the thread has come to the first.
+    bench.tasks.pause(True)
+    bench.tasks.pause(False)
+    free.set()
+    call = bench.start(1)
     assert bench.until(1).key == call
 
 

@@ -191,6 +191,25 @@ def test_suspended_run_begins_no_call(open_bench: Open, world: RunWorld, monkeyp
     bench.until_begun(1)
 
 
+def test_run_suspended_after_opening_begins_no_call(api: Api, world: RunWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause)
+    try:
+        run = world.run
+        monkeypatch.setattr(world, "run", lambda: {**run(), "spec": {"input": {}, "suspend": True}})
+        world.touch()
+        eventually("the suspension", lambda: engine._suspended or None, 10)
+        bench = Bench(engine)
+        bench.schedule(1)
+        bench.settle()
+        assert bench.executor.works == []
+    finally:
+        engine.close()
+        world.touch()
+        for thread in threading.enumerate():
+            if thread.name == "follow":
+                thread.join(10)
+
+
 def test_app_decides_where_a_task_is_executed(open_bench: Open, world: RunWorld) -> None:
     world.status["app"] = {"tasks": {"work": {"runsIn": "pod"}, "other": {}}}
     assert open_bench().engine.wanted_placements == {"work": "pod"}
