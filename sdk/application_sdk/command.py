@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from application_sdk.development import run_dev_combined
 from application_sdk.engines.local.source import find_source
 from application_sdk.errors import AppError
-from application_sdk.main import run_dev_combined
 
 _WORKER: Final = (
     "there are no workers: each run has a driver and each task call a pod, which the operator starts. Put the app into "

@@ -15,7 +15,7 @@ from application_sdk.credentials.registry import CredentialTypeRegistry, get_reg
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
 from application_sdk.execution.secret_leaks import PUBLIC_NAMES, confide
-from application_sdk.infrastructure import FieldStore, SecretNotFoundError, SecretStore
+from application_sdk.infrastructure import FieldStore, InfrastructureContext, SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 
 _UNTYPED = frozenset({"", "raw", "unknown"})
@@ -79,6 +79,20 @@ class CredentialResolver:
         document = ", ".join(f'"{name}": "…"' for name in shown)
         single = ", ".join(self._store.variable_of(ref.name, name) for name in shown)
         return f" to the fields as JSON, {variable}='{{{document}}}', or set a variable for each field: {single}"
+
+
+async def resolve_credential(infrastructure: InfrastructureContext, ref: object) -> object:
+    """The credential that a reference stands for, as its type. Raises CredentialError, SecretStoreError."""
+    if infrastructure.credential_store is not None:
+        return await infrastructure.credential_store.resolve(ref)
+    named = checked(ref)
+    return await CredentialResolver(infrastructure.require_secret_store(named.store_name)).resolve(named)
+
+
+async def resolve_credential_raw(infrastructure: InfrastructureContext, ref: object) -> JSONObject:
+    """All that is stored under a reference, as it is. Raises CredentialError, SecretStoreError."""
+    named = checked(ref)
+    return await CredentialResolver(infrastructure.require_secret_store(named.store_name)).resolve_raw(named)
 
 
 def checked(ref: object) -> CredentialRef:

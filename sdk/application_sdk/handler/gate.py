@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.types import CredentialRef
+from application_sdk.credentials.resolver import resolve_credential_raw
 from application_sdk.errors import NonRetryableError
 from application_sdk.handler.context import HandlerContext, bind_handler_context
 from application_sdk.handler.contracts import (
@@ -87,7 +88,7 @@ def _references(given: Input) -> Iterator[tuple[str, CredentialRef]]:
 
 
 async def _parts(ref: CredentialRef) -> list[HandlerCredential]:
-    fields = await get_infrastructure().resolve_credential_raw(ref)
+    fields = await resolve_credential_raw(get_infrastructure(), ref)
     return [
         HandlerCredential(key=key, value=value if isinstance(value, str) else json.dumps(value))
         for key, value in fields.items()

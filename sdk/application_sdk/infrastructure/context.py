@@ -21,7 +21,6 @@ from application_sdk.infrastructure.stores import CredentialStore, EnvironmentSe
 
 if TYPE_CHECKING:
     from application_sdk.storage.store import Store
-    from application_sdk.wire.digest import JSONObject
 
 DEFAULT_STORE: Final = "default"
 
@@ -59,22 +58,6 @@ class InfrastructureContext:
         if self.state_store is None:
             raise InfrastructureError(_NO_STATE)
         return self.state_store
-
-    async def resolve_credential(self, ref: object) -> object:
-        """The credential that a reference stands for, as its type. Raises CredentialError, SecretStoreError."""
-        if self.credential_store is not None:
-            return await self.credential_store.resolve(ref)
-        from application_sdk.credentials.resolver import CredentialResolver, checked
-
-        named = checked(ref)
-        return await CredentialResolver(self.require_secret_store(named.store_name)).resolve(named)
-
-    async def resolve_credential_raw(self, ref: object) -> JSONObject:
-        """All that is stored under a reference, as it is. Raises CredentialError, SecretStoreError."""
-        from application_sdk.credentials.resolver import CredentialResolver, checked
-
-        named = checked(ref)
-        return await CredentialResolver(self.require_secret_store(named.store_name)).resolve_raw(named)
 
 
 _NO_STATE: Final = (
