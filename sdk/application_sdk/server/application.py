@@ -6,7 +6,6 @@ Paths and shapes are those of the App Framework's handler service. Its OpenAPI d
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -39,7 +38,7 @@ from application_sdk.server.handler_thread import HandlerThread
 from application_sdk.server.limits import BodyLimit, Limits, check_credentials
 from application_sdk.server.origin import SameOrigin
 from application_sdk.server.request_metrics import Counting, Counts
-from application_sdk.server.runs import NEW_NAME_PATTERN, Runs, RunSnapshot, StartRequest, run_name_for_key
+from application_sdk.server.runs import Runs, RunSnapshot, StartRequest, run_name_for_key
 from application_sdk.server.schemas import (
     Answer,
     CheckAnswer,
@@ -51,7 +50,7 @@ from application_sdk.server.schemas import (
     Started,
     check_answer,
 )
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, run_name_fault
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
@@ -276,9 +275,10 @@ def _serve_descriptions(application: FastAPI, server: _Server) -> None:
 
 def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> StartRequest:
     name = payload.pop("workflow_id", "")
-    if not isinstance(name, str) or len(name) > RUN_NAME_MAX_LENGTH or not re.fullmatch(NEW_NAME_PATTERN, name):
-        problem = f"a run's name has a letter, then letters, digits and dashes, {RUN_NAME_MAX_LENGTH} at most"
-        raise Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
+    if not isinstance(name, str):
+        raise _bad_name("the name of a run is text")
+    if fault := run_name_fault(name) if name else "":
+        raise _bad_name(fault)
     given: JSONObject = payload
     try:
         # The size first: it bounds how many faults there can be to look for.
@@ -289,6 +289,10 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
         raise invalid_input(error) from error
     app = server.definition.name
     return StartRequest(chosen.name, given, name or (run_name_for_key(app, key) if key else ""))
+
+
+def _bad_name(problem: str) -> Problem:
+    return Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
 
 
 def _envelope(server: _Server, payload: dict[str, JsonValue]) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import FastAPI
 
 from application_sdk.contracts.schema import schema_of
-from application_sdk.server.runs import NEW_NAME_PATTERN
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, RUN_NAME_PATTERN
 
 if TYPE_CHECKING:
     from application_sdk.execution.definition import AppDefinition
@@ -21,7 +20,7 @@ Schema = dict[str, Any]
 NAME_FIELD: Final[Schema] = {
     "type": "string",
     "maxLength": RUN_NAME_MAX_LENGTH,
-    "pattern": NEW_NAME_PATTERN,
+    "pattern": f"^({RUN_NAME_PATTERN})?$",
     "default": "",
     "title": "Workflow Id",
     "description": "What the run is to be called. A name is made up if it is empty",

@@ -159,7 +159,7 @@ class LocalRuns:
             with self._lock:
                 del self._working[run]
 
-    def _is_the_run_of(self, name: str, order: Order) -> bool:
+    def _is_the_run_of(self, name: str, order: StartRequest) -> bool:
         """Whether the run was started by an order like this one."""
         with self._ledger(name) as ledger:
             run = ledger.run()

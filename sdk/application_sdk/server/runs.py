@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import run_name
 
 if TYPE_CHECKING:
     from application_sdk.server.schemas import RunState, Started
     from application_sdk.wire.digest import JSON, JSONObject
 
 _DIGITS: Final = 12
-NEW_NAME_PATTERN: Final = "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"
-"""Names that a request may give to a run, here and on a cluster. Empty: it gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +61,7 @@ class Runs(Protocol):
 
 def run_name_for_key(app: str, key: str) -> str:
     """The name of the run that a request with this idempotency key starts, however often it is sent."""
-    digest = hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS]
-    base = re.sub(r"[^a-z0-9]+", "-", app.lower())[: RUN_NAME_MAX_LENGTH - _DIGITS - 5].strip("-")
-    return f"{base if base[:1].isalpha() else f'run-{base}'.rstrip('-')}-{digest}"
+    return run_name(app, hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS])
 
 
 def generate_run_name(app: str) -> str:

@@ -5,6 +5,7 @@ Deterministic names are what makes every create idempotent: a second create of t
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 GROUP: Final = "apprun.dev"
@@ -72,6 +73,9 @@ KEY_LENGTH: Final = 32
 KEY_PREFIX_LENGTH: Final = 16
 RUN_NAME_MAX_LENGTH: Final = 63
 """A run's name is the value of a label, which Kubernetes caps at 63 characters."""
+RUN_NAME_PATTERN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""Names that a run may be given, on every engine: a run of a laptop may be moved to a cluster."""
+_PREFIX: Final = "run-"
 
 INCARNATION_LENGTH: Final = 8
 """So many digits of a run's uid are in the names of its pods: up to the first dash, all of them hexadecimal."""
@@ -106,6 +110,33 @@ INSPECT_TASK: Final = "inspect"
 INSPECTION_KEY_LENGTH: Final = 8
 APP_NAME_MAX_LENGTH: Final = 63
 """An App's name is the value of a label of its inspection's pods."""
+
+
+def run_name_fault(name: str) -> str:
+    """Why `name` can't be the name of a run, with what to use instead; empty when it can."""
+    if len(name) <= RUN_NAME_MAX_LENGTH and re.fullmatch(RUN_NAME_PATTERN, name):
+        return ""
+    return (
+        f"{name!r} can't be the name of a run: use up to {RUN_NAME_MAX_LENGTH} lower-case letters, digits and dashes, "
+        "with no dash first or last"
+    )
+
+
+def slug(text: str) -> str:
+    """The lower-case letters and digits of a text, with a dash in place of whatever is between them; may be empty."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def run_name(app: str, suffix: str) -> str:
+    """The name of a run that wasn't given one: the app's, cut to what fits, and a suffix that tells it from others.
+
+    It begins with a letter. The server derives the suffix from an idempotency key, so the same app and suffix give the
+    same name in every release.
+    """
+    base = slug(app)[: RUN_NAME_MAX_LENGTH - len(suffix) - len(_PREFIX) - 1].rstrip("-")
+    if not base[:1].isalpha():
+        base = f"{_PREFIX}{base}".rstrip("-")
+    return f"{base}-{suffix}"
 
 
 def driver_task_name(run: str) -> str:

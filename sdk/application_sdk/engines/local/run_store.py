@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import Final
 from application_sdk.attempt.task_context import FilesPlace
 from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
 from application_sdk.engines.local.private import ensure_file, ensure_folder, restrict_file, restrict_folder
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, STORE_URL_VARIABLE
+from application_sdk.wire.names import STORE_URL_VARIABLE, run_name, run_name_fault
 
 NAMESPACE: Final = "local"
 """What stands for the namespace where there is none."""
@@ -27,7 +26,6 @@ HOME_VARIABLE: Final = "APPRUN_HOME"
 
 _STATE: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
 _OURS: Final = frozenset({"runs", "files", *_STATE})
-_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _SUFFIX_LETTERS: Final = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 6
 
@@ -105,15 +103,16 @@ class RunStore:
     def folder(self, run: str) -> RunFolder:
         """The folder of an existing run. Raises RunNotFoundError, which names similar ones."""
         # A name with a slash or dots in it must not reach outside of the home.
-        if not _NAME.fullmatch(run) or not (self._runs / run / "ledger.db").is_file():
+        if run_name_fault(run) or not (self._runs / run / "ledger.db").is_file():
             raise RunNotFoundError(run, self.path, difflib.get_close_matches(run, self.runs(), n=2))
         self._tighten()
         return RunFolder(run, self._runs / run)
 
     def create(self, run: str) -> RunFolder:
         """A folder for a new run. Raises RunExistsError, RunNameError or LedgerUnavailableError."""
-        if not _NAME.fullmatch(run) or len(run) > RUN_NAME_MAX_LENGTH:
-            raise RunNameError(run)
+        fault = run_name_fault(run)
+        if fault:
+            raise RunNameError(fault)
         folder = RunFolder(run, self._runs / run)
         # A crash between the folder and its ledger leaves an empty one, which nobody can resume: it is taken over.
         try:
@@ -155,8 +154,4 @@ class RunStore:
 
 def generate_run_name(app: str) -> str:
     """A name for a run of this app that no other run has, for all practical purposes."""
-    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
-    base = re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-")
-    if not base or not base[0].isalpha():
-        base = f"run-{base}".rstrip("-")
-    return f"{base[: RUN_NAME_MAX_LENGTH - _SUFFIX_LENGTH - 1].rstrip('-')}-{suffix}"
+    return run_name(app, "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH)))
