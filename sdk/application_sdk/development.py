@@ -1,13 +1,14 @@
 """`run_dev_combined`: an app on this machine from a script of its own, without the command line.
 
-It is the local engine with all tasks in this process, so that a debugger sees them. What it runs is a run like any
-other: `apprun show` and `apprun resume` know it. Scripts import it from `application_sdk.main`; `command` makes it a
-console script.
+It is the local engine with all tasks in this process, so that a debugger sees them. What it runs is
+a run like any other: `apprun show` and `apprun resume` know it. Scripts import it from
+`application_sdk.main`; `command` makes it a console script.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -70,19 +71,20 @@ async def run_dev_combined(
     serve: bool = True,
     **of_the_platform: object,
 ) -> JSON:
-    """Serve an app over HTTP at `host` and `port` (127.0.0.1 and 8000) until Ctrl-C, and meanwhile run it once on
-    `example_input`, if there is one. Returns the output of that run as JSON.
+    """Serve an app over HTTP at `host` and `port` (127.0.0.1 and 8000) until Ctrl-C, and meanwhile
+    run it once on `example_input`, if there is one. Returns the output of that run as JSON.
 
-    With `serve=False` nothing is served: it runs the app once, on `example_input` or an empty one, and raises
-    RunNotSucceededError if that fails. While the app is served, a failure is told in the log. Serving needs the extra
-    `handler`; whoever reaches the port may ask, but for web pages of others. `handler_host` and `handler_port` are
-    other names of `host` and `port`.
+    With `serve=False` nothing is served: it runs the app once, on `example_input` or an empty one,
+    and raises RunNotSucceededError if that fails. While the app is served, a failure is told in the
+    log. Serving needs the extra `handler`; whoever reaches the port may ask, but for web pages of
+    others. `handler_host` and `handler_port` are other names of `host` and `port`.
 
-    `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in `credential_stores`, asked in
-    their order. An input with a field `credential_guid` takes them as one credential of that name as well. What is no
-    field of the input is left out of `example_input`, with a warning. Keywords of the App Framework about Temporal and
-    its task queue (`temporal_ui` and the like) are accepted and have no effect. Raises ContractValidationError for an
-    input that doesn't fit, and MisuseError for a port that is taken.
+    `credentials` are secrets by name, for `self.context.get_secret`; so are the stores in
+    `credential_stores`, asked in their order. An input with a field `credential_guid` takes them as
+    one credential of that name as well. What is no field of the input is left out of
+    `example_input`, with a warning. Keywords of the App Framework about Temporal and its task queue
+    (`temporal_ui` and the like) are accepted and have no effect. Raises ContractValidationError for
+    an input that doesn't fit, and MisuseError for a port that is taken.
     """
     _check_keywords(of_the_platform)
     if FORK_SERVER_VARIABLE in os.environ:
@@ -111,7 +113,8 @@ async def run_dev_combined(
 
 
 async def _serve(app_class: type[App], example: tuple[str | None, JSONObject] | None, host: str, port: int) -> JSON:
-    """Serve until Ctrl-C, with a run on the example beside it. The output of that, if it has ended well."""
+    """Serve until Ctrl-C, with a run on the example beside it. The output of that, if it has ended
+    well."""
     source, home = source_of(app_class), RunStore.from_environment(os.environ)
     with local_service(app_class, source, home, Limits(_PARALLELISM)) as service:
         run: asyncio.Task[JSON] | None = None
@@ -169,7 +172,8 @@ def _check_keywords(given: Mapping[str, object]) -> None:
 
 
 def _credential_name(contract: type[Input], payload: JSONObject) -> str | None:
-    """The name in the input under which the given credentials are one credential; it is put there if it isn't."""
+    """The name in the input under which the given credentials are one credential; it is put there
+    if it isn't."""
     if _CREDENTIAL_FIELD not in contract.model_fields:
         return None
     return str(payload.get(_CREDENTIAL_FIELD) or payload.setdefault(_CREDENTIAL_FIELD, "given"))
@@ -179,11 +183,13 @@ def _run(app_class: type[App], entrypoint: str | None, payload: JSONObject, requ
     source, home = source_of(app_class), RunStore.from_environment(os.environ)
     name = create_checked_run(home, app_class, source, payload, entrypoint)
     _log.info("run %s of %s", name, source.entry)
-    return execute_in_process(home, name, app_class, source, ExecutionOptions(Limits(_PARALLELISM), _tell, requests))
+    return execute_in_process(
+        home, name, app_class, source, ExecutionOptions(Limits(_PARALLELISM), _log_event, requests)
+    )
 
 
-def _tell(notice: Event) -> None:
-    text = format_event(notice, time.time())
+def _log_event(event: Event) -> None:
+    text = format_event(event, time.time())
     if text is not None:
         _log.info("%s", text)
 
@@ -201,14 +207,12 @@ class GivenSecrets:
         return value
 
     async def get_optional(self, name: str) -> str | None:
-        import json
-
         value = self._secrets.get(name)
         return value if value is None or isinstance(value, str) else json.dumps(value)
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
-        found = {name: await self.get_optional(name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        secrets_found = {name: await self.get_optional(name) for name in names}
+        return {name: value for name, value in secrets_found.items() if value is not None}
 
     async def list_names(self) -> list[str]:
         return sorted(self._secrets)
@@ -235,10 +239,10 @@ class SecretStores:
         return None
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
+        secrets_found: dict[str, str] = {}
         for store in reversed(self._stores):
-            found.update(await store.get_bulk(names))
-        return found
+            secrets_found.update(await store.get_bulk(names))
+        return secrets_found
 
     async def list_names(self) -> list[str]:
         return sorted({name for store in self._stores for name in await store.list_names()})

@@ -1,7 +1,8 @@
-"""The pytest plugin: fixtures for tests of apps. pytest finds it by itself wherever this package is installed.
+"""The pytest plugin: fixtures for tests of apps. pytest finds it by itself wherever this package is
+installed.
 
-Every pytest of that environment loads it, so neither it nor `application_sdk.testing` imports anything else of the SDK
-until a test asks for a fixture.
+Every pytest of that environment loads it, so neither it nor `application_sdk.testing` imports
+anything else of the SDK until a test asks for a fixture.
 """
 
 from application_sdk.testing.fixtures import (

@@ -1,5 +1,5 @@
-"""The OpenAPI document: FastAPI's, with the app's own inputs as what `start` takes, so that clients made from it are
-typed."""
+"""The OpenAPI document: FastAPI's, with the app's own inputs as what `start` takes, so that clients
+made from it are typed."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ QUESTIONS: Final = ("AuthInput", "PreflightInput", "MetadataInput")
 
 
 def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
-    """Have the application give that document. `class_name` stands before the names of the app's models in it."""
-    made = application.openapi
+    """Have the application give that document. `class_name` stands before the names of the app's
+    models in it."""
+    build_document = application.openapi
 
     def openapi() -> Schema:
-        document = made()
+        document = build_document()
         schemas = document["components"]["schemas"]
         inputs = [_filed(schema_of(one.input_type), schemas, class_name) for one in app.entrypoints.values()]
         body = document["paths"]["/workflows/v1/start"]["post"]["requestBody"]

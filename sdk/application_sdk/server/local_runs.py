@@ -1,7 +1,7 @@
 """Runs on this machine: the local engine, with each run in a thread of the server's process.
 
-They are runs like any other: `apprun runs`, `show` and `resume` know them. One that the server's end interrupts is
-gone on with when the server starts again.
+They are runs like any other: `apprun runs`, `show` and `resume` know them. One that the server's
+end interrupts is gone on with when the server starts again.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class LocalRuns:
             self._execute(name)
         return Started(workflow_id=name, run_id=run.uid, created=created)
 
-    def look(self, run: str) -> RunSnapshot:
+    def get(self, run: str) -> RunSnapshot:
         record = self._record(run)
         alive = holder(self._home.folder(run).lock) is not None
         phase = "Interrupted" if record.phase == "Running" and not alive and run not in self._working else record.phase
@@ -112,8 +112,9 @@ class LocalRuns:
     def check(self) -> None:
         """A laptop can start a run whenever its disk takes one, which is seen then."""
 
-    def go_on(self) -> None:
-        """Go on with those runs of the app that an earlier life of the server left, and nobody executes."""
+    def resume_interrupted(self) -> None:
+        """Go on with those runs of the app that an earlier life of the server left, and nobody
+        executes."""
         for name in self._home.runs():
             folder = self._home.folder(name)
             try:
@@ -126,7 +127,8 @@ class LocalRuns:
                 self._execute(name)
 
     def close(self) -> None:
-        """Stop the runs under way. What they have committed is safe, and `go_on` goes on from there."""
+        """Stop the runs under way. What they have committed is safe, and `resume_interrupted` goes
+        on from there."""
         with self._lock:
             working = list(self._working.values())
         for _, requests in working:

@@ -1,7 +1,8 @@
-"""The main of a handler pod, which an App's Deployment starts: `python3 -m application_sdk.server.pod`.
+"""The main of a handler pod, which an App's Deployment starts: `python3 -m
+application_sdk.server.pod`.
 
-Its environment says which App it serves. What it may do to AppRuns is its service account's rights; what a caller may
-is asked of the API server for each request.
+Its environment says which App it serves. What it may do to AppRuns is its service account's rights;
+what a caller may is asked of the API server for each request.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from application_sdk.wire.pod import (
 
 
 def main() -> int:
-    """Serve until SIGTERM. The exit code is 1 when the app can't be loaded, 2 when the environment is incomplete."""
+    """Serve until SIGTERM. The exit code is 1 when the app can't be loaded, 2 when the environment
+    is incomplete."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app, entry, namespace = _of(os.environ)

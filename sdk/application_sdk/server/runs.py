@@ -1,4 +1,5 @@
-"""Runs as the server starts and sees them: a port. `localruns` and `clusterruns` are its two sides."""
+"""Runs as the server starts and sees them: a port. `localruns` and `clusterruns` are its two
+sides."""
 
 from __future__ import annotations
 
@@ -38,15 +39,16 @@ class RunSnapshot:
 class Runs(Protocol):
     """Starts runs and tells of them. All of it blocks; any thread may call.
 
-    Raises Problem: NotFound for a run that isn't there, NameTaken, Unavailable when whoever keeps the runs can't
-    answer.
+    Raises Problem: NotFound for a run that isn't there, NameTaken, Unavailable when whoever keeps
+    the runs can't answer.
     """
 
     def start(self, order: StartRequest) -> Started:
-        """Start a run. A name that is taken by a run of the same entry point and input is that run, started once."""
+        """Start a run. A name that is taken by a run of the same entry point and input is that run,
+        started once."""
         ...
 
-    def look(self, run: str) -> RunSnapshot:
+    def get(self, run: str) -> RunSnapshot:
         """Where a run stands, and its output if it has one."""
         ...
 
@@ -60,7 +62,8 @@ class Runs(Protocol):
 
 
 def run_name_for_key(app: str, key: str) -> str:
-    """The name of the run that a request with this idempotency key starts, however often it is sent."""
+    """The name of the run that a request with this idempotency key starts, however often it is
+    sent."""
     return run_name(app, hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS])
 
 

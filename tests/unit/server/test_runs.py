@@ -107,9 +107,9 @@ def test_a_server_goes_on_with_the_runs_that_its_last_life_left(tmp_path: Path) 
     home = RunStore(tmp_path)
     create_run(home, "left", RunRequest(source_of(Shop), "shop", "run", {"items": ["a"]}))
     runs = LocalRuns(home, Shop, source_of(Shop), Limits())
-    runs.go_on()
+    runs.resume_interrupted()
     until = time.monotonic() + 30
-    while runs.look("left").state.status == "RUNNING" and time.monotonic() < until:
+    while runs.get("left").state.status == "RUNNING" and time.monotonic() < until:
         time.sleep(0.05)
     runs.close()
-    assert runs.look("left").output == {"lines": 1}
+    assert runs.get("left").output == {"lines": 1}

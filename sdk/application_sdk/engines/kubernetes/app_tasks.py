@@ -1,6 +1,7 @@
-"""From a call of the route to its AppTask, which is created once however often it is tried.
+"""Creates the AppTask of a call exactly once, however often the create is tried.
 
-`driver` calls it, from several threads. The object's name carries the call's key, so a second create meets the first.
+`driver` calls it from several threads. The object's name carries the call's key, so a second create
+gets `AlreadyExists` from the first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 class NameConflict(Exception):
-    """Something else has the name that a call's AppTask needs."""
+    """Another object has the name that a call's AppTask needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,27 @@ class Owner:
     run: str
     uid: str
     source_digest: str = ""
-    """Of the files that the driver was given as the app's source; empty when the image has the code."""
+    """Of the files that the driver was given as the app's source; empty when the image has the
+    code."""
 
 
 def _bounded(policy: Policy) -> Policy:
-    """The policy with times that the API server takes. `timedelta.max` is a way to say that there is no limit."""
+    """The policy with times that the API server takes. `timedelta.max` is a way to say that there
+    is no limit."""
 
-    def within(fields: dict[str, object]) -> dict[str, object]:
+    def clamp(fields: dict[str, object]) -> dict[str, object]:
         return {
             name: min(value, MAX_SECONDS) if name.endswith("Seconds") and isinstance(value, int | float) else value
             for name, value in fields.items()
         }
 
-    made = within(cast("dict[str, object]", policy))
-    return cast("Policy", {**made, "retry": within(cast("dict[str, object]", policy["retry"]))})
+    limited = clamp(cast("dict[str, object]", policy))
+    return cast("Policy", {**limited, "retry": clamp(cast("dict[str, object]", policy["retry"]))})
 
 
 def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = None) -> JSONObject:
-    """The object that stands for a call; with its outcome for one that the driver has executed itself."""
+    """The object that stands for a call; with its outcome for one that the driver has executed
+    itself."""
     role = call.role if outcome is None else "local"
     spec = TaskSpec(
         run=owner.run,
@@ -110,10 +114,11 @@ def owner_uids(app_task: JSONObject) -> list[object]:
 
 
 def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> None:
-    """Have the call's AppTask exist. Returns when it does, however long the API server is away.
+    """Create the call's AppTask unless it exists. Returns once it does, however long the API server
+    is away.
 
-    Raises ForeignTask, Refused when this driver no longer speaks for the run, NotFound when the namespace is gone,
-    Invalid when the API server can't take the object.
+    Raises NameConflict, Refused when this driver no longer speaks for the run, NotFound when the
+    namespace is gone, Invalid when the API server can't take the object.
     """
     body = app_task(call, owner)
     _create(api, call, owner, pause, lambda: api.create(names.APP_TASKS, body))
@@ -122,8 +127,11 @@ def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float],
 def create_with_outcome(
     api: Api, call: ScheduledCall, owner: Owner, outcome: CallOutcome, pause: Callable[[float], None]
 ) -> JSONObject | None:
-    """Have a call's AppTask exist with this outcome, as `create` does. The object as it is stored; None when the call
-    has an outcome already, which an earlier driver has recorded: that one counts, whatever this one has brought."""
+    """Create a call's AppTask with its outcome, as `create` does. Returns the stored object.
+
+    Returns None when an earlier driver has recorded an outcome of the call: that one counts, not
+    this one.
+    """
     body = app_task(call, owner, outcome)
     return _create(api, call, owner, pause, lambda: api.add(names.APP_TASKS, body))
 
@@ -136,26 +144,27 @@ def _create(
         try:
             return retry_request(send, f"creating the AppTask of {call.task}", pause)
         except AlreadyExists:
-            if _adopted(api, call, owner, pause):
+            if _is_own_call(api, call, owner, pause):
                 return None
             pause(backoff.delay())
 
 
-def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> bool:
-    """Whether the object that is there is this very call. False when it is about to go: then try again."""
+def _is_own_call(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> bool:
+    """Whether the existing object is this very call. False when it is being deleted: the create is
+    tried again."""
     name = names.task_name(owner.run, call.key)
     try:
-        there = retry_request(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
+        existing = retry_request(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
     except NotFound:
         return False
-    metadata = cast("Mapping[str, object]", there.get("metadata") or {})
-    spec = cast("TaskSpec", there.get("spec") or {})
-    owners = owner_uids(there)
+    metadata = cast("Mapping[str, object]", existing.get("metadata") or {})
+    spec = cast("TaskSpec", existing.get("spec") or {})
+    owners = owner_uids(existing)
     # guard: adopt-own-task - an AppTask of this name may belong to a deleted run
     if owner.uid in owners and spec.get("key") == call.key:
         return True
     if "deletionTimestamp" in metadata or (owners and owner.uid not in owners):
-        # Left by an earlier run of the same name, so the garbage collector takes it.
+        # Left by a deleted run of the same name: the garbage collector removes it.
         _log.info("waiting for an earlier run's AppTask %s to go", name)
         return False
     raise NameConflict(

@@ -1,9 +1,10 @@
 """Loads modules from a bundle: the bytecode of all that a pod imports, in one file beside this one.
 
-A pod so finds and opens one file instead of hundreds. The image's build writes the bundle (`write_bundle`). `startup`
-installs it before anything else is imported, and removes it before the user's code is: a task's own imports are
-Python's business alone. Python loads a module in the usual way where there is no bundle, and where the module's source
-isn't the one that was bundled, since another image has put a newer package over it.
+A pod so finds and opens one file instead of hundreds. The image's build writes the bundle
+(`write_bundle`). `startup` installs it before anything else is imported, and removes it before the
+user's code is: a task's own imports are Python's business alone. Python loads a module in the usual
+way where there is no bundle, and where the module's source isn't the one that was bundled, since
+another image has put a newer package over it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import override
 
     Entry: TypeAlias = tuple[str, bool, int, int, int, int]
-    """Path of the source, whether it is a package, its time in whole seconds and its size; where its bytecode begins
-    behind the index, and how long that is."""
+    """Path of the source, whether it is a package, its time in whole seconds and its size; where
+    its bytecode begins behind the index, and how long that is."""
 else:
 
     def override(method):
@@ -37,7 +38,8 @@ PATH = os.path.join(os.path.dirname(__file__), "modules.bundle")  # noqa: PTH118
 
 
 def install(path: str = PATH) -> None:
-    """Take modules from the bundle from now on. Does nothing without one that this Python can read."""
+    """Take modules from the bundle from now on. Does nothing without one that this Python can
+    read."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -96,7 +98,8 @@ class BundleFinder:
 
 
 class _BundleLoader(SourceFileLoader):
-    """Loads a module from its source's path, with the code that is at hand if it was made of that source."""
+    """Loads a module from its source's path, with the code that is at hand if it was made of that
+    source."""
 
     def __init__(self, name: str, entry: Entry, finder: BundleFinder) -> None:
         super().__init__(name, entry[0])

@@ -1,4 +1,5 @@
-"""Repeats a read until the API server answers. Used where a driver can do nothing useful without the answer."""
+"""Repeats a request until the API server answers. For drivers, which can do nothing useful without
+the answer."""
 
 from __future__ import annotations
 
@@ -19,23 +20,27 @@ TRANSIENT_ERRORS: Final[tuple[type[ApiError] | type[Unreachable], ...]] = (
     Unauthorized,
     Unreachable,
 )
-"""What a later try may not meet. Forbidden is among them since role bindings and quotas change."""
+"""Errors that may be gone by a later try. Forbidden is among them since role bindings and quotas
+change."""
 
 
 FORBIDDEN_SECONDS: Final = 60.0
-"""How long 403 counts as something that passes: longer than the operator takes to put back pruned bindings."""
+"""How long a 403 counts as transient: longer than the operator takes to recreate role bindings that
+were pruned."""
 UNAUTHORIZED_SECONDS: Final = 30.0
-"""The same of 401: a token whose service account was deleted, and made again, is never accepted again."""
+"""How long a 401 does. A token whose service account was deleted is never accepted again."""
 
 
 class Denials:
-    """How long the API server has answered with nothing but 401 and 403. It is well then, and means this pod."""
+    """How long the API server has answered with nothing but 401 and 403: it works then, and refuses
+    this pod."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
 
-    def last(self, error: ApiError | Unreachable, delay: float) -> bool:
-        """Whether `error`, after which one would wait for `delay`, is one too many."""
+    def exhausted_by(self, error: ApiError | Unreachable, delay: float) -> bool:
+        """Count `error`, after which the caller waits `delay` seconds. Returns whether it has to
+        give up instead."""
         if not isinstance(error, Forbidden | Unauthorized):
             self._seconds = 0.0
             return False
@@ -44,10 +49,17 @@ class Denials:
 
 
 def retry_request(request: Callable[[], T], what: str, pause: Callable[[float], None]) -> T:
-    """What `request` returns, however long the API server is away. Raises what won't pass: NotFound, Refused, Gone, …
+    """Return what `request` returns, however long the API server is away.
 
-    Forbidden and Unauthorized too when nothing else is answered for long: a driver that ends with that says so, where
-    one that waits on is silent. `pause` waits for seconds between two tries; `what` is for the log.
+    Args:
+        request: Makes the request. It may be made several times.
+        what: Names the request in the log.
+        pause: Waits for that many seconds between two tries.
+
+    Raises:
+        ApiError: An error that no later try would change (NotFound, Refused, Gone, …), or Forbidden
+            or Unauthorized when the API server has answered nothing else for long. A driver that
+            ends with it says so on its run; one that went on waiting would be silent.
     """
     backoff = Backoff()
     denials = Denials()
@@ -56,9 +68,9 @@ def retry_request(request: Callable[[], T], what: str, pause: Callable[[float], 
             return request()
         except TRANSIENT_ERRORS as error:
             delay = backoff.delay(at_least=error.retry_after if isinstance(error, Busy) else 0.0)
-            # guard: denied-driver-ends - a driver that keeps retrying after 403 would wait without end and without a
-            # message
-            if denials.last(error, delay):
+            # guard: denied-driver-ends - a driver that keeps retrying after 403 would wait without
+            # end and without a message
+            if denials.exhausted_by(error, delay):
                 raise
             _log.warning("%s: next try in %.1f s: %s", what, delay, error)
             pause(delay)

@@ -1,8 +1,9 @@
-"""`python -m application_sdk.engines.kubernetes.task_fork_server`: what the attempts of driver tasks are forked from.
+"""`python -m application_sdk.engines.kubernetes.task_fork_server`: what the attempts of driver
+tasks are forked from.
 
-A fresh interpreter beside the driver: nothing of the route, of its guard or of the driver's connections is in it. Each
-attempt has a folder of its own to work in, which goes with it, and fails by itself when it wants more memory than the
-driver's container has left.
+A fresh interpreter beside the driver: nothing of the route, of its guard or of the driver's
+connections is in it. Each attempt has a folder of its own to work in, which goes with it, and fails
+by itself when it wants more memory than the driver's container has left.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ LEAST_BYTES: Final = 32 * 1024 * 1024
 
 
 class DriverHost:
-    """Implements `processes.child.Host` for driver tasks."""
+    """Implements `processes.attempt_process.AttemptHost` for driver tasks."""
 
     def begin(self, work: JSONObject) -> None:
         context = cast("JSONObject", work["context"])
@@ -74,8 +75,8 @@ def memory_left(cgroup: Path) -> int | None:
 
 
 def limit_memory(left: int | None) -> None:
-    """Have this process meet a MemoryError before the kernel ends the whole container, and the route with it: where a
-    container runs out of memory, kubelet has all of its processes killed."""
+    """Have this process meet a MemoryError before the kernel ends the whole container, and the
+    route with it: where a container runs out of memory, kubelet has all of its processes killed."""
     # guard: driver-task-memory - the kernel would end the whole driver
     if left is None or sys.platform != "linux":
         return

@@ -1,4 +1,5 @@
-"""`python3 -m application_sdk.engines.kubernetes.write_bundle`: writes the file that `bundle` loads modules from.
+"""`python3 -m application_sdk.engines.kubernetes.write_bundle`: writes the file that `bundle` loads
+modules from.
 
 The image's build runs it once, with the Python and the packages that the image's pods will have.
 """
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def write(modules: Mapping[str, ModuleType], path: str = PATH) -> int:
-    """Bundle the bytecode of those of these modules that come from source files. Returns how many there are."""
+    """Bundle the bytecode of those of these modules that come from source files. Returns how many
+    there are."""
     entries: dict[str, Entry] = {}
     codes: list[bytes] = []
     begin = 0
@@ -42,7 +44,8 @@ def write(modules: Mapping[str, ModuleType], path: str = PATH) -> int:
 
 
 def main() -> None:
-    """Write the bundle of this installation: what drivers and tasks have loaded before they load the user's code."""
+    """Write the bundle of this installation: what drivers and tasks have loaded before they load
+    the user's code."""
     tune_startup()
     # Imported for the bundle alone, and after `tune_startup`, as in a pod.
     import logging  # noqa: F401

@@ -1,4 +1,5 @@
-"""What can go wrong with the runs of this machine, by meaning. The CLI turns each into an exit code.
+"""What can go wrong with the runs of this machine, by meaning. The CLI turns each into an exit
+code.
 
 Every message says which run or file, what is wrong with it, and what to do.
 """

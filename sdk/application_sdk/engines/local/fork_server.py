@@ -1,4 +1,5 @@
-"""`python -m application_sdk.engines.local.fork_server`: the process that attempts on this machine are forked from."""
+"""`python -m application_sdk.engines.local.fork_server`: the process that attempts on this machine
+are forked from."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ MODULE: Final = "application_sdk.engines.local.fork_server"
 
 
 class LocalHost:
-    """Implements `processes.child.Host`: what an attempt prints goes into its log file, state into the file of all."""
+    """Implements `processes.attempt_process.AttemptHost`: output goes to the attempt's log, state
+    to the shared file."""
 
     def begin(self, work: JSONObject) -> None:
         _redirect_output(cast("str", work["log"]))

@@ -1,7 +1,9 @@
-"""Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the logs of its attempts.
+"""Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the
+logs of its attempts.
 
-A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait for one another's
-commits, and deleting or sending a run away is deleting or sending a folder. All of it is for its owner alone.
+A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait
+for one another's commits, and deleting or sending a run away is deleting or sending a folder. All
+of it is for its owner alone.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ NAMESPACE: Final = "local"
 """What stands for the namespace where there is none."""
 HOME_VARIABLE: Final = "APPRUN_HOME"
 
-_STATE: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
-_OURS: Final = frozenset({"runs", "files", *_STATE})
+_STATE_FILES: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
+_OWN_FILES: Final = frozenset({"runs", "files", *_STATE_FILES})
 _SUFFIX_LETTERS: Final = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 6
 
@@ -75,7 +77,8 @@ class RunFolder:
         return self.path.parent.parent / "files"
 
     def files_place(self, key: str, attempt: int) -> FilesPlace | None:
-        """Where an attempt finds its files: in the home's own store, unless the environment names another."""
+        """Where an attempt finds its files: in the home's own store, unless the environment names
+        another."""
         if os.environ.get(STORE_URL_VARIABLE):
             return None
         return FilesPlace(url=self.files.as_uri(), scratch=str(self.scratch / f"{key[:16]}-{attempt}"))
@@ -87,7 +90,7 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
-    """The folder that holds all runs."""
+    """The folder of all runs of this user."""
 
     path: Path
 
@@ -114,13 +117,14 @@ class RunStore:
         if fault:
             raise RunNameError(fault)
         folder = RunFolder(run, self._runs / run)
-        # A crash between the folder and its ledger leaves an empty one, which nobody can resume: it is taken over.
+        # A crash between the folder and its ledger leaves an empty folder, which can't be resumed:
+        # it is taken over.
         try:
             if folder.ledger.exists():
                 raise RunExistsError(run)
             self._tighten()
-            for place in (self.path, self._runs, folder.files, folder.path, folder.logs):
-                ensure_folder(place)
+            for folder_path in (self.path, self._runs, folder.files, folder.path, folder.logs):
+                ensure_folder(folder_path)
         except OSError as error:
             raise LedgerUnavailableError(
                 folder.path,
@@ -136,15 +140,16 @@ class RunStore:
         return sorted(entry.name for entry in self._runs.iterdir() if (entry / "ledger.db").is_file())
 
     def _tighten(self) -> None:
-        """Close to others what an earlier version, or another umask, has left open."""
+        """Revoke other users' access to what an earlier version, or another umask, has left
+        open."""
         restrict_folder(self._runs)
         restrict_folder(self.path / "files")
         with suppress(OSError):
-            found = {entry.name for entry in self.path.iterdir()}
-            for name in found & _STATE:
+            entries = {entry.name for entry in self.path.iterdir()}
+            for name in entries & _STATE_FILES:
                 restrict_file(self.path / name)
             # A folder with other things in it isn't ours to close, such as /tmp.
-            if found <= _OURS:
+            if entries <= _OWN_FILES:
                 restrict_folder(self.path)
 
     @property

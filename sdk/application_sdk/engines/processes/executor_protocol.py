@@ -1,6 +1,8 @@
-"""What passes between an engine and its executors: an attempt to be made, and what is told of it.
+"""The protocol between an engine and its executors: attempts to make, and the events of their
+lives.
 
-`executor` and the local engine's `inprocess` are the executors; which one a run uses changes nothing else.
+`executor` and the local engine's `inprocess` are the executors. Which one a run uses changes
+nothing else.
 """
 
 from __future__ import annotations
@@ -23,23 +25,24 @@ class AttemptSpec:
     input: JSONObject
     info: AttemptInfo
     log: Path | None = None
-    """Gets what the attempt prints, when it has a process of its own; None for the output of this one."""
+    """The file for the output of an attempt with a process of its own; None for the output of this
+    process."""
     state: Path | None = None
     """Where `self.context.load_state` looks."""
     context: JSONObject = field(default_factory=dict)
-    """What the attempt's log lines are about, for those who collect them."""
+    """Fields of the attempt's log lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptBegun:
-    """The attempt runs: its limits count from here."""
+    """The attempt runs: its time limits count from here."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptHeartbeat:
-    """An attempt tells how far it is, or leaves details for the next one."""
+    """An attempt reports progress, or details for the next attempt."""
 
     key: str
     progress: ProgressFields | None = None
@@ -56,16 +59,17 @@ class AttemptEnded:
     exit_code: int | None = None
     """Of a process that ended without a result; negative for the signal that ended it."""
     disrupted: bool = False
-    """Whether something outside of the task ended it."""
+    """Whether something outside of the task ended it, so that the task's retries aren't charged."""
     state: Sequence[StateWrite] = ()
-    """What is to be kept together with the output."""
+    """State to be saved together with the output."""
     log: str = ""
-    """The last that an attempt which failed has logged and printed."""
+    """The last lines that a failed attempt logged and printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppNotForkable:
-    """Each attempt imports the app, and takes longer to start. Told once."""
+    """The app's module can't be forked, so each attempt imports it and takes longer to start. Sent
+    once."""
 
     reason: str
     """What of the app's module can't be forked."""
@@ -77,12 +81,13 @@ ExecutorEvent: TypeAlias = AttemptBegun | AttemptHeartbeat | AttemptEnded | AppN
 class Executor(Protocol):
     """Makes attempts, one at a time for each call. Used from one thread, `wake` excepted."""
 
-    def start(self, work: AttemptSpec) -> None:
+    def start(self, spec: AttemptSpec) -> None:
         """Begin an attempt. Its end comes out of `wait`, exactly once."""
         ...
 
     def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
-        """What has happened, in order; waits up to so long for the first of it. Empty when nothing has."""
+        """What has happened, in order; waits up to so long for the first of it. Empty when nothing
+        has."""
         ...
 
     def cancel(self, key: str) -> None:
@@ -98,5 +103,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End all attempts at once and release everything. Their ends aren't told any more."""
+        """End all attempts at once and release everything. Their ends are no longer reported."""
         ...

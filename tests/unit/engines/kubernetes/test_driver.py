@@ -286,7 +286,7 @@ def test_a_cancellation_has_its_place_in_the_ledger(open_engine: Open, world: Ru
 
 
 def test_an_open_call_that_somebody_deleted_is_made_again_after_a_silence(api: Api, world: RunWorld) -> None:
-    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause, silence=0.2)
+    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause, recheck_seconds=0.2)
     try:
         engine.schedule([scheduled(1), scheduled(2)])
         eventually("both calls are made", lambda: len(world.tasks) == 2 or None, 10)
@@ -417,7 +417,7 @@ def test_a_run_that_is_deleted_ends_its_driver(open_engine: Open, world: RunWorl
 
 def test_a_run_that_was_made_anew_is_not_driven(open_engine: Open, world: RunWorld) -> None:
     world.uid = "another"
-    with pytest.raises(RunGone, match="made anew"):
+    with pytest.raises(RunGone, match="created again"):
         open_engine()
 
 
@@ -427,7 +427,7 @@ def test_a_run_that_is_made_anew_while_its_driver_follows_it_is_not_driven(open_
     world.finish(key(1), {"of": "another run"})
     world.uid = "another"
     world.commit(key(1))
-    with pytest.raises(RunGone, match="made anew"):
+    with pytest.raises(RunGone, match="created again"):
         engine.receive()
 
 

@@ -27,7 +27,7 @@ def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
     api = _Api(has_created=has_created)
     speaker = DriverHeartbeat(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
     speaker._thread.start()
-    speaker._tell("the route computes")
+    speaker._set_progress("the route computes")
     speaker.stop()
     told = [key for fields in api.written for key in cast("dict[str, object]", fields)]
     assert ("startedAt" in told) is not has_created

@@ -13,8 +13,9 @@ from tests.unit.engines.kubernetes.test_driver import scheduled
 
 from application_sdk.attempt.task_context import AttemptInfo
 from application_sdk.engines.kubernetes import driver_tasks
+from application_sdk.engines.kubernetes.driver_calls import CallContext
 from application_sdk.engines.kubernetes.driver_outcomes import bounded_policy
-from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks
+from application_sdk.engines.kubernetes.driver_tasks import MAX_RUNNING, DriverTasks
 from application_sdk.engines.processes.executor_protocol import (
     AttemptBegun,
     AttemptEnded,
@@ -48,10 +49,10 @@ class Scripted:
         self._changed = threading.Condition()
         self._woken = False
 
-    def start(self, work: AttemptSpec) -> None:
-        self.works.append(work)
+    def start(self, spec: AttemptSpec) -> None:
+        self.works.append(spec)
         if not self.hangs:
-            self._events.append(AttemptBegun(work.key))
+            self._events.append(AttemptBegun(spec.key))
 
     def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         with self._changed:
@@ -113,7 +114,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(driver_tasks, "OVERDUE_SECONDS", 0.05)
-    monkeypatch.setattr(driver_tasks, "GIVE_WAY_SECONDS", 0.05)
+    monkeypatch.setattr(driver_tasks, "CANCEL_SECONDS", 0.05)
     made = Bench()
     yield made
     made.tasks.close()
@@ -124,35 +125,35 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def settle(bench: Bench) -> None:
     """Let the thread obey all that it was told."""
     done = threading.Event()
-    bench.tasks._tell(done.set)
+    bench.tasks._post(done.set)
     assert done.wait(10)
 
 
 def test_output_is_recorded_with_its_attempt(bench: Bench) -> None:
     call = bench.start(1)
-    work = bench.until(1)
-    assert (work.info.attempt, work.info.idempotency_key, work.info.task) == (1, f"run-uid/{call}", "work")
-    assert work.context["appTask"] == f"daily-{call[:16]}"
+    spec = bench.until(1)
+    assert (spec.info.attempt, spec.info.idempotency_key, spec.info.task) == (1, f"run-uid/{call}", "work")
+    assert spec.context["appTask"] == f"daily-{call[:16]}"
     bench.executor.end(call, {"n": 1})
     outcome = bench.outcome(call)
     assert (outcome["phase"], outcome["attempt"], outcome["output"], outcome["node"]) == (
         "Succeeded", 1, {"n": 1}, "node1"
     )  # fmt: skip
     assert "attempts" not in outcome
-    assert not bench.tasks.works_on(call)
+    assert not bench.tasks.is_executing(call)
 
 
 def test_failed_attempts_are_repeated_with_one_key(bench: Bench) -> None:
     call = bench.start(1)
     for attempt in (1, 2):
-        work = bench.until(attempt)
-        assert work.info.attempt == attempt
+        spec = bench.until(attempt)
+        assert spec.info.attempt == attempt
         bench.executor.end(call, error=FAILURE)
     bench.until(3)
     bench.executor.end(call, {"n": 3})
     outcome = bench.outcome(call)
     assert (outcome["attempt"], [entry["reason"] for entry in outcome["attempts"]]) == (3, ["ValueError"] * 2)
-    assert {work.info.idempotency_key for work in bench.executor.works} == {f"run-uid/{call}"}
+    assert {spec.info.idempotency_key for spec in bench.executor.works} == {f"run-uid/{call}"}
 
 
 def test_next_attempt_is_given_the_details_of_the_one_before(bench: Bench) -> None:
@@ -218,18 +219,18 @@ def test_attempt_that_never_begins_is_timed_out(bench: Bench) -> None:
 
 
 def test_no_more_than_some_run_at_once(bench: Bench) -> None:
-    calls = [bench.start(number) for number in range(AT_ONCE + 2)]
-    bench.until(AT_ONCE)
+    calls = [bench.start(number) for number in range(MAX_RUNNING + 2)]
+    bench.until(MAX_RUNNING)
     settle(bench)
-    assert len(bench.executor.works) == AT_ONCE
+    assert len(bench.executor.works) == MAX_RUNNING
     bench.executor.end(calls[0], {"n": 1})
-    assert bench.until(AT_ONCE + 1).key == calls[AT_ONCE]
+    assert bench.until(MAX_RUNNING + 1).key == calls[MAX_RUNNING]
 
 
 def test_second_start_of_a_call_is_none(bench: Bench) -> None:
     call = bench.start(1)
-    assert bench.start(1) == call
     bench.until(1)
+    assert bench.start(1) == call
     settle(bench)
     assert len(bench.executor.works) == 1
 
@@ -248,7 +249,7 @@ def test_abandoned_call_is_asked_to_end_and_then_killed(bench: Bench) -> None:
 
 
 def test_abandoned_call_may_have_been_quicker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_tasks, "GIVE_WAY_SECONDS", 30)
+    monkeypatch.setattr(driver_tasks, "CANCEL_SECONDS", 30)
     call = bench.start(1)
     bench.until(1)
     bench.tasks.cancel([call])
@@ -290,7 +291,7 @@ def test_suspended_run_begins_no_attempt(bench: Bench) -> None:
 
 def test_run_resumed_at_once_does_not_stay_suspended(bench: Bench) -> None:
     busy, free = threading.Event(), threading.Event()
-    bench.tasks._tell(lambda: (busy.set(), free.wait(10)))
+    bench.tasks._post(lambda: (busy.set(), free.wait(10)))
     assert busy.wait(10)
     # Both before the thread has come to the first.
     bench.tasks.pause(True)
@@ -301,7 +302,7 @@ def test_run_resumed_at_once_does_not_stay_suspended(bench: Bench) -> None:
 
 
 def test_failing_thread_fails_the_engine(bench: Bench) -> None:
-    def broken(work: AttemptSpec) -> None:
+    def broken(spec: AttemptSpec) -> None:
         raise RuntimeError("no more")
 
     bench.executor.start = broken  # type: ignore[method-assign]

@@ -38,7 +38,7 @@ class Bench:
         self.requests = Requests()
         self.limits = LIMITS
 
-    def create_run(self, entrypoint: str = "run", name: str = "orders-1", count: int = 3) -> RunFolder:
+    def begin(self, entrypoint: str = "run", name: str = "orders-1", count: int = 3) -> RunFolder:
         given = {"journal": str(self.journal), "count": count}
         return create_run(self.home, name, RunRequest(self.source, self.app_class.definition.name, entrypoint, given))
 

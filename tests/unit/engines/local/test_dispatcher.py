@@ -44,9 +44,9 @@ class Script:
     def clock(self) -> float:
         return self.now
 
-    def start(self, work: AttemptSpec) -> None:
-        self.started.append(work)
-        self.events.append(AttemptBegun(work.key))
+    def start(self, spec: AttemptSpec) -> None:
+        self.started.append(spec)
+        self.events.append(AttemptBegun(spec.key))
 
     def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         if not self.events:
@@ -89,9 +89,9 @@ class Scene:
     def turn_until(self, time: float) -> None:
         """Let the dispatcher work until the clock stands at a time."""
         while self.script.now < time:
-            self.dispatcher.turn()
-            self.dispatcher.hear(time - self.script.now)
-        self.dispatcher.turn()
+            self.dispatcher.start_due()
+            self.dispatcher.wait(time - self.script.now)
+        self.dispatcher.start_due()
 
     def outcomes(self) -> list[tuple[str, str]]:
         return [(done.task, done.outcome) for done in self.dispatcher.take_completed()]
@@ -113,12 +113,12 @@ def waiting(seconds: float, attempts: int = 3) -> RetryFields:
 def test_a_failed_attempt_is_followed_by_another_after_its_wait(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(8))
     scene.queue(fetch)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.script.events.append(AttemptEnded(fetch.key, error=BAD))
     scene.turn_until(1003.9)
-    assert [work.info.attempt for work in scene.script.started] == [1]
+    assert [spec.info.attempt for spec in scene.script.started] == [1]
     scene.turn_until(1004.0)
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert scene.ledger.calls()[0].not_before == 1004.0
 
 
@@ -126,13 +126,13 @@ def test_an_attempt_is_in_the_ledger_before_it_is_started(scene: Scene) -> None:
     numbers: list[int] = []
     start = scene.script.start
 
-    def look_first(work: AttemptSpec) -> None:
+    def look_first(spec: AttemptSpec) -> None:
         numbers.extend(one.attempt for one in scene.ledger.attempts())
-        start(work)
+        start(spec)
 
     scene.script.start = look_first  # type: ignore[method-assign]
     scene.queue(call("fetch"))
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     assert numbers == [1]
 
 
@@ -140,12 +140,12 @@ def test_no_more_run_at_once_than_allowed_and_the_rest_in_their_order(scene: Sce
     calls = [call(name, sequence=place) for place, name in enumerate("abc")]
     for made in calls:
         scene.queue(made)
-    scene.dispatcher.turn()
-    assert [work.info.task for work in scene.script.started] == ["a", "b"]
+    scene.dispatcher.start_due()
+    assert [spec.info.task for spec in scene.script.started] == ["a", "b"]
     scene.script.events.append(AttemptEnded(calls[1].key, output={}))
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
-    assert [work.info.task for work in scene.script.started] == ["a", "b", "c"]
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
+    assert [spec.info.task for spec in scene.script.started] == ["a", "b", "c"]
 
 
 def test_a_timer_fires_when_it_is_due_and_not_before(scene: Scene) -> None:
@@ -179,7 +179,7 @@ def test_the_limit_of_an_ended_attempt_does_not_touch_the_next_one(scene: Scene)
     scene.turn_until(1010.0)
     scene.script.events.append(AttemptEnded(slow.key, error=BAD))
     scene.turn_until(1040.0)
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert scene.script.killed == []
 
 
@@ -197,19 +197,19 @@ def test_a_cancelled_run_completes_what_waits_and_asks_what_runs(scene: Scene) -
     calls = [call(name, sequence=place) for place, name in enumerate("abc")]
     for made in calls:
         scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     assert scene.outcomes() == [("c", "Cancelled")]
     assert scene.script.cancelled == [calls[0].key, calls[1].key]
     scene.script.events.append(AttemptEnded(calls[0].key))
     scene.script.events.append(AttemptEnded(calls[1].key, output={}))
-    scene.dispatcher.hear(0)
+    scene.dispatcher.wait(0)
     assert scene.outcomes() == [("a", "Cancelled"), ("b", "Succeeded")]
 
 
 def test_what_does_not_give_way_to_a_cancellation_is_killed(scene: Scene) -> None:
     scene.queue(call("deaf"))
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     scene.turn_until(1029.9)
     assert scene.script.killed == []
@@ -220,18 +220,18 @@ def test_what_does_not_give_way_to_a_cancellation_is_killed(scene: Scene) -> Non
 def test_an_attempt_that_somebody_terminated_is_tried_again_without_charge(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(0, attempts=1))
     state = scene.queue(fetch)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.script.events.append(AttemptEnded(fetch.key))
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert (state.failures, state.disruptions) == (0, 1)
 
 
 def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(0))
     scene.queue(fetch)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.script.events.extend(
         [
             AttemptHeartbeat(fetch.key, heartbeat={"page": 1}),
@@ -239,8 +239,8 @@ def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) ->
             AttemptEnded(fetch.key, error=BAD),
         ]
     )
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
     assert scene.script.started[1].info.heartbeat == {"page": 2}
     assert scene.ledger.calls()[0].heartbeat == {"page": 2}
 
@@ -249,14 +249,14 @@ def test_an_abandoned_attempt_holds_no_place_and_is_killed(scene: Scene) -> None
     slow, other, third = call("slow"), call("other"), call("third")
     for made in (slow, other, third):
         scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.abandon(slow.key)
     assert scene.script.cancelled == [slow.key]
-    scene.dispatcher.turn()
-    assert [work.key for work in scene.script.started] == [slow.key, other.key, third.key]
+    scene.dispatcher.start_due()
+    assert [spec.key for spec in scene.script.started] == [slow.key, other.key, third.key]
     scene.turn_until(1031.0)
     assert scene.script.killed == [slow.key]
-    scene.dispatcher.hear(0)
+    scene.dispatcher.wait(0)
     assert scene.outcomes() == [("slow", "Cancelled")]
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Abandoned", "None")]
 
@@ -264,9 +264,9 @@ def test_an_abandoned_attempt_holds_no_place_and_is_killed(scene: Scene) -> None
 def test_a_cancelled_runs_attempts_end_as_cancelled(scene: Scene) -> None:
     made = call("slow")
     scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     scene.dispatcher.abandon(made.key)
     scene.script.events.append(AttemptEnded(made.key))
-    scene.dispatcher.hear(1)
+    scene.dispatcher.wait(1)
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Cancelled", "None")]
