@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from application_sdk.testing.collecting import collecting_often
+from application_sdk.testing.gc_moments import collecting_often
 
 
 class Node:
