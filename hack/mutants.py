@@ -731,7 +731,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "yielding-attempt-frees-slot",
-        part="len(self._running) - len(self._giving_way) <",
+        part="len(self._running) - len(self._cancelling) <",
         without="len(self._running) <",
         tests=(f"{UNIT}/engines/local/test_dispatcher.py",),
     ),

@@ -37,14 +37,14 @@ def test_stop_between_two_looks_ends_the_thread() -> None:
     """`stop` comes right before the thread takes back what had woken it."""
     speaker = DriverHeartbeat(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
 
-    class News(threading.Event):
+    class Changed(threading.Event):
         @override
         def clear(self) -> None:
             speaker._stop.set()
             self.set()
             super().clear()
 
-    speaker._news = News()
+    speaker._changed = Changed()
     speaker._thread.start()
     speaker._thread.join(driver_heartbeat.STOP_SECONDS * 5)
     assert not speaker._thread.is_alive()
