@@ -89,7 +89,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "driver-task-suspended-start",
-        without="self._driver_tasks.pause(_is_suspended(self._app_run))",
+        without="self._driver_tasks.pause(is_suspended(self._app_run))",
         tests=(f"{UNIT}/engines/kubernetes/test_recorded_calls.py",),
     ),
     Mutant(
