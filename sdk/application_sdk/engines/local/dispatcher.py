@@ -160,10 +160,9 @@ class Dispatcher:
         while self._running and (left := deadline - time.monotonic()) > 0:
             for event in self._executor.wait(left):
                 self._handle_last_event(event, reason)
-        for key, state in self._running.items():
+        for key, state in list(self._running.items()):
             self._executor.kill(key)
-            self._record_end(state, AttemptEnded(key), reason, "None")
-        self._running.clear()
+            self._end_last(state, AttemptEnded(key), reason)
 
     # Calls that wait
 
@@ -265,8 +264,16 @@ class Dispatcher:
         elif event.output is not None:
             self._end(state, event)
         else:
-            del self._running[event.key]
-            self._record_end(state, event, reason, "None")
+            self._end_last(state, event, reason)
+
+    def _end_last(self, state: CallState, end: AttemptEnded, reason: str) -> None:
+        # guard: cancelled-call-recorded - the ledger of a cancelled run would depend on which ends
+        # first, the task or the route's clean-up
+        if state.cancelled and not state.abandoned:
+            self._end(state, end)
+            return
+        del self._running[state.call.key]
+        self._record_end(state, end, reason, "None")
 
     def _limit(self, state: CallState) -> None:
         limit = state.call.policy.get("timeoutSeconds")

@@ -146,12 +146,17 @@ class LocalEngine:
     def close(self) -> None:
         """End what still runs: this execution of the route is over."""
         self._dispatcher.shut_down(reasons.ABANDONED)
-        self._note_ended()
+        completed = self._dispatcher.take_completed()
         # Left by attempts that were killed: others remove their own.
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
+        # What the run's cancellation has ended is part of its record, also where the route ended sooner.
+        cancelled = [completion for completion in completed if completion.outcome == "Cancelled"]
         # Work that was done after the route had failed is kept, so that a retry needn't repeat it.
-        late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
+        late = [completion for completion in completed if completion.outcome == "Succeeded"]
         try:
+            if cancelled:
+                self._commit(cancelled)
+            self._note_ended()
             if late:
                 self._ledger.detach(late)
         finally:

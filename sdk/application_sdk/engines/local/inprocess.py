@@ -100,7 +100,11 @@ class InProcessExecutor:
         if tasks:
             # One round of the loop: bodies may begin to clean up, but nothing waits for them.
             self._run_loop(0)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        generators = self._loop.create_task(self._loop.shutdown_asyncgens())
+        generators.add_done_callback(lambda _: self._loop.stop())
+        # A `wake` from another thread may stop the loop before that.
+        while not generators.done():
+            self._loop.run_forever()
         self._loop.close()
 
     def emit_threadsafe(self, heartbeat: AttemptHeartbeat) -> None:
@@ -134,7 +138,8 @@ class InProcessExecutor:
     def _emit(self, event: ExecutorEvent) -> None:
         if not self._closing:
             self._events.append(event)
-            self._loop.stop()
+            if self._loop.is_running():
+                self._loop.stop()
 
 
 class _HeartbeatSink:
