@@ -29,7 +29,7 @@ RUN python3 -m venv --without-pip /opt/apprun \
 COPY sdk/application_sdk /tmp/application_sdk
 RUN cp -r /tmp/application_sdk "$(/opt/apprun/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" \
  && /opt/apprun/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/apprun/lib \
- && /opt/apprun/bin/python3 -m application_sdk.engines.kubernetes.bundle
+ && /opt/apprun/bin/python3 -m application_sdk.engines.kubernetes.write_bundle
 # What is in the image, as CycloneDX: a file of it, and `docker build --target runtime-sbom --output DIR .` brings it out.
 COPY hack/images/sbom.py /tmp/sbom.py
 RUN /opt/apprun/bin/python3 /tmp/sbom.py apprun-runtime \

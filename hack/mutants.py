@@ -78,6 +78,31 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
     ),
     Mutant(
+        "driver-task-resumed-run",
+        without="paused == self._paused",
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-never-begun",
+        without='state.kill_at = float("inf")',
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
+    ),
+    Mutant(
+        "driver-task-suspended-start",
+        without="self._driver_tasks.pause(is_suspended(self._app_run))",
+        tests=(f"{UNIT}/engines/kubernetes/test_recorded_calls.py",),
+    ),
+    Mutant(
+        "unforked-attempt-ends",
+        without="False",
+        tests=(f"{UNIT}/engines/processes/test_executor.py",),
+    ),
+    Mutant(
+        "unreached-attempt-is-a-disruption",
+        without="False",
+        tests=(f"{UNIT}/engines/processes/test_executor.py",),
+    ),
+    Mutant(
         "driver-task-under-way-once",
         without="False",
         tests=(f"{UNIT}/engines/kubernetes/test_driver_tasks.py",),
@@ -366,7 +391,7 @@ MUTANTS: Final = (
     Mutant(
         "denied-driver-ends",
         without="False",
-        tests=(f"{UNIT}/engines/kubernetes/test_retry_read.py",),
+        tests=(f"{UNIT}/engines/kubernetes/test_retry_request.py",),
     ),
     Mutant(
         "route-blocks-loop",
@@ -721,7 +746,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "yielding-attempt-frees-slot",
-        part="len(self._running) - len(self._giving_way) <",
+        part="len(self._running) - len(self._cancelling) <",
         without="len(self._running) <",
         tests=(f"{UNIT}/engines/local/test_dispatcher.py",),
     ),

@@ -1,4 +1,5 @@
-"""The SDK that an AppRun app imports. Start at `application_sdk.app` and `application_sdk.contracts`."""
+"""The SDK that an AppRun app imports. Start at `application_sdk.app` and
+`application_sdk.contracts`."""
 
 import sys
 
@@ -7,8 +8,8 @@ __version__ = "0.1.0"
 
 
 class _OutOfScope:
-    """An import hook behind all others, so it is asked for modules that nothing has found: those of the App Framework
-    that this SDK doesn't have are refused with what to use in their place."""
+    """An import hook behind all others, so it is asked for modules that nothing has found: those of
+    the App Framework that this SDK doesn't have are refused with what to use in their place."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:

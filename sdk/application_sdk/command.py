@@ -1,4 +1,5 @@
-"""The console script `application-sdk` of the App Framework: its arguments, for start commands that have them."""
+"""The console script `application-sdk` of the App Framework: its arguments, for start commands that
+have them."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from application_sdk.development import run_dev_combined
 from application_sdk.engines.local.source import find_source
 from application_sdk.errors import AppError
-from application_sdk.main import run_dev_combined
 
 _WORKER: Final = (
     "there are no workers: each run has a driver and each task call a pod, which the operator starts. Put the app into "
@@ -22,15 +23,16 @@ _USAGE: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Serve an app (`combined`, `handler`), or say what stands in place of a worker. Ends the process."""
-    given = _parser().parse_args(arguments)
-    app: str = given.app or os.environ.get("ATLAN_APP_MODULE", "")
-    if given.mode == "worker":
+    """Serve an app (`combined`, `handler`), or say what stands in place of a worker. Ends the
+    process."""
+    options = _parser().parse_args(arguments)
+    app: str = options.app or os.environ.get("ATLAN_APP_MODULE", "")
+    if options.mode == "worker":
         _refuse(_WORKER.format(app=app or "module:Class"))
     if not app:
         _refuse("name the app: --app module:Class")
     try:
-        asyncio.run(run_dev_combined(find_source(app, Path.cwd()).load(), host=given.host, port=given.port))
+        asyncio.run(run_dev_combined(find_source(app, Path.cwd()).load(), host=options.host, port=options.port))
     except AppError as error:
         _refuse(str(error))
     raise SystemExit(0)

@@ -1,6 +1,8 @@
-"""Names of a package that are loaded when they are first asked for, and those that this SDK doesn't have.
+"""Names of a package that are loaded when they are first asked for, and those that this SDK doesn't
+have.
 
-A package's `__getattr__` calls `load`: task pods import the packages, and pay for what they use alone.
+A package's `__getattr__` calls `load`: task pods import the packages, and pay for what they use
+alone.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from collections.abc import Mapping
 
 
 def load(package: str, name: str, homes: Mapping[str, str]) -> object:
-    """The value of `name`, from the submodule of `package` whose names (joined by spaces) hold it; it is kept in the
-    package. A home that begins with `application_sdk.` is a module elsewhere. Raises AtlanOnlyError for a name of the
-    App Framework that is out of scope, AttributeError for any other."""
+    """The value of `name`, from the submodule of `package` whose names (joined by spaces) hold it;
+    it is kept in the package. A home that begins with `application_sdk.` is a module elsewhere.
+    Raises AtlanOnlyError for a name of the App Framework that is out of scope, AttributeError for
+    any other."""
     from importlib import import_module
 
     for home, names in homes.items():

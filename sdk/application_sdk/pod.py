@@ -1,8 +1,8 @@
 """Entry of a pod: `python3 -m application_sdk.pod`. All of it is in `engines.kubernetes.pod`."""
 
-from application_sdk.engines.kubernetes.startup import hasten
+from application_sdk.engines.kubernetes.startup import tune_startup
 
-hasten()
+tune_startup()
 
 from application_sdk.engines.kubernetes.pod import main  # noqa: E402 - what it imports is to be loaded quickly
 

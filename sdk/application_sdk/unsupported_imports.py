@@ -1,7 +1,8 @@
-"""Names of the App Framework that this SDK doesn't have. Importing one says so, and what to use in its place.
+"""Names of the App Framework that this SDK doesn't have. Importing one says so, and what to use in
+its place.
 
-The import hook of `application_sdk` asks `refuse_module` for modules that nothing else has found, packages ask
-`refuse_name` for names. So neither costs anything until it refuses.
+The import hook of `application_sdk` asks `refuse_module` for modules that nothing else has found,
+packages ask `refuse_name` for names. So neither costs anything until it refuses.
 """
 
 from __future__ import annotations
@@ -197,7 +198,8 @@ _MODULES: Final[dict[str, tuple[str, str]]] = {
     "transformers": ("the App Framework's transformers to Atlan's types", "Transform in a @task"),
     "validation": ("checks of Atlan's assets", "Check the records in a @task"),
 }
-"""By module, for itself and all in it: what it is in the App Framework, and what to use in its place."""
+"""By module, for itself and all in it: what it is in the App Framework, and what to use in its
+place."""
 
 
 def refuse_module(module: str) -> None:
@@ -211,7 +213,8 @@ def refuse_module(module: str) -> None:
 
 
 def refuse_name(module: str, name: str) -> NoReturn:
-    """For a package's `__getattr__`. Raises AtlanOnlyError for a name that is out of scope, else AttributeError."""
+    """For a package's `__getattr__`. Raises AtlanOnlyError for a name that is out of scope, else
+    AttributeError."""
     for names, instead in _NAMES.get(module.removeprefix(_ROOT), ()):
         if name in names.split():
             raise AtlanOnlyError(f"{module}.{name} is not part of this SDK. {instead}.", name=module)

@@ -23,8 +23,15 @@ from tests.support.figures import write
 from application_sdk.app import App, task
 from application_sdk.contracts import Input, Output
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import (
+    ExecutionOptions,
+    RunRequest,
+    create_run,
+    execute,
+    in_process_executor,
+    process_executor,
+)
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.replay.history import replay_run
 from application_sdk.testing import run_app
@@ -106,12 +113,14 @@ def local(parallel: int, sequential: int, *, in_process: bool, rounds: int) -> S
     spent: list[Spent] = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
-            home, name = Home(Path(folder)), f"bench-{number}"
+            home, name = RunStore(Path(folder)), f"bench-{number}"
             payload = {"parallel": parallel, "sequential": sequential}
-            begin(home, name, Order(source, app.definition.name, "run", payload))
+            create_run(home, name, RunRequest(source, app.definition.name, "run", payload))
             start = now()
             with in_process_executor(app) if in_process else process_executor(source) as executor:
-                run = execute(home, name, app, source, executor, Mode(Limits(100 if in_process else 2 * CORES)))
+                run = execute(
+                    home, name, app, source, executor, ExecutionOptions(Limits(100 if in_process else 2 * CORES))
+                )
             spent.append(since(start))
             assert run.phase == "Succeeded", run
     return min(spent)

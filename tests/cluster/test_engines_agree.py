@@ -15,7 +15,7 @@ from tests.support.engines.real import observe_all
 from tests.support.kube import CORE
 from tests.support.runs import Runs
 
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.runs import process_executor
 
 SAMPLE = (
@@ -46,7 +46,7 @@ def on_cluster(bed: Bed) -> Iterator[dict[str, Observed]]:
 @pytest.fixture(scope="module")
 def on_laptop(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Observed]:
     with process_executor(SOURCE) as executor:
-        engine = Local(SUBPROCESSES, Home(tmp_path_factory.mktemp("home")), executor)
+        engine = Local(SUBPROCESSES, RunStore(tmp_path_factory.mktemp("home")), executor)
         return {name: engine.observe(BY_NAME[name]) for name in SAMPLE}
 
 

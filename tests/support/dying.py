@@ -7,7 +7,7 @@ import signal
 import traceback
 from collections.abc import Callable
 
-from application_sdk.engines.local.events import Committed, Notice, Observer
+from application_sdk.engines.local.events import Committed, Event, Observer
 
 
 def in_child(body: Callable[[], object]) -> int:
@@ -30,7 +30,7 @@ def killing(after_commits: int) -> Observer:
     """Kills the process that executes a local run, right after so many commits."""
     left = after_commits
 
-    def observe(notice: Notice) -> None:
+    def observe(notice: Event) -> None:
         nonlocal left
         if isinstance(notice, Committed):
             left -= 1

@@ -14,8 +14,8 @@ from typing import Any
 
 _MAIN = """
 import sys
-from application_sdk.engines.kubernetes.startup import hasten
-hasten()
+from application_sdk.engines.kubernetes.startup import tune_startup
+tune_startup()
 from application_sdk.engines.kubernetes import pod
 from application_sdk.wire import names
 names.POD_DIRECTORY, names.SOURCE_DIRECTORY = sys.argv[1:3]

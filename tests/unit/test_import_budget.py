@@ -72,8 +72,8 @@ class HelloWorldApp(App):
 
 PROBE = """
 import json, sys
-from application_sdk.engines.kubernetes.startup import hasten
-hasten()
+from application_sdk.engines.kubernetes.startup import tune_startup
+tune_startup()
 from pathlib import Path
 from application_sdk.engines.kubernetes import pod, report
 

@@ -94,19 +94,20 @@ class AppContext:
         errors; with `kind`, the class that it has to be of. In tasks. Raises CredentialError, SecretStoreError."""
         infrastructure = self._infrastructure("resolve_credential")
         _check_given(ref)
-        found = await infrastructure.resolve_credential(ref)
-        if kind is None:
-            return found
-        from application_sdk.credentials.resolver import of_kind
+        # Task pods that resolve no credential never import this.
+        from application_sdk.credentials.resolver import of_kind, resolve_credential
 
-        return of_kind(found, ref, kind)
+        credential = await resolve_credential(infrastructure, ref)
+        return credential if kind is None else of_kind(credential, ref, kind)
 
     async def resolve_credential_raw(self, ref: object) -> JSONObject:
         """All that is stored under a credential's reference, as it is. In tasks. Raises CredentialError,
         SecretStoreError."""
         infrastructure = self._infrastructure("resolve_credential_raw")
         _check_given(ref)
-        return await infrastructure.resolve_credential_raw(ref)
+        from application_sdk.credentials.resolver import resolve_credential_raw
+
+        return await resolve_credential_raw(infrastructure, ref)
 
     async def save_state(self, key: str, value: JSONObject) -> None:
         """Have a JSON object kept under a key of this app, beyond this run. In tasks.

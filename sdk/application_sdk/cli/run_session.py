@@ -19,8 +19,8 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.records import RunRecord
 from application_sdk.engines.local.render import duration
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, execute, in_process_executor, process_executor
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import ExecutionOptions, execute, in_process_executor, process_executor
 from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.engines.processes.source import AppSource
 
@@ -29,7 +29,7 @@ from application_sdk.engines.processes.source import AppSource
 class Execution:
     """How a command wants a run executed."""
 
-    home: Home
+    home: RunStore
     source: AppSource
     limits: Limits
     format: Format
@@ -60,7 +60,7 @@ class Execution:
         title = f"{name}  {app_class.definition.entry}"
         try:
             with _stopping(requests), _display(title, self.format) as display:
-                mode = Mode(self.limits, display.notice, requests)
+                mode = ExecutionOptions(self.limits, display.notice, requests)
                 return execute(self.home, name, app_class, self.source, executor, mode)
         except RunInterruptedError as interruption:
             say(str(interruption), "yellow")

@@ -1,6 +1,8 @@
-"""Credentials: references that travel in inputs, the frozen classes they resolve to, and how an app adds its own.
+"""Credentials: references that travel in inputs, the frozen classes they resolve to, and how an app
+adds its own.
 
-Tasks resolve references with `self.context.resolve_credential`. Task pods that don't never import this.
+Tasks resolve references with `self.context.resolve_credential`. Task pods that don't never import
+this.
 """
 
 from __future__ import annotations

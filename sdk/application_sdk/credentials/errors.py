@@ -21,5 +21,5 @@ class CredentialParseError(CredentialError):
 
 
 class CredentialValidationError(CredentialError):
-    """The fields of a credential don't fit together. For parsers of an app's own types: the SDK itself raises
-    CredentialParseError."""
+    """The fields of a credential don't fit together. For parsers of an app's own types: the SDK
+    itself raises CredentialParseError."""

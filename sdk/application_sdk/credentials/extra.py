@@ -1,4 +1,5 @@
-"""`extra`: further fields of a credential, which some of its writers keep as an object and others as its JSON."""
+"""`extra`: further fields of a credential, which some of its writers keep as an object and others
+as its JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 def parse_credentials_extra(credentials: Mapping[str, Any], *, strict: bool = True) -> JSONObject:
     """The fields in `extra`, however they are kept; none if there is none.
 
-    Raises CredentialValidationError for what is neither an object nor the JSON of one; with `strict=False` that is no
-    field at all.
+    Raises CredentialValidationError for what is neither an object nor the JSON of one; with
+    `strict=False` that is no field at all.
     """
     extra = credentials.get("extra")
     if extra is None or extra == "":

@@ -1,4 +1,5 @@
-"""The types of credentials by name: the built-in ones, and those that apps register when their module is imported."""
+"""The types of credentials by name: the built-in ones, and those that apps register when their
+module is imported."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class CredentialType:
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        """The fields, those that have to be there first; empty for a class that isn't a pydantic model."""
+        """The fields, those that have to be there first; empty for a class that isn't a pydantic
+        model."""
         if not issubclass(self.cls, BaseModel):
             return ()
         fields = self.cls.model_fields
@@ -50,8 +52,9 @@ class CredentialTypeRegistry:
         self._types = {cls.type_name: CredentialType(cls.type_name, cls, _reader(cls)) for cls in BUILT_IN}
 
     def register_credential_type(self, type_name: str, cls: type, parser: Parser | None = None) -> None:
-        """Have references of this type resolve to what `parser` makes of the stored JSON object; without one, to
-        `cls.model_validate` of it. Registering the same class again replaces it. Raises MisuseError."""
+        """Have references of this type resolve to what `parser` makes of the stored JSON object;
+        without one, to `cls.model_validate` of it. Registering the same class again replaces it.
+        Raises MisuseError."""
         if not type_name:
             raise MisuseError("register_credential_type() needs a name that references can use as credential_type")
         known = self._types.get(type_name)
@@ -68,25 +71,26 @@ class CredentialTypeRegistry:
 
     def find(self, type_name: str) -> CredentialType:
         """The type of that name. Raises CredentialError, which lists those there are."""
-        found = self._types.get(type_name)
-        if found is None:
+        registered = self._types.get(type_name)
+        if registered is None:
             raise CredentialError(
                 f"no credential type {type_name!r} is registered; there are: {', '.join(self.registered_types())}. An "
                 "app's own is registered where its module is imported: register_credential_type(name, Class, parser)"
             )
-        return found
+        return registered
 
     def get_class(self, type_name: str) -> type | None:
         """The class of a type, or None."""
-        found = self._types.get(type_name)
-        return None if found is None else found.cls
+        registered = self._types.get(type_name)
+        return None if registered is None else registered.cls
 
     def registered_types(self) -> list[str]:
         """The names, sorted."""
         return sorted(self._types)
 
     def parse(self, type_name: str, data: JSONObject) -> object:
-        """The credential that the stored fields are. Raises CredentialError, CredentialParseError."""
+        """The credential that the stored fields are. Raises CredentialError,
+        CredentialParseError."""
         kind = self.find(type_name)
         try:
             return kind.parser(data)
@@ -136,9 +140,11 @@ def get_registry() -> CredentialTypeRegistry:
 
 
 def register_credential_type(type_name: str, cls: type, parser: Parser | None = None) -> None:
-    """Have references with `credential_type=type_name` resolve to `cls`. Call it where the app's module is imported.
+    """Have references with `credential_type=type_name` resolve to `cls`. Call it where the app's
+    module is imported.
 
-    `parser` makes the object of the stored JSON object; without one `cls` is a pydantic model and validates it. Derive
-    `cls` from `Credential` to keep its fields out of logs. Raises MisuseError for a name that another class has.
+    `parser` makes the object of the stored JSON object; without one `cls` is a pydantic model and
+    validates it. Derive `cls` from `Credential` to keep its fields out of logs. Raises MisuseError
+    for a name that another class has.
     """
     _registry.register_credential_type(type_name, cls, parser)

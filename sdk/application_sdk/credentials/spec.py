@@ -1,4 +1,5 @@
-"""The envelope of a credential that an agent of Atlan's resolves, as plain data: this SDK resolves none.
+"""The envelope of a credential that an agent of Atlan's resolves, as plain data: this SDK resolves
+none.
 
 Programs that declare it in their inputs can be imported, and see what they are sent.
 """
@@ -13,8 +14,8 @@ from application_sdk.contracts.types import CredentialRef
 
 
 class AgentCredentialSpec(BaseModel):
-    """Where an agent would find a credential. Fields of a connector's own are declared in a subclass; others are left
-    out."""
+    """Where an agent would find a credential. Fields of a connector's own are declared in a
+    subclass; others are left out."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, validate_by_name=True, validate_by_alias=True)
 

@@ -1,7 +1,7 @@
 """The credentials that references resolve to: frozen, and silent about their secrets.
 
-`repr`, `str` and the JSON of a credential show its public fields only, so that logging one gives nothing away, and no
-payload takes one. `model_dump()` has the real values.
+`repr`, `str` and the JSON of a credential show its public fields only, so that logging one gives
+nothing away, and no payload takes one. `model_dump()` has the real values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ MASK: Final = "***"
 
 
 class Credential(BaseModel):
-    """Base class of credentials, also of an app's own: whatever a subclass doesn't call public is hidden."""
+    """Base class of credentials, also of an app's own: whatever a subclass doesn't call public is
+    hidden."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -37,7 +38,8 @@ class Credential(BaseModel):
     public_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that may be shown."""
     plain_field: ClassVar[str] = ""
-    """The field that a secret which is no JSON object is the value of. Empty: such a secret is refused."""
+    """The field that a secret which is no JSON object is the value of. Empty: such a secret is
+    refused."""
     standard_keys: ClassVar[Mapping[str, str]] = {}
     """Fields by the keys that Kubernetes' own types of Secrets have for them."""
 
@@ -132,7 +134,8 @@ class BearerTokenCredential(_Expiring):
 
 
 class OAuthClientCredential(_Expiring):
-    """A client of an OAuth 2 server, with the tokens that it has, if any. Getting new ones is the app's business."""
+    """A client of an OAuth 2 server, with the tokens that it has, if any. Getting new ones is the
+    app's business."""
 
     type_name = "oauth_client"
     public_fields = frozenset({"client_id", "token_url", "scopes", "expires_at"})

@@ -1,8 +1,9 @@
 """The errors that apps raise, catch and meet. A leaf, imported by everybody.
 
-What a route may catch is an `AppError`. What it must not swallow (a divergence, blocking I/O in the route, a run that
-continues as another one) is a `RouteInterrupt`, which `except Exception` lets pass. The taxonomy of the App Framework
-(`InvalidInputError`, `FailureDetails`, …) is loaded when a name of it is first used: task pods do without.
+What a route may catch is an `AppError`. What it must not swallow (a divergence, blocking I/O in the
+route, a run that continues as another one) is a `RouteInterrupt`, which `except Exception` lets
+pass. The taxonomy of the App Framework (`InvalidInputError`, `FailureDetails`, …) is loaded when a
+name of it is first used: task pods do without.
 """
 
 from __future__ import annotations
@@ -56,9 +57,12 @@ class ErrorKeywords(TypedDict, total=False):
 
 
 class _Category:
-    """The category of errors that name none. Its enumeration is loaded when it is first asked for."""
+    """The category of errors that name none. Its enumeration is loaded when it is first asked
+    for."""
 
     def __get__(self, instance: object, owner: type) -> FailureCategory:
+        # Loaded when they are asked for: task pods import this package, and few of them its
+        # details.
         from application_sdk.errors.categories import FailureCategory
 
         return FailureCategory.INTERNAL
@@ -75,9 +79,11 @@ class _Audience:
 
 @dataclass(init=False, eq=False, repr=False)
 class AppError(Exception):
-    """Base class of this SDK's errors, and of an app's own if it likes. A task that raises one is retried.
+    """Base class of this SDK's errors, and of an app's own if it likes. A task that raises one is
+    retried.
 
-    A subclass that is a `@dataclass(kw_only=True)` adds evidence: its fields are part of `to_failure_details()`.
+    A subclass that is a `@dataclass(kw_only=True)` adds evidence: its fields are part of
+    `to_failure_details()`.
     """
 
     message: str = ""
@@ -95,7 +101,8 @@ class AppError(Exception):
         category: ClassVar[FailureCategory] = FailureCategory.INTERNAL
         audience: ClassVar[Audience] = Audience.APP_OWNER
     else:
-        # Without annotations: dataclass reads what has one, which would load the enumerations in every pod.
+        # Without annotations: dataclass reads what has one, which would load the enumerations in
+        # every pod.
         category = _Category()
         audience = _Audience()
     default_retryable: ClassVar[bool] = True
@@ -126,10 +133,12 @@ class AppError(Exception):
 
     def __post_init__(self) -> None:
         if not self.args and self.message:
-            # The generated initializer of a subclass was given the message by keyword, which Exception doesn't see.
+            # The generated initializer of a subclass was given the message by keyword, which
+            # Exception doesn't see.
             self.args = (self.message,)
         if self.retryable is None:
-            # A subclass may say it for all of its errors with a class attribute, which this would hide.
+            # A subclass may say it for all of its errors with a class attribute, which this would
+            # hide.
             self.__dict__.pop("retryable", None)
         if self.cause is not None and self.__cause__ is None:
             self.__cause__ = self.cause
@@ -153,11 +162,12 @@ class AppError(Exception):
 
 @dataclass(init=False, eq=False, repr=False)
 class RetryableError(AppError):
-    """Raised by a task: try again as its retry policy says. The default for any exception; this says it in words.
+    """Raised by a task: try again as its retry policy says. The default for any exception; this
+    says it in words.
 
-    `after` is the wait before the next attempt in seconds, in place of the policy's backoff and its cap: what a server
-    has said with `Retry-After`. Attempts are counted as ever. A subclass may say it for all of its errors with a class
-    attribute. Raises ValueError for one that makes no sense.
+    `after` is the wait before the next attempt in seconds, in place of the policy's backoff and its
+    cap: what a server has said with `Retry-After`. Attempts are counted as ever. A subclass may say
+    it for all of its errors with a class attribute. Raises ValueError for one that makes no sense.
     """
 
     after: float | None = field(default=None, kw_only=True)
@@ -170,7 +180,8 @@ class RetryableError(AppError):
 
     @override
     def __post_init__(self) -> None:
-        # The generated initializer of a subclass that is a dataclass ends here, and has called no other.
+        # The generated initializer of a subclass that is a dataclass ends here, and has called no
+        # other.
         super().__post_init__()
         self._wait(self.__dict__.pop("after", None))
 
@@ -190,11 +201,13 @@ class NonRetryableError(AppError):
 
 
 class AppDefinitionError(AppError, TypeError):
-    """An `App` class is wrong. Raised where the class is defined, with all faults of the class and their lines."""
+    """An `App` class is wrong. Raised where the class is defined, with all faults of the class and
+    their lines."""
 
 
 class IncompleteAppError(AppDefinitionError, AttributeError):
-    """A class without a route is used as an app. Others may derive from it, and its tasks can be called."""
+    """A class without a route is used as an app. Others may derive from it, and its tasks can be
+    called."""
 
 
 class AppNotFoundError(AppError, LookupError):
@@ -202,18 +215,21 @@ class AppNotFoundError(AppError, LookupError):
 
 
 class MisuseError(NonRetryableError):
-    """Something was called where it can't work, or with what it can't take. The message says what to do instead."""
+    """Something was called where it can't work, or with what it can't take. The message says what
+    to do instead."""
 
 
 class NotAvailableError(MisuseError):
-    """Something that programs for the App Framework may call, and that this SDK doesn't have yet."""
+    """Something that programs for the App Framework may call, and that this SDK doesn't have
+    yet."""
 
 
 class TaskFailedError(AppError):
-    """A task call ended in failure for good. Raised in the route where the call is awaited; catching it is part of the
-    plan, and a replay raises it again.
+    """A task call ended in failure for good. Raised in the route where the call is awaited;
+    catching it is part of the plan, and a replay raises it again.
 
-    Only names and texts survive the way from the task's pod, so the original exception is here as data.
+    Only names and texts survive the way from the task's pod, so the original exception is here as
+    data.
     """
 
     def __init__(
@@ -228,17 +244,20 @@ class TaskFailedError(AppError):
         key: str = "",
     ) -> None:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        said = f": {error_message}" if error_message else ""
-        super().__init__(f"task {task!r} failed after {times}: {error_type}{said}")
+        detail = f": {error_message}" if error_message else ""
+        super().__init__(f"task {task!r} failed after {times}: {error_type}{detail}")
         self.task = task
         self.type = error_type
-        """Name of the original exception's class; or the reason when it was none, such as `OOMKilled`."""
+        """Name of the original exception's class; or the reason when it was none, such as
+        `OOMKilled`."""
         self.message = error_message
         self.traceback = traceback
-        """Text of the original traceback, as far as it lies in the app's own code. Empty if there was none."""
+        """Text of the original traceback, as far as it lies in the app's own code. Empty if there
+        was none."""
         self.attempts = attempts
         self.retryable = retryable
-        """Whether the last failure was of a kind that is retried: then the attempts were used up."""
+        """Whether the last failure was of a kind that is retried: then the attempts were used
+        up."""
         self.key = key
         """The call's key: it names the AppTask that holds all attempts."""
 
@@ -263,8 +282,8 @@ def _rebuild_task_failed(
 
 
 class PreflightFailedError(NonRetryableError):
-    """The handler's preflight check says that the run wouldn't find what it needs, and `preflight_gate_mode` is
-    `"hard"`: the run fails before its route begins."""
+    """The handler's preflight check says that the run wouldn't find what it needs, and
+    `preflight_gate_mode` is `"hard"`: the run fails before its route begins."""
 
 
 class RouteDeadlockError(AppError):
@@ -276,8 +295,8 @@ class RouteInterrupt(BaseException):
 
 
 class RouteViolation(RouteInterrupt):
-    """The route did what a replay can't repeat: blocking I/O, a thread, a key used twice. The run stalls until the app
-    is corrected. The message has the line and what to do."""
+    """The route did what a replay can't repeat: blocking I/O, a thread, a key used twice. The run
+    stalls until the app is corrected. The message has the line and what to do."""
 
 
 _LEAVES = (

@@ -1,4 +1,5 @@
-"""Numbered codes of the App Framework's earlier versions, for programs that compare them. Nothing here raises them."""
+"""Numbered codes of the App Framework's earlier versions, for programs that compare them. Nothing
+here raises them."""
 
 from __future__ import annotations
 

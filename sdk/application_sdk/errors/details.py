@@ -38,7 +38,8 @@ class FailureDetails(BaseModel):
 
 
 def details_of(error: AppError) -> FailureDetails:
-    """The details of an error. Texts are redacted, and evidence that is named like a secret is masked."""
+    """The details of an error. Texts are redacted, and evidence that is named like a secret is
+    masked."""
     evidence = {
         field.name: _shown(field.name, getattr(error, field.name, None))
         for field in dataclasses.fields(error)

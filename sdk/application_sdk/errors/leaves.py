@@ -1,7 +1,7 @@
 """The taxonomy of failures: fifteen kinds by what is wrong, and a few that say it more exactly.
 
-A task that raises one is retried, or not, as its class or its `retryable=` says. Fields are evidence for
-`to_failure_details()`; all are optional.
+A task that raises one is retried, or not, as its class or its `retryable=` says. Fields are
+evidence for `to_failure_details()`; all are optional.
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ _AUTHORIZATION: Final = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"
 
 
 def redact_secrets(text: str) -> str:
-    """`text` without passwords in URLs, values of parameters that are named like secrets, and tokens of an
-    Authorization header. Secrets that tasks were given are masked in records of failures whatever they look like."""
+    """`text` without passwords in URLs, values of parameters that are named like secrets, and
+    tokens of an Authorization header. Secrets that tasks were given are masked in records of
+    failures whatever they look like."""
     text = _IN_URL.sub(rf"\1{_MASK}@", text)
     text = _AUTHORIZATION.sub(rf"\1 {_MASK}", text)
     return _NAMED.sub(rf"\1\2{_MASK}", text)
@@ -33,7 +34,8 @@ def sanitize_cause_repr(exc: BaseException) -> str:
 
 
 def safe_traceback(exc: BaseException | None, max_len: int = TRACEBACK_LENGTH) -> str:
-    """The traceback as Python prints it, without secrets; the end of it if it is longer than `max_len` characters."""
+    """The traceback as Python prints it, without secrets; the end of it if it is longer than
+    `max_len` characters."""
     if exc is None:
         return ""
     text = redact_secrets("".join(traceback.format_exception(exc)))

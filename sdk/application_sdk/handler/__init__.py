@@ -1,7 +1,8 @@
-"""Handlers: what an app answers to those who set it up. Are the credentials good, is it ready, what is there?
+"""Handlers: what an app answers to those who set it up. Are the credentials good, is it ready, what
+is there?
 
-A handler is a class beside the app, named `{AppClass}Handler`. It is plain Python and can be called as such; serving it
-over HTTP is another module's business. Task pods never import this.
+A handler is a class beside the app, named `{AppClass}Handler`. It is plain Python and can be called
+as such; serving it over HTTP is another module's business. Task pods never import this.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,5 @@
-"""`Handler`: the class that users derive from beside their `App`, and the one that stands in where they don't."""
+"""`Handler`: the class that users derive from beside their `App`, and the one that stands in where
+they don't."""
 
 from __future__ import annotations
 
@@ -27,10 +28,11 @@ OPERATIONS: Final = ("test_auth", "preflight_check", "fetch_metadata")
 
 
 class Handler(ABC):
-    """Answers for an app. Has no state of its own: one instance may answer several requests at a time.
+    """Answers for an app. Has no state of its own: one instance may answer several requests at a
+    time.
 
-    What is wrong with the credentials or the source is told by the status that is returned. An exception says that the
-    question couldn't be answered.
+    What is wrong with the credentials or the source is told by the status that is returned. An
+    exception says that the question couldn't be answered.
     """
 
     @override
@@ -70,7 +72,8 @@ class Handler(ABC):
 
 
 class DefaultHandler(Handler):
-    """Finds everything in order and nothing to choose from. Derive from it to answer some of the questions only."""
+    """Finds everything in order and nothing to choose from. Derive from it to answer some of the
+    questions only."""
 
     @override
     async def test_auth(self, input: AuthInput) -> AuthOutput:

@@ -1,6 +1,8 @@
-"""`self.context` of a handler: who asks, with which credentials. One for each request, in the request's own context.
+"""`self.context` of a handler: who asks, with which credentials. One for each request, in the
+request's own context.
 
-Whoever calls a handler puts one in place with `bind_handler_context`. Concurrent requests don't see each other's.
+Whoever calls a handler puts one in place with `bind_handler_context`. Concurrent requests don't see
+each other's.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class HandlerContext:
         return any(credential.key == key for credential in self.credentials)
 
     async def get_secret(self, name: str) -> str:
-        """The secret of that name, masked from now on in what the server tells. Raises SecretNotFoundError."""
+        """The secret of that name, masked from now on in what the server tells. Raises
+        SecretNotFoundError."""
         value = await self._secrets().get(name)
         confide(name, value)
         return value
@@ -70,12 +73,13 @@ class HandlerContext:
         return value
 
     async def resolve_credential(self, ref: CredentialRef, kind: type[Kind]) -> Kind:
-        """The request's credentials as a credential of the reference's type or, if it has none, what the secret of
-        that reference holds.
+        """The request's credentials as a credential of the reference's type or, if it has none,
+        what the secret of that reference holds.
 
-        Raises HandlerError, which refuses the request, when its credentials don't fit; CredentialError and
-        SecretStoreError for a secret that doesn't, or isn't there.
+        Raises HandlerError, which refuses the request, when its credentials don't fit;
+        CredentialError and SecretStoreError for a secret that doesn't, or isn't there.
         """
+        # Handlers that resolve no credential don't load the types of credentials.
         from application_sdk.credentials import CredentialParseError, CredentialResolver, get_registry
         from application_sdk.credentials.resolver import of_kind
         from application_sdk.handler.errors import HandlerError

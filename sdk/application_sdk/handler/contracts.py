@@ -1,7 +1,8 @@
-"""What handlers are asked and what they answer. JSON over HTTP: apart from the contracts of runs, which are stored.
+"""What handlers are asked and what they answer. JSON over HTTP: apart from the contracts of runs,
+which are stored.
 
-Unknown fields of a request are ignored, since callers may be newer than the app. Times are in seconds unless a name
-says otherwise.
+Unknown fields of a request are ignored, since callers may be newer than the app. Times are in
+seconds unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from application_sdk.contracts.base import SerializableEnum
 from application_sdk.errors.details import FailureDetails
 
 MAX_PARTS: Final = 200
-"""How many parts a credential may have, and how many credentials a request. A list is read no further than that."""
+"""How many parts a credential may have, and how many credentials a request. A list is read no
+further than that."""
 
 
 class HandlerCredential(BaseModel):
@@ -31,7 +33,8 @@ class HandlerCredential(BaseModel):
 
 
 def parts_of(given: Mapping[str, object], prefix: str = "") -> list[object]:
-    """A flat credential as its parts. What is neither text, number nor an object is left to be refused."""
+    """A flat credential as its parts. What is neither text, number nor an object is left to be
+    refused."""
     parts: list[object] = []
     for key, value in given.items():
         if isinstance(value, Mapping) and not prefix:
@@ -49,9 +52,10 @@ Credentials: TypeAlias = Annotated[list[HandlerCredential], Field(max_length=MAX
 class _Request(BaseModel):
     """What all requests have in common.
 
-    Credentials may also be given as one object, `{"host": "db", "extra": {"role": "r"}}`, whose values are the parts;
-    those of an object in it have names with a dot, such as `extra.role`. Where there is none, the parts are those
-    texts, numbers and truth values of the request itself that are no field of it.
+    Credentials may also be given as one object, `{"host": "db", "extra": {"role": "r"}}`, whose
+    values are the parts; those of an object in it have names with a dot, such as `extra.role`.
+    Where there is none, the parts are those texts, numbers and truth values of the request itself
+    that are no field of it.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -125,12 +129,14 @@ class PreflightCheck(BaseModel):
     message: str = ""
     """What was found and, if the check failed, what to do."""
     error: FailureDetails | None = None
-    """Why it failed: `error.to_failure_details()` of an AppError. Its message stands in where there is no other."""
+    """Why it failed: `error.to_failure_details()` of an AppError. Its message stands in where there
+    is no other."""
     duration_ms: float = 0.0
 
 
 class Config(BaseModel):
-    """A JSON object whose keys are attributes too: `config.host`, `config["host"]` and `config.get("host")`."""
+    """A JSON object whose keys are attributes too: `config.host`, `config["host"]` and
+    `config.get("host")`."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)

@@ -1,8 +1,9 @@
-"""From an app to its handlers, by convention: `{AppClass}Handler` in the app's module, and one for each entry point
-that has its own.
+"""From an app to its handlers, by convention: `{AppClass}Handler` in the app's module, and one for
+each entry point that has its own.
 
-An entry point's own is the class `{AppClass}{Entrypoint}Handler` beside it, or the functions of a module
-`<entrypoint>.handler` in the app's package. What it doesn't answer is the app's handler's to answer.
+An entry point's own is the class `{AppClass}{Entrypoint}Handler` beside it, or the functions of a
+module `<entrypoint>.handler` in the app's package. What it doesn't answer is the app's handler's to
+answer.
 """
 
 from __future__ import annotations
@@ -23,24 +24,26 @@ from application_sdk.handler.base import OPERATIONS, DefaultHandler, Handler
 def find_handler(app_class: type, entrypoint: str = "") -> type[Handler]:
     """The handler of an app's entry point; without a name of the default one.
 
-    That is the entry point's own, else the app's: the one named after the app, else the only one that its module
-    defines, else DefaultHandler. Raises AppDefinitionError when it can't be told which is meant, or when that one isn't
-    complete, and whatever a handler's module raises when it is imported.
+    That is the entry point's own, else the app's: the one named after the app, else the only one
+    that its module defines, else DefaultHandler. Raises AppDefinitionError when it can't be told
+    which is meant, or when that one isn't complete, and whatever a handler's module raises when it
+    is imported.
     """
     definition: Any = app_class.definition  # type: ignore[attr-defined] # `app` is a layer above
     name = entrypoint or definition.default_entrypoint
     of_app = _of_app(app_class, definition.entrypoints)
     own = getattr(sys.modules.get(app_class.__module__), _own_name(app_class, name), None)
-    found = of_app if own is None else _complete(_checked(app_class, _own_name(app_class, name), own))
-    return _with_functions(app_class, name, found)
+    handlers = of_app if own is None else _complete(_checked(app_class, _own_name(app_class, name), own))
+    return _with_functions(app_class, name, handlers)
 
 
 def handlers_of(app_class: type) -> dict[str, Handler]:
-    """A handler for each entry point, by its name; those of one class are one object. Raises as `find_handler`."""
+    """A handler for each entry point, by its name; those of one class are one object. Raises as
+    `find_handler`."""
     definition: Any = app_class.definition  # type: ignore[attr-defined] # `app` is a layer above
-    found = {name: find_handler(app_class, name) for name in definition.entrypoints}
-    made = {handler: handler() for handler in found.values()}
-    return {name: made[handler] for name, handler in found.items()}
+    handlers = {name: find_handler(app_class, name) for name in definition.entrypoints}
+    instances = {handler: handler() for handler in handlers.values()}
+    return {name: instances[handler] for name, handler in handlers.items()}
 
 
 def _own_name(app_class: type, entrypoint: str) -> str:

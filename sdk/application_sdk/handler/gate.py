@@ -1,7 +1,8 @@
-"""The handler's part of the gate before a route: the preflight check of a run that begins, asked in a task of it.
+"""The handler's part of the gate before a route: the preflight check of a run that begins, asked in
+a task of it.
 
-The handler answers as it would over HTTP. What the caller of a request would send comes from the run's input:
-credentials are what its references stand for.
+The handler answers as it would over HTTP. What the caller of a request would send comes from the
+run's input: credentials are what its references stand for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.types import CredentialRef
+from application_sdk.credentials.resolver import resolve_credential_raw
 from application_sdk.errors import NonRetryableError
 from application_sdk.handler.context import HandlerContext, bind_handler_context
 from application_sdk.handler.contracts import (
@@ -39,15 +41,16 @@ _WORTH_A_RETRY: Final = frozenset({408, 425, 429})
 
 
 class CheckRefusedError(NonRetryableError):
-    """The handler refused to make the check, with a status that says that asking again is of no use."""
+    """The handler refused to make the check, with a status that says that asking again is of no
+    use."""
 
 
-async def ask(app: object, asked: GateInput) -> Verdict:
+async def ask(app: object, request: GateInput) -> Verdict:
     """What the app's handler says of a run with this input. Raises what it raises."""
     definition: AppDefinition = app.definition  # type: ignore[attr-defined] # `app` is a layer above
-    handler = find_handler(type(app), asked.entrypoint)()
-    contract = definition.entrypoint(asked.entrypoint).input_type
-    given = decode(contract, asked.input)
+    handler = find_handler(type(app), request.entrypoint)()
+    contract = definition.entrypoint(request.entrypoint).input_type
+    given = decode(contract, request.input)
     fields = encode(given, contract)  # with the defaults of what wasn't given
     by_name = {name: await _parts(ref) for name, ref in _references(given)}
     parts = next(iter(by_name.values())) if len(by_name) == 1 else []
@@ -57,22 +60,22 @@ async def ask(app: object, asked: GateInput) -> Verdict:
         credentials_by_name=by_name,
         connection_config=BaseConnectionConfig(**(config if isinstance(config, dict) else fields)),
         metadata=BaseMetadataConfig(**fields),
-        entrypoint=asked.entrypoint,
-        timeout_seconds=max(1, int(asked.timeout_seconds)),
+        entrypoint=request.entrypoint,
+        timeout_seconds=max(1, int(request.timeout_seconds)),
     )
     with bind_handler_context(HandlerContext(definition.name, tuple(parts))):
         try:
-            said = await handler.preflight_check(question)
+            output = await handler.preflight_check(question)
         except HandlerError as error:
             if error.http_status < 500 and error.http_status not in _WORTH_A_RETRY:
                 raise CheckRefusedError(str(error)) from error
             raise
-    _log.info("%s.preflight_check says %s", type(handler).__name__, said.status)
+    _log.info("%s.preflight_check says %s", type(handler).__name__, output.status)
     return Verdict(
-        ready=said.status is not PreflightStatus.NOT_READY,
-        status=str(said.status),
-        message=said.message,
-        checks=[GateCheck(name=one.name, passed=one.passed, message=one.message) for one in said.checks[:MAX_CHECKS]],
+        ready=output.status is not PreflightStatus.NOT_READY,
+        status=str(output.status),
+        message=output.message,
+        checks=[GateCheck(name=one.name, passed=one.passed, message=one.message) for one in output.checks[:MAX_CHECKS]],
     )
 
 
@@ -87,7 +90,7 @@ def _references(given: Input) -> Iterator[tuple[str, CredentialRef]]:
 
 
 async def _parts(ref: CredentialRef) -> list[HandlerCredential]:
-    fields = await get_infrastructure().resolve_credential_raw(ref)
+    fields = await resolve_credential_raw(get_infrastructure(), ref)
     return [
         HandlerCredential(key=key, value=value if isinstance(value, str) else json.dumps(value))
         for key, value in fields.items()

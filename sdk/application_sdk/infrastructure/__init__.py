@@ -1,4 +1,5 @@
-"""Where tasks get secrets, credentials and state from: protocols, and the slot that engines and tests fill.
+"""Where tasks get secrets, credentials and state from: protocols, and the slot that engines and
+tests fill.
 
 `App.context` reads the slot. Nothing here talks to a network.
 """

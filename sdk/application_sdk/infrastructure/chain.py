@@ -30,19 +30,20 @@ class SecretStoreChain:
         return None
 
     def variable_of(self, name: str, field: str = "") -> str:
-        """The environment variable that a secret is read from, or one field of it; empty where none is."""
+        """The environment variable that a secret is read from, or one field of it; empty where none
+        is."""
         return next((store.variable_of(name, field) for store in self._stores if isinstance(store, FieldStore)), "")
 
     async def get_fields(self, name: str) -> dict[str, str]:
         """The fields of a secret that have a variable each."""
         for store in self._stores:
-            if isinstance(store, FieldStore) and (found := await store.get_fields(name)):
-                return found
+            if isinstance(store, FieldStore) and (values := await store.get_fields(name)):
+                return values
         return {}
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
-        found = {name: await self.get_optional(name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {name: await self.get_optional(name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     async def list_names(self) -> list[str]:
         return sorted({name for store in self._stores for name in await store.list_names()})

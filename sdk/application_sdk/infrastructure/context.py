@@ -1,7 +1,7 @@
 """The stores of a process, in one slot. Engines fill it before the first task, tests as they like.
 
-The slot is the process', not the current context's: tasks run in threads and contexts of their own, which would see
-nothing of what a caller put into a context variable.
+The slot is the process', not the current context's: tasks run in threads and contexts of their own,
+which would see nothing of what a caller put into a context variable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from application_sdk.infrastructure.stores import CredentialStore, EnvironmentSe
 
 if TYPE_CHECKING:
     from application_sdk.storage.store import Store
-    from application_sdk.wire.digest import JSONObject
 
 DEFAULT_STORE: Final = "default"
 
@@ -32,49 +31,35 @@ class InfrastructureError(NonRetryableError):
 
 @dataclass(frozen=True, slots=True)
 class InfrastructureContext:
-    """The stores that tasks use. One that is None isn't there, and a task that asks for it fails with its name."""
+    """The stores that tasks use. One that is None isn't there, and a task that asks for it fails
+    with its name."""
 
     state_store: StateStore | None = None
     secret_store: SecretStore | None = None
     storage: Store | None = None
-    """Where files are, for tasks that are called as plain methods and for the functions of `storage`. A run's own
-    tasks have the store of its engine."""
+    """Where files are, for tasks that are called as plain methods and for the functions of
+    `storage`. A run's own tasks have the store of its engine."""
     credential_store: CredentialStore | None = None
     """Gives credentials instead of the secret stores. For tests."""
     secret_stores: Mapping[str, SecretStore] = field(default_factory=dict)
     """Further secret stores, which references name with `store_name`."""
 
     def require_secret_store(self, name: str = DEFAULT_STORE) -> SecretStore:
-        """The secret store of that name. The default one, where it isn't set, is that of the surroundings: mounted
-        Secrets, then environment variables. Raises InfrastructureError for another name that isn't there."""
+        """The secret store of that name. The default one, where it isn't set, is that of the
+        surroundings: mounted Secrets, then environment variables. Raises InfrastructureError for
+        another name that isn't there."""
         if name in self.secret_stores:
             return self.secret_stores[name]
         if name == DEFAULT_STORE:
             return self.secret_store or surrounding_secrets(os.environ)
-        there = ", ".join(sorted({DEFAULT_STORE, *self.secret_stores}))
-        raise InfrastructureError(f"there is no secret store {name!r} here; there are: {there}")
+        stores = ", ".join(sorted({DEFAULT_STORE, *self.secret_stores}))
+        raise InfrastructureError(f"there is no secret store {name!r} here; there are: {stores}")
 
     def require_state_store(self) -> StateStore:
         """The state store. Raises InfrastructureError."""
         if self.state_store is None:
             raise InfrastructureError(_NO_STATE)
         return self.state_store
-
-    async def resolve_credential(self, ref: object) -> object:
-        """The credential that a reference stands for, as its type. Raises CredentialError, SecretStoreError."""
-        if self.credential_store is not None:
-            return await self.credential_store.resolve(ref)
-        from application_sdk.credentials.resolver import CredentialResolver, checked
-
-        named = checked(ref)
-        return await CredentialResolver(self.require_secret_store(named.store_name)).resolve(named)
-
-    async def resolve_credential_raw(self, ref: object) -> JSONObject:
-        """All that is stored under a reference, as it is. Raises CredentialError, SecretStoreError."""
-        from application_sdk.credentials.resolver import CredentialResolver, checked
-
-        named = checked(ref)
-        return await CredentialResolver(self.require_secret_store(named.store_name)).resolve_raw(named)
 
 
 _NO_STATE: Final = (
@@ -84,14 +69,16 @@ _NO_STATE: Final = (
 
 
 def surrounding_secrets(environment: Mapping[str, str]) -> SecretStore:
-    """Where secrets come from if nobody says: mounted Secrets where there are some, then environment variables."""
+    """Where secrets come from if nobody says: mounted Secrets where there are some, then
+    environment variables."""
     mounted = mounted_secrets(environment)
     variables = EnvironmentSecretStore(environment=environment)
     return variables if mounted is None else SecretStoreChain([mounted, variables])
 
 
 class _Slot:
-    """One per process: what it holds is the process' surroundings, the same for everything that runs in it."""
+    """One per process: what it holds is the process' surroundings, the same for everything that
+    runs in it."""
 
     content: InfrastructureContext | None = None
 
@@ -114,7 +101,8 @@ def clear_infrastructure() -> None:
 
 @contextmanager
 def using_infrastructure(context: InfrastructureContext) -> Iterator[InfrastructureContext]:
-    """Have tasks of this process use these stores for the time of the `with` block, and those before it again after."""
+    """Have tasks of this process use these stores for the time of the `with` block, and those
+    before it again after."""
     before = _Slot.content
     _fill(context)
     try:

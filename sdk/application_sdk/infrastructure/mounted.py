@@ -1,8 +1,8 @@
 """Secrets from files: how a pod gets Kubernetes Secrets, which it may not read from the API.
 
-A Secret that an app declares is mounted as a folder of its name with a file for each of its keys. The kubelet replaces
-them all at once when the Secret changes, so each call reads them anew, all of one version. A laptop may keep a
-folder of the same kind, or plain files.
+A Secret that an app declares is mounted as a folder of its name with a file for each of its keys.
+The kubelet replaces them all at once when the Secret changes, so each call reads them anew, all of
+one version. A laptop may keep a folder of the same kind, or plain files.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from application_sdk.wire.names import SECRETS_DIRECTORY, SECRETS_VARIABLE
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]*[A-Za-z0-9])?")
 _KEY: Final = re.compile(r"(?!\.\.)[-._A-Za-z0-9]+")
 _CURRENT: Final = "..data"
-"""The link to the version that holds: the kubelet turns it to the next version's folder in one step."""
+"""The link to the version that holds: the kubelet turns it to the next version's folder in one
+step."""
 _TRIES: Final = 3
 
 
 class MountedSecretStore:
     """Secrets in a folder: `payments/token` is the key `token` of the Secret `payments`.
 
-    `payments` alone is the value of its only key or, of several, all of them as a JSON object, which is what
-    credentials are read from. A plain file is a secret too. Values are given as they are, with a newline at their end
-    if they have one.
+    `payments` alone is the value of its only key or, of several, all of them as a JSON object,
+    which is what credentials are read from. A plain file is a secret too. Values are given as they
+    are, with a newline at their end if they have one.
     """
 
     def __init__(self, directory: str | Path = SECRETS_DIRECTORY) -> None:
@@ -38,16 +39,16 @@ class MountedSecretStore:
     async def get(self, name: str) -> str:
         value = self._read(name)
         if value is None:
-            there = ", ".join(self._names()) or "none"
-            raise SecretNotFoundError(f"there is no secret {name!r} in {self._directory}, which has: {there}")
+            available = ", ".join(self._names()) or "none"
+            raise SecretNotFoundError(f"there is no secret {name!r} in {self._directory}, which has: {available}")
         return value
 
     async def get_optional(self, name: str) -> str | None:
         return self._read(name)
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
-        found = {name: self._read(name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {name: self._read(name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     async def list_names(self) -> list[str]:
         """Names of the Secrets, without their keys."""
@@ -65,14 +66,14 @@ class MountedSecretStore:
         if not _NAME.fullmatch(secret) or (slash and not _KEY.fullmatch(key)):
             return None
         place = self._directory / secret
-        for patience in reversed(range(_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             try:
                 return _file(place, name) if place.is_file() and not slash else _keys(place, key, name)
             except NotADirectoryError:
                 return None
             except FileNotFoundError:
                 # The kubelet removed this version between two of our steps: there is a newer one.
-                if not place.exists() or not patience:
+                if not place.exists() or not tries_left:
                     return None
         return None
 
@@ -103,7 +104,8 @@ def _file(path: Path, name: str) -> str:
 
 
 def mounted_secrets(environment: Mapping[str, str]) -> MountedSecretStore | None:
-    """The store of this process' surroundings, or None where no folder is mounted and none is named."""
+    """The store of this process' surroundings, or None where no folder is mounted and none is
+    named."""
     chosen = environment.get(SECRETS_VARIABLE)
     if chosen:
         return MountedSecretStore(Path(chosen).expanduser())

@@ -1,4 +1,5 @@
-"""The protocols of the stores, and the one store that needs nothing: secrets in environment variables."""
+"""The protocols of the stores, and the one store that needs nothing: secrets in environment
+variables."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from application_sdk.wire.digest import JSONObject
 
 
 class SecretStoreError(AppError):
-    """A store of secrets can't answer. Its message names the secret and the place, never a value."""
+    """A store of secrets can't answer. Its message names the secret and the place, never a
+    value."""
 
 
 class SecretNotFoundError(SecretStoreError, NonRetryableError):
-    """The store has no secret of that name. Trying again can't help, so a task that raises it fails at once."""
+    """The store has no secret of that name. Trying again can't help, so a task that raises it fails
+    at once."""
 
 
 class SecretNotGivenError(SecretStoreError, NonRetryableError):
@@ -82,7 +85,8 @@ class FieldStore(Protocol):
 
 
 class EnvironmentSecretStore:
-    """Secrets from environment variables: `api-key` with the prefix `APP_` is read from `APP_API_KEY`."""
+    """Secrets from environment variables: `api-key` with the prefix `APP_` is read from
+    `APP_API_KEY`."""
 
     def __init__(self, prefix: str = "", environment: Mapping[str, str] | None = None) -> None:
         self._prefix = prefix
@@ -104,7 +108,8 @@ class EnvironmentSecretStore:
         return self._variable(f"{name}_{field}" if field else name)
 
     async def get_fields(self, name: str) -> dict[str, str]:
-        """The fields of a secret that have a variable each: of `warehouse`, `WAREHOUSE_USERNAME` is `username`."""
+        """The fields of a secret that have a variable each: of `warehouse`, `WAREHOUSE_USERNAME` is
+        `username`."""
         beginning = self._variable(f"{name}_")
         return {
             variable[len(beginning) :].lower(): value
@@ -113,8 +118,8 @@ class EnvironmentSecretStore:
         }
 
     async def get_bulk(self, names: list[str]) -> dict[str, str]:
-        found = {name: self._environment.get(self._variable(name)) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {name: self._environment.get(self._variable(name)) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     async def list_names(self) -> list[str]:
         """The names of the variables with the prefix, in lower case and with hyphens."""

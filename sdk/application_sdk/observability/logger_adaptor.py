@@ -1,4 +1,5 @@
-"""`get_logger`: a logger for a module of an app, silent while a route is replayed, as `self.logger` is."""
+"""`get_logger`: a logger for a module of an app, silent while a route is replayed, as `self.logger`
+is."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ _OF_LOGGING = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 
 
 class AtlanLoggerAdapter(AppLogger):
-    """Names the run in each record. Keywords that `logging` doesn't know are fields of the record: they stand behind
-    its message as `key=value`, and in its `extra`."""
+    """Names the run in each record. Keywords that `logging` doesn't know are fields of the record:
+    they stand behind its message as `key=value`, and in its `extra`."""
 
     def __init__(self, logger_name: str = "app", fields: dict[str, object] | None = None) -> None:
         super().__init__(logging.getLogger(logger_name), None)
@@ -47,5 +48,6 @@ class AtlanLoggerAdapter(AppLogger):
 
 
 def get_logger(name: str | None = None) -> AtlanLoggerAdapter:
-    """A logger that names the run in each record and is silent while a route is replayed, as `self.logger` is."""
+    """A logger that names the run in each record and is silent while a route is replayed, as
+    `self.logger` is."""
     return AtlanLoggerAdapter(name or "app")

@@ -1,4 +1,5 @@
-"""Counters and histograms of an app's own: OpenTelemetry's where the app's image has it, else they count nothing.
+"""Counters and histograms of an app's own: OpenTelemetry's where the app's image has it, else they
+count nothing.
 
 What AppRun itself measures is in docs/operations.md; it needs none of these.
 """

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 Action: TypeAlias = Literal["ask", "start", "look", "stop", "describe"]
-"""What a request wants: ask the handler, start a run, look at one, stop one, read what the app consists of."""
+"""What a request wants: ask the handler, start a run, look at one, stop one, read what the app
+consists of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,13 @@ class Access(Protocol):
     """Decides about requests."""
 
     def recall(self, authorization: str, action: Action, run: str = "") -> Caller | None:
-        """What is known without asking anybody: the caller, or None if `check` has to ask. Raises Problem for what is
-        refused without asking. Doesn't block."""
+        """What is known without asking anybody: the caller, or None if `check` has to ask. Raises
+        Problem for what is refused without asking. Doesn't block."""
         ...
 
     def check(self, authorization: str, action: Action, run: str = "") -> Caller:
-        """The caller, by the request's Authorization header. Blocks. Raises Problem: Unauthenticated, Forbidden or
-        Unavailable."""
+        """The caller, by the request's Authorization header. Blocks. Raises Problem:
+        Unauthenticated, Forbidden or Unavailable."""
         ...
 
 

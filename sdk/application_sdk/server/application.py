@@ -1,12 +1,13 @@
-"""The web application: paths, bodies, statuses. `create_application` puts it together; everything it asks is a port.
+"""The web application: paths, bodies, statuses. `create_application` puts it together; everything
+it asks is a port.
 
-Paths and shapes are those of the App Framework's handler service. Its OpenAPI document is at `/openapi.json`.
+Paths and shapes are those of the App Framework's handler service. Its OpenAPI document is at
+`/openapi.json`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -39,7 +40,7 @@ from application_sdk.server.handler_thread import HandlerThread
 from application_sdk.server.limits import BodyLimit, Limits, check_credentials
 from application_sdk.server.origin import SameOrigin
 from application_sdk.server.request_metrics import Counting, Counts
-from application_sdk.server.runs import NEW_NAME_PATTERN, Ended, Order, Runs, name_for
+from application_sdk.server.runs import Runs, RunSnapshot, StartRequest, run_name_for_key
 from application_sdk.server.schemas import (
     Answer,
     CheckAnswer,
@@ -51,7 +52,7 @@ from application_sdk.server.schemas import (
     Started,
     check_answer,
 )
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, run_name_fault
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
@@ -92,8 +93,8 @@ class Service:
     access: Access = field(default_factory=OpenAccess)
     limits: Limits = field(default_factory=Limits)
     hosts: frozenset[str] | None = None
-    """Names that requests may call this server by, and pages may be of that send any. None: any, where a token is
-    needed."""
+    """Names that requests may call this server by, and pages may be of that send any. None: any,
+    where a token is needed."""
 
 
 def create_application(service: Service) -> FastAPI:
@@ -170,7 +171,7 @@ class _Server:
         others = [part for parts in by_name.values() for part in parts]
         check_credentials([*asked.credentials, *others], self.service.limits)
         seconds = self.seconds(asked.timeout_seconds)
-        return await self.thread.ask(method, asked, self.context(asked), seconds, others)
+        return await self.thread.call_handler(method, asked, self.context(asked), seconds, others)
 
 
 def _serve_questions(application: FastAPI, server: _Server) -> None:
@@ -178,10 +179,11 @@ def _serve_questions(application: FastAPI, server: _Server) -> None:
 
     @asking.post("/workflows/v1/auth", responses=_AUTH, operation_id="test_auth")
     async def test_auth(asked: AuthInput, response: Response) -> Answer[AuthOutput]:
-        """Whether the credentials are good. `success` says so too, and the status: it is 401 for those that aren't."""
-        said = await server.ask(lambda handler: handler.test_auth, asked)
-        response.status_code = 200 if said.status.is_success else 401
-        return Answer(success=said.status.is_success, message=said.message or f"auth: {said.status}", data=said)
+        """Whether the credentials are good. `success` says so too, and the status: it is 401 for
+        those that aren't."""
+        output = await server.ask(lambda handler: handler.test_auth, asked)
+        response.status_code = 200 if output.status.is_success else 401
+        return Answer(success=output.status.is_success, message=output.message or f"auth: {output.status}", data=output)
 
     @asking.post("/workflows/v1/check", responses=_TIMED, operation_id="preflight_check")
     async def preflight_check(asked: PreflightInput) -> CheckAnswer:
@@ -191,8 +193,8 @@ def _serve_questions(application: FastAPI, server: _Server) -> None:
     @asking.post("/workflows/v1/metadata", responses=_TIMED, operation_id="fetch_metadata")
     async def fetch_metadata(asked: MetadataInput) -> Answer[JsonValue]:
         """What there is to choose from: `data` is the list of objects."""
-        said = await server.ask(lambda handler: handler.fetch_metadata, asked)
-        return Answer(message=f"{len(said.objects)} objects", data=said.model_dump(mode="json")["objects"])
+        output = await server.ask(lambda handler: handler.fetch_metadata, asked)
+        return Answer(message=f"{len(output.objects)} objects", data=output.model_dump(mode="json")["objects"])
 
     application.include_router(asking)
 
@@ -209,9 +211,10 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
             str, Header(max_length=512, description="Requests with the same key start one run")
         ] = "",
     ) -> Answer[Started]:
-        """Start a run. The body is the entry point's input; a `workflow_id` beside it names the run, `workflow_type`
-        the entry point, and `correlation_id` is given back. `credentials` beside it are left out, since inputs are
-        stored: give references. What else is no field of the input is left out with a warning in the log."""
+        """Start a run. The body is the entry point's input; a `workflow_id` beside it names the
+        run, `workflow_type` the entry point, and `correlation_id` is given back. `credentials`
+        beside it are left out, since inputs are stored: give references. What else is no field of
+        the input is left out with a warning in the log."""
         fields = dict(payload)
         chosen = server.entrypoint(entrypoint or _envelope(server, fields))
         correlation = fields.get("correlation_id", "")
@@ -224,7 +227,7 @@ def _serve_runs(application: FastAPI, server: _Server) -> None:
     @looking.get("/workflows/v1/status/{workflow_id}", responses=_REFUSALS, operation_id="status")
     async def status(workflow_id: RunPath) -> Answer[RunState]:
         """Where a run stands."""
-        state = (await asyncio.to_thread(service.runs.look, workflow_id)).state
+        state = (await asyncio.to_thread(service.runs.get, workflow_id)).state
         return Answer(message=state.message or state.phase, data=state)
 
     @looking.get("/workflows/v1/status/{workflow_id}/{run_id}", responses=_REFUSALS, operation_id="status_of_run")
@@ -264,7 +267,8 @@ def _serve_descriptions(application: FastAPI, server: _Server) -> None:
 
     @describing.get("/workflows/v1/manifest", responses=_REFUSALS, operation_id="manifest")
     async def manifest() -> Answer[dict[str, JsonValue]]:
-        """What the app consists of: entry points and tasks, with the JSON Schemas of what they take and return."""
+        """What the app consists of: entry points and tasks, with the JSON Schemas of what they take
+        and return."""
         return Answer(message=server.definition.name, data=server.service.manifest)
 
     @describing.get("/openapi.json", include_in_schema=False)
@@ -274,11 +278,12 @@ def _serve_descriptions(application: FastAPI, server: _Server) -> None:
     application.include_router(describing)
 
 
-def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> Order:
+def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, JsonValue], key: str) -> StartRequest:
     name = payload.pop("workflow_id", "")
-    if not isinstance(name, str) or len(name) > RUN_NAME_MAX_LENGTH or not re.fullmatch(NEW_NAME_PATTERN, name):
-        problem = f"a run's name has a letter, then letters, digits and dashes, {RUN_NAME_MAX_LENGTH} at most"
-        raise Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
+    if not isinstance(name, str):
+        raise _bad_name("the name of a run is text")
+    if fault := run_name_fault(name) if name else "":
+        raise _bad_name(fault)
     given: JSONObject = payload
     try:
         # The size first: it bounds how many faults there can be to look for.
@@ -288,26 +293,31 @@ def _order(server: _Server, chosen: EntrypointDefinition, payload: dict[str, Jso
     except ContractValidationError as error:
         raise invalid_input(error) from error
     app = server.definition.name
-    return Order(chosen.name, given, name or (name_for(app, key) if key else ""))
+    return StartRequest(chosen.name, given, name or (run_name_for_key(app, key) if key else ""))
+
+
+def _bad_name(problem: str) -> Problem:
+    return Problem("InvalidRequest", problem, faults=[Fault(field="workflow_id", problem=problem)])
 
 
 def _envelope(server: _Server, payload: dict[str, JsonValue]) -> str:
-    """The entry point that the body names, if it is one that there is: other words for a workflow are ignored."""
+    """The entry point that the body names, if it is one that there is: other words for a workflow
+    are ignored."""
     named = payload.get("workflow_type")
     return named if isinstance(named, str) and named in server.definition.entrypoints else ""
 
 
-async def _look(service: Service, run: str, *, wait: bool) -> Ended:
+async def _look(service: Service, run: str, *, wait: bool) -> RunSnapshot:
     """The run as it stands; with `wait` at its end, if that comes soon."""
     until = time.monotonic() + (service.limits.wait_seconds if wait else 0)
     while True:
-        found = await asyncio.to_thread(service.runs.look, run)
+        found = await asyncio.to_thread(service.runs.get, run)
         if found.state.status != "RUNNING" or time.monotonic() + LOOK_SECONDS > until:
             return found
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _result(run: str, ended: Ended) -> Answer[RunResult]:
+def _result(run: str, ended: RunSnapshot) -> Answer[RunResult]:
     state = ended.state
     if state.status == "RUNNING":
         message = f"the run is {state.phase}: {state.message}" if state.message else f"the run is {state.phase}"

@@ -1,9 +1,10 @@
 """Who may ask a server on a cluster: whom Kubernetes allows as much.
 
-The caller's token is shown to the API server (TokenReview), which is then asked whether its owner may do to AppRuns of
-this namespace what the request comes down to (LocalSubjectAccessReview). The token has to be made for this app alone,
-`kubectl create token NAME --audience=apprun.dev/NAMESPACE/APP`, since the app's code sees it: one that were good for
-another app, or for the API server, could be used there by whoever wrote this one.
+The caller's token is shown to the API server (TokenReview), which is then asked whether its owner
+may do to AppRuns of this namespace what the request comes down to (LocalSubjectAccessReview). The
+token has to be made for this app alone, `kubectl create token NAME
+--audience=apprun.dev/NAMESPACE/APP`, since the app's code sees it: one that were good for another
+app, or for the API server, could be used there by whoever wrote this one.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ _NEEDED: Final[Mapping[Action, tuple[str, str]]] = {
     "stop": ("patch", names.APP_RUNS),
     "describe": ("get", names.APPS),
 }
-"""What a caller must be allowed to do with which resource. Who may start runs may also ask the handler."""
+"""What a caller must be allowed to do with which resource. Who may start runs may also ask the
+handler."""
 _REMEMBERED_SECONDS: Final = 10.0
 _REMEMBERED: Final = 1000
-"""How many answers are remembered of good tokens, and how many refusals of others, apart from each other."""
+"""How many answers are remembered of good tokens, and how many refusals of others, apart from each
+other."""
 _MAX_REASON: Final = 300
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="apprun"'}
 
@@ -120,8 +123,8 @@ class ClusterAccess:
         if status.get("authenticated") and self._audience in cast("list[JSON]", status.get("audiences") or []):
             fields = cast("JSONObject", status.get("user") or {})
             return _User(str(fields.get("username", "")), fields)
-        told = str(status.get("error") or "")[:_MAX_REASON]
-        why = f"the token isn't valid (any more){f': {told}' if told else ''}"
+        reason = str(status.get("error") or "")[:_MAX_REASON]
+        why = f"the token isn't valid (any more){f': {reason}' if reason else ''}"
         self._refused.put(_digest(token), why)
         raise self._unauthenticated(why)
 
@@ -146,7 +149,8 @@ class ClusterAccess:
 
 
 class _Memory(Generic[Value]):
-    """What was said lately, by key: for ten seconds, and of so many keys at most. Any thread may ask."""
+    """What was said lately, by key: for ten seconds, and of so many keys at most. Any thread may
+    ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -159,7 +163,8 @@ class _Memory(Generic[Value]):
         return held[1] if held is not None and time.monotonic() - held[0] < _REMEMBERED_SECONDS else None
 
     def put(self, key: str, value: Value) -> None:
-        """Remember this. What is remembered already keeps its age, so that no refusal lasts by being asked for."""
+        """Remember this. What is remembered already keeps its age, so that no refusal lasts by
+        being asked for."""
         if self.get(key) is not None:
             return
         with self._lock:

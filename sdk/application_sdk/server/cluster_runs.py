@@ -1,4 +1,5 @@
-"""Runs on a cluster: AppRuns of the server's namespace, made and read with the rights of its service account.
+"""Runs on a cluster: AppRuns of the server's namespace, made and read with the rights of its
+service account.
 
 Whoever asks has been checked by then (`clusteraccess`).
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from application_sdk.engines.kubernetes.api import Api
 from application_sdk.engines.kubernetes.errors import AlreadyExists, ApiError, Invalid, NotFound, Refused, Unreachable
 from application_sdk.server.errors import Problem
-from application_sdk.server.runs import Ended, Order, made_up_name
+from application_sdk.server.runs import RunSnapshot, StartRequest, generate_run_name
 from application_sdk.server.schemas import STATUS_OF_PHASE, RunError, RunState, Started
 from application_sdk.wire import names
 
@@ -29,8 +30,8 @@ class ClusterRuns:
         self._api = api
         self._app = app
 
-    def start(self, order: Order) -> Started:
-        name = order.name or made_up_name(self._app)
+    def start(self, order: StartRequest) -> Started:
+        name = order.name or generate_run_name(self._app)
         spec: JSONObject = {
             "appRef": {"name": self._app},
             "entrypoint": order.entrypoint,
@@ -42,21 +43,21 @@ class ClusterRuns:
             "metadata": {"name": name},
             "spec": spec,
         }
-        with _told():
+        with _translated_errors():
             try:
-                made, created = self._api.add(names.APP_RUNS, body), True
+                app_run, created = self._api.add(names.APP_RUNS, body), True
             except AlreadyExists as error:
-                made, created = self._api.get(names.APP_RUNS, name), False
-                there = cast("JSONObject", made["spec"])
-                if any(there.get(field) != value for field, value in spec.items()):
+                app_run, created = self._api.get(names.APP_RUNS, name), False
+                existing = cast("JSONObject", app_run["spec"])
+                if any(existing.get(field) != value for field, value in spec.items()):
                     message = f"run {name!r} was started with another app or input: use another key"
                     raise Problem("NameTaken", message) from error
-        return Started(workflow_id=name, run_id=_uid(made), created=created)
+        return Started(workflow_id=name, run_id=_uid(app_run), created=created)
 
-    def look(self, run: str) -> Ended:
-        with _told(run):
-            found = self._api.get(names.APP_RUNS, run)
-        spec, status = cast("JSONObject", found["spec"]), cast("JSONObject", found.get("status") or {})
+    def get(self, run: str) -> RunSnapshot:
+        with _translated_errors(run):
+            app_run = self._api.get(names.APP_RUNS, run)
+        spec, status = cast("JSONObject", app_run["spec"]), cast("JSONObject", app_run.get("status") or {})
         if cast("JSONObject", spec.get("appRef") or {}).get("name") != self._app:
             raise _not_found(run)
         phase = str(status.get("phase") or "Pending")
@@ -68,7 +69,7 @@ class ClusterRuns:
         timed_out = phase == "Failed" and error is not None and error.type == "TimedOut"
         state = RunState(
             workflow_id=run,
-            run_id=_uid(found),
+            run_id=_uid(app_run),
             status="TIMED_OUT" if timed_out else STATUS_OF_PHASE.get(phase, "RUNNING"),
             phase=phase,
             message=str(status.get("message") or ""),
@@ -79,21 +80,21 @@ class ClusterRuns:
             continued_as=cast("str | None", status.get("continuedAs")),
             error=error,
         )
-        return Ended(state, status.get("output"))
+        return RunSnapshot(state, status.get("output"))
 
     def stop(self, run: str) -> None:
-        if self.look(run).state.status != "RUNNING":
+        if self.get(run).state.status != "RUNNING":
             return
-        with _told(run):
+        with _translated_errors(run):
             self._api.set_spec(names.APP_RUNS, run, {"cancel": True})
 
     def check(self) -> None:
-        with _told():
+        with _translated_errors():
             self._api.get(names.APPS, self._app)
 
 
 @contextmanager
-def _told(run: str = "") -> Iterator[None]:
+def _translated_errors(run: str = "") -> Iterator[None]:
     """What the API server says, as answers of this server."""
     try:
         yield

@@ -1,7 +1,9 @@
-"""Connections whose requests don't come: uvicorn waits for headers, and for the rest of a body, as long as they take.
+"""Connections whose requests don't come: uvicorn waits for headers, and for the rest of a body, as
+long as they take.
 
-A request has to be complete within a time, whatever part of it has come, and of those that aren't only so many are
-waited for. So requests that are sent by halves cost their senders more than this server.
+A request has to be complete within a time, whatever part of it has come, and of those that aren't
+only so many are waited for. So requests that are sent by halves cost their senders more than this
+server.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class Patience:
     header_seconds: float = HEADER_SECONDS
     """From the connection, or the first byte of a further request, to the end of its headers."""
     request_seconds: float = REQUEST_SECONDS
-    """From there to the end of its body, which is longer than `Limits.body_seconds`: that one gives an answer."""
+    """From there to the end of its body, which is longer than `Limits.body_seconds`: that one gives
+    an answer."""
     max_incomplete: int = MAX_INCOMPLETE
     """When there are more, the one that is waited for longest is dropped."""
     incomplete: OrderedDict[BoundedProtocol, None] = field(default_factory=OrderedDict)
@@ -76,7 +79,8 @@ class BoundedProtocol(H11Protocol):
             self._watch()
 
     def _watch(self) -> None:
-        """Set the deadline that the sender's state calls for. More bytes in the same state don't move it."""
+        """Set the deadline that the sender's state calls for. More bytes in the same state don't
+        move it."""
         state = self.conn.their_state
         if state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
             self._unwatch()

@@ -1,5 +1,5 @@
-"""The OpenAPI document: FastAPI's, with the app's own inputs as what `start` takes, so that clients made from it are
-typed."""
+"""The OpenAPI document: FastAPI's, with the app's own inputs as what `start` takes, so that clients
+made from it are typed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import FastAPI
 
 from application_sdk.contracts.schema import schema_of
-from application_sdk.server.runs import NEW_NAME_PATTERN
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, RUN_NAME_PATTERN
 
 if TYPE_CHECKING:
     from application_sdk.execution.definition import AppDefinition
@@ -21,7 +20,7 @@ Schema = dict[str, Any]
 NAME_FIELD: Final[Schema] = {
     "type": "string",
     "maxLength": RUN_NAME_MAX_LENGTH,
-    "pattern": NEW_NAME_PATTERN,
+    "pattern": f"^({RUN_NAME_PATTERN})?$",
     "default": "",
     "title": "Workflow Id",
     "description": "What the run is to be called. A name is made up if it is empty",
@@ -33,11 +32,12 @@ QUESTIONS: Final = ("AuthInput", "PreflightInput", "MetadataInput")
 
 
 def describe(application: FastAPI, app: AppDefinition, class_name: str) -> None:
-    """Have the application give that document. `class_name` stands before the names of the app's models in it."""
-    made = application.openapi
+    """Have the application give that document. `class_name` stands before the names of the app's
+    models in it."""
+    build_document = application.openapi
 
     def openapi() -> Schema:
-        document = made()
+        document = build_document()
         schemas = document["components"]["schemas"]
         inputs = [_filed(schema_of(one.input_type), schemas, class_name) for one in app.entrypoints.values()]
         body = document["paths"]["/workflows/v1/start"]["post"]["requestBody"]

@@ -31,7 +31,8 @@ STATUS: Final[Mapping[Code, int]] = {
 
 
 MAX_FAULTS: Final = 20
-"""How many faults of a request are told: as many as there are would make an answer larger than its request."""
+"""How many faults of a request are told: as many as there are would make an answer larger than its
+request."""
 MAX_FIELD_LENGTH: Final = 200
 MAX_PROBLEM_LENGTH: Final = 1000
 
@@ -57,7 +58,8 @@ class Problem(Exception):
 
 
 def invalid_input(error: ContractValidationError) -> Problem:
-    """An input that isn't what the entry point takes: with the path of each fault, without the values."""
+    """An input that isn't what the entry point takes: with the path of each fault, without the
+    values."""
     faults = [
         fault_of(_within(problem.path), f"{problem.reason} {problem.remedy}".strip())
         for problem in error.problems[:MAX_FAULTS]
@@ -68,7 +70,8 @@ def invalid_input(error: ContractValidationError) -> Problem:
 
 
 def fault_of(field: str, problem: str) -> Fault:
-    """A fault as it is told: names of fields are the caller's, and may be as long as the request."""
+    """A fault as it is told: names of fields are the caller's, and may be as long as the
+    request."""
     return Fault(field=_cut(field, MAX_FIELD_LENGTH), problem=_cut(problem, MAX_PROBLEM_LENGTH))
 
 

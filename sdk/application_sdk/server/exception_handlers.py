@@ -1,4 +1,5 @@
-"""Whatever goes wrong with a request, in one form: a `RefusalBody` with a status, a code and words."""
+"""Whatever goes wrong with a request, in one form: a `RefusalBody` with a status, a code and
+words."""
 
 from __future__ import annotations
 
@@ -64,12 +65,14 @@ def refusal(problem: Problem) -> JSONResponse:
 
 def _not_valid(error: RequestValidationError) -> Problem:
     """What FastAPI found, without the values: they may be secrets."""
-    found = error.errors()
+    faults_found = error.errors()
     faults = []
-    for one in found[:MAX_FAULTS]:
-        place = [str(part) for part in one["loc"]]
-        if one["type"] == "json_invalid":
-            why = str((one.get("ctx") or {}).get("error", ""))
+    for fault in faults_found[:MAX_FAULTS]:
+        place = [str(part) for part in fault["loc"]]
+        if fault["type"] == "json_invalid":
+            why = str((fault.get("ctx") or {}).get("error", ""))
             return Problem("MalformedJSON", f"the body isn't JSON, at character {place[-1]}: {why}")
-        faults.append(fault_of(".".join(place[1:]) or place[0], str(one["msg"])))
-    return Problem("InvalidRequest", f"the request isn't as it should be: see {see_faults(len(found))}", faults=faults)
+        faults.append(fault_of(".".join(place[1:]) or place[0], str(fault["msg"])))
+    return Problem(
+        "InvalidRequest", f"the request isn't as it should be: see {see_faults(len(faults_found))}", faults=faults
+    )

@@ -1,6 +1,7 @@
 """Routes that ask who the caller is before they read what he sent.
 
-FastAPI reads and parses a body before it calls a dependency, so that a check in one comes after the costly part.
+FastAPI reads and parses a body before it calls a dependency, so that a check in one comes after the
+costly part.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ CHECKS_WAITING: Final = 100
 
 
 class Gate:
-    """Asks about callers, a few at a time, in threads of its own: a flood of them holds up nothing else."""
+    """Asks about callers, a few at a time, in threads of its own: a flood of them holds up nothing
+    else."""
 
     def __init__(self, access: Access) -> None:
         self._access = access

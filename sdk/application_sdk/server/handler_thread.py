@@ -1,7 +1,8 @@
-"""Calls of a handler: each with the context of its request and a time limit, in a thread away from the server's.
+"""Calls of a handler: each with the context of its request and a time limit, in a thread away from
+the server's.
 
-Handlers are users' code. One that blocks holds up other questions to it, but neither the probes of the kubelet nor what
-is asked about runs.
+Handlers are users' code. One that blocks holds up other questions to it, but neither the probes of
+the kubelet nor what is asked about runs.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("apprun.server")
 
-Asked = TypeVar("Asked", bound="BaseModel")
-Said = TypeVar("Said", bound="BaseModel")
+HandlerInput = TypeVar("HandlerInput", bound="BaseModel")
+HandlerOutput = TypeVar("HandlerOutput", bound="BaseModel")
 
 
 class HandlerThread:
@@ -43,42 +44,42 @@ class HandlerThread:
         """End the thread; calls under way are dropped."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    async def ask(
+    async def call_handler(
         self,
-        method: Callable[[Asked], Coroutine[Any, Any, Said]],
-        asked: Asked,
+        method: Callable[[HandlerInput], Coroutine[Any, Any, HandlerOutput]],
+        payload: HandlerInput,
         context: HandlerContext,
         seconds: float,
         others: Sequence[HandlerCredential] = (),
-    ) -> Said:
-        """What a handler's method says. Raises Problem when it raises, or doesn't answer within `seconds`. `others` are
-        credentials beside those of the context, hidden as they are."""
+    ) -> HandlerOutput:
+        """What a handler's method says. Raises Problem when it raises, or doesn't answer within
+        `seconds`. `others` are credentials beside those of the context, hidden as they are."""
 
-        async def call() -> Said:
+        async def call() -> HandlerOutput:
             with bind_handler_context(context):
-                return await method(asked)
+                return await method(payload)
 
         answer = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        question = _Question(method.__qualname__, context, others)
+        handler_call = _HandlerCall(method.__qualname__, context, others)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await asyncio.wrap_future(answer)
         except TimeoutError as error:
             if not limit.expired():
-                raise await asyncio.to_thread(question.failed, error) from error
+                raise await asyncio.to_thread(handler_call.failed, error) from error
             raise Problem(
                 "TimedOut",
-                f"{question.name}() hasn't answered in {seconds:g} s. Ask with a larger `timeout_seconds`, or look at "
-                "what it waits for",
+                f"{handler_call.name}() hasn't answered in {seconds:g} s. Ask with a larger `timeout_seconds`, or "
+                "look at what it waits for",
             ) from error
         except HandlerError as error:
-            raise await asyncio.to_thread(question.refused, error) from error
+            raise await asyncio.to_thread(handler_call.refused, error) from error
         except Exception as error:
-            raise await asyncio.to_thread(question.failed, error) from error
+            raise await asyncio.to_thread(handler_call.failed, error) from error
 
 
-class _Question:
-    """A call of a handler, for what is told of its failure."""
+class _HandlerCall:
+    """A call of a handler, for the messages about its failure."""
 
     def __init__(self, name: str, context: HandlerContext, others: Sequence[HandlerCredential] = ()) -> None:
         self.name = name
@@ -86,23 +87,24 @@ class _Question:
         self._credentials = [*context.credentials, *others]
 
     def refused(self, error: HandlerError) -> Problem:
-        _log.warning("%s refused request %s: %s", self.name, self._request, self._told(str(error)))
-        return Problem("HandlerError", self._told(error.message), status=error.http_status)
+        _log.warning("%s refused request %s: %s", self.name, self._request, self._masked(str(error)))
+        return Problem("HandlerError", self._masked(error.message), status=error.http_status)
 
     def failed(self, error: Exception) -> Problem:
-        """What the handler didn't mean to say may hold anything, so callers get its type, and the log the rest."""
+        """What the handler didn't mean to say may hold anything, so callers get its type, and the
+        log the rest."""
         trace = "".join(traceback.format_exception(error))
-        _log.error("%s failed on request %s\n%s", self.name, self._request, self._told(trace).rstrip())
-        told = f": {self._told(str(error))}" if isinstance(error, AppError) else ""
+        _log.error("%s failed on request %s\n%s", self.name, self._request, self._masked(trace).rstrip())
+        detail = f": {self._masked(str(error))}" if isinstance(error, AppError) else ""
         return Problem(
             "HandlerFailed",
-            f"{self.name}() raised {type(error).__name__}{told}. The server's log has more, under request "
+            f"{self.name}() raised {type(error).__name__}{detail}. The server's log has more, under request "
             f"{self._request}",
         )
 
-    def _told(self, text: str) -> str:
+    def _masked(self, text: str) -> str:
         """`text` without the credentials of the request."""
-        # Made for a failure only: to write each value in all of its forms takes its time.
+        # Built for a failure only: listing each value in all of its encodings takes a while.
         secrets = Redactor()
         secrets.hide(*(value for part in self._credentials for value in secret_values(part.key, part.value)))
         return redacted(secrets.redacted(text))

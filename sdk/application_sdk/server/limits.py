@@ -1,4 +1,5 @@
-"""What the server bounds: the size of a request, how long it may take to come, and how long a handler may take."""
+"""What the server bounds: the size of a request, how long it may take to come, and how long a
+handler may take."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Limits:
     value_characters: int = VALUE_CHARACTERS
     """Of a part of a credential."""
     credential_characters: int = CREDENTIAL_CHARACTERS
-    """Of all parts of a request's credentials. Each is masked, in many forms, in what is told of a failure."""
+    """Of all parts of a request's credentials. Each is masked, in many forms, in what is told of a
+    failure."""
 
 
 def check_credentials(parts: Iterable[HandlerCredential], limits: Limits) -> None:
@@ -63,7 +65,8 @@ class BodyTimeoutError(Exception):
 
 
 class BodyLimit:
-    """Stops reading a request's body at the limit, whatever its Content-Length says, and when it doesn't come."""
+    """Stops reading a request's body at the limit, whatever its Content-Length says, and when it
+    doesn't come."""
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float = BODY_SECONDS) -> None:
         self._app = app
@@ -80,7 +83,8 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal read, complete
             if complete:
-                # Only that the caller has gone is still to come, which may take as long as the answer does.
+                # Only that the caller has gone is still to come, which may take as long as the
+                # answer does.
                 return await receive()
             try:
                 async with asyncio.timeout_at(until):

@@ -1,7 +1,7 @@
 """Runs on this machine: the local engine, with each run in a thread of the server's process.
 
-They are runs like any other: `apprun runs`, `show` and `resume` know them. One that the server's end interrupts is
-gone on with when the server starts again.
+They are runs like any other: `apprun runs`, `show` and `resume` know them. One that the server's
+end interrupts is gone on with when the server starts again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
-from application_sdk.engines.local.run_store import Home, new_run_name
-from application_sdk.engines.local.runs import Mode, begin, execute_here
-from application_sdk.engines.local.runs import Order as LocalOrder
+from application_sdk.engines.local.run_store import RunStore, generate_run_name
+from application_sdk.engines.local.runs import ExecutionOptions, RunRequest, create_run, execute_in_process
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.server.errors import Problem
-from application_sdk.server.runs import Ended, Order
+from application_sdk.server.runs import RunSnapshot, StartRequest
 from application_sdk.server.schemas import STATUS_OF_PHASE, RunError, RunState, Started
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ STOP_SECONDS: Final = 15.0
 class LocalRuns:
     """The runs of one app in a home."""
 
-    def __init__(self, home: Home, app_class: type[App], source: AppSource, limits: Limits) -> None:
+    def __init__(self, home: RunStore, app_class: type[App], source: AppSource, limits: Limits) -> None:
         self._home = home
         self._app_class = app_class
         self._source = source
@@ -53,14 +52,14 @@ class LocalRuns:
         self._lock = threading.Lock()
         self._working: dict[str, tuple[threading.Thread, Requests]] = {}
 
-    def start(self, order: Order) -> Started:
-        name = order.name or new_run_name(self._app_class.definition.name)
+    def start(self, order: StartRequest) -> Started:
+        name = order.name or generate_run_name(self._app_class.definition.name)
         created = True
         try:
-            begin(
+            create_run(
                 self._home,
                 name,
-                LocalOrder(self._source, self._app_class.definition.name, order.entrypoint, order.input),
+                RunRequest(self._source, self._app_class.definition.name, order.entrypoint, order.input),
             )
         except RunExistsError as error:
             created = False
@@ -75,7 +74,7 @@ class LocalRuns:
             self._execute(name)
         return Started(workflow_id=name, run_id=run.uid, created=created)
 
-    def look(self, run: str) -> Ended:
+    def get(self, run: str) -> RunSnapshot:
         record = self._record(run)
         alive = holder(self._home.folder(run).lock) is not None
         phase = "Interrupted" if record.phase == "Running" and not alive and run not in self._working else record.phase
@@ -96,7 +95,7 @@ class LocalRuns:
             continued_as=record.continued_as,
             error=error,
         )
-        return Ended(state, record.output)
+        return RunSnapshot(state, record.output)
 
     def stop(self, run: str) -> None:
         if self._record(run).phase in TERMINAL_PHASES:
@@ -113,8 +112,9 @@ class LocalRuns:
     def check(self) -> None:
         """A laptop can start a run whenever its disk takes one, which is seen then."""
 
-    def go_on(self) -> None:
-        """Go on with those runs of the app that an earlier life of the server left, and nobody executes."""
+    def resume_interrupted(self) -> None:
+        """Go on with those runs of the app that an earlier life of the server left, and nobody
+        executes."""
         for name in self._home.runs():
             folder = self._home.folder(name)
             try:
@@ -127,7 +127,8 @@ class LocalRuns:
                 self._execute(name)
 
     def close(self) -> None:
-        """Stop the runs under way. What they have committed is safe, and `go_on` goes on from there."""
+        """Stop the runs under way. What they have committed is safe, and `resume_interrupted` goes
+        on from there."""
         with self._lock:
             working = list(self._working.values())
         for _, requests in working:
@@ -147,8 +148,8 @@ class LocalRuns:
 
     def _live(self, run: str, requests: Requests) -> None:
         try:
-            mode = Mode(self._limits, requests=requests)
-            ended = execute_here(self._home, run, self._app_class, self._source, mode)
+            mode = ExecutionOptions(self._limits, requests=requests)
+            ended = execute_in_process(self._home, run, self._app_class, self._source, mode)
             _log.info("run %s is %s", run, ended.phase)
         except RunInterruptedError as interruption:
             _log.info("%s", interruption)
@@ -160,7 +161,7 @@ class LocalRuns:
             with self._lock:
                 del self._working[run]
 
-    def _is_the_run_of(self, name: str, order: Order) -> bool:
+    def _is_the_run_of(self, name: str, order: StartRequest) -> bool:
         """Whether the run was started by an order like this one."""
         with self._ledger(name) as ledger:
             run = ledger.run()

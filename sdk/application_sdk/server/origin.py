@@ -1,7 +1,8 @@
 """Which web pages may use a server of this machine: none but its own.
 
-A laptop's server asks nobody for a token, since only this machine reaches it. But so does any page in the browser: it
-can send a POST across sites, and after its name was pointed to 127.0.0.1 (DNS rebinding) it can read the answers too.
+A laptop's server asks nobody for a token, since only this machine reaches it. But so does any page
+in the browser: it can send a POST across sites, and after its name was pointed to 127.0.0.1 (DNS
+rebinding) it can read the answers too.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ _MAX_LENGTH: Final = 200
 
 
 class SameOrigin:
-    """Refuses requests to a host that isn't this one, and those that another site's page sends to change something.
+    """Refuses requests to a host that isn't this one, and those that another site's page sends to
+    change something.
 
-    `hosts` are names, beside those of the loopback interface, that the user has given to the server.
+    `hosts` are names, beside those of the loopback interface, that the user has given to the
+    server.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:

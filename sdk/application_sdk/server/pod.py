@@ -1,7 +1,8 @@
-"""The main of a handler pod, which an App's Deployment starts: `python3 -m application_sdk.server.pod`.
+"""The main of a handler pod, which an App's Deployment starts: `python3 -m
+application_sdk.server.pod`.
 
-Its environment says which App it serves. What it may do to AppRuns is its service account's rights; what a caller may
-is asked of the API server for each request.
+Its environment says which App it serves. What it may do to AppRuns is its service account's rights;
+what a caller may is asked of the API server for each request.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.api import in_cluster
-from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
+from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
 from application_sdk.errors import AppError
 from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.application import Service
@@ -32,14 +33,15 @@ from application_sdk.wire.pod import (
 
 
 def main() -> int:
-    """Serve until SIGTERM. The exit code is 1 when the app can't be loaded, 2 when the environment is incomplete."""
+    """Serve until SIGTERM. The exit code is 1 when the app can't be loaded, 2 when the environment
+    is incomplete."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app, entry, namespace = _of(os.environ)
     except KeyError as error:
         sys.stderr.write(f"the environment variable {error} is missing: this is started by the operator\n")
         return 2
-    know_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
+    register_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
     source = Path(names.SOURCE_DIRECTORY)
     if source.is_dir():
         sys.path.insert(0, str(source))

@@ -1,4 +1,5 @@
-"""`/metrics` of a served app: how many requests were answered, by operation and status, in Prometheus' text format."""
+"""`/metrics` of a served app: how many requests were answered, by operation and status, in
+Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Counts:
 
 
 class Counting:
-    """Counts the answers of an ASGI application. What matches no operation counts as `none`, whatever its path."""
+    """Counts the answers of an ASGI application. What matches no operation counts as `none`,
+    whatever its path."""
 
     def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app

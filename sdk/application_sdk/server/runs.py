@@ -1,26 +1,24 @@
-"""Runs as the server starts and sees them: a port. `localruns` and `clusterruns` are its two sides."""
+"""Runs as the server starts and sees them: a port. `localruns` and `clusterruns` are its two
+sides."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
+from application_sdk.wire.names import run_name
 
 if TYPE_CHECKING:
     from application_sdk.server.schemas import RunState, Started
     from application_sdk.wire.digest import JSON, JSONObject
 
 _DIGITS: Final = 12
-NEW_NAME_PATTERN: Final = "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"
-"""Names that a request may give to a run, here and on a cluster. Empty: it gives none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StartRequest:
     """A run to start. Its input has been checked."""
 
     entrypoint: str
@@ -31,7 +29,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunSnapshot:
     """What a run that has ended leaves."""
 
     state: RunState
@@ -41,15 +39,16 @@ class Ended:
 class Runs(Protocol):
     """Starts runs and tells of them. All of it blocks; any thread may call.
 
-    Raises Problem: NotFound for a run that isn't there, NameTaken, Unavailable when whoever keeps the runs can't
-    answer.
+    Raises Problem: NotFound for a run that isn't there, NameTaken, Unavailable when whoever keeps
+    the runs can't answer.
     """
 
-    def start(self, order: Order) -> Started:
-        """Start a run. A name that is taken by a run of the same entry point and input is that run, started once."""
+    def start(self, order: StartRequest) -> Started:
+        """Start a run. A name that is taken by a run of the same entry point and input is that run,
+        started once."""
         ...
 
-    def look(self, run: str) -> Ended:
+    def get(self, run: str) -> RunSnapshot:
         """Where a run stands, and its output if it has one."""
         ...
 
@@ -62,13 +61,12 @@ class Runs(Protocol):
         ...
 
 
-def name_for(app: str, key: str) -> str:
-    """The name of the run that a request with this idempotency key starts, however often it is sent."""
-    digest = hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS]
-    base = re.sub(r"[^a-z0-9]+", "-", app.lower())[: RUN_NAME_MAX_LENGTH - _DIGITS - 5].strip("-")
-    return f"{base if base[:1].isalpha() else f'run-{base}'.rstrip('-')}-{digest}"
+def run_name_for_key(app: str, key: str) -> str:
+    """The name of the run that a request with this idempotency key starts, however often it is
+    sent."""
+    return run_name(app, hashlib.sha256(f"{app}\0{key}".encode()).hexdigest()[:_DIGITS])
 
 
-def made_up_name(app: str) -> str:
+def generate_run_name(app: str) -> str:
     """A name that no other run has, for all practical purposes."""
-    return name_for(app, secrets.token_hex(16))
+    return run_name_for_key(app, secrets.token_hex(16))

@@ -1,4 +1,5 @@
-"""What the server says: one envelope for all answers, one body for all refusals, and what is told of a run."""
+"""What the server says: one envelope for all answers, one body for all refusals, and what is told
+of a run."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ Data = TypeVar("Data")
 
 
 class Answer(BaseModel, Generic[Data]):
-    """Every answer but a refusal. `success` is False where the answer is bad news, such as credentials that don't
-    work: the request itself was answered."""
+    """Every answer but a refusal. `success` is False where the answer is bad news, such as
+    credentials that don't work: the request itself was answered."""
 
     success: bool = True
     message: str = ""
@@ -31,7 +32,8 @@ class CheckResult(BaseModel):
 
 
 class CheckAnswer(Answer[dict[str, CheckResult]]):
-    """What a preflight check found: `data` has each check by its name, which begins with a small letter there."""
+    """What a preflight check found: `data` has each check by its name, which begins with a small
+    letter there."""
 
     status: PreflightStatus
     checks: list[PreflightCheck] = []

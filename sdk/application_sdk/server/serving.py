@@ -1,4 +1,5 @@
-"""From an app to a server that listens: on this machine (`serve_here`), or what a pod serves (`server.pod`)."""
+"""From an app to a server that listens: on this machine (`serve_here`), or what a pod serves
+(`server.pod`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.app.manifest import manifest_of
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.errors import NotAvailableError
 from application_sdk.handler.discovery import handlers_of
@@ -42,25 +43,28 @@ def manifest_as_json(app_class: type[App]) -> JSONObject:
 
 @contextlib.contextmanager
 def local_service(
-    app_class: type[App], source: AppSource, home: Home, limits: Limits, hosts: Iterable[str] = ()
+    app_class: type[App], source: AppSource, home: RunStore, limits: Limits, hosts: Iterable[str] = ()
 ) -> Iterator[Service]:
-    """What is served of an app on this machine: runs of the local engine, open to this machine's programs.
+    """What is served of an app on this machine: runs of the local engine, open to this machine's
+    programs.
 
-    `hosts` are names of the server beside `localhost` and the loopback addresses. No web page but its own may use it.
+    `hosts` are names of the server beside `localhost` and the loopback addresses. No web page but
+    its own may use it.
     """
     with _extra():
+        # FastAPI is in the extra `handler`: importing this module must work without it.
         from application_sdk.server.application import Service
 
     runs = LocalRuns(home, app_class, source, limits)
     with contextlib.closing(runs):
-        runs.go_on()
+        runs.resume_interrupted()
         known = frozenset(host.lower() for host in hosts)
         yield Service(app_class, handlers_of(app_class), runs, manifest_as_json(app_class), hosts=known)
 
 
 async def serve(service: Service, host: str, port: int, told: Callable[[str], None] = _log.info) -> None:
-    """Listen until SIGINT or SIGTERM. Requests under way have ten seconds to end. Raises OSError when the port is
-    taken, NotAvailableError without the extra."""
+    """Listen until SIGINT or SIGTERM. Requests under way have ten seconds to end. Raises OSError
+    when the port is taken, NotAvailableError without the extra."""
     with _extra():
         import uvicorn
 

@@ -1,6 +1,8 @@
-"""What a token says of itself: looked at before anybody is asked, so that garbage costs the API server nothing.
+"""What a token says of itself: looked at before anybody is asked, so that garbage costs the API
+server nothing.
 
-Nothing here is proof, since nothing is verified: it only finds tokens that the API server would refuse for sure.
+Nothing here is proof, since nothing is verified: it only finds tokens that the API server would
+refuse for sure.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def flaw(token: str, audience: str) -> str:
     audiences = [given] if isinstance(given, str) else given
     if not isinstance(audiences, list) or audience not in audiences:
         return _other_audience(cast("list[object]", audiences if isinstance(audiences, list) else []))
-    # No handler of this version takes the old audience: a token for both serves callers while they are upgraded.
+    # No handler of this version takes the old audience: a token for both serves callers while they
+    # are upgraded.
     # guard: token-audience - a token that other services accept could be replayed against them
     if any(one not in (audience, names.GROUP) for one in audiences):
         return "the token is good for others than this app too, and this app's code sees it"
@@ -51,8 +54,8 @@ def _other_audience(audiences: list[object]) -> str:
         return (
             f"tokens for the audience {names.GROUP} aren't taken any more, since each app could use them on all others"
         )
-    told = ", ".join(str(one) for one in audiences[:3])[:_MAX_TOLD]
-    return f"the token is for {told or 'nobody'}, not for this app"
+    shown = ", ".join(str(one) for one in audiences[:3])[:_MAX_TOLD]
+    return f"the token is for {shown or 'nobody'}, not for this app"
 
 
 def _claims(token: str) -> JSONObject | None:

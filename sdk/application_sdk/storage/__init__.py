@@ -1,7 +1,8 @@
-"""Files by reference: what a task returns as a FileReference is stored, and is there when the next task starts.
+"""Files by reference: what a task returns as a FileReference is stored, and is there when the next
+task starts.
 
-Tasks use it through `self.context.storage`, `self.upload` and `self.download`; the errors are here to be caught. Loaded
-only where a file is moved: tasks without files never pay for it.
+Tasks use it through `self.context.storage`, `self.upload` and `self.download`; the errors are here
+to be caught. Loaded only where a file is moved: tasks without files never pay for it.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ class StoreConfig(NamedTuple):
             known = ", ".join(f"{name}://" for name in SCHEMES)
             raise StoreNotConfiguredError(f"{STORE_URL_VARIABLE} has to begin with one of {known}, not with {scheme!r}")
         if scheme == "file":
+            # Each kind of store loads its own library, if at all.
             from application_sdk.storage.folder import FolderStore
 
             path = Path(unquote(urlsplit(self.url).path))
@@ -85,7 +86,8 @@ def _options(text: str) -> dict[str, str]:
 
 
 def _secret_options(folder: Path) -> dict[str, str]:
-    """The mounted Secret's keys. Read anew for each store that is opened, so that a rotated one counts."""
+    """The mounted Secret's keys. Read anew for each store that is opened, so that a rotated one
+    counts."""
     try:
         files = [place for place in folder.iterdir() if not place.name.startswith(".") and place.is_file()]
         if not files:

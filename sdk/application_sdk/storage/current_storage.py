@@ -1,5 +1,6 @@
-"""The files of the task that runs, for the functions of `storage.functions`. Whoever runs a task fills it for the
-task's context, if this module is loaded; where it is empty, the store is the environment's.
+"""The files of the task that runs, for the functions of `storage.functions`. Whoever runs a task
+fills it for the task's context, if this module is loaded; where it is empty, the store is the
+environment's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ fill = _given.set
 
 
 class Default:
-    """The store of `InfrastructureContext(storage=…)`, which comes before a task's own. `infrastructure` sets it."""
+    """The store of `InfrastructureContext(storage=…)`, which comes before a task's own.
+    `infrastructure` sets it."""
 
     store: Store | None = None
 

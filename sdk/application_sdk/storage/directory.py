@@ -1,7 +1,8 @@
-"""A directory as a list of files: what is stored under its digest, so that its names, sizes and contents can't change.
+"""A directory as a list of files: what is stored under its digest, so that its names, sizes and
+contents can't change.
 
-Each file is an object of its own, under its own digest: one that two directories share is stored once. Empty
-directories, permissions and times aren't kept.
+Each file is an object of its own, under its own digest: one that two directories share is stored
+once. Empty directories, permissions and times aren't kept.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def _check_link(place: Path, top: Path) -> None:
 
 
 def checked_path(path: str, error: type[UnsafeFileError | UnsafeReferenceError] = UnsafeReferenceError) -> str:
-    """A relative path of a file in a directory, as it is. Raises `error` for one that could lead out of it."""
+    """A relative path of a file in a directory, as it is. Raises `error` for one that could lead
+    out of it."""
     parts = path.split("/")
     plain = all(part not in ("", ".", "..") and len(part.encode("utf-8", "surrogateescape")) <= MAX_NAME_BYTES
                 for part in parts)  # fmt: skip

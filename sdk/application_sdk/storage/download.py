@@ -1,4 +1,5 @@
-"""From a store onto a disk: files and directories, each of them what its reference says, or an error that names it."""
+"""From a store onto a disk: files and directories, each of them what its reference says, or an
+error that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from application_sdk.storage.directory import Entry
 from application_sdk.storage.errors import ObjectChangedError, ObjectMissingError
 from application_sdk.storage.parallel import by_size
 from application_sdk.storage.store import ObjectInfo, Store
-from application_sdk.storage.transfer import Digest, Expected, Tick, download_file, patiently
+from application_sdk.storage.transfer import Digest, Expected, Tick, download_file, retry_request
 from application_sdk.storage.upload import sha256_of
 
 MAX_LISTING_BYTES: Final = 256 * 1024 * 1024
@@ -34,12 +35,12 @@ class Fetcher:
         if ref.content_type == directory.CONTENT_TYPE:
             return await self._directory(ref, key, place, expected)
         await asyncio.to_thread(_make_folders, {place.parent})
-        found = await self._file(key, place, expected)
-        return _local(ref, place, found.sha256, found.size, 1)
+        digest_found = await self._file(key, place, expected)
+        return _local(ref, place, digest_found.sha256, digest_found.size, 1)
 
     async def listing(self, key: str, promised: str | None = None) -> list[Entry]:
         """The files of a directory that is stored under its digest."""
-        content = await patiently(lambda: self._store.get(key, 0, MAX_LISTING_BYTES), self._tick)
+        content = await retry_request(lambda: self._store.get(key, 0, MAX_LISTING_BYTES), self._tick)
         promised = promised or keys.digest_in(key)
         if promised is not None and sha256_of(content) != promised:
             raise ObjectChangedError(
@@ -58,7 +59,7 @@ class Fetcher:
 
     async def info(self, key: str) -> ObjectInfo | None:
         """What the store says of an object."""
-        return await patiently(lambda: self._store.head(key), self._tick)
+        return await retry_request(lambda: self._store.head(key), self._tick)
 
     async def is_listing(self, info: ObjectInfo) -> bool:
         """Whether an object is the list of a directory's files."""
@@ -66,11 +67,12 @@ class Fetcher:
             return info.content_type == directory.CONTENT_TYPE
         if info.size > MAX_LISTING_BYTES or not keys.is_content_key(info.key):
             return False
-        start = await patiently(lambda: self._store.get(info.key, 0, len(_LISTING_START)), self._tick)
+        start = await retry_request(lambda: self._store.get(info.key, 0, len(_LISTING_START)), self._tick)
         return start == _LISTING_START
 
     async def look_up(self, key: str) -> FileReference:
-        """A reference to what is stored under a key: a file, or the files below it. Raises ObjectMissingError."""
+        """A reference to what is stored under a key: a file, or the files below it. Raises
+        ObjectMissingError."""
         name = key.rpartition("/")[2]
         info = await self.info(key)
         if info is not None:
@@ -81,7 +83,7 @@ class Fetcher:
         raise missing(self._store, key)
 
     async def _file(self, key: str, place: Path, expected: Expected) -> Digest:
-        return await patiently(lambda: download_file(self._store, key, place, expected, self._tick), self._tick)
+        return await retry_request(lambda: download_file(self._store, key, place, expected, self._tick), self._tick)
 
     async def _directory(self, ref: FileReference, key: str, place: Path, expected: Expected) -> FileReference:
         if keys.is_content_key(key):
@@ -93,19 +95,19 @@ class Fetcher:
                 async for info in self._store.list(f"{key}/")
             ]
         await asyncio.to_thread(_make_folders, {place, *((place / entry.path).parent for _, entry in jobs)})
-        found = await by_size(
+        digest_found = await by_size(
             lambda job: self._file(job[0], place / job[1].path, _expected(job[1])),
             jobs,
             lambda job: job[1].digest.size,
         )
-        entries = [Entry(entry.path, digest) for (_, entry), digest in zip(jobs, found, strict=True)]
+        entries = [Entry(entry.path, digest) for (_, entry), digest in zip(jobs, digest_found, strict=True)]
         sha256 = sha256_of(directory.write_listing(entries))
         if expected.sha256 is not None and sha256 != expected.sha256:
             raise ObjectChangedError(
                 f"directory {key!r} of {self._store.name} isn't what its reference says: digest {expected.sha256} "
                 f"expected, {sha256} found over its {len(entries)} files"
             )
-        return _local(ref, place, sha256, sum(digest.size for digest in found), len(entries))
+        return _local(ref, place, sha256, sum(digest.size for digest in digest_found), len(entries))
 
 
 def missing(store: Store, key: str) -> ObjectMissingError:

@@ -1,4 +1,5 @@
-"""What can go wrong between a disk and a store. Each error names the object, the store, and what to do.
+"""What can go wrong between a disk and a store. Each error names the object, the store, and what to
+do.
 
 Whether trying again may help is in the class: those that are no NonRetryableError are tried again.
 """
@@ -13,7 +14,8 @@ class StorageError(AppError):
 
 
 class StoreUnavailableError(StorageError):
-    """The store doesn't answer, answers with errors of its own, or is full. Trying again may help."""
+    """The store doesn't answer, answers with errors of its own, or is full. Trying again may
+    help."""
 
 
 class StoreNotConfiguredError(StorageError, NonRetryableError):
@@ -21,7 +23,8 @@ class StoreNotConfiguredError(StorageError, NonRetryableError):
 
 
 class StoreRefusedError(StorageError, NonRetryableError):
-    """The store doesn't let us in: credentials that are wrong or may not do this, or a bucket that isn't there."""
+    """The store doesn't let us in: credentials that are wrong or may not do this, or a bucket that
+    isn't there."""
 
 
 class ObjectMissingError(StorageError, NonRetryableError):
@@ -29,16 +32,18 @@ class ObjectMissingError(StorageError, NonRetryableError):
 
 
 class ObjectChangedError(StorageError, NonRetryableError):
-    """An object isn't what its reference says: truncated, altered, or replaced. The message has key, expected and
-    found."""
+    """An object isn't what its reference says: truncated, altered, or replaced. The message has
+    key, expected and found."""
 
 
 class UnsafeReferenceError(StorageError, NonRetryableError):
-    """A reference leads where it may not: out of its prefix, or to a file that belongs to another run."""
+    """A reference leads where it may not: out of its prefix, or to a file that belongs to another
+    run."""
 
 
 class UnsafeFileError(StorageError, NonRetryableError):
-    """A local file can't be stored as it is: a link out of its directory, a socket, a name that can't be kept."""
+    """A local file can't be stored as it is: a link out of its directory, a socket, a name that
+    can't be kept."""
 
 
 class FileChangedError(StorageError):

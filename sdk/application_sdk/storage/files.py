@@ -1,6 +1,8 @@
-"""The files of one attempt: those of its input are put on its disk, those of its output into the store.
+"""The files of one attempt: those of its input are put on its disk, those of its output into the
+store.
 
-`attempt.attempt` makes a `FileStorage` when it first meets a reference; tasks reach it as `self.context.storage`.
+`attempt.attempt` makes a `FileStorage` when it first meets a reference; tasks reach it as
+`self.context.storage`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from application_sdk.storage.errors import ObjectChangedError, UnsafeFileError, 
 from application_sdk.storage.keys import Scope
 from application_sdk.storage.parallel import LARGE_AT_ONCE, SMALL_AT_ONCE, side_by_side
 from application_sdk.storage.store import Cleared, ObjectInfo, Store
-from application_sdk.storage.transfer import Tick, digest_file, patiently, read_ahead
+from application_sdk.storage.transfer import Tick, digest_file, read_ahead, retry_request
 from application_sdk.storage.upload import Saver, sha256_of, type_of
 from application_sdk.storage.writing import FileWriter
 
@@ -34,7 +36,8 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """Where files lie on this machine, when the engine says so; pods leave it to their environment."""
+    """Where files lie on this machine, when the engine says so; pods leave it to their
+    environment."""
 
     url: str
     scratch: str
@@ -85,7 +88,8 @@ class FileStorage:
         return replaced(value, dict(zip(wanted, await side_by_side(self.fetch, wanted, LARGE_AT_ONCE), strict=True)))
 
     async def store_all(self, value: T) -> T:
-        """`value` with each local file in it stored, and nothing in it that means something on this disk only."""
+        """`value` with each local file in it stored, and nothing in it that means something on this
+        disk only."""
         by: dict[FileReference, FileReference] = {}
         new: list[FileReference] = []
         for ref in references(value):
@@ -101,7 +105,8 @@ class FileStorage:
         return (await self._saver.save(ref, self.scope.prefix(ref.tier))).ref
 
     async def fetch(self, ref: FileReference, target: Path | None = None) -> FileReference:
-        """Put what `ref` refers to on this disk, at `target` or a place of its own. Raises StorageError."""
+        """Put what `ref` refers to on this disk, at `target` or a place of its own. Raises
+        StorageError."""
         key = self._readable(ref)
         return await self._fetcher.fetch(ref, key, target or self._own_place(ref, key))
 
@@ -148,16 +153,18 @@ class FileStorage:
         return DownloadOutput(ref=await self.fetch(ref, target), synced=True, reason="downloaded")
 
     async def read(self, ref: FileReference | str, start: int = 0, length: int | None = None) -> bytes:
-        """A range of a stored file, in memory. It isn't checked against the digest, which is of the whole file."""
+        """A range of a stored file, in memory. It isn't checked against the digest, which is of the
+        whole file."""
         if start < 0 or (length is not None and length < 0):
             raise MisuseError(f"read() takes a start and a length of 0 or more, not {start} and {length}")
         key = self._readable(ref)
         wanted = max((await self._info(key)).size - start, 0) if length is None else length
-        return await patiently(lambda: self.store.get(key, start, wanted), self._tick) if wanted else b""
+        return await retry_request(lambda: self.store.get(key, start, wanted), self._tick) if wanted else b""
 
     async def stream(self, ref: FileReference | str, start: int = 0) -> AsyncIterator[bytes]:
-        """A stored file in pieces, without a copy on the disk. From its start, it is checked against its digest: a file
-        that was altered raises ObjectChangedError where its end would be."""
+        """A stored file in pieces, without a copy on the disk. From its start, it is checked
+        against its digest: a file that was altered raises ObjectChangedError where its end would
+        be."""
         key = self._readable(ref)
         info = await self._info(key)
         promised = (ref.sha256 if isinstance(ref, FileReference) else None) or keys.digest_in(key)
@@ -175,8 +182,9 @@ class FileStorage:
     async def open_writer(
         self, storage_path: str, *, content_type: str | None = None, tier: StorageTier = StorageTier.PERSISTENT
     ) -> AsyncIterator[FileWriter]:
-        """Write an object under a key of the app's own, piece by piece and without a copy on the disk. It is there when
-        the block has ended without an error, and not before; then `writer.ref` refers to it. Up to 300 GB."""
+        """Write an object under a key of the app's own, piece by piece and without a copy on the
+        disk. It is there when the block has ended without an error, and not before; then
+        `writer.ref` refers to it. Up to 300 GB."""
         key = keys.checked_key(storage_path)
         keys.check_writable(key)
         writer = FileWriter(self.store, key, content_type or type_of(key), tier, self._tick)
@@ -200,13 +208,13 @@ class FileStorage:
         await self.store.delete([key])
 
     async def clear_run(self, keep: Iterable[str]) -> Cleared:
-        """Delete this run's transient files but for those that `keep` names, and the files of directories among them.
-        To be called when none of its tasks works any more."""
+        """Delete this run's transient files but for those that `keep` names, and the files of
+        directories among them. To be called when none of its tasks works any more."""
         prefix = self.scope.prefix(StorageTier.TRANSIENT)
         kept = {key for key in keep if key.startswith(prefix)}
         for members in await side_by_side(self._fetcher.members, sorted(kept), SMALL_AT_ONCE):
             kept.update(members)
-        return await patiently(lambda: self.store.clear(prefix, kept), self._tick)
+        return await retry_request(lambda: self.store.clear(prefix, kept), self._tick)
 
     async def _change_tier(self, ref: FileReference, tier: StorageTier) -> UploadOutput:
         """Copy a stored file or directory to another tier, inside the store."""
@@ -223,7 +231,7 @@ class FileStorage:
             return UploadOutput(ref=changed, synced=False, reason="skipped:hash_match")
 
         async def copy(key: str) -> None:
-            await patiently(lambda: self.store.copy(key, f"{prefix}{key.rpartition('/')[2]}"), self._tick)
+            await retry_request(lambda: self.store.copy(key, f"{prefix}{key.rpartition('/')[2]}"), self._tick)
 
         await side_by_side(copy, sorted(set(await self._fetcher.members(source))), SMALL_AT_ONCE)
         # The list of a directory last, as when it was first stored.
@@ -256,7 +264,8 @@ class FileStorage:
         return key
 
     def _own_place(self, ref: FileReference, key: str) -> Path:
-        """A place on this disk for what a reference refers to. Another one for each name and each content."""
+        """A place on this disk for what a reference refers to. Another one for each name and each
+        content."""
         name = directory.checked_name(ref.name or key.rpartition("/")[2])
         if self._scratch is None:
             self._scratch = Path(

@@ -1,8 +1,9 @@
-"""A folder as a store: a laptop's, or a volume that all nodes see. Needs nothing but the standard library.
+"""A folder as a store: a laptop's, or a volume that all nodes see. Needs nothing but the standard
+library.
 
-An object appears under its key complete or not at all: it is written beside it, synced, and renamed. What a killed
-process leaves has a name that no key has, and goes with its run's prefix. No link is followed on the way to one
-(`rooted`), since others may write to the same volume.
+An object appears under its key complete or not at all: it is written beside it, synced, and
+renamed. What a killed process leaves has a name that no key has, and goes with its run's prefix. No
+link is followed on the way to one (`rooted`), since others may write to the same volume.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _PARTIAL: Final = ".partial-"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 LONGEST_KEY: Final = 1024
-"""No key is longer (`keys.checked_key`), so nothing is looked for below folders that are nested deeper."""
+"""No key is longer (`keys.checked_key`), so nothing is looked for below folders that are nested
+deeper."""
 _LIST_BATCH: Final = 1000
 _COPIED_AT_ONCE: Final = 1024 * 1024
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -90,8 +92,9 @@ class FolderStore:
     # In threads
 
     async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the function returns. A cancellation is raised once the function has ended: until then its thread uses
-        the file, which whoever cleans up would close under it, or leave behind."""
+        """What the function returns. A cancellation is raised once the function has ended: until
+        then its thread uses the file, which whoever cleans up would close under it, or leave
+        behind."""
         working = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
         with self._errors():
             try:
@@ -172,7 +175,8 @@ class FolderStore:
                     yield ObjectInfo(key, member.status.st_size, None, member.status.st_mtime)
 
     def _walk(self, top: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Sequence[Member]]]:
-        """Each folder from `top` on, before those in it. One at a time is open, however deep they are."""
+        """Each folder from `top` on, before those in it. One at a time is open, however deep they
+        are."""
         todo = [top]
         while todo:
             parts = todo.pop()

@@ -1,7 +1,8 @@
-"""Places of a pod whose files no task has written: what is mounted there is given to the pod, and to nobody else.
+"""Places of a pod whose files no task has written: what is mounted there is given to the pod, and
+to nobody else.
 
-A task whose output names such a file was made to, by what it was told or by a mistake: it would hand the pod's secrets
-to all who may read the store.
+A task whose output names such a file was made to, by what it was told or by a mistake: it would
+hand the pod's secrets to all who may read the store.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _PLACES: Final = (
 
 
 def check_may_be_stored(local: Path) -> None:
-    """Raises UnsafeFileError for a file or directory in one of these places, or a directory that holds one."""
+    """Raises UnsafeFileError for a file or directory in one of these places, or a directory that
+    holds one."""
     place = local.resolve()
     for forbidden in _forbidden():
         # guard: no-pod-files - a task could store its token, or the code that it was started from

@@ -1,7 +1,9 @@
-"""Objects under keys of an app's own, as functions: what programs for the App Framework import from `storage`.
+"""Objects under keys of an app's own, as functions: what programs for the App Framework import from
+`storage`.
 
-They use the store of the task that calls them, unless another one is given; in a test that is `create_memory_store()`
-or `create_local_store(folder)`. Keys that begin as those of a tier are refused, as by `self.upload`.
+They use the store of the task that calls them, unless another one is given; in a test that is
+`create_memory_store()` or `create_local_store(folder)`. Keys that begin as those of a tier are
+refused, as by `self.upload`.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ async def upload_file(
 ) -> str:
     """Store a file under a key, in place of what is there. Its SHA-256, in hexadecimal digits.
 
-    `retain_local_copy=False` removes the file once it is stored. `chunk_size`, `compute_hash`, `verify` and
-    `write_sidecar` of the App Framework are accepted and have no effect: pieces have the store's size, and a digest is
-    always made. Raises StorageError.
+    `retain_local_copy=False` removes the file once it is stored. `chunk_size`, `compute_hash`,
+    `verify` and `write_sidecar` of the App Framework are accepted and have no effect: pieces have
+    the store's size, and a digest is always made. Raises StorageError.
     """
     _check_keywords("upload_file", of_the_framework, _UPLOAD)
     given = UploadInput(local_path=str(local_path), storage_path=_key(key, normalize))
@@ -104,8 +106,8 @@ async def download_file(
 ) -> str | None:
     """Put a stored file on this disk. Its SHA-256, in hexadecimal digits.
 
-    Raises StorageNotFoundError when there is none, StorageIntegrityError when it isn't `expected_sha256`, and
-    StorageError.
+    Raises StorageNotFoundError when there is none, StorageIntegrityError when it isn't
+    `expected_sha256`, and StorageError.
     """
     _check_keywords("download_file", of_the_framework, _DOWNLOAD)
     given = DownloadInput(storage_path=_key(key, normalize), local_path=str(local_path))
@@ -125,8 +127,9 @@ async def download_prefix(
     strip_prefix: bool = False,
     max_concurrency: int = LARGE_AT_ONCE,
 ) -> list[str]:
-    """Put all files below a prefix, or those that end with a suffix, into a directory: under their whole keys or,
-    with `strip_prefix`, under what follows the prefix. Their paths, sorted. Raises StorageError."""
+    """Put all files below a prefix, or those that end with a suffix, into a directory: under their
+    whole keys or, with `strip_prefix`, under what follows the prefix. Their paths, sorted. Raises
+    StorageError."""
     below, root = _key(prefix, normalize).strip("/"), Path(local_dir)
     found = await list_keys(below, store, suffix=suffix, normalize=False)
     places = {key: root / (key[len(below) :].lstrip("/") if strip_prefix else key) for key in found}
@@ -152,8 +155,8 @@ async def delete(key: str, store: Store | None = None, *, normalize: bool = True
 
 
 async def delete_prefix(prefix: str, store: Store | None = None, *, normalize: bool = True) -> int:
-    """Delete all that is stored below a prefix. How many objects that were. Raises StorageError, also for no prefix,
-    which would be the whole store."""
+    """Delete all that is stored below a prefix. How many objects that were. Raises StorageError,
+    also for no prefix, which would be the whole store."""
     below = keys.checked_key(_key(prefix, normalize), "prefix")
     keys.check_writable(below)
     found = await list_keys(below, store, normalize=False)
@@ -170,12 +173,13 @@ async def list_keys(
 
 
 list_data_keys = list_keys
-"""In the App Framework: without the files beside the data that hold digests. There are none here."""
+"""In the App Framework: without the files beside the data that hold digests. There are none
+here."""
 
 
 def normalize_key(key: str) -> str:
-    """A key as stores have it: without slashes around it, and without the folder for temporary files (`./local/tmp/`)
-    that programs for the App Framework begin paths with."""
+    """A key as stores have it: without slashes around it, and without the folder for temporary
+    files (`./local/tmp/`) that programs for the App Framework begin paths with."""
     plain = posixpath.normpath(key.replace("\\", "/")).strip("/") if key.strip("/.") else ""
     return f"{plain}/".removeprefix(_TEMPORARY).strip("/")
 

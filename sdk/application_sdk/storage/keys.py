@@ -1,12 +1,13 @@
 """Where a file lies in a store, and who may read it there. Pure.
 
-    transient/<namespace>/<chain>/<run uid>/<sha256>   of one run: other runs of its chain may read it
-    retained/<namespace>/<run uid>/<sha256>            of one run: all runs of the namespace may read it
-    persistent/<namespace>/<app>/<sha256>              of an app
-    anything else                                      named by the app itself, with `storage_path`
+transient/<namespace>/<chain>/<run uid>/<sha256>   of one run: other runs of its chain may read it
+retained/<namespace>/<run uid>/<sha256>            of one run: all runs of the namespace may read it
+persistent/<namespace>/<app>/<sha256>              of an app anything else
+named by the app itself, with `storage_path`
 
-The digest is the name, so that storing something twice is storing it once; where a media type is known, a digest of
-that follows, since a store keeps one for each object. Two files never meet under one key.
+The digest is the name, so that storing something twice is storing it once; where a media type is
+known, a digest of that follows, since a store keeps one for each object. Two files never meet under
+one key.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Scope(NamedTuple):
 
 
 def checked_key(key: str, what: str = "storage_path") -> str:
-    """`key`, without slashes around it. Raises UnsafeReferenceError when it isn't a place below the store's prefix."""
+    """`key`, without slashes around it. Raises UnsafeReferenceError when it isn't a place below the
+    store's prefix."""
     inner = key.strip("/")
     parts = inner.split("/")
     if not inner or any(part in ("", ".", "..") for part in parts) or _CONTROL.search(key) or len(key) > 1024:

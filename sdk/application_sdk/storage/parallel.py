@@ -17,7 +17,8 @@ LARGE_BYTES: Final = 8 * 1024 * 1024
 
 
 async def side_by_side(action: Callable[[T], Awaitable[R]], items: Sequence[T], at_once: int) -> list[R]:
-    """What `action` gives for each item, in their order; so many at a time. The first error ends all of it."""
+    """What `action` gives for each item, in their order; so many at a time. The first error ends
+    all of it."""
     results: dict[int, R] = {}
     pending = iter(enumerate(items))
 
@@ -36,7 +37,8 @@ async def side_by_side(action: Callable[[T], Awaitable[R]], items: Sequence[T], 
 
 
 async def by_size(action: Callable[[T], Awaitable[R]], items: Sequence[T], size_of: Callable[[T], int]) -> list[R]:
-    """The same for files, of which `size_of` tells the bytes: many small ones at a time, and few large ones."""
+    """The same for files, of which `size_of` tells the bytes: many small ones at a time, and few
+    large ones."""
     sizes = [size_of(item) for item in items]
     results: dict[int, R] = {}
 

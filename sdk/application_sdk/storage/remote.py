@@ -1,7 +1,7 @@
 """S3 and what is compatible, Google Cloud Storage and Azure as stores, through obstore.
 
-obstore signs, retries and makes the requests; here its errors get our words. It is imported when a store is opened, so
-that only tasks that move files pay for it.
+obstore signs, retries and makes the requests; here its errors get our words. It is imported when a
+store is opened, so that only tasks that move files pay for it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class RemoteStore:
     keeps_content_type = True
 
     def __init__(self, name: str, store: ObjectStore) -> None:
+        # An optional dependency, of stores in the cloud alone.
         import obstore
 
         self._obstore = obstore
@@ -250,8 +251,9 @@ def _content_type(attributes: Mapping[str, str]) -> str | None:
 
 
 def _brief(error: BaseException) -> str:
-    """An error of obstore's in a line. Queries of URLs, where signatures travel, are left out, and of a store's answer
-    all but its code and message, since some tell what was signed with which key."""
+    """An error of obstore's in a line. Queries of URLs, where signatures travel, are left out, and
+    of a store's answer all but its code and message, since some tell what was signed with which
+    key."""
     text = _QUERY.sub(r"\1", str(error).partition("\n\nDebug source:")[0])
     text = _ANSWER.sub(lambda found: f"{found[1]}: {found[2] or ''}", text)
     line = " ".join(text.split())

@@ -1,9 +1,10 @@
-"""A folder whose contents are reached without following a link, whoever else writes to it meanwhile.
+"""A folder whose contents are reached without following a link, whoever else writes to it
+meanwhile.
 
-A volume that several pods share may hold links that one of them has planted: to a file of whoever follows it, or to a
-folder that is written to in its place. So each part of a path is opened by itself, in the folder that was opened before
-it, and never as a link: between a look at a path and its use it could be exchanged. Only the root itself may be a link,
-since an operator chooses it.
+A volume that several pods share may hold links that one of them has planted: to a file of whoever
+follows it, or to a folder that is written to in its place. So each part of a path is opened by
+itself, in the folder that was opened before it, and never as a link: between a look at a path and
+its use it could be exchanged. Only the root itself may be a link, since an operator chooses it.
 
 FIFOs, sockets and devices are neither read nor written, and waiting for one of them is impossible.
 """
@@ -44,15 +45,16 @@ class Member(NamedTuple):
 
 
 class RootedFolder:
-    """Opens what lies below a root. Errors are OSErrors, and UnsafeReferenceError where something is no plain file or
-    folder."""
+    """Opens what lies below a root. Errors are OSErrors, and UnsafeReferenceError where something
+    is no plain file or folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
     def folder(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
-        """A folder as an open descriptor. `make`: with all that is missing on the way, the root included."""
+        """A folder as an open descriptor. `make`: with all that is missing on the way, the root
+        included."""
         if make:
             self._root.mkdir(parents=True, exist_ok=True)
         folder = os.open(self._root, _PASS)
@@ -66,7 +68,8 @@ class RootedFolder:
             os.close(folder)
 
     def mode(self, usual: int) -> int:
-        """How something new is made: below a root that only its owner may enter, for its owner alone."""
+        """How something new is made: below a root that only its owner may enter, for its owner
+        alone."""
         return usual & (0o777 if self._root.stat().st_mode & 0o077 else 0o700)
 
     @contextmanager
@@ -131,7 +134,8 @@ class RootedFolder:
             raise
 
     def _checked(self, status: os.stat_result, parts: Sequence[str]) -> None:
-        """Raises UnsafeReferenceError for what is neither a file nor a folder, IsADirectoryError for a folder."""
+        """Raises UnsafeReferenceError for what is neither a file nor a folder, IsADirectoryError
+        for a folder."""
         mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "/".join(parts))
@@ -149,7 +153,8 @@ class RootedFolder:
 
 
 def parts_of(key: str) -> tuple[str, ...]:
-    """The names that a key or a prefix consists of. Raises UnsafeReferenceError for those that lead elsewhere."""
+    """The names that a key or a prefix consists of. Raises UnsafeReferenceError for those that lead
+    elsewhere."""
     return tuple(_plain(part) for part in key.split("/") if part)
 
 

@@ -1,6 +1,8 @@
-"""What a store can do, whatever it is: `folder` implements it for folders, `remote` for object stores.
+"""What a store can do, whatever it is: `folder` implements it for folders, `remote` for object
+stores.
 
-Errors are those of `storage.errors`. Keys are plain (`keys.checked_key`); nothing here knows runs or references.
+Errors are those of `storage.errors`. Keys are plain (`keys.checked_key`); nothing here knows runs
+or references.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from collections.abc import AsyncIterator, Container, Iterable
 from typing import NamedTuple, Protocol
 
 CHUNK_BYTES = 8 * 1024 * 1024
-"""Size of the pieces in which large files travel. A part of a multipart upload has at least so many."""
+"""Size of the pieces in which large files travel. A part of a multipart upload has at least so
+many."""
 IN_FLIGHT_BYTES = 32 * 1024 * 1024
 """How much of one file may be on its way at a time: what bounds the memory of a transfer."""
 UNKNOWN_SIZE = -1
@@ -69,7 +72,8 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """The objects whose keys lie below a prefix that ends with a slash, or all for ""; in no certain order."""
+        """The objects whose keys lie below a prefix that ends with a slash, or all for ""; in no
+        certain order."""
         ...
 
     async def delete(self, keys: Iterable[str]) -> None:
@@ -77,7 +81,8 @@ class Store(Protocol):
         ...
 
     async def clear(self, prefix: str, keep: Container[str]) -> Cleared:
-        """Delete all objects below a prefix, to which nobody writes any more, but for the keys to keep."""
+        """Delete all objects below a prefix, to which nobody writes any more, but for the keys to
+        keep."""
         ...
 
 

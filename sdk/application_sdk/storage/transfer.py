@@ -1,13 +1,15 @@
-"""One file between a disk and a store: streamed, in parallel pieces, and never taken for good unless its digest is.
+"""One file between a disk and a store: streamed, in parallel pieces, and never taken for good
+unless its digest is.
 
-Memory doesn't grow with the file. What is under way can be cancelled at any time: a store shows a whole object or none,
-a disk a whole file or none.
+Memory doesn't grow with the file. What is under way can be cancelled at any time: a store shows a
+whole object or none, a disk a whole file or none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import uuid
 from collections import deque
@@ -28,8 +30,8 @@ Tick = Callable[[str], None]
 """Told of each piece that has got through: the measure of progress."""
 
 PATIENCE_SECONDS: Final = 900.0
-"""For how long a store that doesn't answer is tried again before the attempt fails. The work behind an upload is done:
-to give it up early would be to do it again."""
+"""For how long a store that doesn't answer is tried again before the attempt fails. The work behind
+an upload is done: to give it up early would be to do it again."""
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _SMALL: Final = CHUNK_BYTES
@@ -51,8 +53,9 @@ class Expected(NamedTuple):
     content_type: str | None = None
 
 
-async def patiently(action: Callable[[], Awaitable[T]], said: Tick, patience: float = PATIENCE_SECONDS) -> T:
-    """What `action` gives, tried again while the store is unavailable, for so many seconds at most."""
+async def retry_request(action: Callable[[], Awaitable[T]], said: Tick, patience: float = PATIENCE_SECONDS) -> T:
+    """What `action` gives, tried again while the store is unavailable, for so many seconds at
+    most."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
     pause = _FIRST_PAUSE
@@ -62,8 +65,6 @@ async def patiently(action: Callable[[], Awaitable[T]], said: Tick, patience: fl
         except StoreUnavailableError as error:
             if loop.time() + pause > deadline:
                 raise
-            import logging
-
             logging.getLogger("apprun.files").warning("%s; trying again in %g s", error, pause)
             said("another try of a store that is unavailable")
         await asyncio.sleep(pause)
@@ -86,7 +87,8 @@ async def digest_file(path: Path, tick: Tick) -> Digest:
 
 
 async def upload_file(store: Store, key: str, path: Path, digest: Digest, content_type: str, tick: Tick) -> None:
-    """Store a file whose digest is known. Raises FileChangedError when it isn't, or no longer, the file's."""
+    """Store a file whose digest is known. Raises FileChangedError when it isn't, or no longer, the
+    file's."""
     if digest.size <= _SMALL:
         content = await asyncio.to_thread(path.read_bytes)
         if Digest(hashlib.sha256(content).hexdigest(), len(content)) != digest:
@@ -110,7 +112,8 @@ async def download_file(store: Store, key: str, target: Path, expected: Expected
     """
     known = expected.sha256 is not None and expected.size is not None and not expected.content_type
     if known and expected.size is not None and 0 < expected.size <= _SMALL:
-        # One byte more than there should be: so one request tells of an object that has grown as well.
+        # One byte more than there should be: so one request tells of an object that has grown as
+        # well.
         content = await store.get(key, 0, expected.size + 1)
         found = Digest(hashlib.sha256(content).hexdigest(), len(content))
         _check(store, key, found, expected)
@@ -133,7 +136,8 @@ async def download_file(store: Store, key: str, target: Path, expected: Expected
 
 
 async def read_ahead(store: Store, key: str, start: int, end: int, tick: Tick) -> AsyncIterator[bytes]:
-    """The bytes of an object from `start` to before `end`, in order, while the next pieces are fetched."""
+    """The bytes of an object from `start` to before `end`, in order, while the next pieces are
+    fetched."""
     under_way: deque[asyncio.Task[bytes]] = deque()
     at = start
     try:
@@ -152,7 +156,8 @@ async def read_ahead(store: Store, key: str, start: int, end: int, tick: Tick) -
 
 
 async def _checked_chunks(path: Path, digest: Digest, tick: Tick) -> AsyncIterator[bytes]:
-    """A file in pieces, the last of which is only given when all of them are what they should be."""
+    """A file in pieces, the last of which is only given when all of them are what they should
+    be."""
     hasher, size = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
         chunk = await asyncio.to_thread(_read_and_hash, file, hasher)

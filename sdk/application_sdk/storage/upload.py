@@ -1,4 +1,5 @@
-"""From a disk into a store: files and directories under their digest, or under keys that an app chose."""
+"""From a disk into a store: files and directories under their digest, or under keys that an app
+chose."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from application_sdk.storage.errors import UnsafeFileError
 from application_sdk.storage.forbidden import check_may_be_stored
 from application_sdk.storage.parallel import SMALL_AT_ONCE, by_size, side_by_side
 from application_sdk.storage.store import Store
-from application_sdk.storage.transfer import Digest, Tick, digest_file, patiently, read_ahead, upload_file
+from application_sdk.storage.transfer import Digest, Tick, digest_file, read_ahead, retry_request, upload_file
 
 if TYPE_CHECKING:
     from mimetypes import MimeTypes
@@ -63,14 +64,14 @@ class Saver:
         digest = await digest_file(local, self._tick)
         media = ref.content_type or type_of(ref.name or local.name)
         key = f"{prefix}{keys.object_name(digest.sha256, media, DEFAULT_TYPE)}"
-        sent = await patiently(lambda: self._lacks(key, digest.size), self._tick)
+        sent = await retry_request(lambda: self._lacks(key, digest.size), self._tick)
         if sent:
             await self._put(key, local, digest, media)
         return Saved(_stored(ref, local, key, digest, media, 1), sent)
 
     async def save_as(self, ref: FileReference, key: str, *, skip: bool) -> Saved:
-        """Store under a key of the app's own; a directory's files below it, by their names. `skip` leaves out what is
-        there with the same content."""
+        """Store under a key of the app's own; a directory's files below it, by their names. `skip`
+        leaves out what is there with the same content."""
         local = existing(ref)
         if not local.is_dir():
             digest = await digest_file(local, self._tick)
@@ -96,17 +97,17 @@ class Saver:
         files = await self._files(local)
         listing = _listing(files)
         key = f"{prefix}{keys.object_name(sha256_of(listing), directory.CONTENT_TYPE, DEFAULT_TYPE)}"
-        sent = await patiently(lambda: self._lacks(key, len(listing)), self._tick)
+        sent = await retry_request(lambda: self._lacks(key, len(listing)), self._tick)
         if sent:
             unique = {f"{prefix}{file.digest.sha256}": file for file in files}
-            there = await patiently(lambda: self._sizes(prefix), self._tick)
+            there = await retry_request(lambda: self._sizes(prefix), self._tick)
             await by_size(
                 lambda item: self._put(item[0], item[1].place, item[1].digest, DEFAULT_TYPE),
                 [(at, file) for at, file in unique.items() if there.get(at) != file.digest.size],
                 lambda item: item[1].digest.size,
             )
             # The list last: where there is one, all that it names is there.
-            await patiently(lambda: self._store.put_bytes(key, listing, directory.CONTENT_TYPE), self._tick)
+            await retry_request(lambda: self._store.put_bytes(key, listing, directory.CONTENT_TYPE), self._tick)
         whole = Digest(sha256_of(listing), sum(file.digest.size for file in files))
         return Saved(_stored(ref, local, key, whole, directory.CONTENT_TYPE, len(files)), sent)
 
@@ -118,19 +119,20 @@ class Saver:
         return [_Local(path, place, digest) for (path, place), digest in zip(found, digests, strict=True)]
 
     async def _put(self, key: str, local: Path, digest: Digest, media: str) -> None:
-        await patiently(lambda: upload_file(self._store, key, local, digest, media, self._tick), self._tick)
+        await retry_request(lambda: upload_file(self._store, key, local, digest, media, self._tick), self._tick)
 
     async def _lacks(self, key: str, size: int) -> bool:
         info = await self._store.head(key)
         return info is None or info.size != size
 
     async def _sizes(self, prefix: str) -> dict[str, int]:
-        """The sizes of what is stored there already: one list instead of a question for each of many files."""
+        """The sizes of what is stored there already: one list instead of a question for each of
+        many files."""
         return {info.key: info.size async for info in self._store.list(prefix)}
 
     async def _has(self, key: str, digest: Digest) -> bool:
         """Whether an object of the app's own has this content. Its size alone wouldn't prove it."""
-        info = await patiently(lambda: self._store.head(key), self._tick)
+        info = await retry_request(lambda: self._store.head(key), self._tick)
         if info is None or info.size != digest.size:
             return False
         hasher = hashlib.sha256()
@@ -152,7 +154,8 @@ def existing(ref: FileReference) -> Path:
 
 
 def type_of(name: str) -> str:
-    """The media type that a file's name promises: the same on every machine, whatever it has in /etc/mime.types."""
+    """The media type that a file's name promises: the same on every machine, whatever it has in
+    /etc/mime.types."""
     media, encoding = _known_types().guess_type(name)
     return f"application/{encoding}" if encoding else media or DEFAULT_TYPE
 

@@ -27,7 +27,7 @@ from application_sdk.replay.history import ExportedRun
 from application_sdk.testing.check_budget import OutOfTimeError
 from application_sdk.testing.gc_moments import collecting_often
 from application_sdk.testing.nesting import NestedCheckError
-from application_sdk.testing.replay import ReplayError, replay
+from application_sdk.testing.replay_check import ReplayError, replay
 
 TIMEOUT_SECONDS = 120
 

@@ -1,7 +1,9 @@
-"""The containers of a pod as kubelet shows them: which one executes the call, and which one keeps it from starting.
+"""The containers of a pod as kubelet shows them: which one executes the call, and which one keeps
+it from starting.
 
-Admission webhooks add containers of their own before and beside ours (a mesh's proxy, an agent with secrets), and
-kubelet sorts statuses by name. So operator and command line find a container by its name, never by its place.
+Admission webhooks add containers of their own before and beside ours (a mesh's proxy, an agent with
+secrets), and kubelet sorts statuses by name. So operator and command line find a container by its
+name, never by its place.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def status_of(pod: Raw, name: str) -> Raw:
 
 
 def gates(pod: Raw) -> str:
-    """The names of the scheduling gates that hold the pod back, in one text; empty once it may be scheduled."""
+    """The names of the scheduling gates that hold the pod back, in one text; empty once it may be
+    scheduled."""
     conditions = _part(pod, "status").get("conditions") or []
     condition: Raw = next((c for c in conditions if c.get("type") == "PodScheduled"), {})
     if condition.get("status") == "True" or condition.get("reason") != SCHEDULING_GATED:
@@ -70,7 +73,8 @@ class Blocker:
 
     name: str
     sidecar: bool
-    """A native one: an init container that goes on beside the containers (`restartPolicy: Always`)."""
+    """A native one: an init container that goes on beside the containers (`restartPolicy:
+    Always`)."""
     image: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
@@ -95,8 +99,9 @@ class Blocker:
 
 
 def blocker(pod: Raw) -> Blocker | None:
-    """The init container that keeps the others from starting because something is wrong with it. None while all goes
-    well, and once the call's container has begun: what happens to a sidecar then is nothing to the call."""
+    """The init container that keeps the others from starting because something is wrong with it.
+    None while all goes well, and once the call's container has begun: what happens to a sidecar
+    then is nothing to the call."""
     own = _part(status_of(pod, container_of(pod)), "state")
     if "running" in own or "terminated" in own:
         return None
@@ -132,11 +137,11 @@ def _trouble(status: Raw, image: str, *, sidecar: bool) -> Blocker | None:
 
 def _statuses(pod: Raw) -> Iterator[Raw]:
     """Those of the init containers, in the order in which they start."""
-    found = {status.get("name"): status for status in _part(pod, "status").get("initContainerStatuses") or []}
+    statuses = {status.get("name"): status for status in _part(pod, "status").get("initContainerStatuses") or []}
     order = [entry.get("name") for entry in _part(pod, "spec").get("initContainers") or []]
-    for name in [*order, *(name for name in found if name not in order)]:
-        if name in found:
-            yield found[name]
+    for name in [*order, *(name for name in statuses if name not in order)]:
+        if name in statuses:
+            yield statuses[name]
 
 
 def _part(thing: Raw, name: str) -> Raw:

@@ -1,4 +1,5 @@
-"""Canonical JSON and the digests made of it: what identity, the ledger and the fence of outputs rest on."""
+"""Canonical JSON and the digests made of it: what identity, the ledger and the fence of outputs
+rest on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Shapes of what crosses between route, operator and task: specs, statuses, the ledger, the call in a pod's annotation.
+"""Shapes of what crosses between route, operator and task: specs, statuses, the ledger, the call in
+a pod's annotation.
 
-Plain dictionaries in JSON, typed here, in camelCase as Kubernetes writes them. The models that generate the CRDs
-live in the operator; `tests/unit/api/test_wire_agrees_with_crds.py` holds the two together.
+Plain dictionaries in JSON, typed here, in camelCase as Kubernetes writes them. The models that
+generate the CRDs live in the operator; `tests/unit/api/test_wire_agrees_with_crds.py` holds the two
+together.
 """
 
 from __future__ import annotations
@@ -11,24 +13,27 @@ from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
 from application_sdk.wire.digest import JSON, JSONObject
 
 REPLAY_RULES: Final = 2
-"""Version of the rules of `replay.identity` and `replay.route` under which runs begin. Each keeps the one
-that it began with."""
+"""Version of the rules of `replay.identity` and `replay.route` under which runs begin. Each keeps
+the one that it began with."""
 KNOWN_REPLAY_RULES: Final = (1, 2)
-"""Versions under which runs go on. 1: the whole input is part of a call's identity, and each life of a route reads the
-run's input as it was written. 2: what equals its default isn't, and the input is completed once."""
+"""Versions under which runs go on. 1: the whole input is part of a call's identity, and each life
+of a route reads the run's input as it was written. 2: what equals its default isn't, and the input
+is completed once."""
 
 MAX_PAYLOAD_BYTES: Final = 240 * 1024
-"""Limit of an input or output, in bytes of its JSON (`wire.size`), on every engine: an input travels in an annotation
-of its pod, and Kubernetes caps all annotations at 256 KiB. The rest is for heartbeat details and the call's fields."""
+"""Limit of an input or output, in bytes of its JSON (`wire.size`), on every engine: an input
+travels in an annotation of its pod, and Kubernetes caps all annotations at 256 KiB. The rest is for
+heartbeat details and the call's fields."""
 MAX_HEARTBEAT_BYTES: Final = 8 * 1024
 """Limit of heartbeat details, which travel beside the input to the next attempt's pod."""
 MAX_STATE_BYTES: Final = 96 * 1024
-"""Limit of all state that an app keeps, in bytes of its JSON: a pod gets it in one environment variable, which Linux
-caps at 128 KiB."""
+"""Limit of all state that an app keeps, in bytes of its JSON: a pod gets it in one environment
+variable, which Linux caps at 128 KiB."""
 MAX_STATE_KEYS: Final = 4096
 
 MAX_SECONDS: Final = 3_155_760_000
-"""A century: the longest time that a policy or timer may name. Longer ones leave the calendar, or overflow."""
+"""A century: the longest time that a policy or timer may name. Longer ones leave the calendar, or
+overflow."""
 MAX_COEFFICIENT: Final = 1000
 """By so much may each wait between attempts be longer than the one before."""
 
@@ -37,23 +42,25 @@ TAIL_LIMIT: Final = 256
 """When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
 
 MAX_ABANDONED: Final = 1000
-"""So many calls that its route no longer waits for does a driver name at a time. Others go on to their ends."""
+"""So many calls that its route no longer waits for does a driver name at a time. Others go on to
+their ends."""
 
 MAX_CONTRACTS_BYTES: Final = 200 * 1024
-"""Limit of what an inspection reports of an app, in bytes of its JSON: it is given to the next inspection in its pod's
-annotation, to be compared with."""
+"""Limit of what an inspection reports of an app, in bytes of its JSON: it is given to the next
+inspection in its pod's annotation, to be compared with."""
 
 MAX_DRIVER_TASK_SECONDS: Final = 60
-"""The longest that all attempts of a driver task may take together, with the waits between them: what isn't recorded is
-executed again by the next driver."""
+"""The longest that all attempts of a driver task may take together, with the waits between them:
+what isn't recorded is executed again by the next driver."""
 
 RunsIn: TypeAlias = Literal["pod", "driver"]
 """Where a task is executed: in a pod of its own, or in a process beside the route."""
 Role: TypeAlias = Literal["driver", "task", "timer", "inspect", "local"]
 """`local` is a call that the driver has executed itself: its AppTask comes with the outcome."""
 TaskPhase: TypeAlias = Literal["Active", "Waiting", "Saving", "Succeeded", "Failed", "Cancelled"]
-"""`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says what for. `Saving` is
-written by a pod whose task has succeeded and wants state kept: it has succeeded once the operator has kept that."""
+"""`Active` is the CRD's default: called, not finished. `Waiting` comes with a message that says
+what for. `Saving` is written by a pod whose task has succeeded and wants state kept: it has
+succeeded once the operator has kept that."""
 Outcome: TypeAlias = Literal["Succeeded", "Failed", "Cancelled"]
 RunPhase: TypeAlias = Literal[
     "Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"
@@ -65,15 +72,16 @@ TERMINAL_RUN_PHASES: Final[frozenset[RunPhase]] = frozenset({"Succeeded", "Faile
 StallReason: TypeAlias = Literal[
     "LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable", "CodeChanged"
 ]
-"""Ends of a driver that only a person can mend: the run waits, `Stalled`, until its App or its spec is corrected.
-`CodeChanged` is an end of tasks too."""
+"""Ends of a driver that only a person can mend: the run waits, `Stalled`, until its App or its spec
+is corrected. `CodeChanged` is an end of tasks too."""
 STALL_REASONS: Final[frozenset[StallReason]] = frozenset(
     {"LoadFailed", "EntrypointNotFound", "InvalidInput", "NonDeterministicRun", "LedgerUnreadable", "CodeChanged"}
 )
 
 
 class RetryFields(TypedDict):
-    """How often, and after how long, what the task's own code did is tried again. Times in seconds."""
+    """How often, and after how long, what the task's own code did is tried again. Times in
+    seconds."""
 
     maxAttempts: int
     initialIntervalSeconds: float
@@ -116,7 +124,8 @@ class PodReference(TypedDict):
 
 
 class Identity(TypedDict):
-    """The parts whose hash is a call's key, kept readable so that a divergence can name the one that changed."""
+    """The parts whose hash is a call's key, kept readable so that a divergence can name the one
+    that changed."""
 
     inputDigest: str
     lineage: str
@@ -126,7 +135,8 @@ class Identity(TypedDict):
 
 
 class CallOutcome(TypedDict):
-    """AppTask.spec.outcome: how a call ended that the driver has executed itself. Named as in the status of others."""
+    """AppTask.spec.outcome: how a call ended that the driver has executed itself. Named as in the
+    status of others."""
 
     phase: Outcome
     attempt: int
@@ -141,7 +151,8 @@ class CallOutcome(TypedDict):
 
 
 class TaskSpec(TypedDict):
-    """AppTask.spec: one call, immutable, written by the driver (the driver's own by the operator)."""
+    """AppTask.spec: one call, immutable, written by the driver (the driver's own by the
+    operator)."""
 
     run: NotRequired[str]
     """The run that made the call. An inspection has an app instead."""
@@ -152,7 +163,8 @@ class TaskSpec(TypedDict):
     """Task name; for the driver the entry point's, for a timer `sleep`."""
     entrypoint: NotRequired[str]
     sequence: NotRequired[int]
-    """How many calls the route had made before this one. For people and fair order: identity never rests on it."""
+    """How many calls the route had made before this one. For people and fair order: identity never
+    rests on it."""
     input: NotRequired[JSONObject]
     identity: NotRequired[Identity]
     policy: NotRequired[Policy]
@@ -162,9 +174,11 @@ class TaskSpec(TypedDict):
     line: NotRequired[str]
     """`file:line` of the call in the route."""
     sourceDigest: NotRequired[str]
-    """Of the files that the route's driver was given as the app's source: the task is executed with the same ones."""
+    """Of the files that the route's driver was given as the app's source: the task is executed with
+    the same ones."""
     cleanup: NotRequired[bool]
-    """The route made the call after it was cancelled, so it is executed although the run is being cancelled."""
+    """The route made the call after it was cancelled, so it is executed although the run is being
+    cancelled."""
     outcome: NotRequired[CallOutcome]
     """Calls of the role `local`: how it ended, recorded together with the call."""
 
@@ -184,7 +198,8 @@ class ErrorFields(TypedDict):
     """A failure as data: of one attempt, of a task call, of a run."""
 
     type: str
-    """Name of the original exception's class, or the reason when it was no exception (`OOMKilled`, `TimedOut`)."""
+    """Name of the original exception's class, or the reason when it was no exception (`OOMKilled`,
+    `TimedOut`)."""
     message: str
     traceback: NotRequired[str]
     attempt: NotRequired[int]
@@ -229,34 +244,38 @@ class StateWrite(TypedDict):
     value: NotRequired[JSONObject]
     """Absent: the key is to be forgotten."""
     basedOn: NotRequired[str]
-    """Digest of what the task had loaded under that key, empty for nothing. It is kept only if that is still there.
-    Absent: it is kept whatever is there."""
+    """Digest of what the task had loaded under that key, empty for nothing. It is kept only if that
+    is still there. Absent: it is kept whatever is there."""
 
 
 class BegunWith(TypedDict):
-    """What a driver records before its first call: later drivers begin with it, whatever the defaults are then."""
+    """What a driver records before its first call: later drivers begin with it, whatever the
+    defaults are then."""
 
     givenDigest: str
-    """Of the run's `spec.input`, which may be corrected as long as nothing is committed: the record is void then."""
+    """Of the run's `spec.input`, which may be corrected as long as nothing is committed: the record
+    is void then."""
     input: JSONObject
     """The run's input with its defaults filled in."""
 
 
 class TaskStatus(TypedDict, total=False):
-    """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output, state, error, log,
-    continueWith, begunWith, abandoned, progress, heartbeat, node, startedAt and finishedAt; the operator writes the
-    rest. The admission policy holds both to it."""
+    """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output,
+    state, error, log, continueWith, begunWith, abandoned, progress, heartbeat, node, startedAt and
+    finishedAt; the operator writes the rest. The admission policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
     pod: PodReference
-    """The pod that the current attempt is assigned to. Absent: the pod that is named after the attempt."""
+    """The pod that the current attempt is assigned to. Absent: the pod that is named after the
+    attempt."""
     output: JSON
     state: list[StateWrite]
     """What the task wants kept, before it counts as succeeded."""
     error: ErrorFields
     log: LogFields
-    """Of the latest attempt that failed: reported by it, or else what kubelet kept of its output."""
+    """Of the latest attempt that failed: reported by it, or else what kubelet kept of its
+    output."""
     progress: ProgressFields
     heartbeat: JSONObject
     """Latest heartbeat details; handed to the next attempt."""
@@ -266,19 +285,22 @@ class TaskStatus(TypedDict, total=False):
     continueWith: ContinuationFields
     """Drivers: the route has ended, and its run goes on as a new one."""
     abandoned: list[str]
-    """Drivers: keys of calls that the route no longer waits for, and that aren't committed. The operator ends them."""
+    """Drivers: keys of calls that the route no longer waits for, and that aren't committed. The
+    operator ends them."""
     begunWith: BegunWith
     """Drivers: the input that the route began with, where defaults were filled in."""
     attempts: list[AttemptFields]
     notBefore: str
-    """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when it is due."""
+    """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when
+    it is due."""
     message: str
     restoredAt: str
     """When an import brought it back."""
 
 
 class Checkpoint(TypedDict):
-    """One committed completion: an entry of AppRun.status.checkpoints or of a page. Its place is the order."""
+    """One committed completion: an entry of AppRun.status.checkpoints or of a page. Its place is
+    the order."""
 
     sequence: int
     """Position in the ledger, from 0."""
@@ -301,8 +323,8 @@ class Call(TypedDict):
     runUid: str
     """Uid of the AppRun: owner of the AppTasks that its driver creates."""
     originUid: NotRequired[str]
-    """Of a run that was restored: the uid that it began with. Its files, its route's random numbers and its idempotency
-    keys go by it. Absent: `runUid`."""
+    """Of a run that was restored: the uid that it began with. Its files, its route's random numbers
+    and its idempotency keys go by it. Absent: `runUid`."""
     appTask: str
     """Name of the AppTask to report to."""
     attempt: int
@@ -341,7 +363,8 @@ class ContractFields(TypedDict):
 
 
 class ContractSchemas(TypedDict):
-    """JSON Schemas of one entry point or task. Either is left out when an app's schemas are too large for its App."""
+    """JSON Schemas of one entry point or task. Either is left out when an app's schemas are too
+    large for its App."""
 
     input: NotRequired[JSONObject]
     output: NotRequired[JSONObject]
@@ -355,7 +378,8 @@ class AppSchemas(TypedDict):
 
 
 class Findings(TypedDict):
-    """What an inspection reports as its output: what the code contains, and what is incompatible with `published`."""
+    """What an inspection reports as its output: what the code contains, and what is incompatible
+    with `published`."""
 
     app: str
     version: str

@@ -18,14 +18,15 @@ TASK: Final = "task"
 APP_TASK: Final = "appTask"
 ATTEMPT: Final = "attempt"
 CONTEXT: Final = (NAMESPACE, RUN, ROLE, TASK, APP_TASK, ATTEMPT)
-"""What a line is about, as far as it is about a run: the AppRun; driver or task; the task's name in the code; its
-AppTask; the attempt's number."""
+"""What a line is about, as far as it is about a run: the AppRun; driver or task; the task's name in
+the code; its AppTask; the attempt's number."""
 
 SOURCE_APPRUN: Final = "apprun"
 SOURCE_APP: Final = "app"
 SOURCE_STDOUT: Final = "stdout"
 SOURCE_STDERR: Final = "stderr"
-"""Who wrote a line: AppRun itself, a logger of the app (or of a library that it uses), or a `print` of the app's."""
+"""Who wrote a line: AppRun itself, a logger of the app (or of a library that it uses), or a `print`
+of the app's."""
 
 LOG_TAIL_BYTES: Final = 8 * 1024
 """How much of a failed attempt's log is kept on its AppTask."""
@@ -41,7 +42,8 @@ def line(
     extra: Mapping[str, JSON] | None = None,
     traceback: str = "",
 ) -> str:
-    """One line, without its end. `extra` is what the app adds: its names never take the place of ours."""
+    """One line, without its end. `extra` is what the app adds: its names never take the place of
+    ours."""
     entry: dict[str, JSON] = {
         "time": time,
         "level": level,
@@ -58,7 +60,8 @@ def line(
 
 
 def plain(text: str) -> str:
-    """Lines as people read them: what is one of ours as time, level, logger and message, anything else as it is."""
+    """Lines as people read them: what is one of ours as time, level, logger and message, anything
+    else as it is."""
     return "\n".join(map(_plain_line, text.split("\n")))
 
 
@@ -81,8 +84,8 @@ def _plain_line(text: str) -> str:
         return text
     if not isinstance(entry, dict) or not {"time", "level", "logger", "message"} <= entry.keys():
         return text
-    said = str(entry["message"])
+    text = str(entry["message"])
     if entry.get("source") not in (SOURCE_STDOUT, SOURCE_STDERR):
-        said = f"{str(entry['time'])[11:19]} {entry['level']} {entry['logger']}: {said}"
+        text = f"{str(entry['time'])[11:19]} {entry['level']} {entry['logger']}: {text}"
     trace = entry.get("traceback")
-    return f"{said}\n{trace.rstrip()}" if isinstance(trace, str) and trace else said
+    return f"{text}\n{trace.rstrip()}" if isinstance(trace, str) and trace else text

@@ -11,20 +11,26 @@ from typing import Final
 EXIT_REPORTED: Final = 0
 """The API server has the outcome of this attempt, good or bad."""
 EXIT_REPORT_REFUSED: Final = 69
-"""The API server will never take the outcome, not even as an error (sysexits: service unavailable)."""
+"""The API server will never take the outcome, not even as an error (sysexits: service
+unavailable)."""
 EXIT_NOT_ALLOWED: Final = 76
-"""The API server has answered all that the pod asked with 401 or 403 for long (sysexits: protocol)."""
+"""The API server has answered all that the pod asked with 401 or 403 for long (sysexits:
+protocol)."""
 EXIT_FENCED: Final = 77
-"""This pod no longer speaks for its task: another attempt took over, or the task is over (sysexits: no permission)."""
+"""This pod no longer speaks for its task: another attempt took over, or the task is over (sysexits:
+no permission)."""
 EXIT_NO_CALL: Final = 78
 """The pod was started without a readable call (sysexits: configuration)."""
 EXIT_TERMINATED: Final = 143
-"""SIGTERM ended the work before there was an outcome. Nothing was reported: the cluster did this, not the task."""
+"""SIGTERM ended the work before there was an outcome. Nothing was reported: the cluster did this,
+not the task."""
 
 REFUSED_NOT_CURRENT: Final = "apprun: not the current attempt"
-"""The refusal's message holds this text when the writer isn't the pod of the task's current attempt."""
+"""The refusal's message holds this text when the writer isn't the pod of the task's current
+attempt."""
 REFUSED_FINISHED: Final = "apprun: already finished"
-"""The same when the task's phase is terminal. After a lost answer it means that the report had come through."""
+"""The same when the task's phase is terminal. After a lost answer it means that the report had come
+through."""
 
 NODE_NAME_VARIABLE: Final = "APPRUN_NODE_NAME"
 """Environment variable with the node's name, from the downward API."""

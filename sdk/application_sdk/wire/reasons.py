@@ -1,7 +1,9 @@
-"""The words for why an attempt ended, the same on every engine, and others that operator and command line share.
+"""The words for why an attempt ended, the same on every engine, and others that operator and
+command line share.
 
-`TaskFailedError.type` is one of these words, or the class of the exception that the task raised. Routes branch on it,
-so the same end has the same word on a laptop and on a cluster. Metrics, `apprun describe` and the docs use them too.
+`TaskFailedError.type` is one of these words, or the class of the exception that the task raised.
+Routes branch on it, so the same end has the same word on a laptop and on a cluster. Metrics,
+`apprun describe` and the docs use them too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ ROUTE_NOT_YIELDING: Final = "RouteNotYielding"
 COMPLETED: Final = "Completed"
 """The attempt brought a result. Only histories have this word."""
 
-# What the task's own code, or what it uses, did. Every engine tells these apart, in-process attempts excepted.
+# What the task's own code, or what it uses, did. Every engine tells these apart, in-process
+# attempts excepted.
 
 TIMED_OUT: Final = "TimedOut"
 """A time limit of the attempt, or of the whole call, was over."""
@@ -53,8 +56,8 @@ ON_EVERY_ENGINE: Final = frozenset(
 # Only a cluster sees these, since it has containers and nodes.
 
 OOM_KILLED: Final = "OOMKilled"
-"""The container used more memory than its limit. A laptop has no such limit: its kernel ends the process with SIGKILL,
-which is `ProcessDied`."""
+"""The container used more memory than its limit. A laptop has no such limit: its kernel ends the
+process with SIGKILL, which is `ProcessDied`."""
 STORAGE_LIMIT_EXCEEDED: Final = "StorageLimitExceeded"
 """The attempt wrote more to its disk than it may."""
 REPORT_REFUSED: Final = "ReportRefused"
@@ -79,10 +82,12 @@ ON_A_CLUSTER: Final = frozenset(
      NOT_STARTED, CORRECTED}
 )  # fmt: skip
 
-# Only a laptop sees these: its runs end with the process that executes them. None is charged to the task.
+# Only a laptop sees these: its runs end with the process that executes them. None is charged to the
+# task.
 
 EXECUTOR_LOST: Final = "ExecutorLost"
-"""The process that attempts are forked from, or the whole run, was killed, and the attempt with it."""
+"""The process that attempts are forked from, or the whole run, was killed, and the attempt with
+it."""
 INTERRUPTED: Final = "Interrupted"
 """The run was stopped."""
 

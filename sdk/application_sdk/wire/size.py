@@ -15,8 +15,9 @@ _FIRST_PLAIN, _FIRST_WITH_EXPONENT = 1e16, 1e21
 def travelling_size(payload: JSON) -> int:
     """Bytes of the payload's JSON, UTF-8 and with the escapes that JSON asks for.
 
-    Kubernetes writes floats below 1e21 without an exponent, and they come back as integers: 1e20, five bytes here, has
-    21 there. So a payload that might outgrow the limit by that is measured with them written out.
+    Kubernetes writes floats below 1e21 without an exponent, and they come back as integers: 1e20,
+    five bytes here, has 21 there. So a payload that might outgrow the limit by that is measured
+    with them written out.
     """
     size = len(canonical_json(payload))
     return size if size * LARGEST_GROWTH <= MAX_PAYLOAD_BYTES else size + _written_out(payload)

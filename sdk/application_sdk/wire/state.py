@@ -1,4 +1,5 @@
-"""What becomes of an app's state by the writes of a task: the rules that operator and local engine share."""
+"""What becomes of an app's state by the writes of a task: the rules that operator and local engine
+share."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def excess(values: Mapping[str, JSON]) -> str:
     return ""
 
 
-def told(keys: Sequence[str]) -> str:
+def conflict_message(keys: Sequence[str]) -> str:
     """What to say of a conflict."""
     listed = ", ".join(repr(key) for key in keys)
     return (

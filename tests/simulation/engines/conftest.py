@@ -13,7 +13,7 @@ from tests.support.engines.memory import Memory
 from tests.support.engines.observed import Engine, Observed
 from tests.support.engines.simulated import Simulated
 
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.runs import process_executor
 
 Observe = Callable[..., Observed]
@@ -23,7 +23,7 @@ Observe = Callable[..., Observed]
 def observe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observe]:
     """`observe(engine, program, kill_driver=False)`: what becomes of the program."""
     with process_executor(SOURCE) as executor:
-        homes = {name: Home(tmp_path_factory.mktemp("home")) for name in (IN_PROCESS, SUBPROCESSES)}
+        homes = {name: RunStore(tmp_path_factory.mktemp("home")) for name in (IN_PROCESS, SUBPROCESSES)}
         engines: list[Engine] = [
             Memory(),
             Local(IN_PROCESS, homes[IN_PROCESS]),

@@ -10,11 +10,18 @@ from tests.support.engines.catalog import Program
 from tests.support.engines.observed import Attempt, Completion, Failure, Observed, observed
 from tests.support.engines.programs import Programs
 
-from application_sdk.engines.local.events import AttemptStarted, Notice, Observer, nobody
+from application_sdk.engines.local.events import AttemptStarted, Event, Observer, ignore_event
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import (
+    ExecutionOptions,
+    RunRequest,
+    create_run,
+    execute,
+    in_process_executor,
+    process_executor,
+)
 from application_sdk.engines.local.source import AppSource
 from application_sdk.engines.processes.executor_protocol import Executor
 
@@ -27,7 +34,7 @@ class Local:
     """Runs in a home of its own. `executor` is shared by all of them, as processes take long to start."""
 
     name: str
-    home: Home
+    home: RunStore
     executor: Executor | None = None
     """None for attempts in this process."""
     _count: int = field(default=0, init=False)
@@ -35,7 +42,7 @@ class Local:
     def observe(self, program: Program, *, kill_driver: bool = False) -> Observed:
         self._count += 1
         run = f"r-{self._count}"
-        begin(self.home, run, Order(SOURCE, Programs.definition.name, program.name, program.input))
+        create_run(self.home, run, RunRequest(SOURCE, Programs.definition.name, program.name, program.input))
         if kill_driver:
             # With an executor of its own: what it is made of doesn't outlast a fork.
             in_child(lambda: self._execute(run, killing(after_commits=1), own_executor=True))
@@ -48,12 +55,12 @@ class Local:
         return self._read(run)
 
     def _execute(
-        self, run: str, observer: Observer = nobody, *, cancel: bool = False, own_executor: bool = False
+        self, run: str, observer: Observer = ignore_event, *, cancel: bool = False, own_executor: bool = False
     ) -> None:
         requests = Requests()
         started: list[str] = []
 
-        def observe(notice: Notice) -> None:
+        def observe(notice: Event) -> None:
             if isinstance(notice, AttemptStarted):
                 started.append(notice.call.key)
                 if cancel and len(started) == 2:
@@ -61,7 +68,7 @@ class Local:
             observer(notice)
 
         def go_on(executor: Executor) -> None:
-            execute(self.home, run, Programs, SOURCE, executor, Mode(LIMITS, observe, requests))
+            execute(self.home, run, Programs, SOURCE, executor, ExecutionOptions(LIMITS, observe, requests))
 
         if self.executor is None:
             with in_process_executor(Programs) as executor:

@@ -13,7 +13,7 @@ from tests.support.sim import strands
 
 from application_sdk.app.loading import load_app
 from application_sdk.attempt.attempt import Attempt
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Work
+from application_sdk.engines.processes.executor_protocol import AttemptBegun, AttemptEnded, AttemptSpec, ExecutorEvent
 from application_sdk.wire import reasons
 from application_sdk.wire.fields import Call, ErrorFields
 
@@ -25,11 +25,11 @@ class SimulatedExecutor:
         self._entry = call["entry"]
         self._driver = strands.current().process
         self._changed = strands.Condition()
-        self._events: deque[Event] = deque()
+        self._events: deque[ExecutorEvent] = deque()
         self._woken = False
         self._running: dict[str, tuple[strands.Process, list[Attempt], list[asyncio.AbstractEventLoop]]] = {}
 
-    def start(self, work: Work) -> None:
+    def start(self, work: AttemptSpec) -> None:
         process = strands.Process(f"{self._driver.name}/{work.key[:8]}")
         self._driver.children.append(process)
         attempts: list[Attempt] = []
@@ -44,14 +44,14 @@ class SimulatedExecutor:
                 loops.append(runner.get_loop())
                 result = runner.run(attempt.run(work.input))
             if not process.dead:  # Else it has ended itself, and the body's last words are nobody's.
-                self._tell(Ended(work.key, result.output, result.error))
+                self._tell(AttemptEnded(work.key, result.output, result.error))
             return 0
 
         process.start(main)
         self._driver.spawn(lambda: self._watch(work.key, process), "watch")
-        self._events.append(Begun(work.key))
+        self._events.append(AttemptBegun(work.key))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         with self._changed:
             self._changed.wait_for(lambda: bool(self._events) or self._woken, seconds)
             self._woken = False
@@ -70,7 +70,7 @@ class SimulatedExecutor:
             process, *_ = self._running.pop(key)
             process.kill()
             error = ErrorFields(type=reasons.PROCESS_DIED, message="killed by signal 9", retryable=True)
-            self._events.append(Ended(key, error=error, exit_code=-9))
+            self._events.append(AttemptEnded(key, error=error, exit_code=-9))
             self.wake()
 
     def wake(self) -> None:
@@ -86,9 +86,9 @@ class SimulatedExecutor:
         """Tell of an attempt that ended its process."""
         strands.block(process.ended.wait())  # type: ignore[arg-type]
         error = ErrorFields(type=reasons.PROCESS_DIED, message="it ended itself", retryable=True)
-        self._tell(Ended(key, error=error, exit_code=process.exit_code))
+        self._tell(AttemptEnded(key, error=error, exit_code=process.exit_code))
 
-    def _tell(self, event: Ended) -> None:
+    def _tell(self, event: AttemptEnded) -> None:
         if self._running.pop(event.key, None) is not None:
             self._events.append(event)
             self.wake()

@@ -20,10 +20,10 @@ from application_sdk.engines.kubernetes import (
     api,
     backoff,
     driver,
+    driver_heartbeat,
     driver_main,
     driver_tasks,
     heartbeat_writer,
-    presence,
     report,
     task_main,
 )
@@ -103,9 +103,9 @@ def patched(chance: random.Random) -> Iterator[None]:
     simulated = {
         driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
         heartbeat_writer: {"threading": _threading},
-        presence: {"threading": _threading, "YieldWatch": NoWatch},
+        driver_heartbeat: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},
-        driver_main: {"time": _time, "settle": lambda: None, "_task_executor": SimulatedExecutor},
+        driver_main: {"time": _time, "freeze_gc": lambda: None, "_task_executor": SimulatedExecutor},
         driver_tasks: {
             "threading": _threading,
             "time": _time,
@@ -113,7 +113,7 @@ def patched(chance: random.Random) -> Iterator[None]:
         },
         task_main: {
             "time": _time,
-            "settle": lambda: None,
+            "freeze_gc": lambda: None,
             "restore_signals_in_forked_children": lambda: None,
             "ProcessWatchdog": Watchdog,
             "signal": types.SimpleNamespace(signal=_signal, SIGTERM=signal.SIGTERM, SIG_IGN=signal.SIG_IGN),

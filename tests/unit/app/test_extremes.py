@@ -11,8 +11,8 @@ import pytest
 
 from application_sdk.app import App, RetryPolicy, task
 from application_sdk.contracts import Input, Output
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, begin_checked, execute_here
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import ExecutionOptions, create_checked_run, execute_in_process
 from application_sdk.engines.local.source import source_of
 from application_sdk.errors import AppDefinitionError
 from application_sdk.testing import run_app
@@ -111,6 +111,6 @@ def test_a_timeout_that_never_comes_is_one_in_the_kit() -> None:
 
 
 def test_a_timeout_that_never_comes_is_one_on_a_laptop(tmp_path: Path) -> None:
-    home, source = Home(tmp_path), source_of(Patient)
-    name = begin_checked(home, Patient, source, {})
-    assert execute_here(home, name, Patient, source, Mode()).output == {"text": "done"}
+    home, source = RunStore(tmp_path), source_of(Patient)
+    name = create_checked_run(home, Patient, source, {})
+    assert execute_in_process(home, name, Patient, source, ExecutionOptions()).output == {"text": "done"}

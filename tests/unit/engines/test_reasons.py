@@ -10,8 +10,8 @@ import pytest
 from tests.support.records import LIMITS
 
 from application_sdk.cli.views.reason_help import ATTEMPT, RUN
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Mode, Order, begin, execute, process_executor
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import ExecutionOptions, RunRequest, create_run, execute, process_executor
 from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
@@ -61,10 +61,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> AppSource:
 
 @pytest.mark.parametrize("how", ENDS_OF_BOTH)
 def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, tmp_path: Path) -> None:
-    app_class, home = source.load(), Home(tmp_path / "home")
-    begin(home, "ends-1", Order(source, app_class.definition.name, "run", {"how": how}))
+    app_class, home = source.load(), RunStore(tmp_path / "home")
+    create_run(home, "ends-1", RunRequest(source, app_class.definition.name, "run", {"how": how}))
     with process_executor(source) as executor:
-        run = execute(home, "ends-1", app_class, source, executor, Mode())
+        run = execute(home, "ends-1", app_class, source, executor, ExecutionOptions())
     # The pod of the same program, as a real cluster has shown it.
     pod = parse_pod.pod(PODS[how])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)

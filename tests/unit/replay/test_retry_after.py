@@ -9,7 +9,7 @@ import pytest
 
 from application_sdk.app import App, RetryableError, RetryPolicy, task
 from application_sdk.contracts import Input, Output
-from application_sdk.engines.processes.retry_policy import Again, Tally, judge
+from application_sdk.engines.processes.retry_policy import AttemptCounts, Retry, decide
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.error_info import error_fields
 from application_sdk.testing import run_app
@@ -53,8 +53,8 @@ def test_the_wish_travels_as_data() -> None:
 def test_a_laptop_waits_as_long() -> None:
     policy = Polite.definition.task("ask").policy
     error = ErrorFields(type="RetryableError", message="", retryable=True, retryAfterSeconds=600)
-    verdict = judge(policy, Tally(0, 1, 0, 1), error, disrupted=False, now=100, chance=0.1)
-    assert verdict == Again(700)
+    verdict = decide(policy, AttemptCounts(0, 1, 0, 1), error, disrupted=False, now=100, chance=0.1)
+    assert verdict == Retry(700)
 
 
 @pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), True])

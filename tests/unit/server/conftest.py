@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from tests.unit.server.shop import Shop
 
 from application_sdk.engines.local.limits import Limits as EngineLimits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.source import source_of
 from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.application import Service, create_application
@@ -22,7 +22,7 @@ BODY_BYTES = 20_000
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[LocalRuns]:
-    with contextlib.closing(LocalRuns(Home(tmp_path), Shop, source_of(Shop), EngineLimits())) as found:
+    with contextlib.closing(LocalRuns(RunStore(tmp_path), Shop, source_of(Shop), EngineLimits())) as found:
         yield found
 
 

@@ -18,7 +18,7 @@ from tests.unit.server.shop import Shop
 from application_sdk.app import App, task
 from application_sdk.contracts import FileReference, Input, Output
 from application_sdk.engines.local.limits import Limits as EngineLimits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.source import source_of
 from application_sdk.handler.discovery import handlers_of
 from application_sdk.server.access import Action, Caller
@@ -53,7 +53,7 @@ class Reader(App):
 
 @contextmanager
 def served(app: type[App], home: Path, **changes: Any) -> Iterator[TestClient]:
-    with closing(LocalRuns(Home(home), app, source_of(app), EngineLimits())) as runs:
+    with closing(LocalRuns(RunStore(home), app, source_of(app), EngineLimits())) as runs:
         service = replace(Service(app, handlers_of(app), runs, manifest_as_json(app)), **changes)
         with TestClient(create_application(service), raise_server_exceptions=False) as client:
             yield client

@@ -18,7 +18,7 @@ import uvicorn
 from tests.unit.server.shop import Shop
 
 from application_sdk.engines.local.limits import Limits as EngineLimits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.source import source_of
 from application_sdk.server.application import create_application
 from application_sdk.server.connections import Patience
@@ -56,7 +56,7 @@ def listen(tmp_path: Path) -> Iterator[Callable[[Patience], Listening]]:
     with contextlib.ExitStack() as stack:
 
         def start(patience: Patience) -> Listening:
-            service = stack.enter_context(local_service(Shop, source_of(Shop), Home(tmp_path), EngineLimits()))
+            service = stack.enter_context(local_service(Shop, source_of(Shop), RunStore(tmp_path), EngineLimits()))
             service = replace(service, limits=Limits(body_seconds=0.5))
             config = uvicorn.Config(
                 create_application(service), log_config=None, access_log=False, http=patience.protocol(), ws="none"

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from tests.unit.server.shop import Shop
 
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Order, begin
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import RunRequest, create_run
 from application_sdk.engines.local.source import source_of
 from application_sdk.server.local_runs import LocalRuns
 
@@ -104,12 +104,12 @@ def test_the_manifest_has_the_input_contract(client: TestClient) -> None:
 
 
 def test_a_server_goes_on_with_the_runs_that_its_last_life_left(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    begin(home, "left", Order(source_of(Shop), "shop", "run", {"items": ["a"]}))
+    home = RunStore(tmp_path)
+    create_run(home, "left", RunRequest(source_of(Shop), "shop", "run", {"items": ["a"]}))
     runs = LocalRuns(home, Shop, source_of(Shop), Limits())
-    runs.go_on()
+    runs.resume_interrupted()
     until = time.monotonic() + 30
-    while runs.look("left").state.status == "RUNNING" and time.monotonic() < until:
+    while runs.get("left").state.status == "RUNNING" and time.monotonic() < until:
         time.sleep(0.05)
     runs.close()
-    assert runs.look("left").output == {"lines": 1}
+    assert runs.get("left").output == {"lines": 1}

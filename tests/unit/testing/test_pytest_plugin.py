@@ -73,4 +73,6 @@ def test_a_suite_gets_the_fixtures(tmp_path: Path) -> None:
 def test_it_loads_nothing_that_pytest_has_not_loaded(tmp_path: Path) -> None:
     plugin = entry_point().value
     script = f"import pytest, sys; before = set(sys.modules); import {plugin}; print(*(set(sys.modules) - before))"
-    assert set(python("-c", script, folder=tmp_path).split()) == {"application_sdk", plugin}
+    assert set(python("-c", script, folder=tmp_path).split()) == {
+        "application_sdk", "application_sdk.testing", "application_sdk.testing.fixtures", plugin,
+    }  # fmt: skip

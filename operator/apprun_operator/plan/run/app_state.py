@@ -72,7 +72,7 @@ def _apply(task: TaskRecord, values: dict[str, JSON]) -> tuple[Ended | None, dic
     saves = _saves(task)
     lost = rules.conflicts(saves, values)
     if lost:
-        return Ended(rules.CONFLICT, rules.told(lost), "App"), values
+        return Ended(rules.CONFLICT, rules.conflict_message(lost), "App"), values
     after = rules.applied(saves, values)
     excess = rules.excess(after)
     if excess:

@@ -13,9 +13,9 @@ from application_sdk.engines.kubernetes.ledger import (
     LedgerUnreadable,
     begun_with,
     completion,
-    fired,
     recorded_call,
     seconds,
+    timer_completion,
 )
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import Completion
@@ -77,7 +77,7 @@ def _replay_rules(made: Sequence[Object]) -> int | None:
 def _completion(checkpoint: Checkpoint, by_key: dict[str, Object], run: str) -> Completion:
     key = checkpoint["key"]
     if key == names.CANCEL_KEY or checkpoint["task"] == names.TIMER_TASK:
-        return fired(checkpoint)
+        return timer_completion(checkpoint)
     task = by_key.get(key)
     if task is None:
         raise LedgerUnreadable(f"AppTask {names.task_name(run, key)} is gone")

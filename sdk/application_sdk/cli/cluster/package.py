@@ -85,7 +85,7 @@ def pack(target: str, working_directory: Path, settings: Settings) -> Package:
 
 
 def _package(name: str, entry: str, settings: Settings, files: Mapping[str, str]) -> Package:
-    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", name) or len(name) > _NAME_MAX - DIGITS - 1:
+    if not re.fullmatch(names.RUN_NAME_PATTERN, name) or len(name) > _NAME_MAX - DIGITS - 1:
         raise InputError(
             f"{name!r} can't be the name of an App: use up to {_NAME_MAX - DIGITS - 1} lower-case letters, digits and"
             " dashes, with --name"
@@ -160,7 +160,7 @@ def _read(path: Path) -> str:
 
 def _slug(name: str) -> str:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
-    return re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-") or "app"
+    return names.slug(spaced) or "app"
 
 
 def _is_file(target: str) -> bool:

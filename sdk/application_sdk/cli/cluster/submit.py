@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.cluster.errors import ObjectNotFoundError, TakenError, WaitedTooLongError
@@ -19,9 +18,6 @@ from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note
 from application_sdk.cli.sources.records import Run
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
-
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +51,15 @@ def manifest(order: Order, name: str) -> Object:
 
 def submit(place: ClusterPlace, order: Order, *, dry_run: bool = False) -> Run:
     """Create a run. Raises ObjectNotFoundError for an unknown app, TakenError for a name that is taken."""
-    from application_sdk.engines.local.run_store import new_run_name
+    from application_sdk.engines.local.run_store import generate_run_name
 
-    if order.name and (len(order.name) > RUN_NAME_MAX_LENGTH or not _NAME.fullmatch(order.name)):
-        raise InputError(
-            f"{order.name!r} can't be the name of a run: use up to {RUN_NAME_MAX_LENGTH} lower-case letters, digits"
-            " and dashes, with no dash first or last"
-        )
+    fault = names.run_name_fault(order.name) if order.name else ""
+    if fault:
+        raise InputError(fault)
     api = place.api
     if api.find(api.path(names.APPS, order.app)) is None:
         raise ObjectNotFoundError(_no_app(place, order.app))
-    name = order.name or new_run_name(order.app)
+    name = order.name or generate_run_name(order.app)
     try:
         made = api.create(api.path(names.APP_RUNS), manifest(order, name), dry_run=dry_run)
     except TakenError as error:

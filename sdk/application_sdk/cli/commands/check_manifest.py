@@ -74,7 +74,7 @@ def _load(target: str) -> type[App]:
 
 
 def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], output: Format) -> int:
-    from application_sdk.testing.replay import ReplayError, replay
+    from application_sdk.testing.replay_check import ReplayError, replay
 
     problems: dict[str, str] = {}
     for path in ledgers:

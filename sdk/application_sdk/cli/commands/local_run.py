@@ -19,8 +19,8 @@ from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import TERMINAL_PHASES, RunRecord
 from application_sdk.engines.local.retry_run import retry as try_again
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import begin_checked, cancel_without_cleanup
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import cancel_without_cleanup, create_checked_run
 from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 
@@ -46,7 +46,7 @@ def run(app: str, input: str, entrypoint: str | None, name: str | None, wish: Wi
     execution = _execution(source, wish)
 
     def begun(app_class: type[App]) -> str:
-        return begin_checked(_home(), app_class, source, payload, entrypoint, name)
+        return create_checked_run(_home(), app_class, source, payload, entrypoint, name)
 
     return execution.of(begun)
 
@@ -63,7 +63,7 @@ def retry(run: str, wish: Wish) -> int:
 
     def reopened(app_class: type[App]) -> str:
         kept = try_again(_home().folder(run), *_cleanup_place(app_class))
-        aside = f", {kept.spared} more completed calls are used if they are made again" if kept.spared else ""
+        aside = f", {kept.detached} more completed calls are used if they are made again" if kept.detached else ""
         many = "1 checkpoint is" if kept.checkpoints == 1 else f"{kept.checkpoints} checkpoints are"
         say(f"{run}: {many} kept{aside}")
         return run
@@ -126,8 +126,8 @@ def _record(run: str) -> RunRecord:
         return ledger.run()
 
 
-def _home() -> Home:
-    return Home.from_environment(os.environ)
+def _home() -> RunStore:
+    return RunStore.from_environment(os.environ)
 
 
 def _limits(wish: Wish) -> Limits:

@@ -12,7 +12,7 @@ from application_sdk.cli.errors import InputError
 from application_sdk.cli.exit_codes import SUCCEEDED
 from application_sdk.cli.output import app_output, say
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.source import find_source
 from application_sdk.server.serving import local_service, serve
 
@@ -30,7 +30,7 @@ def _serve(app: str, port: int, parallelism: int | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     source = find_source(app, Path.cwd())
     app_class = source.load()
-    home = Home.from_environment(os.environ)
+    home = RunStore.from_environment(os.environ)
     with local_service(app_class, source, home, Limits(parallelism or _PARALLELISM)) as service:
         try:
             asyncio.run(serve(service, _HERE, port, told=say))

@@ -14,7 +14,7 @@ from application_sdk.engines.local.exporting import export_run
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.lock import holder
 from application_sdk.engines.local.records import AttemptRecord, CallRecord, CommittedCall, RunRecord
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.execution.engine import CANCEL_KEY
 from application_sdk.replay.identity import consumed
 
@@ -28,7 +28,7 @@ _LOOK_SECONDS: Final = 0.5
 class ThisMachine:
     """Implements `port.Place` over the folder that holds all runs."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: RunStore) -> None:
         self._home = home
 
     @property

@@ -65,9 +65,9 @@ def _from_environment(environ: Mapping[str, str]) -> bool | None:
 def machine() -> ThisMachine:
     """The place of this machine's runs."""
     from application_sdk.cli.sources.local import ThisMachine
-    from application_sdk.engines.local.run_store import Home
+    from application_sdk.engines.local.run_store import RunStore
 
-    return ThisMachine(Home.from_environment(os.environ))
+    return ThisMachine(RunStore.from_environment(os.environ))
 
 
 def cluster(where: Where) -> ClusterPlace:

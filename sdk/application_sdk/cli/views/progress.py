@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from application_sdk.cli.output import app_output, say
 from application_sdk.cli.views.task_counters import Tallies, TaskTally
-from application_sdk.engines.local.events import AttemptFailed, NotForked, Notice, NotYielding, Replayed
-from application_sdk.engines.local.render import duration, in_words
+from application_sdk.engines.local.events import AttemptFailed, Event, NotForked, NotYielding, Replayed
+from application_sdk.engines.local.render import duration, format_event
 from application_sdk.wire.printable import printable, printable_line
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Display(Protocol):
     """Shows a run while it is open."""
 
-    def notice(self, notice: Notice) -> None: ...
+    def notice(self, notice: Event) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -39,7 +39,7 @@ class Display(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def notice(self, notice: Notice) -> None:
+    def notice(self, notice: Event) -> None:
         pass
 
     def __enter__(self) -> Self:
@@ -58,8 +58,8 @@ class Lines(Silent):
         self._clock = clock
 
     @override
-    def notice(self, notice: Notice) -> None:
-        text = in_words(notice, self._clock())
+    def notice(self, notice: Event) -> None:
+        text = format_event(notice, self._clock())
         if text is not None:
             say(text)
 
@@ -78,12 +78,12 @@ class Table(Silent):
         self._live: Live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=False)
 
     @override
-    def notice(self, notice: Notice) -> None:
+    def notice(self, notice: Event) -> None:
         self._tallies.notice(notice)
         if isinstance(notice, Replayed | AttemptFailed | NotYielding | NotForked):
             from rich.text import Text
 
-            self._console.print(Text(printable(in_words(notice, time.time()) or ""), "yellow"))
+            self._console.print(Text(printable(format_event(notice, time.time()) or ""), "yellow"))
 
     @override
     def __enter__(self) -> Self:

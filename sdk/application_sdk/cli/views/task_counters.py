@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
-from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Called, Committed, Notice, Progressed
+from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Called, Committed, Event, Progressed
 from application_sdk.engines.local.render import duration, progress_text
 from application_sdk.execution.engine import CANCEL_KEY
 
@@ -56,7 +56,7 @@ class Tallies:
         self._lock = threading.Lock()
         self.closed = False
 
-    def notice(self, notice: Notice) -> None:
+    def notice(self, notice: Event) -> None:
         """Count an event."""
         with self._lock:
             if isinstance(notice, Called):

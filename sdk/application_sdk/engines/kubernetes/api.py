@@ -1,8 +1,9 @@
-"""The API server as pods see it: a few verbs on AppRun resources in one namespace, errors by meaning.
+"""A client of the API server for pods: a few verbs on AppRun's resources in one namespace, errors
+by meaning.
 
-`report` and `driver` call it. It never waits and never repeats by itself, save on a kept connection that turned out
-to be dead: whether to try again is for those who know what for. Every request of ours may be sent twice: creates have
-deterministic names, patches say the same again.
+`report` and `driver` call it. It neither waits nor retries, except on an idle connection that
+turned out to be dead: callers decide whether to try again. Every request of ours may be sent twice:
+creates have deterministic names, and a repeated patch sets the same values.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT_SECONDS: Final = 15.0
 IDLE_SECONDS: Final = 20.0
-"""A connection unused for longer is dropped: whatever is on the way may have forgotten it without a word."""
+"""A connection that was idle for longer is dropped: a load balancer may have forgotten it without
+closing it."""
 
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-"""Writers know what they wrote: the answer needn't carry inputs and outputs back."""
+"""Keeps inputs and outputs out of the responses to writes."""
 
 
 _NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -55,6 +57,7 @@ def in_cluster(environ: Mapping[str, str], directory: Path, namespace: str) -> A
 
 
 def _trust(directory: Path) -> ssl.SSLContext:
+    # Only here: those who speak to an API server through a proxy of their own need no TLS.
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -85,7 +88,7 @@ class Api:
 
     def connect(self) -> None:
         """Open a connection ahead of its use. Raises Unreachable."""
-        self._keep(self._connect(self._address, REQUEST_TIMEOUT_SECONDS))
+        self._put_idle(self._connect(self._address, REQUEST_TIMEOUT_SECONDS))
 
     def close(self) -> None:
         """Close the kept connections, and keep none from now on."""
@@ -98,22 +101,24 @@ class Api:
         return self._send("GET", f"{self._base}/{plural}/{name}")
 
     def list_page(self, plural: str, selector: str, limit: int, token: str = "") -> JSONObject:
-        """One page of a list; `metadata.continue` in it is the token of the next. Raises Gone on a stale token."""
+        """One page of a list; `metadata.continue` in it is the token of the next. Raises Gone on a
+        stale token."""
         query = f"?labelSelector={selector}&limit={limit}" + (f"&continue={token}" if token else "")
         return self._send("GET", f"{self._base}/{plural}{query}")
 
     def names(self, plural: str, selector: str) -> set[str]:
-        """Names of all objects that the selector chooses. Raises Gone when the list is too long in coming."""
-        found: set[str] = set()
+        """Names of all objects that the selector chooses. Raises Gone when the list is too long in
+        coming."""
+        object_names: set[str] = set()
         token = ""
         while True:
             query = f"?labelSelector={selector}&limit={NAMES_LIMIT}" + (f"&continue={token}" if token else "")
             page = self._send("GET", f"{self._base}/{plural}{query}", accept=_NAMES_ONLY)
             for item in cast("list[Mapping[str, Mapping[str, str]]]", page["items"]):
-                found.add(item["metadata"]["name"])
+                object_names.add(item["metadata"]["name"])
             token = cast("Mapping[str, str]", page["metadata"]).get("continue", "")
             if not token:
-                return found
+                return object_names
 
     def create(self, plural: str, body: JSONObject) -> None:
         """Create an object. Raises AlreadyExists."""
@@ -122,9 +127,9 @@ class Api:
 
     def add(self, plural: str, body: JSONObject) -> JSONObject:
         """Create an object, and return it as it is now. Raises AlreadyExists."""
-        made = self._send("POST", f"{self._base}/{plural}", body, _JSON)
+        created = self._send("POST", f"{self._base}/{plural}", body, _JSON)
         self.has_created = True
-        return made
+        return created
 
     def ask(self, path: str, body: JSONObject) -> JSONObject:
         """Post a review, which is answered and not kept, to a path of another API group."""
@@ -136,14 +141,16 @@ class Api:
         self._send("PATCH", f"{self._base}/{plural}/{name}", body, _MERGE_PATCH, _METADATA_ONLY)
 
     def set_status(self, plural: str, name: str, fields: Mapping[str, JSON]) -> None:
-        """Set fields of an object's status, through the subresource, and remove those whose value is None."""
+        """Set fields of an object's status, through the subresource, and remove those whose value
+        is None."""
         self._send("PATCH", f"{self._base}/{plural}/{name}/status", _operations(fields), _JSON_PATCH, _METADATA_ONLY)
 
     def watch(self, plural: str, name: str, version: str, seconds: int, silence: float) -> Iterator[JSONObject]:
-        """Events of one object since a resourceVersion, as the API server sends them, bookmarks too.
+        """Events of one object since a resourceVersion, as the API server sends them, bookmarks
+        too.
 
-        The server ends it after `seconds`; a silence of `silence` seconds counts as a broken stream. Raises Unreachable
-        and ApiError, Gone among them, also in the middle.
+        The server ends it after `seconds`; a silence of `silence` seconds counts as a broken
+        stream. Raises Unreachable and ApiError, Gone among them, also in the middle.
         """
         target = (
             f"{self._base}/{plural}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}"
@@ -153,11 +160,11 @@ class Api:
         try:
             response, lines = connection.stream(target, self._headers(_JSON))
             if response.status != 200:
-                raise _refusal(f"GET {target}", response)
+                raise _response_error(f"GET {target}", response)
             for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise _error_event(f"GET {target}", event["object"])
+                    raise _event_error(f"GET {target}", event["object"])
                 yield event
         finally:
             connection.close()
@@ -170,33 +177,33 @@ class Api:
         if body is not None:
             headers["Content-Type"] = content_type
             content = json.dumps(body, separators=(",", ":")).encode("ascii")
-        response = self._over_some_connection(method, target, headers, content)
+        response = self._exchange(method, target, headers, content)
         if not 200 <= response.status < 300:
-            raise _refusal(f"{method} {target}", response)
+            raise _response_error(f"{method} {target}", response)
         try:
-            answer = json.loads(response.body)
+            document = json.loads(response.body)
         except ValueError as error:
             raise Unreachable(f"{method} {target}: the answer isn't JSON: {error}") from error
-        if not isinstance(answer, dict):
+        if not isinstance(document, dict):
             raise Unreachable(f"{method} {target}: the answer isn't an object")
-        return answer
+        return document
 
-    def _over_some_connection(self, method: str, target: str, headers: dict[str, str], content: bytes) -> Response:
-        kept = self._kept()
-        if kept is not None:
+    def _exchange(self, method: str, target: str, headers: dict[str, str], content: bytes) -> Response:
+        idle = self._take_idle()
+        if idle is not None:
             try:
-                response = kept.request(method, target, headers, content)
+                response = idle.request(method, target, headers, content)
             except Unreachable:
                 pass  # Closed by the server while idle, as it may: say it again on a fresh one.
             else:
-                self._keep(kept)
+                self._put_idle(idle)
                 return response
         connection = self._connect(self._address, REQUEST_TIMEOUT_SECONDS)
         response = connection.request(method, target, headers, content)
-        self._keep(connection)
+        self._put_idle(connection)
         return response
 
-    def _kept(self) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
         while True:
             try:
                 since, connection = self._idle.pop()
@@ -206,7 +213,7 @@ class Api:
                 return connection
             connection.close()
 
-    def _keep(self, connection: Connection) -> None:
+    def _put_idle(self, connection: Connection) -> None:
         if connection.reusable and not self._closed:
             self._idle.append((time.monotonic(), connection))
         else:
@@ -217,7 +224,8 @@ class Api:
 
 
 def _operations(fields: Mapping[str, JSON]) -> JSON:
-    """A JSON Patch. Not a merge patch: that would drop each null in an output, and mix an error with an earlier one."""
+    """A JSON Patch. Not a merge patch: that would drop each null in an output, and mix an error
+    with an earlier one."""
     operations: list[JSON] = []
     for field, value in fields.items():
         path = f"/status/{field}"
@@ -228,7 +236,7 @@ def _operations(fields: Mapping[str, JSON]) -> JSON:
     return operations
 
 
-def _error_event(request: str, status: Mapping[str, JSON]) -> ApiError:
+def _event_error(request: str, status: Mapping[str, JSON]) -> ApiError:
     """The error that ends a watch whose answer was 200 already."""
     code = status.get("code")
     return error_for(
@@ -239,7 +247,7 @@ def _error_event(request: str, status: Mapping[str, JSON]) -> ApiError:
     )
 
 
-def _refusal(request: str, response: Response) -> ApiError:
+def _response_error(request: str, response: Response) -> ApiError:
     """The error in an answer: a Kubernetes Status, or whatever a proxy in between made of it."""
     reason, message, wait = "", response.body[:500].decode("utf-8", "replace"), 0.0
     try:

@@ -1,6 +1,7 @@
-"""From a call of the route to its AppTask, which is created once however often it is tried.
+"""Creates the AppTask of a call exactly once, however often the create is tried.
 
-`driver` calls it, from several threads. The object's name carries the call's key, so a second create meets the first.
+`driver` calls it from several threads. The object's name carries the call's key, so a second create
+gets `AlreadyExists` from the first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import AlreadyExists, NotFound
-from application_sdk.engines.kubernetes.retry_read import patiently
+from application_sdk.engines.kubernetes.retry_request import retry_request
 from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_SECONDS, CallOutcome, Policy, TaskSpec
 
@@ -25,8 +26,8 @@ _log = logging.getLogger("apprun.driver")
 T = TypeVar("T")
 
 
-class ForeignTask(Exception):
-    """Something else has the name that a call's AppTask needs."""
+class NameConflict(Exception):
+    """Another object has the name that a call's AppTask needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,27 @@ class Owner:
     run: str
     uid: str
     source_digest: str = ""
-    """Of the files that the driver was given as the app's source; empty when the image has the code."""
+    """Of the files that the driver was given as the app's source; empty when the image has the
+    code."""
 
 
 def _bounded(policy: Policy) -> Policy:
-    """The policy with times that the API server takes. `timedelta.max` is a way to say that there is no limit."""
+    """The policy with times that the API server takes. `timedelta.max` is a way to say that there
+    is no limit."""
 
-    def within(fields: dict[str, object]) -> dict[str, object]:
+    def clamp(fields: dict[str, object]) -> dict[str, object]:
         return {
             name: min(value, MAX_SECONDS) if name.endswith("Seconds") and isinstance(value, int | float) else value
             for name, value in fields.items()
         }
 
-    made = within(cast("dict[str, object]", policy))
-    return cast("Policy", {**made, "retry": within(cast("dict[str, object]", policy["retry"]))})
+    limited = clamp(cast("dict[str, object]", policy))
+    return cast("Policy", {**limited, "retry": clamp(cast("dict[str, object]", policy["retry"]))})
 
 
 def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = None) -> JSONObject:
-    """The object that stands for a call; with its outcome for one that the driver has executed itself."""
+    """The object that stands for a call; with its outcome for one that the driver has executed
+    itself."""
     role = call.role if outcome is None else "local"
     spec = TaskSpec(
         run=owner.run,
@@ -102,7 +106,7 @@ def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = No
     }
 
 
-def owners_of(app_task: JSONObject) -> list[object]:
+def owner_uids(app_task: JSONObject) -> list[object]:
     """UIDs of the objects that an AppTask belongs to: its run's."""
     metadata = cast("Mapping[str, object]", app_task.get("metadata") or {})
     references = cast("list[Mapping[str, object]]", metadata.get("ownerReferences") or [])
@@ -110,20 +114,24 @@ def owners_of(app_task: JSONObject) -> list[object]:
 
 
 def create(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> None:
-    """Have the call's AppTask exist. Returns when it does, however long the API server is away.
+    """Create the call's AppTask unless it exists. Returns once it does, however long the API server
+    is away.
 
-    Raises ForeignTask, Refused when this driver no longer speaks for the run, NotFound when the namespace is gone,
-    Invalid when the API server can't take the object.
+    Raises NameConflict, Refused when this driver no longer speaks for the run, NotFound when the
+    namespace is gone, Invalid when the API server can't take the object.
     """
     body = app_task(call, owner)
     _create(api, call, owner, pause, lambda: api.create(names.APP_TASKS, body))
 
 
-def record(
+def create_with_outcome(
     api: Api, call: ScheduledCall, owner: Owner, outcome: CallOutcome, pause: Callable[[float], None]
 ) -> JSONObject | None:
-    """Have a call's AppTask exist with this outcome, as `create` does. The object as it is stored; None when the call
-    has an outcome already, which an earlier driver has recorded: that one counts, whatever this one has brought."""
+    """Create a call's AppTask with its outcome, as `create` does. Returns the stored object.
+
+    Returns None when an earlier driver has recorded an outcome of the call: that one counts, not
+    this one.
+    """
     body = app_task(call, owner, outcome)
     return _create(api, call, owner, pause, lambda: api.add(names.APP_TASKS, body))
 
@@ -134,31 +142,32 @@ def _create(
     backoff = Backoff()
     while True:
         try:
-            return patiently(send, f"creating the AppTask of {call.task}", pause)
+            return retry_request(send, f"creating the AppTask of {call.task}", pause)
         except AlreadyExists:
-            if _adopted(api, call, owner, pause):
+            if _is_own_call(api, call, owner, pause):
                 return None
             pause(backoff.delay())
 
 
-def _adopted(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> bool:
-    """Whether the object that is there is this very call. False when it is about to go: then try again."""
+def _is_own_call(api: Api, call: ScheduledCall, owner: Owner, pause: Callable[[float], None]) -> bool:
+    """Whether the existing object is this very call. False when it is being deleted: the create is
+    tried again."""
     name = names.task_name(owner.run, call.key)
     try:
-        there = patiently(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
+        existing = retry_request(lambda: api.get(names.APP_TASKS, name), f"reading AppTask {name}", pause)
     except NotFound:
         return False
-    metadata = cast("Mapping[str, object]", there.get("metadata") or {})
-    spec = cast("TaskSpec", there.get("spec") or {})
-    owners = owners_of(there)
+    metadata = cast("Mapping[str, object]", existing.get("metadata") or {})
+    spec = cast("TaskSpec", existing.get("spec") or {})
+    owners = owner_uids(existing)
     # guard: adopt-own-task - an AppTask of this name may belong to a deleted run
     if owner.uid in owners and spec.get("key") == call.key:
         return True
     if "deletionTimestamp" in metadata or (owners and owner.uid not in owners):
-        # Left by an earlier run of the same name, so the garbage collector takes it.
+        # Left by a deleted run of the same name: the garbage collector removes it.
         _log.info("waiting for an earlier run's AppTask %s to go", name)
         return False
-    raise ForeignTask(
+    raise NameConflict(
         f"AppTask {name} exists and is another call: task {spec.get('task')!r} with key {spec.get('key')!r}, owned by "
         f"{owners or 'nobody'}. The call of {call.task!r} at {call.line} needs that name. Delete the object"
     )

@@ -1,4 +1,4 @@
-"""How long to wait before trying again. Used by `report`, `driver` and `watch`; knows nothing of what is tried."""
+"""Exponential backoff with jitter, for whatever talks to the API server from a pod."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Final
 
 _FIRST: Final = 0.05
 _CAP: Final = 5.0
-"""After an outage nobody idles for much longer than this; thousands of pods still come back spread out."""
+"""The longest delay: short, so that pods go on soon after an outage; the jitter spreads thousands
+of them out."""
 
 
 def _chance() -> float:
@@ -16,7 +17,8 @@ def _chance() -> float:
 
 
 class Backoff:
-    """Delays in seconds that double from `first` to `cap`, each shortened by chance to at least its half.
+    """Delays in seconds that double from `first` to `cap`, each shortened by chance to at least its
+    half.
 
     So thousands of pods that lost the API server at once don't come back at once.
     """
@@ -35,5 +37,5 @@ class Backoff:
         return max(at_least, full * (0.5 + _chance() / 2))
 
     def reset(self) -> None:
-        """Begin anew after a success."""
+        """Start again with the first delay, after a success."""
         self._next = self._first

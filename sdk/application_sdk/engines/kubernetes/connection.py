@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to the API server: framing and TLS, no meaning.
 
-`api` is its only caller. By hand, since `http.client` and what it imports would cost every task pod more than its
-request does. Understands what API servers send: Content-Length, chunked bodies, streams without end.
+`api` is its only caller. By hand, since `http.client` and what it imports would cost every task pod
+more than its request does. Understands what API servers send: Content-Length, chunked bodies,
+streams without end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _MAX_LINE: Final = 64 * 1024
 _MAX_HEADERS: Final = 200
 _SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    # A watch may be silent for a minute; half a minute after its server vanished without a word, it has to end.
+    # A watch may be silent for a minute; half a minute after its server vanished without a word, it
+    # has to end.
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
@@ -57,11 +59,12 @@ class Connection:
     """A keep-alive connection. After any Unreachable it is closed and of no further use."""
 
     def __init__(self, address: Address, timeout: float) -> None:
-        """Connect and shake hands; raises Unreachable. `timeout` in seconds holds for each wait for the network."""
+        """Connect and shake hands; raises Unreachable. `timeout` in seconds holds for each wait for
+        the network."""
         self._reusable = True
         self._address = address
         try:
-            self._socket = _dialled(address, timeout) if address.dial else _connected(address, timeout)
+            self._socket = _dial(address, timeout) if address.dial else _connect(address, timeout)
         except OSError as error:
             raise Unreachable(f"can't connect to the API server at {address.authority}: {error}") from error
         self._reader = self._socket.makefile("rb")
@@ -83,16 +86,17 @@ class Connection:
             content = b"".join(self._body(status, answer))
         except (OSError, ValueError) as error:
             self.close()
-            raise Unreachable(f"{method} {target}: {_said(error)}") from error
+            raise Unreachable(f"{method} {target}: {_describe(error)}") from error
         if answer.get("connection", "").lower() == "close":
             self.close()
         return Response(status, answer, content)
 
     def stream(self, target: str, headers: dict[str, str]) -> tuple[Response, Iterator[bytes]]:
-        """GET something that comes line by line. An answer other than 200 is read whole, and has no lines.
+        """GET something that comes line by line. An answer other than 200 is read whole, and has no
+        lines.
 
-        The lines end when the server ends the stream well; they raise Unreachable when it breaks or falls silent for
-        longer than the timeout. The connection serves nothing else afterwards.
+        The lines end when the server ends the stream well; they raise Unreachable when it breaks or
+        falls silent for longer than the timeout. The connection serves nothing else afterwards.
         """
         try:
             status, answer = self._exchange("GET", target, headers, b"")
@@ -101,7 +105,7 @@ class Connection:
                 return Response(status, answer, b"".join(self._body(status, answer))), iter(())
         except (OSError, ValueError) as error:
             self.close()
-            raise Unreachable(f"GET {target}: {_said(error)}") from error
+            raise Unreachable(f"GET {target}: {_describe(error)}") from error
         return Response(status, answer, b""), self._lines(target, self._body(status, answer))
 
     def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str]]:
@@ -165,51 +169,53 @@ class Connection:
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from lines
         except (OSError, ValueError) as error:
-            raise Unreachable(f"GET {target}: the stream broke: {_said(error)}") from error
+            raise Unreachable(f"GET {target}: the stream broke: {_describe(error)}") from error
         finally:
             self.close()
 
 
-def _connected(address: Address, timeout: float) -> socket.socket:
+def _connect(address: Address, timeout: float) -> socket.socket:
     """A socket to the first of the host's addresses that answers. Raises OSError, of the last one.
 
-    TLS takes the socket over before it connects: `ssl` would leave one open, without anybody who holds it, whose peer
-    resets in between.
+    TLS takes the socket over before it connects: `ssl` would leave one open, without anybody who
+    holds it, whose peer resets in between.
     """
     refused = OSError("the name of the host has no addresses")
-    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
-        end = socket.socket(family, kind, protocol)
+    for family, socket_type, protocol, _, sockaddr in socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, socket_type, protocol)
         try:
             if address.tls:
-                end = address.tls.wrap_socket(end, server_hostname=address.server_name or address.host)
-            _prepare(end)
-            end.settimeout(timeout)
-            end.connect(place)
-            return end
+                sock = address.tls.wrap_socket(sock, server_hostname=address.server_name or address.host)
+            _set_options(sock)
+            sock.settimeout(timeout)
+            sock.connect(sockaddr)
+            return sock
         except OSError as error:
-            end.close()
+            sock.close()
             refused = error
     raise refused
 
 
-def _dialled(address: Address, timeout: float) -> socket.socket:
+def _dial(address: Address, timeout: float) -> socket.socket:
     """The same by way of somebody else, who hands over a socket that is connected already."""
     assert address.dial is not None
-    raw = address.dial(timeout)
+    sock = address.dial(timeout)
     try:
-        _prepare(raw)
-        named = address.server_name or address.host
-        raw.getpeername()  # as far as that can be avoided here: see `_connected`
-        return address.tls.wrap_socket(raw, server_hostname=named) if address.tls else raw
+        _set_options(sock)
+        server_name = address.server_name or address.host
+        sock.getpeername()  # as far as that can be avoided here: see `_connect`
+        return address.tls.wrap_socket(sock, server_hostname=server_name) if address.tls else sock
     except BaseException:
-        raw.close()
+        sock.close()
         raise
 
 
-def _prepare(end: socket.socket) -> None:
+def _set_options(sock: socket.socket) -> None:
     for level, option, value in _SOCKET_OPTIONS:
-        end.setsockopt(level, option, value)
+        sock.setsockopt(level, option, value)
 
 
-def _said(error: OSError | ValueError) -> str:
+def _describe(error: OSError | ValueError) -> str:
     return str(error) or type(error).__name__

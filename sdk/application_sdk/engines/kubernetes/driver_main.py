@@ -1,6 +1,8 @@
-"""A driver pod: load the app, execute its route on the engine, report how it ended. `pod` calls it.
+"""The main of a driver pod: loads the app, executes its route on the engine and reports how it
+ended.
 
-All that a driver knows is in the ledger, so a SIGTERM ends it at once: there is nothing to clean up.
+`pod` calls it. All that a driver knows is in the ledger, so a SIGTERM ends it at once: there is
+nothing to clean up.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from application_sdk.app.loading import AppLoadError, load_app
-from application_sdk.engines.kubernetes.app_tasks import ForeignTask, Owner
+from application_sdk.engines.kubernetes.app_tasks import NameConflict, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
+from application_sdk.engines.kubernetes.driver_heartbeat import DriverHeartbeat
 from application_sdk.engines.kubernetes.errors import ApiError, Forbidden, Refused, Unauthorized
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
-from application_sdk.engines.kubernetes.presence import Presence
 from application_sdk.engines.kubernetes.report import (
     EXIT_CODES,
     continuation_report,
@@ -26,7 +28,7 @@ from application_sdk.engines.kubernetes.report import (
 )
 from application_sdk.engines.kubernetes.run_watch import RunGone
 from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
-from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.engines.kubernetes.startup import freeze_gc
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.logs import kept_log
@@ -49,10 +51,10 @@ _log = logging.getLogger("apprun.driver")
 
 def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     """Execute the run's route to its end and report it. Returns the pod's exit code."""
-    presence = Presence(api, call["appTask"], node, started_at)
-    presence.start()
+    heartbeat = DriverHeartbeat(api, call["appTask"], node, started_at)
+    heartbeat.start()
     try:
-        result = _execute(call, api, presence.watch, node)
+        result = _execute(call, api, heartbeat.watch, node)
     except (RunGone, Refused) as error:
         _log.error("this driver has nothing more to say: %s", error)
         return EXIT_FENCED
@@ -60,7 +62,7 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
         _log.error("%s", error)
         return EXIT_NOT_ALLOWED
     finally:
-        presence.stop()
+        heartbeat.stop()
     if result.outcome == "Succeeded" and result.output is not None:
         report = success_report(result.output, started_at, node)
     elif result.outcome == "Continued" and result.input is not None:
@@ -76,12 +78,13 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
 
 
 class NotAllowedError(Exception):
-    """The API server has answered with nothing but 401 or 403 for long."""
+    """The API server has answered nothing but 401 or 403 for too long."""
 
 
 def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
     source = source_digest(Path(names.SOURCE_DIRECTORY))
-    # guard: driver-source-digest - replaying with other source files would diverge, or worse, agree by chance
+    # guard: driver-source-digest - replaying with other source files would diverge, or worse, agree
+    # by chance
     if source != call.get("sourceDigest", source):
         return stalled("CodeChanged", CODE_CHANGED)
     watch.enter(f"the import of {call['entry'].partition(':')[0]!r}")
@@ -91,9 +94,10 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
         return stalled("LoadFailed", str(error), error.traceback)
     finally:
         watch.leave()
-    settle()
+    freeze_gc()
     engine: KubernetesEngine | None = None
-    # Begun before the run's past is read: the process that driver tasks are forked from imports the app meanwhile.
+    # Started before the run's past is read: the fork server of driver tasks imports the app
+    # meanwhile.
     executor = _task_executor(call) if _has_driver_tasks(app_class) else None
     try:
         engine = KubernetesEngine.open(api, Owner(call["run"], call["runUid"], source), time.sleep)
@@ -103,7 +107,8 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
             started_at=seconds(engine.started_at),
             correlation_id=call["correlationId"],
             max_payload_bytes=MAX_PAYLOAD_BYTES,
-            # Operators before 0.2 say it; otherwise the run has the rules of the SDK that it began with.
+            # Recorded calls decide, then what operators before 0.2 wrote into the call, else the
+            # newest rules.
             replay_rules=engine.replay_rules or call.get("replayRules"),
         )
         _place_tasks(engine, app_class, executor, call, info, node)
@@ -112,7 +117,7 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
         return stalled("LoadFailed", str(error))
     except LedgerUnreadable as error:
         return stalled("LedgerUnreadable", str(error))
-    except ForeignTask as error:
+    except NameConflict as error:
         return RouteResult("Failed", error=ErrorFields(type="NameTaken", message=str(error), retryable=False))
     except Refused:
         raise
@@ -123,8 +128,9 @@ def _execute(call: Call, api: Api, watch: YieldWatch, node: str) -> RouteResult:
         return RouteResult("Failed", error=ErrorFields(type=type(error).__name__, message=message, retryable=False))
     finally:
         if engine is not None:
-            # The report may have to wait for the API server, and what the route no longer waits for mustn't go on then.
-            engine.end_driver_tasks()
+            # The report may wait long for the API server, and driver tasks must not go on without
+            # their route.
+            engine.stop_driver_tasks()
 
 
 def _has_driver_tasks(app_class: type[App]) -> bool:
@@ -143,7 +149,8 @@ def _task_executor(call: Call) -> Executor:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
     }
-    # The route's sets have an order that each replay repeats. A task's have none, as in a pod of its own.
+    # A driver has a fixed hash seed, so that replays iterate over sets alike. Tasks have a random
+    # one, as in task pods.
     environment.pop("PYTHONHASHSEED", None)
     source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else here)
     return ProcessExecutor(source, MODULE, environment, ahead=True, own_log=False)
@@ -152,20 +159,21 @@ def _task_executor(call: Call) -> Executor:
 def _place_tasks(
     engine: KubernetesEngine, app_class: type[App], executor: Executor | None, call: Call, info: RunInfo, node: str
 ) -> None:
-    """Have tasks executed where their code, or the App at deployment, wants it. Raises AppDefinitionError."""
-    wanted = engine.wanted_placements
+    """Start driver tasks, and place all tasks where their code or the App wants them. Raises
+    AppDefinitionError."""
+    wanted = engine.placement_overrides
     moved: dict[str, TaskDefinition] = {}
     if wanted:
         from application_sdk.app.driver_tasks import deployed
 
         moved = deployed(app_class.definition.tasks, wanted, app_class.driver_secrets)
-        engine.move_tasks(moved)
+        engine.override_tasks(moved)
     if executor is None and any(task.settings.runs_in == "driver" for task in moved.values()):
         executor = _task_executor(call)
     if executor is None:
         return
     from application_sdk.attempt.task_context import AttemptInfo
-    from application_sdk.engines.kubernetes.driver_tasks import CallContext
+    from application_sdk.engines.kubernetes.driver_calls import CallContext
     from application_sdk.wire.fields import Policy, RetryFields
 
     attempt = AttemptInfo(
@@ -180,7 +188,7 @@ def _place_tasks(
         namespace=call["namespace"],
         run_uid=info.uid,
     )  # fmt: skip
-    engine.run_driver_tasks(executor, CallContext(attempt, call["run"], node))
+    engine.start_driver_tasks(executor, CallContext(attempt, call["run"], node))
 
 
 def _error(result: RouteResult) -> ErrorFields:

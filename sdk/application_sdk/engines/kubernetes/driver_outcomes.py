@@ -1,4 +1,5 @@
-"""What is recorded of a driver task's call, and the limits that hold for it. Pure."""
+"""The outcomes that a driver records for calls of driver tasks, and the limits of such calls.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from application_sdk.wire.fields import CANCELLED, MAX_DRIVER_TASK_SECONDS, Call
 if TYPE_CHECKING:
     from application_sdk.execution.engine import ScheduledCall
 
-NO_LONGER_WAITED_FOR: Final = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
-RUN_CANCELLED: Final = ErrorFields(type=CANCELLED, message="the run was cancelled")
-GAVE_WAY: Final = ErrorFields(type=CANCELLED, message="the attempt gave way to a cancellation")
+ABANDONED_CALL: Final = ErrorFields(type=CANCELLED, message="the route no longer waits for this call")
+CANCELLED_RUN: Final = ErrorFields(type=CANCELLED, message="the run was cancelled")
+CANCELLED_ATTEMPT: Final = ErrorFields(type=CANCELLED, message="the attempt gave way to a cancellation")
 
 
-def bounded(policy: Policy) -> Policy:
-    """A policy within a driver's limits: also where an App at deployment, or `.options()`, moved the task there."""
+def bounded_policy(policy: Policy) -> Policy:
+    """The policy within a driver's limits, also where the App or `.options()` moved the task into
+    the driver."""
     whole = min(policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS), MAX_DRIVER_TASK_SECONDS)
     limited = Policy(retry=policy["retry"], scheduleToCloseSeconds=whole)
     if "timeoutSeconds" in policy:
@@ -26,7 +28,7 @@ def bounded(policy: Policy) -> Policy:
 
 
 def timed_out(task: str, attempt: int) -> ErrorFields:
-    """Of an attempt that had to be killed."""
+    """The error of an attempt that exceeded its time and had to be killed."""
     return ErrorFields(
         type=reasons.TIMED_OUT,
         message=f"attempt {attempt} of {task!r} was over its time (timeout_seconds, or {MAX_DRIVER_TASK_SECONDS} s for "
@@ -35,8 +37,18 @@ def timed_out(task: str, attempt: int) -> ErrorFields:
     )
 
 
+def never_begun(task: str, attempt: int) -> ErrorFields:
+    """The error of an attempt that had no process yet when its call's time was over."""
+    return ErrorFields(
+        type=reasons.TIMED_OUT,
+        message=f"attempt {attempt} of {task!r} couldn't begin in time: the process that attempts are forked from is "
+        "still importing the app, or hangs",
+        retryable=True,
+    )
+
+
 def unreportable(call: ScheduledCall, outcome: CallOutcome, complaint: str) -> CallOutcome:
-    """What is recorded in place of an outcome that the API server takes in no form."""
+    """The outcome that is recorded in place of one that the API server refuses as invalid."""
     error = ErrorFields(
         type=reasons.REPORT_REFUSED,
         message=f"the API server refused to store the outcome of {call.task!r}: {complaint}",

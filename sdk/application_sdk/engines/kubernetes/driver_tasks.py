@@ -1,8 +1,10 @@
-"""Executes the calls of driver tasks: each attempt in a process of its own, retries in place, one outcome at the end.
+"""Executes calls of driver tasks: each attempt in a process of its own, with retries here, and one
+outcome per call.
 
-`driver` makes one for a run that has driver tasks. It works in a thread of its own and knows neither route nor API
-server: what comes out is an outcome, which `driver` records. Until then nobody knows of the call, so whatever ends the
-driver before has the next one execute it again.
+`driver` makes one `DriverTasks` for a run that has driver tasks. It works in a thread of its own
+and knows neither the route nor the API server: it hands each outcome to `driver`, which records it.
+Nothing is recorded of a call before, so when the driver dies first, the next driver executes the
+call again, from its first attempt.
 """
 
 from __future__ import annotations
@@ -13,18 +15,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, MutableSequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from application_sdk.engines.kubernetes.driver_calls import CallContext, CallState
 from application_sdk.engines.kubernetes.driver_outcomes import (
-    GAVE_WAY,
-    NO_LONGER_WAITED_FOR,
-    RUN_CANCELLED,
-    bounded,
+    ABANDONED_CALL,
+    CANCELLED_ATTEMPT,
+    CANCELLED_RUN,
+    bounded_policy,
+    never_begun,
     timed_out,
 )
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Executor, ImportedAnew, Work
-from application_sdk.engines.processes.retry_policy import Again, Tally, judge
+from application_sdk.engines.processes.executor_protocol import (
+    AppNotForkable,
+    AttemptBegun,
+    AttemptEnded,
+    AttemptSpec,
+    Executor,
+)
+from application_sdk.engines.processes.retry_policy import AttemptCounts, Retry, decide
 from application_sdk.execution.logs import timestamp
 from application_sdk.execution.redaction import redacted_error
 from application_sdk.wire import logs, names
@@ -35,57 +44,27 @@ from application_sdk.wire.fields import (
     ErrorFields,
     LogFields,
     Outcome,
-    Policy,
 )
 
 if TYPE_CHECKING:
-    from application_sdk.attempt.task_context import AttemptInfo
     from application_sdk.execution.engine import ScheduledCall
     from application_sdk.wire.digest import JSONObject
 
 _log = logging.getLogger("apprun.driver")
 
-AT_ONCE: Final = 16
-"""Attempts side by side: enough for calls that wait for others, few enough to leave the route its CPU."""
+MAX_RUNNING: Final = 16
+"""How many attempts run at a time: enough for calls that wait for a network, few enough to leave
+the route its CPU."""
 OVERDUE_SECONDS: Final = 1.0
-"""An attempt that is over its time ends itself. One that hasn't by then, since it blocks its event loop, is killed."""
-GIVE_WAY_SECONDS: Final = 2.0
-"""How long a cancelled attempt may clean up."""
+"""How long an attempt may exceed its time limit: it ends itself, unless it blocks its event
+loop."""
+CANCEL_SECONDS: Final = 2.0
+"""How long a cancelled attempt may clean up before it is killed."""
 CLOSE_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0
-KEPT_ATTEMPTS: Final = 32
-"""So many ended attempts are recorded, the latest."""
+MAX_HISTORY: Final = 32
+"""How many ended attempts an outcome lists: the latest."""
 MESSAGE_LENGTH: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """What is the same in all calls of a run."""
-
-    info: AttemptInfo
-    """Of an attempt: run, uid and limits. The rest is each call's own."""
-    run: str
-    node: str
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    call: ScheduledCall
-    policy: Policy
-    attempt: int = 0
-    failures: int = 0
-    disruptions: int = 0
-    first_at: float = 0.0
-    ready_at: float = 0.0
-    kill_at: float | None = None
-    started_at: float = 0.0
-    ended_for: ErrorFields | None = None
-    """Why its attempt was killed, if it was."""
-    cancelled: ErrorFields | None = None
-    log: str = ""
-    heartbeat: JSONObject | None = None
-    """What an attempt has left for the next one."""
-    history: list[AttemptFields] = field(default_factory=list)
 
 
 class DriverTasks:
@@ -111,85 +90,95 @@ class DriverTasks:
         self._fail = fail
         self._lock = threading.Lock()
         self._commands: deque[Callable[[], None]] = deque()
-        self._open: dict[str, _Call] = {}
-        self._ready: deque[_Call] = deque()
-        self._delayed: list[_Call] = []
-        """Those whose next attempt has to wait."""
-        self._running: dict[str, _Call] = {}
+        self._open: dict[str, CallState] = {}
+        self._ready: deque[CallState] = deque()
+        self._delayed: list[CallState] = []
+        """Calls whose next attempt waits for its retry time."""
+        self._running: dict[str, CallState] = {}
         self._cancelled = False
         self._paused = False
+        self._requested_pause = False
+        """What `pause` was last called with. `_paused` follows when the thread runs the command."""
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="driver-tasks", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="driver-tasks", daemon=True)
         self._thread.start()
 
     # Called by the engine, from any thread
 
     def start(self, call: ScheduledCall) -> None:
-        """Have a call executed and its outcome recorded. One that is under way goes on."""
-        state = _Call(call, bounded(call.policy))
+        """Execute a call and record its outcome. Does nothing for a call that is executed
+        already."""
+        state = CallState(call, bounded_policy(call.policy))
         with self._lock:
             # guard: driver-task-under-way-once - a call that is under way would be executed twice
             if call.key in self._open:
                 return
             self._open[call.key] = state
-        self._tell(lambda: self._accept(state))
+        self._post(lambda: self._accept(state))
 
     def cancel(self, keys: Collection[str]) -> None:
         """End calls that the route no longer waits for."""
         chosen = frozenset(keys)
-        self._tell(lambda: self._cancel(lambda call: call.key in chosen, NO_LONGER_WAITED_FOR))
+        self._post(lambda: self._cancel(lambda call: call.key in chosen, ABANDONED_CALL))
 
     def cancel_run(self) -> None:
-        """End the calls that the route made before it was cancelled, and those of that kind that are still to come."""
-        self._tell(self._cancel_run)
+        """End all calls but those of the route's clean-up, also those that are started later."""
+        self._post(self._cancel_run)
 
     def pause(self, paused: bool) -> None:
-        """Begin no attempt while the run is suspended. Those under way go on."""
-        if paused != self._paused:
-            self._tell(lambda: setattr(self, "_paused", paused))
+        """Begin no attempt while the run is suspended. Attempts that run go on."""
+        with self._lock:
+            # guard: driver-task-resumed-run - a run resumed before its suspension took effect would
+            # stay suspended
+            if paused == self._requested_pause:
+                return
+            self._requested_pause = paused
+        self._post(self._apply_pause)
 
-    def works_on(self, key: str) -> bool:
+    def is_executing(self, key: str) -> bool:
         """Whether the call's outcome is still to come."""
         with self._lock:
             return key in self._open
 
     def close(self) -> None:
-        """End all attempts at once. What isn't recorded by now never will be by this driver."""
+        """End all attempts at once. Outcomes that aren't handed over yet are lost: the next driver
+        makes them again."""
         self._closed = True
         self._executor.wake()
         self._thread.join(CLOSE_SECONDS)
 
-    def _tell(self, command: Callable[[], None]) -> None:
+    def _post(self, command: Callable[[], None]) -> None:
         with self._lock:
             self._commands.append(command)
         self._executor.wake()
 
     # The thread
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._closed:
-                self._obey()
+                self._run_commands()
                 now = time.monotonic()
-                # guard: driver-task-overdue-killed - a body that blocks its event loop would never end
+                # guard: driver-task-overdue-killed - a body that blocks its event loop would never
+                # end
                 self._kill_overdue(now)
                 self._start_ready(now)
-                for event in self._executor.wait(self._seconds_left(now)):
-                    if isinstance(event, Begun):
-                        self._note_begin(event.key)
-                    elif isinstance(event, Ended):
-                        self._take_end(event)
-                    elif isinstance(event, ImportedAnew):
-                        _log.warning("each driver task imports the app anew, since its module has %s", event.reason)
+                for event in self._executor.wait(self._seconds_to_deadline(now)):
+                    if isinstance(event, AttemptBegun):
+                        self._handle_begin(event.key)
+                    elif isinstance(event, AttemptEnded):
+                        self._handle_end(event)
+                    elif isinstance(event, AppNotForkable):
+                        _log.warning("each driver task imports the app itself, since its module has %s", event.reason)
                     elif event.heartbeat is not None and event.key in self._running:
-                        # Details for the next attempt. Progress of milliseconds is told nobody.
+                        # Kept for the next attempt. Progress of so short a task is written nowhere.
                         self._running[event.key].heartbeat = event.heartbeat
         except BaseException as error:  # noqa: BLE001 - the route's thread raises it
             self._fail(error)
         finally:
             self._executor.close()
 
-    def _obey(self) -> None:
+    def _run_commands(self) -> None:
         while True:
             with self._lock:
                 if not self._commands:
@@ -197,18 +186,21 @@ class DriverTasks:
                 command = self._commands.popleft()
             command()
 
-    def _accept(self, state: _Call) -> None:
-        if state.call.key not in self._open:
-            return  # Cancelled before this thread had heard of it.
+    def _apply_pause(self) -> None:
+        self._paused = self._requested_pause
+
+    def _accept(self, state: CallState) -> None:
+        if self._open.get(state.call.key) is not state:
+            return  # Cancelled before this thread got to it.
         # guard: driver-task-cancelled-run - a cancelled run would begin calls that are no clean-up
         if self._cancelled and not state.call.cleanup:
-            self._end_cancelled(state, RUN_CANCELLED)
+            self._complete_cancelled(state, CANCELLED_RUN)
         else:
             self._ready.append(state)
 
     def _cancel_run(self) -> None:
         self._cancelled = True
-        self._cancel(lambda call: not call.cleanup, RUN_CANCELLED)
+        self._cancel(lambda call: not call.cleanup, CANCELLED_RUN)
 
     def _cancel(self, chosen: Callable[[ScheduledCall], bool], error: ErrorFields) -> None:
         now = time.monotonic()
@@ -216,10 +208,10 @@ class DriverTasks:
             states = [state for state in self._open.values() if chosen(state.call)]
         for state in states:
             if state.call.key not in self._running:
-                self._end_cancelled(state, error)
+                self._complete_cancelled(state, error)
             elif state.cancelled is None:
                 state.cancelled = error
-                state.kill_at = min(state.kill_at or now + GIVE_WAY_SECONDS, now + GIVE_WAY_SECONDS)
+                state.kill_at = min(state.kill_at, now + CANCEL_SECONDS)
                 self._executor.cancel(state.call.key)
 
     def _start_ready(self, now: float) -> None:
@@ -230,17 +222,20 @@ class DriverTasks:
         for state in due:
             self._delayed.remove(state)
         self._ready.extend(due)
-        while self._ready and len(self._running) < AT_ONCE:
+        while self._ready and len(self._running) < MAX_RUNNING:
             state = self._ready.popleft()
             state.attempt += 1
             state.first_at = state.first_at or now
-            state.kill_at = state.ended_for = None
+            state.started_at, state.kill_reason = 0.0, None
+            # guard: driver-task-never-begun - an attempt whose process never starts would be waited
+            # for without end
+            state.kill_at = self._call_deadline(state)
             self._running[state.call.key] = state
             self._executor.start(self._attempt(state))
 
-    def _attempt(self, state: _Call) -> Work:
+    def _attempt(self, state: CallState) -> AttemptSpec:
         call, info = state.call, self._context.info
-        return Work(
+        return AttemptSpec(
             call.key,
             call.input,
             info._replace(
@@ -260,47 +255,50 @@ class DriverTasks:
             },
         )
 
-    def _note_begin(self, key: str) -> None:
+    def _handle_begin(self, key: str) -> None:
         state = self._running.get(key)
         if state is None:
             return
         state.started_at = time.time()
         now = time.monotonic()
-        limits = [now + state.policy.get("timeoutSeconds", MAX_DRIVER_TASK_SECONDS)]
-        limits.append(state.first_at + state.policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS))
-        overdue = min(limits) + OVERDUE_SECONDS
-        state.kill_at = overdue if state.kill_at is None else min(state.kill_at, overdue)
+        overdue = now + state.policy.get("timeoutSeconds", MAX_DRIVER_TASK_SECONDS) + OVERDUE_SECONDS
+        state.kill_at = min(state.kill_at, overdue)
+
+    def _call_deadline(self, state: CallState) -> float:
+        """When the call's time for all attempts is over, and its attempt is killed whenever it
+        began."""
+        limit = state.policy.get("scheduleToCloseSeconds", MAX_DRIVER_TASK_SECONDS)
+        return state.first_at + limit + OVERDUE_SECONDS
 
     def _kill_overdue(self, now: float) -> None:
         for state in self._running.values():
-            if state.kill_at is not None and now >= state.kill_at and state.ended_for is None:
-                state.ended_for = state.cancelled or timed_out(state.call.task, state.attempt)
+            if now >= state.kill_at and state.kill_reason is None:
+                overdue = timed_out if state.started_at else never_begun
+                state.kill_reason = state.cancelled or overdue(state.call.task, state.attempt)
                 self._executor.kill(state.call.key)
 
-    def _seconds_left(self, now: float) -> float:
-        moments = [
-            state.kill_at for state in self._running.values() if state.kill_at is not None and not state.ended_for
-        ]
-        if len(self._running) < AT_ONCE and (self._cancelled or not self._paused):
-            moments += [state.ready_at for state in self._delayed]
-        return max(min(moments, default=now + IDLE_SECONDS) - now, 0.0)
+    def _seconds_to_deadline(self, now: float) -> float:
+        deadlines = [state.kill_at for state in self._running.values() if not state.kill_reason]
+        if len(self._running) < MAX_RUNNING and (self._cancelled or not self._paused):
+            deadlines += [state.ready_at for state in self._delayed]
+        return max(min(deadlines, default=now + IDLE_SECONDS) - now, 0.0)
 
     # Ends
 
-    def _take_end(self, event: Ended) -> None:
+    def _handle_end(self, event: AttemptEnded) -> None:
         state = self._running.pop(event.key, None)
         if state is None:
             return
         if event.output is not None:
-            self._end(state, "Succeeded", output=event.output)
+            self._complete(state, "Succeeded", output=event.output)
             return
-        # Also the end of one that was killed, or that gave way to its cancellation.
-        error = state.ended_for or event.error or state.cancelled or GAVE_WAY
+        # The attempt failed, was killed, or gave way to its cancellation.
+        error = state.kill_reason or event.error or state.cancelled or CANCELLED_ATTEMPT
         error = redacted_error(error)
         state.log = event.log
-        self._note_attempt(state, event, error)
+        self._append_history(state, event, error)
         if state.cancelled is not None:
-            self._end_cancelled(state, state.cancelled)
+            self._complete_cancelled(state, state.cancelled)
             return
         if event.disrupted:
             state.disruptions += 1
@@ -308,23 +306,23 @@ class DriverTasks:
             state.failures += 1
         now = time.monotonic()
         permanent = error["type"] in state.policy["retry"].get("nonRetryable", [])
-        verdict = judge(
+        decision = decide(
             state.policy,
-            Tally(state.first_at, state.failures, state.disruptions, state.attempt),
+            AttemptCounts(state.first_at, state.failures, state.disruptions, state.attempt),
             {**error, "retryable": False} if permanent else error,
             disrupted=event.disrupted,
             now=now,
             chance=random.random(),
         )
-        if isinstance(verdict, Again):
+        if isinstance(decision, Retry):
             _log.warning("attempt %d of driver task %s failed, next one in %.1f s: %s: %s", state.attempt,
-                         state.call.task, max(verdict.at - now, 0), error["type"], error["message"])  # fmt: skip
-            state.ready_at = verdict.at
+                         state.call.task, max(decision.at - now, 0), error["type"], error["message"])  # fmt: skip
+            state.ready_at = decision.at
             self._delayed.append(state)
         else:
-            self._end(state, "Failed", error=verdict.error)
+            self._complete(state, "Failed", error=decision.error)
 
-    def _note_attempt(self, state: _Call, event: Ended, error: ErrorFields) -> None:
+    def _append_history(self, state: CallState, event: AttemptEnded, error: ErrorFields) -> None:
         entry = AttemptFields(
             attempt=state.attempt,
             reason=error["type"],
@@ -336,16 +334,16 @@ class DriverTasks:
             entry["exitCode"] = event.exit_code
         if state.started_at:
             entry["startedAt"] = timestamp(state.started_at)
-        state.history = [*state.history, entry][-KEPT_ATTEMPTS:]
+        state.history = [*state.history, entry][-MAX_HISTORY:]
 
-    def _end_cancelled(self, state: _Call, error: ErrorFields) -> None:
-        waiting: MutableSequence[_Call] = self._ready if state in self._ready else self._delayed
-        if state in waiting:
-            waiting.remove(state)
-        self._end(state, "Cancelled", error=error)
+    def _complete_cancelled(self, state: CallState, error: ErrorFields) -> None:
+        queue: MutableSequence[CallState] = self._ready if state in self._ready else self._delayed
+        if state in queue:
+            queue.remove(state)
+        self._complete(state, "Cancelled", error=error)
 
-    def _end(
-        self, state: _Call, phase: Outcome, output: JSONObject | None = None, error: ErrorFields | None = None
+    def _complete(
+        self, state: CallState, phase: Outcome, output: JSONObject | None = None, error: ErrorFields | None = None
     ) -> None:
         now = time.time()
         attempt = max(state.attempt, 1)
@@ -365,7 +363,8 @@ class DriverTasks:
             outcome["attempts"] = state.history
         if phase == "Failed" and state.log:
             outcome["log"] = LogFields(attempt=attempt, tail=state.log)
-        # Handed over first: a call that is neither worked on nor to be recorded would be taken for a lost one.
+        # Handed over before it is closed: `driver` would take a call that is neither executed nor
+        # has an outcome for a lost one, and start it again.
         self._record(state.call, outcome)
         with self._lock:
             self._open.pop(state.call.key, None)

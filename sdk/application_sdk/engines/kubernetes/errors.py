@@ -1,4 +1,5 @@
-"""What can go wrong between a pod and the API server, by meaning. Raised by `api` and `connection` only."""
+"""What can go wrong between a pod and the API server, by meaning. Raised by `api` and `connection`
+only."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _MESSAGE_LIMIT: Final = 2_000
 
 
 class ApiError(Exception):
-    """The API server refused a request. `status` is the HTTP code; `reason` and `message` are its own words."""
+    """The API server refused a request. `status` is the HTTP code; `reason` and `message` are its
+    own words."""
 
     def __init__(self, request: str, status: int, reason: str, message: str) -> None:
         shown = message if len(message) <= _MESSAGE_LIMIT else message[:_MESSAGE_LIMIT] + " …"
@@ -22,12 +24,13 @@ class ApiError(Exception):
 
 
 class Unreachable(Exception):
-    """No answer came: refused, reset, timed out, or broken off half-way. The request may have been carried out."""
+    """No answer came: refused, reset, timed out, or broken off half-way. The request may have been
+    carried out."""
 
 
 class Busy(ApiError):
-    """The API server can't answer now (429, 5xx, a 404 that isn't its own). `retry_after` is its own wish in seconds, 0
-    if it has none."""
+    """The API server can't answer now (429, 5xx, or a 404 of a proxy). `retry_after` is its
+    Retry-After in seconds, 0 without one."""
 
     def __init__(self, request: str, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(request, status, reason, message)
@@ -43,7 +46,8 @@ class Forbidden(ApiError):
 
 
 class Refused(ApiError):
-    """A policy or a rule of the schema protects the object. It won't say yes to the same request later."""
+    """A policy or a rule of the schema protects the object. It won't say yes to the same request
+    later."""
 
 
 class NotFound(ApiError):
@@ -59,7 +63,7 @@ class Conflict(ApiError):
 
 
 class Gone(ApiError):
-    """The resourceVersion or continue token is too old (410): begin anew."""
+    """The resourceVersion or continue token is too old (410): list or read again."""
 
 
 class Invalid(ApiError):
@@ -82,11 +86,13 @@ _BUSY: Final = frozenset({408, 425, 429})
 
 def error_for(request: str, status: int, reason: str, message: str, retry_after: float = 0.0) -> ApiError:
     """The error that stands for an answer other than 2xx."""
-    # A 404 without the API server's reason is of somebody on the way: it says nothing about any object.
+    # A 404 without the API server's reason is of somebody on the way: it says nothing about any
+    # object.
     if status in _BUSY or status >= 500 or (status == 404 and reason != "NotFound"):
         return Busy(request, status, reason, message, retry_after)
     if any(words in message for words in _POLICY_WORDS):
-        # Policies and schema rules pick the code of their refusals; what they mean is in the text alone.
+        # Policies and schema rules pick the code of their refusals; what they mean is in the text
+        # alone.
         return Refused(request, status, reason, message)
     if reason == "AlreadyExists":
         return AlreadyExists(request, status, reason, message)

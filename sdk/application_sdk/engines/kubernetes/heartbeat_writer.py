@@ -1,7 +1,8 @@
-"""Writes heartbeat details and progress into the AppTask: the latest only, at most every few seconds.
+"""Writes heartbeat details and progress into the AppTask: the latest only, at most every few
+seconds.
 
-`taskpod` makes one per attempt. Most tasks tell nothing, so its thread starts with the first sign. What it couldn't
-write in time goes along with the report.
+`task_main` makes one per attempt. Most tasks send no heartbeat, so its thread starts with the first
+one. What it couldn't write in time becomes part of the report.
 """
 
 from __future__ import annotations
@@ -24,25 +25,28 @@ _log = logging.getLogger("apprun.signs")
 INTERVAL_SECONDS: Final = 5.0
 
 
-class SignFields(TypedDict, total=False):
-    """The part of AppTask.status that signs go to."""
+class HeartbeatFields(TypedDict, total=False):
+    """The fields of AppTask.status that heartbeats write."""
 
     heartbeat: JSONObject
     progress: ProgressFields
 
 
-class SignWriter:
-    """Takes signs from any thread without blocking it. `fenced` is called once, from its own thread, when the API
-    server says that this pod no longer speaks for the task."""
+class HeartbeatWriter:
+    """Takes heartbeats from any thread without blocking it.
+
+    It calls `fenced` once, from its own thread, when the API server says that this pod no longer
+    speaks for the task.
+    """
 
     def __init__(self, api: Api, app_task: str, fenced: Callable[[], None], interval: float = INTERVAL_SECONDS) -> None:
         self._api = api
         self._app_task = app_task
         self._fenced = fenced
         self._interval = interval
-        self._unwritten = SignFields()
+        self._unwritten = HeartbeatFields()
         self._lock = threading.Lock()
-        self._work = threading.Event()
+        self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -52,39 +56,40 @@ class SignWriter:
     def progress(self, progress: ProgressFields) -> None:
         self._add({"progress": progress})
 
-    def stop(self) -> SignFields:
-        """Write no more; what is left to write. Waits for a write under way: it mustn't come after the report."""
+    def stop(self) -> HeartbeatFields:
+        """Write no more, and return what is left. Waits for a write under way: it mustn't follow
+        the report."""
         self._stop.set()
-        self._work.set()
+        self._changed.set()
         if self._thread is not None:
             self._thread.join()
         return self._unwritten
 
     def flush(self) -> None:
         """Write what is left, in one try: for a pod that ends without a report."""
-        if left := self.stop():
-            self._unwritten = SignFields()
-            self._write(left)
+        if fields := self.stop():
+            self._unwritten = HeartbeatFields()
+            self._write(fields)
 
-    def _add(self, news: SignFields) -> None:
+    def _add(self, fields: HeartbeatFields) -> None:
         with self._lock:
-            self._unwritten.update(news)
+            self._unwritten.update(fields)
             if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="signs", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
                 self._thread.start()
-        self._work.set()
+        self._changed.set()
 
     def _run(self) -> None:
-        while self._work.wait() and not self._stop.is_set():
+        while self._changed.wait() and not self._stop.is_set():
             with self._lock:
-                news, self._unwritten = self._unwritten, SignFields()
-                self._work.clear()
-            self._write(news)
+                fields, self._unwritten = self._unwritten, HeartbeatFields()
+                self._changed.clear()
+            self._write(fields)
             self._stop.wait(self._interval)
 
-    def _write(self, news: SignFields) -> None:
+    def _write(self, fields: HeartbeatFields) -> None:
         try:
-            self._api.set_status(names.APP_TASKS, self._app_task, cast("JSONObject", news))
+            self._api.set_status(names.APP_TASKS, self._app_task, cast("JSONObject", fields))
         except (Refused, NotFound) as error:
             _log.error("this pod no longer speaks for %s: %s", self._app_task, error.message)
             self._stop.set()
@@ -92,4 +97,4 @@ class SignWriter:
         except (ApiError, Unreachable) as error:
             _log.warning("heartbeat details or progress weren't written, the next ones will be: %s", error)
             with self._lock:
-                self._unwritten = SignFields(**{**news, **self._unwritten})
+                self._unwritten = HeartbeatFields(**{**fields, **self._unwritten})

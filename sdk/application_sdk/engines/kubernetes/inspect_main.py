@@ -1,7 +1,7 @@
-"""An inspection pod: import the app once, report what it contains. `pod` calls it; no code of the app but its import is
-executed.
+"""The main of an inspection pod: imports the app once and reports what it contains.
 
-It has no secrets, no store and no state. What it may do is what a task pod may: report, once, on its own AppTask.
+`pod` calls it. No code of the app runs but its import. The pod has no secrets, no store and no
+state, and may do what a task pod may: report, once, on its own AppTask.
 """
 
 from __future__ import annotations
@@ -36,26 +36,27 @@ _log = logging.getLogger("apprun.inspection")
 
 def run_inspection(call: Call, api: Api, node: str, started_at: float) -> int:
     """Import the call's app and report it. Returns the pod's exit code."""
-    said = threading.Lock()
+    outcome_lock = threading.Lock()
 
-    def tell(outcome: Findings | ErrorFields) -> int:
+    def deliver_report(outcome: Findings | ErrorFields) -> int:
         report = _report(outcome, call["attempt"], started_at, node)
         return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 
-    def give_up(seconds: float) -> None:
-        # An import can't be interrupted, and belongs into the main thread: what ends is the process.
-        if said.acquire(timeout=seconds):
-            said.release()
+    def enforce_limit(seconds: float) -> None:
+        # An import can't be interrupted, and has to be in the main thread: so the process ends in
+        # its middle.
+        if outcome_lock.acquire(timeout=seconds):
+            outcome_lock.release()
             return
-        os._exit(tell(_timed_out(call["entry"], seconds)))
+        os._exit(deliver_report(_timed_out(call["entry"], seconds)))
 
     limit = call.get("policy", {}).get("timeoutSeconds")
-    said.acquire()
+    outcome_lock.acquire()
     if limit:
-        threading.Thread(target=give_up, args=(limit,), name="time limit", daemon=True).start()
+        threading.Thread(target=enforce_limit, args=(limit,), name="time limit", daemon=True).start()
     outcome = _inspect(call)
-    said.release()
-    return tell(outcome)
+    outcome_lock.release()
+    return deliver_report(outcome)
 
 
 def _report(outcome: Findings | ErrorFields, attempt: int, started_at: float, node: str) -> Report:
@@ -71,15 +72,15 @@ def _inspect(call: Call) -> Findings | ErrorFields:
         source = source_digest(Path(names.SOURCE_DIRECTORY))
         definition = load_app(call["entry"]).definition
         published = call["input"].get("published")
-        before = published if isinstance(published, dict) else None
-        found = findings_of(definition, before, __version__, MAX_CONTRACTS_BYTES)
+        published_before = published if isinstance(published, dict) else None
+        findings = findings_of(definition, published_before, __version__, MAX_CONTRACTS_BYTES)
     except AppLoadError as error:
         return ErrorFields(type="LoadFailed", message=str(error), traceback=error.traceback, retryable=False)
     except Exception as error:  # noqa: BLE001 - whatever is odd about the app's contracts
         return {**error_fields(error), "retryable": False}
     if source:
-        found["sourceDigest"] = source
-    return found
+        findings["sourceDigest"] = source
+    return findings
 
 
 def _timed_out(entry: str, seconds: float) -> ErrorFields:

@@ -1,6 +1,8 @@
-"""The ledger as a driver reads it: checkpoints out of AppRun and AppLedger objects, payloads out of AppTasks.
+"""The ledger as a driver reads it: checkpoints from AppRun and AppLedger objects, payloads from
+AppTasks.
 
-Pure; `driver` fetches. What doesn't fit together is a LedgerUnreadable: no run may go on with a past it can't trust.
+Pure: `driver` fetches the objects. Objects that contradict each other raise LedgerUnreadable, since
+no run may go on with a past that it can't trust.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class LedgerUnreadable(Exception):
-    """The past of the run can't be read or doesn't agree with itself. Somebody altered or deleted objects of it."""
+    """The run's past can't be read or contradicts itself: somebody has altered or deleted its
+    objects."""
 
 
 class Ledger:
-    """The checkpoints of one run as far as they are known, in commit order, without gaps."""
+    """The known checkpoints of one run, in commit order and without gaps."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -55,7 +58,8 @@ class Ledger:
         self._append(checkpoints, f"AppLedger {_name(page)}")
 
     def absorb(self, app_run: JSONObject) -> None:
-        """Take the newest checkpoints from a state of the run whose pages are known; an older state changes nothing.
+        """Take the newest checkpoints from a state of the run whose pages are known; an older state
+        changes nothing.
 
         Raises LedgerUnreadable.
         """
@@ -66,27 +70,30 @@ class Ledger:
         for checkpoint in checkpoints:
             if checkpoint["sequence"] < len(self):
                 continue
-            # guard: driver-sequence-without-gap - a driver that skips a checkpoint replays another past
+            # guard: driver-sequence-without-gap - a driver that skips a checkpoint replays another
+            # past
             if checkpoint["sequence"] > len(self):
                 raise LedgerUnreadable(
-                    f"{where} goes on with checkpoint {checkpoint['sequence']}, but number {len(self)} is nowhere"
+                    f"{where} continues with checkpoint {checkpoint['sequence']}, but number {len(self)} is missing"
                 )
             self._checkpoints.append(checkpoint)
 
 
 def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
-    """A checkpoint with its payload, which has to be what was committed. Raises LedgerUnreadable."""
+    """A checkpoint with its payload, which has to be what was committed. Raises
+    LedgerUnreadable."""
     status = outcome_of(app_task)
     failed = checkpoint["outcome"] != "Succeeded"
     output, error = status.get("output"), status.get("error")
     if failed and error is None:
         raise LedgerUnreadable(f"AppTask {_name(app_task)} was committed as {checkpoint['outcome']} but has no error")
-    found = digest(cast("JSONObject", error)) if failed else digest(output)
-    # guard: driver-output-digest - an output that was changed after its commit would change the past
-    if found != checkpoint["digest"]:
+    actual = digest(cast("JSONObject", error)) if failed else digest(output)
+    # guard: driver-output-digest - an output that was changed after its commit would change the
+    # past
+    if actual != checkpoint["digest"]:
         raise LedgerUnreadable(
             f"AppTask {_name(app_task)} isn't what checkpoint {checkpoint['sequence']} ({checkpoint['task']}) "
-            f"committed: the digest of its {'error' if failed else 'output'} is {found}, the ledger has "
+            f"committed: the digest of its {'error' if failed else 'output'} is {actual}, the ledger has "
             f"{checkpoint['digest']}. Restore the object, or start a new run"
         )
     return Completion(
@@ -101,15 +108,16 @@ def completion(checkpoint: Checkpoint, app_task: JSONObject) -> Completion:
 
 
 def outcome_of(app_task: JSONObject) -> TaskStatus:
-    """How a call stands: its AppTask's status, or what its driver has recorded with it."""
+    """The state of a call: its AppTask's status, or the outcome that its driver has recorded in the
+    spec."""
     spec = cast("TaskSpec", app_task.get("spec") or {})
     if spec.get("role") == "local":
         return cast("TaskStatus", spec.get("outcome") or {})
     return cast("TaskStatus", app_task.get("status") or {})
 
 
-def fired(checkpoint: Checkpoint) -> Completion:
-    """The completion of a timer, or a cancellation of the run: neither has a payload."""
+def timer_completion(checkpoint: Checkpoint) -> Completion:
+    """The completion of a timer, or of the run's cancellation: neither has a payload."""
     return Completion(
         key=checkpoint["key"],
         task=checkpoint["task"],
@@ -120,7 +128,7 @@ def fired(checkpoint: Checkpoint) -> Completion:
 
 
 def recorded_call(app_task: JSONObject) -> RecordedCall:
-    """The call that an earlier life of the route wrote down in this AppTask."""
+    """The call that an earlier execution of the route recorded in this AppTask."""
     spec = cast("TaskSpec", app_task["spec"])
     return RecordedCall(
         key=spec["key"],
@@ -132,20 +140,22 @@ def recorded_call(app_task: JSONObject) -> RecordedCall:
     )
 
 
-def given_input(app_run: JSONObject) -> JSONObject:
-    """The run's input as whoever started it has written it."""
+def submitted_input(app_run: JSONObject) -> JSONObject:
+    """The run's input as it was submitted, without defaults."""
     spec = cast("Mapping[str, JSONObject]", app_run.get("spec") or {})
     return spec.get("input") or {}
 
 
 def begun_with(app_run: JSONObject, driver: JSONObject) -> JSONObject | None:
-    """The input with which a run's route has begun, defaults filled in, if its driver's AppTask has it on record.
+    """The input with which a run's route has begun, defaults filled in, if its driver's AppTask has
+    it on record.
 
-    A run that stalls before its first checkpoint may be given another input: a record of the one before is void.
+    A run that stalls before its first checkpoint may be given another input: a record of the one
+    before is void.
     """
     status = cast("TaskStatus", driver.get("status") or {})
     record = status.get("begunWith")
-    if record is None or record["givenDigest"] != digest(given_input(app_run)):
+    if record is None or record["givenDigest"] != digest(submitted_input(app_run)):
         return None
     return record["input"]
 

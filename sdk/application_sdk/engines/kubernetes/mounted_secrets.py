@@ -1,6 +1,8 @@
-"""The secrets that are mounted into this pod, as the leak check has to know them: from the start, whoever reads them.
+"""Registers the secrets that are mounted into this pod with the leak check, before any of the app's
+code runs.
 
-An app may read the files itself, without `get_secret`; and code that was fooled into reading one must not tell it.
+An app may read the files itself, without `get_secret`, and code that was tricked into reading one
+must not reveal it.
 """
 
 from __future__ import annotations
@@ -21,28 +23,30 @@ MAX_BYTES_IN_ALL: Final = 1024 * 1024
 TOKEN: Final = "the pod's own token"
 
 
-def know_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> None:
-    """Have the leak check and the masks of this process know the token in `directory`, and all files of the mounts."""
+def register_mounted_secrets(directory: Path, environment: Mapping[str, str]) -> None:
+    """Have the leak check and the masks of this process know the token in `directory`, and all
+    files of the mounts."""
     mounts = (environment.get(SECRETS_VARIABLE) or SECRETS_DIRECTORY, STORE_DIRECTORY)
 
-    def found() -> Iterator[tuple[str, str]]:
+    def secrets() -> Iterator[tuple[str, str]]:
         token = _text(directory / "token")
         if token is not None:
             yield TOKEN, token
-        room = MAX_BYTES_IN_ALL
+        budget = MAX_BYTES_IN_ALL
         for number, (name, path) in enumerate(file for mount in mounts for file in _files(Path(mount))):
-            if number == MAX_FILES or room < 0:
+            if number == MAX_FILES or budget < 0:
                 return
             text = _text(path)
             if text is not None:
-                room -= len(text)
+                budget -= len(text)
                 yield name, text
 
-    confide_all(found)
+    confide_all(secrets)
 
 
 def _files(mount: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a mount and of its folders. The kubelet's own, such as `..data`, are seen through its links."""
+    """The files of a mount and of its folders. The kubelet's own, such as `..data`, are seen
+    through its links."""
     for entry in _entries(mount):
         if entry.is_file():
             yield entry.name, Path(entry.path)
@@ -63,7 +67,8 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _text(path: Path) -> str | None:
-    """What a file holds; None where it can't be read, isn't text or is too large to be looked for everywhere."""
+    """What a file holds; None where it can't be read, isn't text or is too large to be looked for
+    everywhere."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

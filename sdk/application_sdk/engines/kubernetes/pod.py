@@ -1,6 +1,9 @@
-"""The main of every pod that the operator starts: read the call, be a driver or a task, end with a telling exit code.
+"""The main of every pod that the operator starts: reads the call, runs the main of its role, and
+exits with its code.
 
-`application_sdk.pod` is its entry. What both roles share is here: the import path, signals, logging, the exit.
+`application_sdk.pod` is its entry. What all roles share is here: the import path, signals, logging
+and the exit. Imports inside of functions load what the call's role needs, after the call is read:
+each pod pays for them.
 """
 
 from __future__ import annotations
@@ -34,9 +37,10 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the pod's call and end the process."""
-    # The kernel ignores SIGTERM for a PID 1 that doesn't ask for it. Tasks put their own answer in its place.
+    # The kernel ignores SIGTERM for a PID 1 without a handler. Tasks install their own handler
+    # later.
     signal.signal(signal.SIGTERM, _terminate)
-    _leave(run(Path(names.POD_DIRECTORY), Path(names.SOURCE_DIRECTORY), time.time()))
+    _exit(run(Path(names.POD_DIRECTORY), Path(names.SOURCE_DIRECTORY), time.time()))
 
 
 def run(directory: Path, source: Path, started_at: float) -> int:
@@ -56,15 +60,15 @@ def run(directory: Path, source: Path, started_at: float) -> int:
     import logging
 
     from application_sdk.engines.kubernetes.api import in_cluster
-    from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
+    from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
 
     _set_up_log(call)
-    # Before any code of the user's runs: it could read these files without asking for them.
+    # Before any of the user's code runs: it could read these files itself.
     # guard: mounted-secrets-known - user code may print or return a secret as soon as it runs
-    know_mounted_secrets(directory, os.environ)
+    register_mounted_secrets(directory, os.environ)
     logging.getLogger("apprun").info("%s %s, attempt %d", role, app_task, call["attempt"])
     api = in_cluster(os.environ, directory, namespace)
-    # Shaking hands takes the API server a few milliseconds: enough time while modules load.
+    # The TLS handshake takes a few milliseconds: it goes on while modules load.
     threading.Thread(target=_connect_ahead, args=(api,), name="connect", daemon=True).start()
     run_role = _load_role(call)
     before_user_code()
@@ -75,15 +79,15 @@ def run(directory: Path, source: Path, started_at: float) -> int:
 def _set_up_log(call: Call) -> None:
     """Have everything that this process logs and prints say which attempt it is of."""
     from application_sdk.execution import logs
-    from application_sdk.wire import logs as words
+    from application_sdk.wire import logs as log_fields
 
     context: JSONObject = {
-        words.NAMESPACE: call["namespace"],
-        words.RUN: call["run"],
-        words.ROLE: call["role"],
-        words.TASK: call["task"],
-        words.APP_TASK: call["appTask"],
-        words.ATTEMPT: call["attempt"],
+        log_fields.NAMESPACE: call["namespace"],
+        log_fields.RUN: call["run"],
+        log_fields.ROLE: call["role"],
+        log_fields.TASK: call["task"],
+        log_fields.APP_TASK: call["appTask"],
+        log_fields.ATTEMPT: call["attempt"],
     }
     as_json = os.environ.get(LOG_FORMAT_VARIABLE, "").lower() != "text"
     logs.set_up(context, as_json=as_json, level=os.environ.get(LOG_LEVEL_VARIABLE, "").upper())
@@ -109,24 +113,26 @@ def _connect_ahead(api: Api) -> None:
     try:
         api.connect()
     except Unreachable:
-        pass  # Whoever needs a connection will say so, and try again.
+        pass  # The first request connects again, and reports the failure.
 
 
 def _make_importable(source: Path) -> None:
-    """Put the user's files ahead of all others: only now, so that none of them takes the place of a module of ours."""
+    """Put the user's files first on the import path: only now, so that none of them replaces a
+    module of the SDK."""
     if source.is_dir():
         sys.path.insert(0, str(source))
-        # A ConfigMap is mounted read-only: no use in trying to write bytecode beside each file.
+        # A ConfigMap is mounted read-only, so bytecode can't be written beside the files.
         sys.dont_write_bytecode = True
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    # There is nothing to clean up yet; and the user's module, which may be loading, could catch what is raised here.
+    # There is nothing to clean up yet, and the user's module, which may be loading, could catch an
+    # exception.
     os._exit(EXIT_TERMINATED)
 
 
-def _leave(code: int) -> NoReturn:
-    """End at once: stray threads of a task mustn't hold up a pod whose outcome is known."""
+def _exit(code: int) -> NoReturn:
+    """End at once: threads that a task has left must not delay a pod whose outcome is known."""
     from application_sdk.execution import logs
 
     logs.finish()

@@ -1,7 +1,9 @@
-"""Delivers an attempt's outcome: one patch, sent until the API server has accepted it or refused it for good.
+"""Delivers an attempt's outcome: one patch, sent until the API server has accepted it or refused it
+for good.
 
-`taskpod` and `driver` call it last of all. From the accepted patch on the work is safe, whatever happens to the pod; so
-nothing is given up here as long as the pod may live. The wait between tries is an argument, for tests.
+The mains of all roles call it last. Once the patch is accepted the work is safe, whatever happens
+to the pod. A crash before that loses the outcome, and the operator starts another attempt: so tries
+go on as long as the pod may live.
 """
 
 from __future__ import annotations
@@ -37,11 +39,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("apprun.report")
 
 UNAUTHORIZED_SECONDS: Final = 30.0
-"""How long 401 counts as something that passes."""
+"""How long a 401 counts as transient."""
 
 # guard: report-retried - a busy API server must not cost a finished attempt
 _MAY_PASS: Final = (Busy, Conflict, Forbidden, Unauthorized, Unreachable)
-"""Forbidden too: the namespace's role binding is made together with its first pods, and takes a moment to count."""
+"""Forbidden too: the namespace's role binding is made together with its first pods, and takes a
+moment to count."""
 
 
 class Delivery(Enum):
@@ -65,10 +68,11 @@ EXIT_CODES: Final = {
 
 
 def deliver(api: Api, app_task: str, report: Report, attempt: int, pause: Callable[[float], None]) -> Delivery:
-    """Patch `report` into the AppTask's status. `pause` waits for that many seconds between two tries.
+    """Patch `report` into the AppTask's status. `pause` waits for that many seconds between two
+    tries.
 
-    A report that the API server calls invalid is replaced, once, by one that says so: the task then fails with the
-    cause.
+    A report that the API server calls invalid is replaced, once, by one that says so: the task then
+    fails with the cause.
     """
     delivery, complaint = _until_answered(api, app_task, report, pause)
     if complaint is None:
@@ -94,8 +98,8 @@ def continuation_report(continuation: ContinuationFields, started_at: float, nod
 def failure_report(
     error: ErrorFields, attempt: int, started_at: float = 0.0, node: str = "", *, like: Report | None = None
 ) -> Report:
-    """The report of an attempt that failed; times and node may be taken from another report. What follows from it, a
-    further attempt or the end, is the operator's decision."""
+    """The report of an attempt that failed; times and node may be taken from another report. What
+    follows from it, a further attempt or the end, is the operator's decision."""
     report: Report = {"error": {**redacted_error(error), "attempt": attempt}}
     if like is None:
         return _stamped(report, started_at, node)
@@ -121,16 +125,17 @@ def _until_answered(
     unauthorized = 0.0
     fields = cast("JSONObject", report)
     while True:
-        wish = 0.0
+        retry_after = 0.0
         try:
             api.set_status(names.APP_TASKS, app_task, fields)
         except _MAY_PASS as error:
             may_have_arrived = may_have_arrived or isinstance(error, Unreachable | Busy)
-            wish = error.retry_after if isinstance(error, Busy) else 0.0
-            delay = backoff.delay(at_least=wish)
+            retry_after = error.retry_after if isinstance(error, Busy) else 0.0
+            delay = backoff.delay(at_least=retry_after)
             unauthorized = unauthorized + delay if isinstance(error, Unauthorized) else 0.0
             if unauthorized > UNAUTHORIZED_SECONDS:
-                # Of a service account that was deleted: no later try would be accepted, and nobody would know.
+                # Of a service account that was deleted: no later try would be accepted, and nobody
+                # would know.
                 _log.error("the outcome can't be reported, and is lost: %s", error)
                 return Delivery.UNAUTHORIZED, None
             _log.warning("the report didn't get through, next try in %.1f s: %s", delay, error)
@@ -141,7 +146,8 @@ def _until_answered(
         except Refused as error:
             # guard: lost-answer - the report came through, and only its answer was lost
             if may_have_arrived and REFUSED_FINISHED in error.message:
-                # Only this attempt's pod could have finished the task, and the answer to an earlier try was lost.
+                # Only this attempt's pod could have finished the task, and the answer to an earlier
+                # try was lost.
                 _log.info("the report had come through before")
                 return Delivery.ACCEPTED, None
             _log.error("this pod no longer speaks for %s: %s", app_task, error.message)

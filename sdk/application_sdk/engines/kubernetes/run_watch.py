@@ -1,7 +1,8 @@
-"""Keeps an eye on one AppRun for as long as its driver lives: watch, and whenever that ends, look and watch again.
+"""Watches one AppRun for as long as its driver lives. Whenever a watch ends, it reads the run and
+watches again.
 
-`driver` runs it in a thread of its own. It hands on states, never skips the newest, and gives up on nothing but a run
-that is gone.
+`driver` runs it in a thread of its own. It passes states on, never skips the newest one, and gives
+up only when the run is gone or the API server keeps denying access.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.engines.kubernetes.backoff import Backoff
 from application_sdk.engines.kubernetes.errors import ApiError, NotFound, Unreachable
-from application_sdk.engines.kubernetes.retry_read import Denials
+from application_sdk.engines.kubernetes.retry_request import Denials
 from application_sdk.wire import names
 
 if TYPE_CHECKING:
@@ -23,24 +24,25 @@ _log = logging.getLogger("apprun.driver")
 
 WATCH_SECONDS: Final = 240
 SILENCE_SECONDS: Final = 90.0
-"""Bookmarks come about every minute, so a watch that is silent for longer leads nowhere."""
+"""Bookmarks come about every minute, so a watch that is silent for longer has lost its server."""
 
 
 class RunGone(Exception):
     """The AppRun was deleted, or another one took its name."""
 
 
-def follow(
+def watch_run(
     api: Api,
     app_run: JSONObject,
-    seen: Callable[[JSONObject], None],
+    on_state: Callable[[JSONObject], None],
     stopped: Callable[[], bool],
     pause: Callable[[float], None],
 ) -> None:
-    """Call `seen` with each newer state of the run until `stopped()`, beginning after the state `app_run`.
+    """Call `on_state` with each newer state of the run until `stopped()`, starting after the state
+    `app_run`.
 
-    Raises RunGone, whatever `seen` raises, and Forbidden or Unauthorized when nothing else is answered for long.
-    `pause` waits for seconds between two tries.
+    Raises RunGone, whatever `on_state` raises, and Forbidden or Unauthorized when nothing else is
+    answered for long. `pause` waits for seconds between two tries.
     """
     name, uid, version = _identity(app_run)
     backoff, denials = Backoff(), Denials()
@@ -54,30 +56,30 @@ def follow(
                     continue
                 if event["type"] == "DELETED":
                     raise RunGone(f"AppRun {name} was deleted")
-                seen(_same(cast("JSONObject", event["object"]), uid))
+                on_state(_checked(cast("JSONObject", event["object"]), uid))
         except (ApiError, Unreachable) as error:
-            _log.info("the watch of AppRun %s ended, looking anew: %s", name, error)
+            _log.info("the watch of AppRun %s ended, reading it again: %s", name, error)
         delay = backoff.delay()
         pause(delay)
         try:
-            app_run = _same(api.get(names.APP_RUNS, name), uid)
+            app_run = _checked(api.get(names.APP_RUNS, name), uid)
             version = _identity(app_run)[2]
-            seen(app_run)
+            on_state(app_run)
         except NotFound as error:
             raise RunGone(f"AppRun {name} was deleted") from error
         except (ApiError, Unreachable) as error:
             _log.warning("AppRun %s can't be read, the driver waits: %s", name, error)
-            if denials.last(error, delay):
+            if denials.exhausted_by(error, delay):
                 raise
         else:
             denials = Denials()
 
 
-def _same(app_run: JSONObject, uid: str) -> JSONObject:
-    name, found, _ = _identity(app_run)
+def _checked(app_run: JSONObject, uid: str) -> JSONObject:
+    name, current_uid, _ = _identity(app_run)
     # guard: follow-own-run - a run that was created again under the same name has another ledger
-    if found != uid:
-        raise RunGone(f"AppRun {name} was deleted and made anew")
+    if current_uid != uid:
+        raise RunGone(f"AppRun {name} was deleted and created again")
     return app_run
 
 

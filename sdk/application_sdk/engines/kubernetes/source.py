@@ -1,7 +1,7 @@
-"""Which code a pod has been given as its app's source: the digest of the files that are mounted there.
+"""The digest of the source files that are mounted into a pod.
 
-A ConfigMap may be edited under a run. Its pods tell by this that it was, so that none works with other code than those
-before it.
+A ConfigMap may be edited while a run uses it. Pods compare this digest with that of the run's first
+driver, so all pods of a run execute the same code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ CODE_CHANGED: Final = (
 
 
 def source_digest(directory: Path) -> str:
-    """Of the names and contents of its files; empty when there is no such directory, as when the image has the code.
+    """Of the names and contents of its files; empty when there is no such directory, as when the
+    image has the code.
 
     Kubernetes mounts a ConfigMap as links into a hidden folder, so hidden names don't count.
     """
@@ -28,9 +29,9 @@ def source_digest(directory: Path) -> str:
         files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except OSError:
         return ""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in files:
         content = path.read_bytes() if path.is_file() else b""
-        found.update(f"{len(path.name.encode())}:{path.name}:{len(content)}:".encode())
-        found.update(content)
-    return found.hexdigest()[:DIGEST_LENGTH]
+        hasher.update(f"{len(path.name.encode())}:{path.name}:{len(content)}:".encode())
+        hasher.update(content)
+    return hasher.hexdigest()[:DIGEST_LENGTH]

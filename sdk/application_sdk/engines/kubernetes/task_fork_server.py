@@ -1,8 +1,9 @@
-"""`python -m application_sdk.engines.kubernetes.task_fork_server`: what the attempts of driver tasks are forked from.
+"""`python -m application_sdk.engines.kubernetes.task_fork_server`: what the attempts of driver
+tasks are forked from.
 
-A fresh interpreter beside the driver: nothing of the route, of its guard or of the driver's connections is in it. Each
-attempt has a folder of its own to work in, which goes with it, and fails by itself when it wants more memory than the
-driver's container has left.
+A fresh interpreter beside the driver: nothing of the route, of its guard or of the driver's
+connections is in it. Each attempt has a folder of its own to work in, which goes with it, and fails
+by itself when it wants more memory than the driver's container has left.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.attempt.state import NoState
-from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
-from application_sdk.engines.processes.fork_server import fork_attempts
+from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
+from application_sdk.engines.processes.fork_server import serve_forks
 from application_sdk.execution import logs
 from application_sdk.wire import names
 from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, LOG_LEVEL_VARIABLE
@@ -34,13 +35,13 @@ LEAST_BYTES: Final = 32 * 1024 * 1024
 
 
 class DriverHost:
-    """Implements `processes.child.Host` for driver tasks."""
+    """Implements `processes.attempt_process.AttemptHost` for driver tasks."""
 
     def begin(self, work: JSONObject) -> None:
         context = cast("JSONObject", work["context"])
         as_json = os.environ.get(LOG_FORMAT_VARIABLE, "").lower() != "text"
         logs.set_up(context, as_json=as_json, level=os.environ.get(LOG_LEVEL_VARIABLE, "").upper())
-        know_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
+        register_mounted_secrets(Path(names.POD_DIRECTORY), os.environ)
         folder = _folder(os.getpid())
         folder.mkdir(0o700, exist_ok=True)
         os.chdir(folder)
@@ -74,8 +75,8 @@ def memory_left(cgroup: Path) -> int | None:
 
 
 def limit_memory(left: int | None) -> None:
-    """Have this process meet a MemoryError before the kernel ends the whole container, and the route with it: where a
-    container runs out of memory, kubelet has all of its processes killed."""
+    """Have this process meet a MemoryError before the kernel ends the whole container, and the
+    route with it: where a container runs out of memory, kubelet has all of its processes killed."""
     # guard: driver-task-memory - the kernel would end the whole driver
     if left is None or sys.platform != "linux":
         return
@@ -96,4 +97,4 @@ def _data_bytes() -> int:
 
 
 if __name__ == "__main__":
-    fork_attempts(MODULE, DriverHost())
+    serve_forks(MODULE, DriverHost())

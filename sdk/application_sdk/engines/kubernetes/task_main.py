@@ -1,6 +1,7 @@
-"""A task pod: load the app, run one attempt, report. `pod` calls it; reads nothing from the API server.
+"""The main of a task pod: loads the app, runs one attempt and reports its outcome.
 
-Its imports are overhead of every task (tests/unit/test_import_budget.py).
+`pod` calls it. A task pod reads nothing from the API server. Its imports are overhead of every
+task, so tests/unit/test_import_budget.py limits them.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from application_sdk.attempt.forked_child import restore_signals_in_forked_child
 from application_sdk.attempt.heartbeat import NoWatchdog, ProcessWatchdog
 from application_sdk.attempt.state import AttemptState, StateSnapshot
 from application_sdk.attempt.task_context import AttemptInfo
-from application_sdk.engines.kubernetes.heartbeat_writer import SignWriter
+from application_sdk.engines.kubernetes.heartbeat_writer import HeartbeatWriter
 from application_sdk.engines.kubernetes.report import EXIT_CODES, deliver, failure_report, success_report
 from application_sdk.engines.kubernetes.source import CODE_CHANGED, source_digest
-from application_sdk.engines.kubernetes.startup import settle
+from application_sdk.engines.kubernetes.startup import freeze_gc
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.error_info import error_fields
 from application_sdk.execution.logs import kept_log
@@ -47,23 +48,26 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
     """Run the call's task once and report the outcome. Returns the pod's exit code."""
     state = _take_state()
     fence = _Fence()
-    signs = SignWriter(api, call["appTask"], fence.close)
-    # Never closed: that would wait for stray threads of the body's before its outcome is reported.
+    heartbeats = HeartbeatWriter(api, call["appTask"], fence.close)
+    # Never closed: `close` waits for threads that the task has left behind, and the report must
+    # not.
     runner = asyncio.Runner()
-    result = _attempt(call, state, signs, fence, runner)
+    result = _attempt(call, state, heartbeats, fence, runner)
     if fence.closed:
         return EXIT_FENCED
     if result.cancelled:
         _log.warning("stopped before the task was done; nothing is reported, the cluster decides what follows")
-        signs.flush()
+        heartbeats.flush()
         return EXIT_TERMINATED
-    # From here on a SIGTERM changes nothing: the outcome is there, and telling it is all that is left to do.
+    # From here on a SIGTERM is ignored: the work is done, and only its report is left. Until that
+    # is accepted, the end of the pod would cost another attempt.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     report: Report
     if result.output is not None:
         report = success_report(result.output, started_at, node)
         if result.state:
-            # It has succeeded once the operator has kept that.
+            # The operator writes the state into the AppState first, then the success: a crash in
+            # between repeats both.
             report["phase"], report["state"] = "Saving", list(result.state)
     else:
         error = result.error or ErrorFields(type="Unknown", message="")
@@ -71,7 +75,7 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
         _log.error("attempt %d failed: %s: %s\n%s", call["attempt"], error["type"], error["message"],
                    error.get("traceback", ""))  # fmt: skip
         report = {**failure_report(error, call["attempt"], started_at, node), "log": log}
-    unwritten = signs.stop()
+    unwritten = heartbeats.stop()
     if "heartbeat" in unwritten:
         report["heartbeat"] = unwritten["heartbeat"]
     if "progress" in unwritten:
@@ -81,7 +85,8 @@ def run_task(call: Call, api: Api, node: str, started_at: float) -> int:
 
 
 class _Fence:
-    """Ends the attempt when the API server has said that another one took over. Closed from any thread."""
+    """Ends the attempt when the API server has said that another one took over. Closed from any
+    thread."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -98,11 +103,12 @@ class _Fence:
 
 
 def _attempt(
-    call: Call, state: Mapping[str, JSONObject], signs: SignWriter, fence: _Fence, runner: asyncio.Runner
+    call: Call, state: Mapping[str, JSONObject], heartbeats: HeartbeatWriter, fence: _Fence, runner: asyncio.Runner
 ) -> AttemptResult:
-    wanted = call.get("sourceDigest")
-    # guard: task-source-digest - a ConfigMap that changes under a run would mix two versions of the code
-    if wanted and wanted != source_digest(Path(SOURCE_DIRECTORY)):
+    expected = call.get("sourceDigest")
+    # guard: task-source-digest - a ConfigMap that changes under a run would mix two versions of the
+    # code
+    if expected and expected != source_digest(Path(SOURCE_DIRECTORY)):
         return AttemptResult(error={"type": "CodeChanged", "message": CODE_CHANGED, "stall": "CodeChanged"})
     try:
         app_class = load_app(call["entry"])
@@ -114,12 +120,13 @@ def _attempt(
         return AttemptResult(error={"type": reasons.TASK_NOT_FOUND, "message": str(error), "retryable": False})
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
-    settle()
-    return runner.run(_run_body(call, definition, app, state, signs, fence))
+    freeze_gc()
+    return runner.run(_run_body(call, definition, app, state, heartbeats, fence))
 
 
 def _take_state() -> dict[str, JSONObject]:
-    """The app's state, which no process that the task starts is to inherit."""
+    """The app's state. It is removed from the environment, so that processes of the task don't
+    inherit it."""
     values: dict[str, JSONObject] = json.loads(os.environ.pop(STATE_VARIABLE, "{}"))
     return values
 
@@ -129,11 +136,11 @@ async def _run_body(
     definition: TaskDefinition,
     app: object,
     state: Mapping[str, JSONObject],
-    signs: SignWriter,
+    heartbeats: HeartbeatWriter,
     fence: _Fence,
 ) -> AttemptResult:
     policy = call.get("policy") or definition.settings.to_policy()
-    silence = policy.get("heartbeatTimeoutSeconds")
+    heartbeat_timeout = policy.get("heartbeatTimeoutSeconds")
     attempt = Attempt(
         definition,
         app,
@@ -149,8 +156,8 @@ async def _run_body(
             namespace=call["namespace"],
             run_uid=call.get("originUid", call["runUid"]),
         ),
-        signs,
-        ProcessWatchdog(silence) if silence else NoWatchdog(),
+        heartbeats,
+        ProcessWatchdog(heartbeat_timeout) if heartbeat_timeout else NoWatchdog(),
         AttemptState(StateSnapshot(state)),
     )
     fence.guard(attempt)

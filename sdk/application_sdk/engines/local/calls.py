@@ -1,4 +1,4 @@
-"""The state of one call while a run is executed, and how it is put together again from the ledger."""
+"""The state of a call while its run is executed, and how it is restored from the ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.processes.retry_policy import Tally
+from application_sdk.engines.processes.retry_policy import AttemptCounts
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
@@ -19,28 +19,29 @@ class CallState:
     call: ScheduledCall
     scheduled_at: float
     attempt: int = 0
-    """Number of the latest attempt, of this life of the run or an earlier one."""
+    """Number of the latest attempt, of this execution of the run or an earlier one."""
     failures: int = 0
     disruptions: int = 0
     not_before: float = 0.0
     heartbeat: JSONObject | None = None
     started_at: float = 0.0
     cancelled: bool = False
-    """Whether the run was cancelled while this call was under way."""
+    """Whether the run was cancelled while this call was open."""
     abandoned: bool = False
     """Whether it is cancelled because the route no longer waits for it."""
     ended_for: ErrorFields | None = None
     """Why the engine itself has ended the attempt under way."""
 
-    def tally(self) -> Tally:
-        """What the call has been through."""
-        return Tally(self.scheduled_at, self.failures, self.disruptions, self.attempt)
+    def counts(self) -> AttemptCounts:
+        """The call's attempts so far."""
+        return AttemptCounts(self.scheduled_at, self.failures, self.disruptions, self.attempt)
 
 
 def restore(calls: Iterable[CallRecord], attempts: Iterable[AttemptRecord]) -> dict[str, CallState]:
-    """The calls of earlier lives, by key, with what was charged to them.
+    """The calls of earlier executions, by key, with the attempts that were charged to them.
 
-    An attempt without an end was under way when the whole run was killed: a disruption, and its number is used up.
+    An attempt without an end was running when the whole run was killed: a disruption, and its
+    number is used up.
     """
     states = {
         record.call.key: CallState(

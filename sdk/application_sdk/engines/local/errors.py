@@ -1,4 +1,5 @@
-"""What can go wrong with the runs of this machine, by meaning. The CLI turns each into an exit code.
+"""What can go wrong with the runs of this machine, by meaning. The CLI turns each into an exit
+code.
 
 Every message says which run or file, what is wrong with it, and what to do.
 """
@@ -36,11 +37,8 @@ class RunExistsError(LocalEngineError):
 class RunNameError(LocalEngineError):
     """The name can't be one of a run, here or on a cluster."""
 
-    def __init__(self, run: str) -> None:
-        super().__init__(
-            f"{run!r} can't be the name of a run: use up to 63 lower-case letters, digits and dashes, with a letter "
-            f"first and no dash last"
-        )
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
 
 
 class RunBusyError(LocalEngineError):

@@ -1,4 +1,4 @@
-"""What an engine tells of a run while it executes it, for those who look on: the CLI's display, tests."""
+"""Events of a run while the local engine executes it, for observers: the CLI's display, tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The run goes on from a ledger with so many checkpoints."""
+    """The run resumes from a ledger with this many checkpoints."""
 
     checkpoints: int
 
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """The route made a call, or an earlier life's call again."""
+    """The route made a call, or repeated one of an earlier execution."""
 
     call: ScheduledCall
     due: float | None = None
@@ -59,23 +59,23 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class NotYielding:
-    """The route has computed for too long without waiting for anything. Told from another thread than all else."""
+    """The route has computed for too long without awaiting anything. Sent from another thread than
+    other events."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotForked:
-    """Attempts aren't forked from the imported app: each imports it. `reason` is what of its module can't be forked."""
+    """Attempts aren't forked from the imported app: each imports it. `reason` is what of its module
+    can't be forked."""
 
     reason: str
 
 
-Notice: TypeAlias = (
-    Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding | NotForked
-)
-Observer: TypeAlias = Callable[[Notice], None]
+Event: TypeAlias = Replayed | Called | AttemptStarted | AttemptFailed | Progressed | Committed | NotYielding | NotForked
+Observer: TypeAlias = Callable[[Event], None]
 
 
-def nobody(notice: Notice) -> None:
-    """Looks away."""
+def ignore_event(event: Event) -> None:
+    """An observer that does nothing."""

@@ -1,4 +1,5 @@
-"""`python -m application_sdk.engines.local.fork_server`: the process that attempts on this machine are forked from."""
+"""`python -m application_sdk.engines.local.fork_server`: the process that attempts on this machine
+are forked from."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.attempt.state import AttemptState
 from application_sdk.engines.local.private import open_private
-from application_sdk.engines.local.state import KeptState
-from application_sdk.engines.processes.fork_server import fork_attempts
+from application_sdk.engines.local.state import SavedState
+from application_sdk.engines.processes.fork_server import serve_forks
 from application_sdk.execution import logs
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ MODULE: Final = "application_sdk.engines.local.fork_server"
 
 
 class LocalHost:
-    """Implements `processes.child.Host`: what an attempt prints goes into its log file, state into the file of all."""
+    """Implements `processes.attempt_process.AttemptHost`: output goes to the attempt's log, state
+    to the shared file."""
 
     def begin(self, work: JSONObject) -> None:
         _redirect_output(cast("str", work["log"]))
 
     def state(self, work: JSONObject, app: str) -> AttemptState:
-        return AttemptState(KeptState(Path(cast("str", work["state"])), app))
+        return AttemptState(SavedState(Path(cast("str", work["state"])), app))
 
     def ended(self, pid: int) -> None:
         pass
@@ -49,4 +51,4 @@ def _redirect_output(path: str) -> None:
 
 
 if __name__ == "__main__":
-    fork_attempts(MODULE, LocalHost())
+    serve_forks(MODULE, LocalHost())

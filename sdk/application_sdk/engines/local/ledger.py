@@ -1,7 +1,7 @@
 """One run's ledger in SQLite: what was called, attempted and committed.
 
-The engine writes it, from one thread of the one process that holds the run's lock; the CLI reads it at any time.
-It decides nothing: no retries, no order. A commit returns when it is on the disk.
+The engine writes it, from one thread of the one process that holds the run's lock; the CLI reads it
+at any time. It decides nothing: no retries, no order. A commit returns when it is on the disk.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from application_sdk.wire.fields import ErrorFields, ProgressFields
 
 
 @dataclass(frozen=True, slots=True)
-class Inheritance:
-    """What a new ledger takes over from the one in whose place it is put."""
+class LedgerSeed:
+    """What a new ledger takes over from the one that it replaces."""
 
     calls: Sequence[CallRecord] = ()
-    """Of `completions`, one for each."""
+    """The calls of `completions`, one for each."""
     completions: Sequence[Completion] = ()
     """Committed from the start, in this order."""
-    spares: Sequence[Completion] = ()
+    detached: Sequence[Completion] = ()
     """To be committed once the route makes their calls."""
     attempts: Sequence[AttemptRecord] = ()
     pending: Sequence[CallRecord] = ()
@@ -50,25 +50,27 @@ class Ledger:
         self._length: int | None = None
 
     @classmethod
-    def create(cls, path: Path, run: NewRun, inheritance: Inheritance | None = None) -> Self:
-        """A new ledger with its run, complete or not there at all. One that has the name already is replaced."""
+    def create(cls, path: Path, run: NewRun, seed: LedgerSeed | None = None) -> Self:
+        """Create the ledger of a run, replacing one of that name. A crash leaves the old one, or
+        none, never a part."""
         draft = path.with_suffix(".new")
         draft.unlink(missing_ok=True)
         connection = create_ledger(draft)
         with translated(path), closing(connection):
             sql_mapping.insert_run(connection, run)
-            if inheritance is not None:
-                sql_mapping.insert_calls(connection, [*inheritance.calls, *inheritance.pending])
-                sql_mapping.insert_attempts(connection, inheritance.attempts)
-                sql_mapping.insert_checkpoints(connection, 0, inheritance.completions)
-                sql_mapping.insert_spares(connection, 0, inheritance.spares)
+            if seed is not None:
+                sql_mapping.insert_calls(connection, [*seed.calls, *seed.pending])
+                sql_mapping.insert_attempts(connection, seed.attempts)
+                sql_mapping.insert_checkpoints(connection, 0, seed.completions)
+                sql_mapping.insert_detached(connection, 0, seed.detached)
             connection.execute("COMMIT")
             publish(connection, draft, path)
         return cls.open(path)
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
-        """An existing ledger. Raises LedgerCorruptError or LedgerNewerError before anything is changed."""
+        """An existing ledger. Raises LedgerCorruptError or LedgerNewerError before anything is
+        changed."""
         return cls(path, open_ledger(path, read_only=read_only))
 
     def close(self) -> None:
@@ -86,10 +88,10 @@ class Ledger:
 
     def run(self) -> RunRecord:
         """The run as it stands."""
-        found = self._all("SELECT * FROM run")
-        if not found:
+        rows = self._all("SELECT * FROM run")
+        if not rows:
             raise LedgerCorruptError(self.path, "it has no run in it")
-        return sql_mapping.read_run(found[0])
+        return sql_mapping.read_run(rows[0])
 
     def given_input(self) -> JSONObject:
         """The input that the run was created with, before its defaults were filled in."""
@@ -112,32 +114,36 @@ class Ledger:
         ]
 
     def history(self) -> list[Completion]:
-        """The committed completions, in order. Raises LedgerCorruptError when one isn't what was committed."""
-        return [self._checked(row, place) for place, row in enumerate(self._all(sql_mapping.CHECKPOINTS))]
+        """The committed completions, in order. Raises LedgerCorruptError when one isn't what was
+        committed."""
+        return [self._checked(row, position) for position, row in enumerate(self._all(sql_mapping.CHECKPOINTS))]
 
     def committed(self) -> list[CommittedCall]:
         """The checkpoints, in order, for people."""
         return [sql_mapping.read_committed(row) for row in self._all(sql_mapping.CHECKPOINTS)]
 
     def counts(self) -> tuple[int, int, int]:
-        """How many calls the route has made, how many of them are committed as succeeded, and as failed."""
+        """How many calls the route has made, how many of them are committed as succeeded, and as
+        failed."""
         (row,) = self._all(
             "SELECT (SELECT count(*) FROM call), (SELECT count(*) FROM checkpoint c JOIN call USING (key)"
             " WHERE c.outcome = 'Succeeded'), (SELECT count(*) FROM checkpoint WHERE outcome = 'Failed')"
         )
         return row[0], row[1], row[2]
 
-    def spares(self) -> list[Completion]:
-        """Completions that a retry has set aside, in their order."""
-        return [self._checked(row, place) for place, row in enumerate(self._all(sql_mapping.SPARES))]
+    def detached(self) -> list[Completion]:
+        """Completions that a retry has detached from the run, in their order."""
+        return [self._checked(row, position) for position, row in enumerate(self._all(sql_mapping.DETACHED))]
 
-    # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
+    # Writing. What only saves work is written without waiting for the disk: a power cut may lose
+    # it, `kill -9` doesn't. The next commit makes it durable.
 
     def begin(self, input: JSONObject) -> None:
-        """Put the run's input with its defaults filled in in place of the one that was given, which `given_input` still
-        returns. On return it is on the disk."""
+        """Put the run's input with its defaults filled in in place of the one that was given, which
+        `given_input` still returns. On return it is on the disk."""
         with self._transaction(full_sync=True) as connection:
-            # A table of its own, since files that an earlier version has created have a column for one input alone.
+            # A table of its own, since files that an earlier version has created have a column for
+            # one input alone.
             connection.execute("CREATE TABLE IF NOT EXISTS given_input (input TEXT NOT NULL) STRICT")
             connection.execute(
                 "INSERT INTO given_input SELECT input FROM run WHERE NOT EXISTS (SELECT 1 FROM given_input)"
@@ -156,7 +162,7 @@ class Ledger:
             sql_mapping.insert_calls(self._connection, [CallRecord(call, made_after, at) for call in calls])
 
     def flush(self) -> None:
-        """Have what `add_calls` noted outlive this process."""
+        """Make what `add_calls` noted outlive this process."""
         if self._connection.in_transaction:
             with translated(self.path, self._when_full):
                 self._connection.execute("COMMIT")
@@ -174,7 +180,7 @@ class Ledger:
                 "UPDATE call SET not_before = ? WHERE key = ?", [(time, key) for key, time in not_before]
             )
 
-    def note_signs(self, key: str, progress: ProgressFields | None, heartbeat: JSONObject | None) -> None:
+    def record_heartbeat(self, key: str, progress: ProgressFields | None, heartbeat: JSONObject | None) -> None:
         """Keep the latest progress or heartbeat details of a call."""
         with self._transaction(full_sync=False) as connection:
             connection.execute(
@@ -183,7 +189,8 @@ class Ledger:
             )
 
     def commit(self, completions: Sequence[Completion], ended: Iterable[AttemptRecord] = ()) -> None:
-        """Append completions to the ledger: all of them or, when this raises, none. On return they are on the disk."""
+        """Append completions to the ledger: all of them or, when this raises, none. On return they
+        are on the disk."""
         with self._transaction(full_sync=True) as connection:
             if self._length is None:
                 (self._length,) = connection.execute("SELECT count(*) FROM checkpoint").fetchone()
@@ -191,11 +198,12 @@ class Ledger:
             sql_mapping.insert_checkpoints(connection, self._length, completions)
         self._length += len(completions)
 
-    def set_aside(self, completions: Sequence[Completion]) -> None:
-        """Keep completions that came too late for their route. They aren't part of the run; a retry may use them."""
+    def detach(self, completions: Sequence[Completion]) -> None:
+        """Keep completions that came too late for their route. They aren't part of the run, but a
+        retry may use them."""
         with self._transaction(full_sync=True) as connection:
             (count,) = connection.execute("SELECT count(*) FROM spare").fetchone()
-            sql_mapping.insert_spares(connection, count, completions)
+            sql_mapping.insert_detached(connection, count, completions)
 
     def finish(
         self,
@@ -214,7 +222,8 @@ class Ledger:
             )
 
     def prepare_to_be_replaced(self) -> None:
-        """Bring all of the ledger into its one file. Raises LedgerUnavailableError when somebody reads it just now."""
+        """Bring all of the ledger into its one file. Raises LedgerUnavailableError when somebody
+        reads it just now."""
         with translated(self.path, self._when_full):
             # A log that stayed beside the new file would be taken for the new file's.
             (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -241,8 +250,8 @@ class Ledger:
                 raise
 
     def _synchronize(self, *, full: bool) -> None:
-        """In WAL mode, NORMAL leaves the log unsynced: `kill -9` loses nothing, a power cut only what is younger than
-        the last FULL commit, which syncs all of the log."""
+        """In WAL mode, NORMAL leaves the log unsynced: `kill -9` loses nothing, a power cut only
+        what is younger than the last FULL commit, which syncs all of the log."""
         if full is not self._full_sync:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
             self._full_sync = full
@@ -253,9 +262,9 @@ class Ledger:
             cursor.row_factory = sqlite3.Row
             return cursor.execute(query).fetchall()
 
-    def _checked(self, row: sqlite3.Row, place: int) -> Completion:
-        if row["sequence"] != place:
-            raise LedgerCorruptError(self.path, f"checkpoint {place} is missing")
+    def _checked(self, row: sqlite3.Row, position: int) -> Completion:
+        if row["sequence"] != position:
+            raise LedgerCorruptError(self.path, f"checkpoint {position} is missing")
         if digest(sql_mapping.json_value(row["payload"])) != row["digest"]:
-            raise LedgerCorruptError(self.path, f"checkpoint {place} ({row['task']}) isn't what was committed")
+            raise LedgerCorruptError(self.path, f"checkpoint {position} ({row['task']}) isn't what was committed")
         return sql_mapping.read_completion(row)

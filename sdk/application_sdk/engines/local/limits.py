@@ -1,4 +1,4 @@
-"""What a run may do on this machine, and what others may ask of it while it is executed."""
+"""The limits of a run on this machine, and the requests to a run while it is executed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a run may do at once, and how long its attempts may take to give way. Times in seconds."""
+    """How many attempts run at a time, and how long attempts may take to stop. Times in seconds."""
 
     parallelism: int = 8
     stop_seconds: float = 5.0
@@ -21,7 +21,8 @@ class Limits:
 
 @dataclass(slots=True)
 class Requests:
-    """What others ask of a run while it is executed."""
+    """Requests to a run while it is executed, from a signal handler, another thread or another
+    process."""
 
     cancelled: Callable[[], bool] = lambda: False
     stopped: bool = False
@@ -29,7 +30,8 @@ class Requests:
     """Makes the engine look here soon. Set while a run is executed."""
 
     def stop(self) -> None:
-        """Have the engine stop: `receive` raises RunInterruptedError. May be called from a signal handler."""
+        """Have the engine stop: `receive` raises RunInterruptedError. May be called from a signal
+        handler."""
         self.stopped = True
         if self.wake is not None:
             self.wake()

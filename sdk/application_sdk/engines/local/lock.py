@@ -1,7 +1,7 @@
 """One executor per run: a lock that the kernel takes back when its holder dies, however it dies.
 
-Two executors would both run what the ledger doesn't hold yet. The lock's file is never deleted: a lock on a deleted
-file would hold nobody off.
+Two executors would both run what the ledger doesn't hold yet. The lock's file is never deleted: a
+lock on a deleted file would hold nobody off.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ _PAUSE_SECONDS: Final = 0.02
 
 
 class RunLock:
-    """Held from construction to `release`, or to the end of the process. Not inherited by child processes."""
+    """Held from construction to `release`, or to the end of the process. Not inherited by child
+    processes."""
 
     def __init__(self, run: str, path: Path) -> None:
         """Raises RunBusyError, which names the process that holds it."""
         self._file = open_private(path, os.O_RDWR)
-        for patience in reversed(range(_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if patience:
-                    # It may be a look of `holder`, which is over in no time.
+                if tries_left:
+                    # `holder` may be probing the lock, which takes no time.
                     time.sleep(_PAUSE_SECONDS)
                     continue
                 process = os.pread(self._file, 32, 0).decode("ascii", "replace").strip()
                 self.release()
                 raise RunBusyError(run, process) from None
-        # For people only: the lock itself is the kernel's. It stays when the holder dies, so it is cleared first.
+        # For people only: the lock itself is the kernel's. It stays when the holder dies, so it is
+        # cleared first.
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
@@ -52,7 +54,7 @@ class RunLock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
 

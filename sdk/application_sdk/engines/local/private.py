@@ -1,7 +1,7 @@
 """Files that only their owner may read: ledgers hold inputs and outputs, logs what tasks print.
 
-Modes are set by `chmod` after the fact as well, so that no umask widens or narrows them. A file system that knows no
-modes keeps what it has.
+Modes are set by `chmod` after the fact as well, so that no umask widens or narrows them. A file
+system that knows no modes keeps what it has.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ def open_private(path: Path, flags: int) -> int:
     status = os.fstat(file)
     if stat.S_IMODE(status.st_mode) != FILE and status.st_uid == os.geteuid():
         with suppress(OSError):
-            # guard: ledger-file-mode - a wide umask must not open the ledger to other users of the machine
+            # guard: ledger-file-mode - a wide umask must not open the ledger to other users of the
+            # machine
             os.fchmod(file, FILE)
     return file
 
 
-def make_file(path: Path) -> None:
-    """Have there be such a file. SQLite gives a database's mode to the files that it makes beside it."""
+def ensure_file(path: Path) -> None:
+    """Have there be such a file. SQLite gives a database's mode to the files that it makes beside
+    it."""
     os.close(open_private(path, os.O_RDWR))
 
 
-def make_folder(path: Path) -> None:
-    """Have there be such a folder, for its owner alone if it is made here. Those around it are made as usual."""
+def ensure_folder(path: Path) -> None:
+    """Have there be such a folder, for its owner alone if it is made here. Those around it are made
+    as usual."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.mkdir(FOLDER)
@@ -46,8 +49,9 @@ def make_folder(path: Path) -> None:
         path.chmod(FOLDER)
 
 
-def tighten(path: Path) -> None:
-    """Take a folder of one's own, and all that is in it, from everybody else. Quick when that was done before."""
+def restrict_folder(path: Path) -> None:
+    """Take a folder of one's own, and all that is in it, from everybody else. Quick when that was
+    done before."""
     try:
         status = path.lstat()
     except OSError:
@@ -72,6 +76,6 @@ def _close_to_others(path: Path) -> None:
             path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
-def tighten_file(path: Path) -> None:
+def restrict_file(path: Path) -> None:
     """The same for a file, which need not be there."""
     _close_to_others(path)

@@ -1,4 +1,5 @@
-"""What a ledger holds, as frozen values: the run, its calls, their attempts. `ledger` reads and writes them."""
+"""What a ledger holds, as frozen values: the run, its calls, their attempts. `ledger` reads and
+writes them."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a run is begun with, and keeps for good. Times in seconds since the epoch."""
+    """What a run is created with and keeps. Times in seconds since the epoch."""
 
     name: str
     uid: str
-    """Tells this run from all others. Idempotency keys and the route's random numbers are made of it."""
+    """Tells this run from all others. Idempotency keys and the route's random numbers are made of
+    it."""
     app: str
     """The app's name."""
     entry: str
@@ -35,13 +37,13 @@ class NewRun:
     replay_rules: int
     created_at: float
     generation: int = 1
-    """Grows by one with each `retry`, which puts another ledger in this one's place."""
+    """Grows by one with each `retry`, which replaces the ledger."""
     continued_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(NewRun):
-    """A run as it stands."""
+    """The current state of a run."""
 
     phase: Phase = "Running"
     finished_at: float | None = None
@@ -56,7 +58,7 @@ class CallRecord:
 
     call: ScheduledCall
     made_after: int
-    """How many completions the route had been given when it made this call."""
+    """How many completions the route had received when it made this call."""
     scheduled_at: float
     not_before: float | None = None
     """Earliest start of the next attempt: the retry's backoff."""
@@ -67,7 +69,8 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt at a call. `reason` is None while it runs; of a killed run, until it goes on."""
+    """One attempt at a call. `reason` is None while it runs, and in a killed run until that is
+    resumed."""
 
     key: str
     attempt: int

@@ -1,4 +1,5 @@
-"""What happens in a run, as words: a line for each notice. The lines are for people, and their form may change."""
+"""Formats the events of a run as lines of text. The lines are for people, and their form may
+change."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from application_sdk.engines.local.events import (
     AttemptStarted,
     Called,
     Committed,
+    Event,
     NotForked,
-    Notice,
     NotYielding,
     Progressed,
     Replayed,
@@ -21,44 +22,45 @@ from application_sdk.wire.fields import ProgressFields
 from application_sdk.wire.printable import printable_line
 
 
-def in_words(notice: Notice, now: float) -> str | None:
-    """An event as a line, None if it isn't worth one. `now` is the time in seconds since the epoch."""
-    if isinstance(notice, Replayed):
-        return f"going on from checkpoint {notice.checkpoints}"
-    if isinstance(notice, Called):
-        return f"{notice.call.task}: until in {duration(max(notice.due - now, 0))}" if notice.due else None
-    if isinstance(notice, AttemptStarted):
-        return f"{notice.call.task}: started{_attempt(notice.attempt)}"
-    if isinstance(notice, AttemptFailed):
-        again = duration(max(notice.retry_at - now, 0))
+def format_event(event: Event, now: float) -> str | None:
+    """An event as a line, None if it isn't worth one. `now` is the time in seconds since the
+    epoch."""
+    if isinstance(event, Replayed):
+        return f"going on from checkpoint {event.checkpoints}"
+    if isinstance(event, Called):
+        return f"{event.call.task}: until in {duration(max(event.due - now, 0))}" if event.due else None
+    if isinstance(event, AttemptStarted):
+        return f"{event.call.task}: started{_attempt(event.attempt)}"
+    if isinstance(event, AttemptFailed):
+        again = duration(max(event.retry_at - now, 0))
         return (
-            f"{notice.call.task}: attempt {notice.attempt} failed, {notice.error['type']}: "
-            f"{_first_line(notice.error['message'])}; again in {again}"
+            f"{event.call.task}: attempt {event.attempt} failed, {event.error['type']}: "
+            f"{_first_line(event.error['message'])}; again in {again}"
         )
-    if isinstance(notice, NotYielding):
-        return notice.message
-    if isinstance(notice, NotForked):
+    if isinstance(event, NotYielding):
+        return event.message
+    if isinstance(event, NotForked):
         return (
-            f"importing the app has {notice.reason}, which processes can't share: as in a pod, each attempt imports it "
+            f"importing the app has {event.reason}, which processes can't share: as in a pod, each attempt imports it "
             f"itself, and starts later"
         )
-    if isinstance(notice, Progressed):
-        return f"{notice.call.task}: {progress_text(notice.progress)}"
-    return _committed(notice)
+    if isinstance(event, Progressed):
+        return f"{event.call.task}: {progress_text(event.progress)}"
+    return _committed(event)
 
 
-def _committed(notice: Committed) -> str:
-    done = notice.completion
-    if done.key == CANCEL_KEY:
+def _committed(event: Committed) -> str:
+    completion = event.completion
+    if completion.key == CANCEL_KEY:
         return "the run is being cancelled"
-    if done.outcome == "Succeeded":
-        result = f" {one_line(done.output, 100)}" if done.output else ""
-        return f"{done.task}: done{_attempt(done.attempts)}{result}"
-    if done.error is None:
-        return f"{done.task}: cancelled"
+    if completion.outcome == "Succeeded":
+        result = f" {one_line(completion.output, 100)}" if completion.output else ""
+        return f"{completion.task}: done{_attempt(completion.attempts)}{result}"
+    if completion.error is None:
+        return f"{completion.task}: cancelled"
     return (
-        f"{done.task}: failed for good after attempt {done.attempts}, {done.error['type']}: "
-        f"{_first_line(done.error['message'])}"
+        f"{completion.task}: failed for good after attempt {completion.attempts}, {completion.error['type']}: "
+        f"{_first_line(completion.error['message'])}"
     )
 
 

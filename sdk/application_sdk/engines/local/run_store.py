@@ -1,14 +1,15 @@
-"""Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the logs of its attempts.
+"""Where the runs of this machine are kept: a folder for each, with its ledger, its lock and the
+logs of its attempts.
 
-A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait for one another's
-commits, and deleting or sending a run away is deleting or sending a folder. All of it is for its owner alone.
+A folder per run, rather than one database, so that a damaged one harms no other, runs don't wait
+for one another's commits, and deleting or sending a run away is deleting or sending a folder. All
+of it is for its owner alone.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,16 +19,15 @@ from typing import Final
 
 from application_sdk.attempt.task_context import FilesPlace
 from application_sdk.engines.local.errors import LedgerUnavailableError, RunExistsError, RunNameError, RunNotFoundError
-from application_sdk.engines.local.private import make_file, make_folder, tighten, tighten_file
-from application_sdk.wire.names import RUN_NAME_MAX_LENGTH, STORE_URL_VARIABLE
+from application_sdk.engines.local.private import ensure_file, ensure_folder, restrict_file, restrict_folder
+from application_sdk.wire.names import STORE_URL_VARIABLE, run_name, run_name_fault
 
 NAMESPACE: Final = "local"
 """What stands for the namespace where there is none."""
 HOME_VARIABLE: Final = "APPRUN_HOME"
 
-_STATE: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
-_OURS: Final = frozenset({"runs", "files", *_STATE})
-_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_STATE_FILES: Final = frozenset({"state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.lock"})
+_OWN_FILES: Final = frozenset({"runs", "files", *_STATE_FILES})
 _SUFFIX_LETTERS: Final = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 6
 
@@ -55,7 +55,7 @@ class RunFolder:
 
     def request_cancel(self) -> None:
         """Ask whoever executes the run to cancel it."""
-        make_file(self.cancel_request)
+        ensure_file(self.cancel_request)
 
     @property
     def logs(self) -> Path:
@@ -77,7 +77,8 @@ class RunFolder:
         return self.path.parent.parent / "files"
 
     def files_place(self, key: str, attempt: int) -> FilesPlace | None:
-        """Where an attempt finds its files: in the home's own store, unless the environment names another."""
+        """Where an attempt finds its files: in the home's own store, unless the environment names
+        another."""
         if os.environ.get(STORE_URL_VARIABLE):
             return None
         return FilesPlace(url=self.files.as_uri(), scratch=str(self.scratch / f"{key[:16]}-{attempt}"))
@@ -88,13 +89,13 @@ class RunFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """The folder that holds all runs."""
+class RunStore:
+    """The folder of all runs of this user."""
 
     path: Path
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Home:
+    def from_environment(cls, environment: Mapping[str, str]) -> RunStore:
         """`$APPRUN_HOME`, else `$XDG_DATA_HOME/apprun`, else `~/.local/share/apprun`."""
         chosen = environment.get(HOME_VARIABLE)
         if chosen:
@@ -105,23 +106,25 @@ class Home:
     def folder(self, run: str) -> RunFolder:
         """The folder of an existing run. Raises RunNotFoundError, which names similar ones."""
         # A name with a slash or dots in it must not reach outside of the home.
-        if not _NAME.fullmatch(run) or not (self._runs / run / "ledger.db").is_file():
+        if run_name_fault(run) or not (self._runs / run / "ledger.db").is_file():
             raise RunNotFoundError(run, self.path, difflib.get_close_matches(run, self.runs(), n=2))
         self._tighten()
         return RunFolder(run, self._runs / run)
 
     def create(self, run: str) -> RunFolder:
         """A folder for a new run. Raises RunExistsError, RunNameError or LedgerUnavailableError."""
-        if not _NAME.fullmatch(run) or len(run) > RUN_NAME_MAX_LENGTH:
-            raise RunNameError(run)
+        fault = run_name_fault(run)
+        if fault:
+            raise RunNameError(fault)
         folder = RunFolder(run, self._runs / run)
-        # A crash between the folder and its ledger leaves an empty one, which nobody can resume: it is taken over.
+        # A crash between the folder and its ledger leaves an empty folder, which can't be resumed:
+        # it is taken over.
         try:
             if folder.ledger.exists():
                 raise RunExistsError(run)
             self._tighten()
-            for place in (self.path, self._runs, folder.files, folder.path, folder.logs):
-                make_folder(place)
+            for folder_path in (self.path, self._runs, folder.files, folder.path, folder.logs):
+                ensure_folder(folder_path)
         except OSError as error:
             raise LedgerUnavailableError(
                 folder.path,
@@ -137,26 +140,23 @@ class Home:
         return sorted(entry.name for entry in self._runs.iterdir() if (entry / "ledger.db").is_file())
 
     def _tighten(self) -> None:
-        """Close to others what an earlier version, or another umask, has left open."""
-        tighten(self._runs)
-        tighten(self.path / "files")
+        """Revoke other users' access to what an earlier version, or another umask, has left
+        open."""
+        restrict_folder(self._runs)
+        restrict_folder(self.path / "files")
         with suppress(OSError):
-            found = {entry.name for entry in self.path.iterdir()}
-            for name in found & _STATE:
-                tighten_file(self.path / name)
+            entries = {entry.name for entry in self.path.iterdir()}
+            for name in entries & _STATE_FILES:
+                restrict_file(self.path / name)
             # A folder with other things in it isn't ours to close, such as /tmp.
-            if found <= _OURS:
-                tighten(self.path)
+            if entries <= _OWN_FILES:
+                restrict_folder(self.path)
 
     @property
     def _runs(self) -> Path:
         return self.path / "runs"
 
 
-def new_run_name(app: str) -> str:
+def generate_run_name(app: str) -> str:
     """A name for a run of this app that no other run has, for all practical purposes."""
-    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
-    base = re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-")
-    if not base or not base[0].isalpha():
-        base = f"run-{base}".rstrip("-")
-    return f"{base[: RUN_NAME_MAX_LENGTH - _SUFFIX_LENGTH - 1].rstrip('-')}-{suffix}"
+    return run_name(app, "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH)))

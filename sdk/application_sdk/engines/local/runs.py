@@ -1,6 +1,7 @@
-"""From the beginning of a run to its end on this machine: begin, execute, and what is recorded of its result.
+"""Creates runs on this machine, executes them, and records their results.
 
-The CLI and `application_sdk.main` call this. Whatever ends a process in between, `execute` goes on from the ledger.
+The CLI, the server and `application_sdk.development` call this. Whatever ends the process in
+between, `execute` resumes from the ledger.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from application_sdk.app.base import App
 from application_sdk.contracts.codec import decode
 from application_sdk.engines.local.engine import LocalEngine
 from application_sdk.engines.local.errors import OtherAppError, RunExistsError
-from application_sdk.engines.local.events import NotYielding, Observer, nobody
-from application_sdk.engines.local.fork_server import MODULE as FORKER
+from application_sdk.engines.local.events import NotYielding, Observer, ignore_event
+from application_sdk.engines.local.fork_server import MODULE as FORK_SERVER
 from application_sdk.engines.local.inprocess import InProcessExecutor
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.lock import RunLock
 from application_sdk.engines.local.records import TERMINAL_PHASES, NewRun, Phase, RunRecord
-from application_sdk.engines.local.run_store import Home, RunFolder, new_run_name
+from application_sdk.engines.local.run_store import RunFolder, RunStore, generate_run_name
 from application_sdk.engines.processes.executor import ProcessExecutor
 from application_sdk.engines.processes.executor_protocol import Executor
 from application_sdk.engines.processes.source import AppSource
@@ -37,17 +38,17 @@ from application_sdk.wire.names import RUN_NAME_MAX_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
-    """How a run is executed. Another mode may be used each time that it is resumed."""
+class ExecutionOptions:
+    """How a run is executed. The options may differ each time that it is resumed."""
 
     limits: Limits = field(default_factory=Limits)
-    observer: Observer = nobody
+    observer: Observer = ignore_event
     requests: Requests = field(default_factory=Requests)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A run to be begun."""
+class RunRequest:
+    """A run to create."""
 
     source: AppSource
     app: str
@@ -56,12 +57,12 @@ class Order:
     input: JSONObject
 
 
-def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = None) -> RunFolder:
+def create_run(store: RunStore, name: str, request: RunRequest, predecessor: RunRecord | None = None) -> RunFolder:
     """Create the run; nothing is executed. Raises RunExistsError, RunNameError, or a LedgerError.
 
     `predecessor` is the run that continues as this one.
     """
-    folder = home.create(name)
+    folder = store.create(name)
     with RunLock(name, folder.lock):
         if folder.ledger.exists():
             raise RunExistsError(name)
@@ -69,11 +70,11 @@ def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = N
         run = NewRun(
             name=name,
             uid=uid,
-            app=order.app,
-            entry=order.source.entry,
-            directory=order.source.directory,
-            entrypoint=order.entrypoint,
-            input=order.input,
+            app=request.app,
+            entry=request.source.entry,
+            directory=request.source.directory,
+            entrypoint=request.entrypoint,
+            input=request.input,
             correlation_id=predecessor.correlation_id if predecessor else uid,
             replay_rules=REPLAY_RULES,
             created_at=time.time(),
@@ -83,30 +84,31 @@ def begin(home: Home, name: str, order: Order, predecessor: RunRecord | None = N
     return folder
 
 
-def begin_checked(
-    home: Home,
+def create_checked_run(
+    store: RunStore,
     app_class: type[App],
     source: AppSource,
-    given: JSONObject,
+    payload: JSONObject,
     entrypoint: str | None = None,
     name: str | None = None,
 ) -> str:
-    """Create a run on an input that is checked before; its name, made up if none is given. Raises AppNotFoundError,
-    ContractValidationError and what `begin` raises."""
+    """Create a run on an input that is checked before; its name, made up if none is given. Raises
+    AppNotFoundError, ContractValidationError and what `create_run` raises."""
     app = app_class.definition
-    chosen = app.entrypoint(entrypoint)
+    route = app.entrypoint(entrypoint)
     # Also checked when the route begins. Here it costs no run.
     # The user's own input, which may name a file beside it.
-    decode(chosen.input_type, given, paths="keep")
-    name = name or new_run_name(app.name)
-    begin(home, name, Order(source, app.name, chosen.name, given))
+    decode(route.input_type, payload, paths="keep")
+    name = name or generate_run_name(app.name)
+    create_run(store, name, RunRequest(source, app.name, route.name, payload))
     return name
 
 
 @contextlib.contextmanager
 def process_executor(source: AppSource) -> Iterator[Executor]:
-    """An executor with a process for each attempt. Opened before the app is loaded here, it loads it meanwhile."""
-    with contextlib.closing(ProcessExecutor(source, FORKER)) as executor:
+    """An executor with a process for each attempt. Opened before the app is loaded here, it loads
+    it meanwhile."""
+    with contextlib.closing(ProcessExecutor(source, FORK_SERVER)) as executor:
         yield executor
 
 
@@ -118,24 +120,32 @@ def in_process_executor(app_class: type[App]) -> Iterator[Executor]:
 
 
 def execute(
-    home: Home, name: str, app_class: type[App], source: AppSource, executor: Executor, mode: Mode | None = None
+    store: RunStore,
+    name: str,
+    app_class: type[App],
+    source: AppSource,
+    executor: Executor,
+    options: ExecutionOptions | None = None,
 ) -> RunRecord:
-    """Execute a run from where it stands, and those that it continues as; the last one as it stands then.
+    """Execute a run from where it stands, and those that it continues as; the last one as it stands
+    then.
 
-    `source` is where `app_class` was loaded from. A run that is over is returned as it is.
-    Raises RunBusyError, RunInterruptedError, OtherAppError or a LedgerError.
+    `source` is where `app_class` was loaded from. A run that is over is returned as it is. Raises
+    RunBusyError, RunInterruptedError, OtherAppError or a LedgerError.
     """
-    life = _Life(home, app_class, source, executor, mode or Mode())
-    run = life.execute(home.folder(name))
+    execution = _Execution(store, app_class, source, executor, options or ExecutionOptions())
+    run = execution.execute(store.folder(name))
     while run.continued_as is not None:
-        run = life.execute(home.folder(run.continued_as))
+        run = execution.execute(store.folder(run.continued_as))
     return run
 
 
-def execute_here(home: Home, name: str, app_class: type[App], source: AppSource, mode: Mode) -> RunRecord:
-    """The same with all attempts in this process."""
+def execute_in_process(
+    store: RunStore, name: str, app_class: type[App], source: AppSource, options: ExecutionOptions
+) -> RunRecord:
+    """Execute a run as `execute` does, with all attempts in this process."""
     with in_process_executor(app_class) as executor:
-        return execute(home, name, app_class, source, executor, mode)
+        return execute(store, name, app_class, source, executor, options)
 
 
 def cancel_without_cleanup(folder: RunFolder) -> RunRecord:
@@ -147,14 +157,14 @@ def cancel_without_cleanup(folder: RunFolder) -> RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Life:
+class _Execution:
     """What the runs of one call of `execute` have in common."""
 
-    home: Home
+    store: RunStore
     app_class: type[App]
     source: AppSource
     executor: Executor
-    mode: Mode
+    options: ExecutionOptions
 
     def execute(self, folder: RunFolder) -> RunRecord:
         with RunLock(folder.run, folder.lock), Ledger.open(folder.ledger) as ledger:
@@ -164,7 +174,7 @@ class _Life:
             name = self.app_class.definition.name
             if run.app != name:
                 raise OtherAppError(run.name, run.app, self.source.entry, name)
-            _record(self.home, ledger, run, self._route(folder, ledger, run), self.source)
+            _record(self.store, ledger, run, self._route(folder, ledger, run), self.source)
             return ledger.run()
 
     def _route(self, folder: RunFolder, ledger: Ledger, run: RunRecord) -> RouteResult:
@@ -176,7 +186,7 @@ class _Life:
             replay_rules=run.replay_rules,
             own_disk=True,
         )
-        requests = self.mode.requests
+        requests = self.options.requests
         requests.cancelled = folder.cancel_request.exists
         requests.wake = self.executor.wake
         engine = LocalEngine(
@@ -184,11 +194,11 @@ class _Life:
             ledger,
             self.executor,
             info,
-            limits=self.mode.limits,
+            limits=self.options.limits,
             requests=requests,
-            observer=self.mode.observer,
+            observer=self.options.observer,
         )
-        watch = YieldWatch(lambda message: self.mode.observer(NotYielding(message)) if message else None)
+        watch = YieldWatch(lambda message: self.options.observer(NotYielding(message)) if message else None)
         watch.start()
         try:
             return run_route(self.app_class, run.entrypoint, run.input, engine, info, watch)
@@ -198,17 +208,17 @@ class _Life:
             requests.wake = None
 
 
-def _record(home: Home, ledger: Ledger, run: RunRecord, result: RouteResult, source: AppSource) -> None:
+def _record(store: RunStore, ledger: Ledger, run: RunRecord, result: RouteResult, source: AppSource) -> None:
     now = time.time()
     if result.outcome == "Continued":
-        # The successor is there before this run points to it. A crash in between: the route continues once more when
-        # it is resumed, and finds it.
+        # The successor is created before this run points to it. After a crash in between, the
+        # resumed route continues once more, and finds the successor that is its own.
         successor = _successor_name(run.name)
-        order = Order(source, run.app, result.entrypoint, result.input or {})
+        request = RunRequest(source, run.app, result.entrypoint, result.input or {})
         try:
-            begin(home, successor, order, run)
+            create_run(store, successor, request, run)
         except RunExistsError:
-            if not _continues(home.folder(successor), run):
+            if not _continues(store.folder(successor), run):
                 raise
         ledger.finish("Succeeded", at=now, continued_as=successor)
         return

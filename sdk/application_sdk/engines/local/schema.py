@@ -1,6 +1,8 @@
-"""The ledger's file format: its tables, its version, and how a file is opened and told from a damaged or foreign one.
+"""The ledger's file format: its tables and version, and the checks for damaged files and those of
+other programs.
 
-A released version is never changed in place: `FORMAT` grows, and `open_ledger` learns to bring an older file up.
+A released version is never changed in place: `FORMAT` grows, and `open_ledger` learns to bring an
+older file up.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from application_sdk.engines.local.errors import (
     LedgerNewerError,
     LedgerUnavailableError,
 )
-from application_sdk.engines.local.private import make_file
+from application_sdk.engines.local.private import ensure_file
 
 FORMAT: Final = 1
 APPLICATION_ID: Final = 0x41705275
-"""Stands in the file's header ("ApRu"), so that another program's database isn't taken for a ledger."""
+"""Stands in the file's header ("ApRu"), so that another program's database isn't taken for a
+ledger."""
 
 _BUSY_SECONDS: Final = 10
 _NOTHING_CHANGED: Final = "Nothing was changed: free some space, then try again"
@@ -64,7 +67,8 @@ BEGIN SELECT RAISE(ABORT, 'a committed checkpoint is never deleted'); END;
 
 
 def create_ledger(path: Path) -> sqlite3.Connection:
-    """An empty ledger in a transaction that the caller commits; readable by others only after `publish`."""
+    """An empty ledger in a transaction that the caller commits; readable by others only after
+    `publish`."""
     with translated(path):
         connection = connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -77,12 +81,13 @@ def create_ledger(path: Path) -> sqlite3.Connection:
 
 
 def publish(connection: sqlite3.Connection, draft: Path, path: Path) -> None:
-    """Give a complete new ledger its name. A crash before this leaves a draft, which the next attempt replaces."""
+    """Give a complete new ledger its name. A crash before this leaves a draft, which the next
+    attempt replaces."""
     connection.close()
     draft.rename(path)
     # The folder of the run is new as well, mostly.
-    for place in (path.parent, path.parent.parent):
-        folder = os.open(place, os.O_RDONLY)
+    for folder_path in (path.parent, path.parent.parent):
+        folder = os.open(folder_path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
@@ -90,7 +95,8 @@ def publish(connection: sqlite3.Connection, draft: Path, path: Path) -> None:
 
 
 def open_ledger(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """The ledger at `path`. Raises LedgerCorruptError or LedgerNewerError before anything is changed."""
+    """The ledger at `path`. Raises LedgerCorruptError or LedgerNewerError before anything is
+    changed."""
     with translated(path):
         connection = connect(path, "ro" if read_only else "rw")
         try:
@@ -110,15 +116,15 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
         raise LedgerNewerError(path, version, FORMAT)
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise LedgerCorruptError(path, str(verdict))
+    (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if check != "ok":
+        raise LedgerCorruptError(path, str(check))
 
 
 def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
     """Open a database, whatever is in it."""
     if mode == "rwc":
-        make_file(path)
+        ensure_file(path)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
     # Transactions begin and end where the code says so, not where the driver guesses.
     connection.isolation_level = None
@@ -127,17 +133,17 @@ def connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
 
 
 def _statements() -> Iterator[str]:
-    gathered = ""
+    statement = ""
     for line in _TABLES.strip().splitlines():
-        gathered += line + "\n"
-        if sqlite3.complete_statement(gathered):
-            yield gathered
-            gathered = ""
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 @contextmanager
 def translated(path: Path, when_full: str = _NOTHING_CHANGED) -> Iterator[None]:
-    """Turn SQLite's errors into ours, by their codes. `when_full` says what is to be done about a full disk."""
+    """Translate SQLite's errors by their codes. `when_full` is the advice for a full disk."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,6 +1,8 @@
-"""Where the code of a run is: from what a user types (`app.py:HelloWorldApp`, `module:Class`) to something importable.
+"""Where the code of a run is: from what a user types (`app.py:HelloWorldApp`, `module:Class`) to
+something importable.
 
-Resolved once, when a run is begun; its ledger keeps the result, so that it can be resumed from anywhere.
+Resolved once, when a run is begun; its ledger keeps the result, so that it can be resumed from
+anywhere.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from application_sdk.engines.processes.source import AppSource, WrongModuleError
 
 
 def find_source(target: str, working_directory: Path) -> AppSource:
-    """Where `target` is. Raises AppLoadError when it isn't of a form that can name an app, or the file isn't there.
+    """Where `target` is. Raises AppLoadError when it isn't of a form that can name an app, or the
+    file isn't there.
 
-    A file inside of a package is imported as the package's module, from where the outermost package lies.
+    A file inside of a package is imported as the package's module, from where the outermost package
+    lies.
     """
     place, colon, class_name = target.rpartition(":")
     if not colon:
@@ -47,7 +51,8 @@ def find_source(target: str, working_directory: Path) -> AppSource:
 
 
 def _check_name(name: str, path: Path, root: Path) -> None:
-    """Refuse names under which others import something else: first on the import path, the file would stand for it."""
+    """Refuse names under which others import something else: first on the import path, the file
+    would stand for it."""
     if name in sys.stdlib_module_names:
         owner = "of Python itself"
     elif (root / f"{name}.py").is_file() and _is_installed_package(name, root):
@@ -70,9 +75,11 @@ def _is_file(place: str) -> bool:
 
 
 def _only_app(source: AppSource, target: str) -> str:
-    """The one app that a file defines: so short a form is enough when there is nothing to choose."""
+    """The one app that a file defines: so short a form is enough when there is nothing to
+    choose."""
     module = source.entry.removesuffix(":")
-    # Loading a class that isn't there imports the module, with all the messages for what can go wrong in it.
+    # Loading a class that isn't there imports the module, with all the messages for what can go
+    # wrong in it.
     try:
         AppSource(f"{module}:_", source.directory).load()
     except WrongModuleError:
@@ -103,7 +110,8 @@ def _as_identifier(name: str) -> str:
 
 
 def source_of(app_class: type[App]) -> AppSource:
-    """Where the code of a class is that this process has loaded already, its main script included."""
+    """Where the code of a class is that this process has loaded already, its main script
+    included."""
     module = sys.modules[app_class.__module__]
     file = getattr(module, "__file__", None)
     if file is None:

@@ -1,4 +1,5 @@
-"""Between the ledger's tables and its records: one function per table and direction. `ledger` alone calls them."""
+"""Between the ledger's tables and its records: one function per table and direction. `ledger` alone
+calls them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from application_sdk.wire.digest import JSON, JSONObject, canonical_json, digest
 from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, ProgressFields, Role
 
 CHECKPOINTS: Final = "SELECT * FROM checkpoint ORDER BY sequence"
-SPARES: Final = "SELECT * FROM spare ORDER BY sequence"
+DETACHED: Final = "SELECT * FROM spare ORDER BY sequence"
 
 
 def insert_run(connection: sqlite3.Connection, run: NewRun) -> None:
@@ -41,8 +42,8 @@ def insert_run(connection: sqlite3.Connection, run: NewRun) -> None:
         "created_at": run.created_at,
         "phase": "Running",
     }
-    marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", list(values.values()))
+    placeholders = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({placeholders})", list(values.values()))
 
 
 def read_input(row: sqlite3.Row) -> JSONObject:
@@ -143,8 +144,17 @@ def insert_attempts(connection: sqlite3.Connection, attempts: Iterable[AttemptRe
         "INSERT INTO attempt (key, attempt, started_at, finished_at, reason, budget, message, exit_code)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (one.key, one.attempt, one.started_at, one.finished_at, one.reason, one.budget, one.message, one.exit_code)
-            for one in attempts
+            (
+                attempt.key,
+                attempt.attempt,
+                attempt.started_at,
+                attempt.finished_at,
+                attempt.reason,
+                attempt.budget,
+                attempt.message,
+                attempt.exit_code,
+            )
+            for attempt in attempts
         ],
     )
 
@@ -153,7 +163,18 @@ def update_attempts(connection: sqlite3.Connection, ended: Iterable[AttemptRecor
     connection.executemany(
         "UPDATE attempt SET finished_at = ?, reason = ?, budget = ?, message = ?, exit_code = ?"
         " WHERE key = ? AND attempt = ?",
-        [(end.finished_at, end.reason, end.budget, end.message, end.exit_code, end.key, end.attempt) for end in ended],
+        [
+            (
+                attempt.finished_at,
+                attempt.reason,
+                attempt.budget,
+                attempt.message,
+                attempt.exit_code,
+                attempt.key,
+                attempt.attempt,
+            )
+            for attempt in ended
+        ],
     )
 
 
@@ -161,7 +182,7 @@ def insert_checkpoints(connection: sqlite3.Connection, first: int, completions: 
     _insert_completions(connection, "checkpoint", first, completions)
 
 
-def insert_spares(connection: sqlite3.Connection, first: int, completions: Iterable[Completion]) -> None:
+def insert_detached(connection: sqlite3.Connection, first: int, completions: Iterable[Completion]) -> None:
     _insert_completions(connection, "spare", first, completions)
 
 
@@ -169,10 +190,19 @@ def _insert_completions(
     connection: sqlite3.Connection, table: str, first: int, completions: Iterable[Completion]
 ) -> None:
     rows: list[tuple[object, ...]] = []
-    for sequence, done in enumerate(completions, first):
-        payload = done.output if done.outcome == "Succeeded" else cast("JSON", done.error)
+    for sequence, completion in enumerate(completions, first):
+        payload = completion.output if completion.outcome == "Succeeded" else cast("JSON", completion.error)
         rows.append(
-            (sequence, done.key, done.task, done.outcome, done.attempts, digest(payload), done.at, _text(payload))
+            (
+                sequence,
+                completion.key,
+                completion.task,
+                completion.outcome,
+                completion.attempts,
+                digest(payload),
+                completion.at,
+                _text(payload),
+            )
         )
     connection.executemany(
         f"INSERT INTO {table} (sequence, key, task, outcome, attempts, digest, at, payload)"

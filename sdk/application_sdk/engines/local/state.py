@@ -1,9 +1,11 @@
-"""What the apps of this machine keep beyond their runs: JSON objects by app and key, in a SQLite file beside the runs.
+"""The state of this machine's apps beyond their runs: JSON objects by app and key, in a SQLite file
+beside the runs.
 
-An attempt reads it by itself and tells its engine what it wants saved. The engine keeps that together with the
-attempt's completion, though the two are in different files: it notes the writes here, commits the completion in the
-run's ledger, and then does what it has noted. The ledger decides: whoever finds the notes of a process that was killed
-in between looks into it, and does them or drops them.
+An attempt reads the file itself and sends its engine what it wants saved. The engine saves that
+together with the attempt's completion, though the two are in different files: it stages the writes
+here, commits the completion in the run's ledger, and then applies what it has staged. The ledger
+decides: whoever finds staged writes of a process that was killed in between applies them if the
+ledger has the completion, and drops them otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Final, NamedTuple, cast
 from application_sdk.engines.local import schema
 from application_sdk.engines.local.errors import LedgerError
 from application_sdk.engines.local.ledger import Ledger
-from application_sdk.engines.local.private import make_folder, open_private
+from application_sdk.engines.local.private import ensure_folder, open_private
 from application_sdk.wire import state as rules
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
 from application_sdk.wire.fields import ErrorFields, StateWrite
@@ -33,8 +35,8 @@ _TABLES: Final = (
 )
 
 
-class _Note(NamedTuple):
-    """What an attempt wants saved once its completion is committed."""
+class _StagedWrites(NamedTuple):
+    """Writes of an attempt that count once its completion is committed."""
 
     ledger: str
     call: str
@@ -43,7 +45,7 @@ class _Note(NamedTuple):
     writes: list[StateWrite]
 
 
-class KeptState:
+class SavedState:
     """The state of one app, for an attempt to read. Implements `attempt.state.KeptState`."""
 
     def __init__(self, path: Path, app: str) -> None:
@@ -61,12 +63,13 @@ class KeptState:
     def _values(self) -> dict[str, JSON]:
         if not self._path.exists():
             return {}
-        with _opened(self._path) as connection:
+        with _transaction(self._path) as connection:
             return _values_of(connection, self._app)
 
 
-class StateKeeper:
-    """Keeps what the attempts of one run want saved. From `note` to `settle` no other run of this machine does."""
+class StateStore:
+    """Keeps what the attempts of one run want saved. From `stage` to `apply` no other run of this
+    machine does."""
 
     def __init__(self, path: Path, app: str, ledger: Path) -> None:
         self._path = path
@@ -75,17 +78,18 @@ class StateKeeper:
         self._lock = -1
 
     def recover(self) -> None:
-        """Do or drop what processes that were killed have noted."""
+        """Apply or drop what processes that were killed have staged."""
         if self._path.exists():
-            self._hold()
+            self._acquire()
             self._release()
 
-    def note(self, call: str, attempt: int, writes: Sequence[StateWrite]) -> ErrorFields | None:
-        """Note what an attempt that succeeded wants saved; or say why it has failed after all, and note nothing."""
-        self._hold()
-        with _opened(self._path) as connection:
-            values, noted = _values_of(connection, self._app), _notes(connection)
-            for earlier in noted:
+    def stage(self, call: str, attempt: int, writes: Sequence[StateWrite]) -> ErrorFields | None:
+        """Stage the writes of an attempt that succeeded; or return why it fails after all, and
+        stage nothing."""
+        self._acquire()
+        with _transaction(self._path) as connection:
+            values, staged = _values_of(connection, self._app), _staged_writes(connection)
+            for earlier in staged:
                 if earlier.app == self._app:
                     values = rules.applied(earlier.writes, values)
             refusal = _refusal(writes, values)
@@ -94,31 +98,32 @@ class StateKeeper:
                     "INSERT OR REPLACE INTO noted VALUES (?, ?, ?, ?, ?)",
                     (self._ledger, call, attempt, self._app, json.dumps(list(writes))),
                 )
-        if refusal is not None and not noted:
+        if refusal is not None and not staged:
             self._release()
         return refusal
 
-    def settle(self, committed: Collection[str]) -> None:
-        """Do what is noted for these calls, whose completions are in the ledger by now, and drop what isn't in it."""
+    def apply(self, committed: Collection[str]) -> None:
+        """Apply the staged writes of these committed calls, and drop those whose completions aren't
+        in the ledger."""
         if self._lock < 0:
             return
         try:
-            with _opened(self._path) as connection:
-                for note in _notes(connection):
-                    _settle(connection, note, committed=note.call in committed or _is_committed(note))
+            with _transaction(self._path) as connection:
+                for note in _staged_writes(connection):
+                    _apply(connection, note, committed=note.call in committed or _is_committed(note))
         finally:
             self._release()
 
-    def _hold(self) -> None:
+    def _acquire(self) -> None:
         if self._lock >= 0:
             return
-        make_folder(self._path.parent)
+        ensure_folder(self._path.parent)
         self._lock = open_private(self._path.with_suffix(".lock"), os.O_RDWR)
-        # Waits for milliseconds: its holder does nothing in between but commit.
+        # Waits for milliseconds: the lock's holder only commits in between.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        with _opened(self._path) as connection:
-            for note in _notes(connection):
-                _settle(connection, note, committed=_is_committed(note))
+        with _transaction(self._path) as connection:
+            for note in _staged_writes(connection):
+                _apply(connection, note, committed=_is_committed(note))
 
     def _release(self) -> None:
         if self._lock >= 0:
@@ -127,25 +132,29 @@ class StateKeeper:
 
 
 def _refusal(writes: Sequence[StateWrite], values: dict[str, JSON]) -> ErrorFields | None:
-    """Why these writes can't be kept beside what there is."""
+    """Why these writes can't be saved beside the current state."""
     lost = rules.conflicts(writes, values)
     if lost:
-        return ErrorFields(type=rules.CONFLICT, message=rules.told(lost), retryable=True)
+        return ErrorFields(type=rules.CONFLICT, message=rules.conflict_message(lost), retryable=True)
     excess = rules.excess(rules.applied(writes, values))
     return ErrorFields(type=rules.TOO_LARGE, message=excess, retryable=False) if excess else None
 
 
-def _is_committed(note: _Note) -> bool:
-    """Whether the run that has left this note has the completion in its ledger, or set aside in it."""
+def _is_committed(note: _StagedWrites) -> bool:
+    """Whether the run that has left this note has the completion in its ledger, or set aside in
+    it."""
     try:
         with Ledger.open(Path(note.ledger), read_only=True) as ledger:
-            done = [*ledger.history(), *ledger.spares()]
+            done = [*ledger.history(), *ledger.detached()]
     except (LedgerError, OSError):
         return False
-    return any((each.key, each.attempts, each.outcome) == (note.call, note.attempt, "Succeeded") for each in done)
+    return any(
+        (completion.key, completion.attempts, completion.outcome) == (note.call, note.attempt, "Succeeded")
+        for completion in done
+    )
 
 
-def _settle(connection: sqlite3.Connection, note: _Note, *, committed: bool) -> None:
+def _apply(connection: sqlite3.Connection, note: _StagedWrites, *, committed: bool) -> None:
     for write in note.writes if committed else ():
         key = f"{note.app}/{write['key']}"
         if "value" in write:
@@ -162,14 +171,17 @@ def _values_of(connection: sqlite3.Connection, app: str) -> dict[str, JSON]:
     return {key.partition("/")[2]: json.loads(value) for key, value in rows if key.startswith(f"{app}/")}
 
 
-def _notes(connection: sqlite3.Connection) -> list[_Note]:
+def _staged_writes(connection: sqlite3.Connection) -> list[_StagedWrites]:
     rows = connection.execute("SELECT ledger, call, attempt, app, writes FROM noted ORDER BY rowid").fetchall()
-    return [_Note(ledger, call, attempt, app, json.loads(writes)) for ledger, call, attempt, app, writes in rows]
+    return [
+        _StagedWrites(ledger, call, attempt, app, json.loads(writes)) for ledger, call, attempt, app, writes in rows
+    ]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction. Each has a connection: a process may be forked or killed at any time, and state is rare."""
+def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction. Each has a connection: a process may be forked or killed at any time, and
+    state is rare."""
     with schema.translated(path):
         connection = schema.connect(path)
         try:

@@ -1,4 +1,6 @@
-"""Attempts in processes of their own, forked from one that has the app imported: what local engine and drivers share.
+"""Attempts in processes of their own, forked from one that has the app imported. Local engine and
+drivers share them.
 
-`executor` is the engine's side, `forker` the process that is forked from, `child` the attempt's own.
+`executor` is the engine's side, `fork_server` the process that attempts are forked from, and
+`attempt_process` an attempt's own.
 """

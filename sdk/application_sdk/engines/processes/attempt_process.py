@@ -1,7 +1,8 @@
-"""The process of one attempt, from the fork to its end. `forker` calls it in the new process; it never returns.
+"""The process of one attempt. `fork_server` calls it in the new process, and it never returns.
 
-It is told its work over the channel, runs it once, tells the outcome and ends at once. When the engine is gone it ends
-too, and everything that its task has started: nobody would take its outcome.
+It receives the attempt over the channel, runs it once, sends the outcome and ends. When the engine
+is gone it ends too, together with all processes that its task has started: nothing would receive
+its outcome.
 """
 
 from __future__ import annotations
@@ -33,29 +34,30 @@ if TYPE_CHECKING:
     from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import ErrorFields, ProgressFields
 
-SIGN_INTERVAL_SECONDS: Final = 0.5
+HEARTBEAT_INTERVAL_SECONDS: Final = 0.5
 
 
-class Host(Protocol):
-    """What an engine does for the processes of its attempts."""
+class AttemptHost(Protocol):
+    """What an engine contributes to the processes of its attempts."""
 
     def begin(self, work: JSONObject) -> None:
-        """In a new process, before any code of the app's runs: where its output goes, what it may use."""
+        """Prepare a new process before any of the app's code runs: its output, its folder, its
+        memory limit."""
         ...
 
     def state(self, work: JSONObject, app: str) -> AttemptState | None:
-        """What the attempt sees of the app's state; None where there is none to be had."""
+        """The app's state as the attempt sees it; None where there is none."""
         ...
 
     def ended(self, pid: int) -> None:
-        """In the process that attempts are forked from: this one is gone, however it ended."""
+        """Clean up after the process `pid`, however it ended. Called in the fork server."""
         ...
 
 
-def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn:
-    """Do the work that comes over `channel`, then end the process."""
+def run_attempt_process(channel: socket.socket, source: AppSource, host: AttemptHost) -> NoReturn:
+    """Run the attempt that comes over `channel`, then end the process."""
     inbox = Inbox()
-    # Made while there is no work yet: this process may have been forked ahead of it.
+    # Made before the attempt is received: this process may have been forked ahead of it.
     loop = asyncio.new_event_loop()
     message = receive(channel, inbox)
     if message is None:
@@ -63,20 +65,20 @@ def run_child(channel: socket.socket, source: AppSource, host: Host) -> NoReturn
     host.begin(message)
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
-    signs = _Signs(channel)
-    result = _attempt(source, info, message, host, signs, channel, inbox, loop)
-    signs.close()
+    heartbeats = _HeartbeatSender(channel)
+    result = _attempt(source, info, message, host, heartbeats, channel, inbox, loop)
+    heartbeats.close()
     if result.error is not None:
         _print_failure(info, result.error)
-    _leave(channel, info, result, signs)
+    _report_and_exit(channel, info, result, heartbeats)
 
 
 def _attempt(
     source: AppSource,
     info: AttemptInfo,
     work: JSONObject,
-    host: Host,
-    signs: _Signs,
+    host: AttemptHost,
+    heartbeats: _HeartbeatSender,
     channel: socket.socket,
     inbox: Inbox,
     loop: asyncio.AbstractEventLoop,
@@ -93,40 +95,43 @@ def _attempt(
     except Exception as error:  # noqa: BLE001 - the app's own __init__
         return AttemptResult(error=error_fields(error))
     state = host.state(work, app_class.name)
-    silence = info.policy.get("heartbeatTimeoutSeconds")
-    watchdog = ProcessWatchdog(silence) if silence else NoWatchdog()
-    attempt = Attempt(definition, app, info, signs, watchdog, state)
-    # Never closed: that would wait for stray threads of the body's before its outcome is told.
+    heartbeat_timeout = info.policy.get("heartbeatTimeoutSeconds")
+    watchdog = ProcessWatchdog(heartbeat_timeout) if heartbeat_timeout else NoWatchdog()
+    attempt = Attempt(definition, app, info, heartbeats, watchdog, state)
+    # Never closed: `close` waits for threads that the task has left behind, and the outcome must
+    # not.
     return asyncio.Runner(loop_factory=lambda: loop).run(
         _run_body(attempt, cast("JSONObject", work["input"]), channel, inbox)
     )
 
 
 async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:
-    def hear() -> None:
+    def on_readable() -> None:
         inbox.read(channel)
-        obey()
+        handle_messages()
 
-    def obey() -> None:
+    def handle_messages() -> None:
         if inbox.take() is not None:
             attempt.cancel()
         if inbox.closed:
             end_group()
 
     loop = asyncio.get_running_loop()
-    loop.add_reader(channel, hear)
-    # The wish to cancel may have come along with the work. Told now, it would find no body to cancel.
-    loop.call_soon(obey)
+    loop.add_reader(channel, on_readable)
+    # A cancellation may have come along with the attempt. Handled right here it would find no body
+    # to cancel.
+    loop.call_soon(handle_messages)
     loop.add_signal_handler(signal.SIGTERM, attempt.cancel)
     restore_signals_in_forked_children()
     return await attempt.run(payload)
 
 
-class _Signs:
-    """Tells the latest progress and heartbeat details, at most every so often and never later than that.
+class _HeartbeatSender:
+    """Sends the latest progress and heartbeat details, at most once per interval.
 
-    What comes within the interval waits for its end, in a timer thread: a process that is killed then has told all but
-    its last half second. What is left when the body ends goes along with the outcome.
+    What comes within an interval is sent at its end, by a timer thread: a process that is killed
+    has sent all but its last half second. What is left when the body ends becomes part of the
+    outcome.
     """
 
     def __init__(self, channel: socket.socket) -> None:
@@ -143,19 +148,20 @@ class _Signs:
         self._add("progress", cast("JSONObject", progress))
 
     def close(self) -> None:
-        """Tell nothing any more: a stray thread of the body mustn't write into the outcome."""
+        """Send nothing more: a thread that the body has left must not write between parts of the
+        outcome."""
         with self._lock:
             self._next = float("inf")
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _add(self, kind: str, value: JSONObject) -> None:
+    def _add(self, field: str, value: JSONObject) -> None:
         with self._lock:
-            self.unsent[kind] = value
+            self.unsent[field] = value
             pause = self._next - time.monotonic()
             if pause <= 0:
                 self._send()
-            elif self._timer is None and pause <= SIGN_INTERVAL_SECONDS:
+            elif self._timer is None and pause <= HEARTBEAT_INTERVAL_SECONDS:
                 self._timer = threading.Timer(pause, self._send_late)
                 self._timer.daemon = True
                 self._timer.start()
@@ -163,12 +169,12 @@ class _Signs:
     def _send_late(self) -> None:
         with self._lock:
             self._timer = None
-            # Closed meanwhile: then it goes along with the outcome, which nothing may come between.
+            # When it was closed meanwhile, the rest becomes part of the outcome.
             if self._next != float("inf"):
                 self._send()
 
     def _send(self) -> None:
-        self._next = time.monotonic() + SIGN_INTERVAL_SECONDS
+        self._next = time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
         try:
             send(self._channel, self.unsent)
         except OSError:
@@ -177,17 +183,19 @@ class _Signs:
 
 
 def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
-    what = error.get("traceback") or f"{error['type']}: {error['message']}"
-    print(f"attempt {info.attempt} of {info.task} failed\n{what.rstrip()}", file=sys.stderr)  # noqa: T201
+    text = error.get("traceback") or f"{error['type']}: {error['message']}"
+    print(f"attempt {info.attempt} of {info.task} failed\n{text.rstrip()}", file=sys.stderr)  # noqa: T201
 
 
-def _leave(channel: socket.socket, info: AttemptInfo, result: AttemptResult, signs: _Signs) -> NoReturn:
+def _report_and_exit(
+    channel: socket.socket, info: AttemptInfo, result: AttemptResult, heartbeats: _HeartbeatSender
+) -> NoReturn:
     try:
         logs.finish()
     except OSError:
         pass  # The log's disk is full: the outcome matters more.
     outcome: JSONObject = {
-        **signs.unsent,
+        **heartbeats.unsent,
         "output": result.output,
         "error": cast("JSONObject | None", result.error),
         "state": cast("list[JSON]", list(result.state)),

@@ -1,7 +1,8 @@
-"""The executor with a process for each attempt: a task that crashes, exits or is killed loses an attempt, nothing else.
+"""The executor that gives each attempt a process: a task that crashes, exits or is killed loses
+only its attempt.
 
-Attempts are forked from a `forker` that has the app imported. When that process is killed, its attempts are lost and
-another takes its place.
+Attempts are forked from a `fork_server` that has the app imported. When that process is killed its
+attempts are lost, and another one takes its place.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import selectors
 import signal
 import socket
@@ -17,11 +17,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final, cast
 
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, ImportedAnew, Sign, Work
+from application_sdk.engines.processes.executor_protocol import (
+    AppNotForkable,
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
+from application_sdk.engines.processes.exit_errors import describe_exit, error_fields, exit_error, read_tail
 from application_sdk.engines.processes.fork_server import FORK_REQUEST
 from application_sdk.engines.processes.framing import Inbox, send
 from application_sdk.engines.processes.source import AppSource
@@ -29,29 +37,30 @@ from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
-_LOG_TAIL_BYTES: Final = 4096
-_WATCHDOG_LINE: Final = re.compile(r"^Timeout \(\d+:\d\d:\d\d[.\d]*\)!$", re.MULTILINE)
-_MAX_FALSE_STARTS: Final = 3
+_MAX_FAILED_STARTS: Final = 3
 _END_SECONDS: Final = 5.0
 
 
 @dataclasses.dataclass(slots=True)
 class _Running:
-    """An attempt under way. `pid` is 0 until it is forked; the channel is open until its outcome or end is known."""
+    """A started attempt. `pid` is 0 until it is forked; the channel is open until its outcome or
+    end is known."""
 
-    work: Work
+    spec: AttemptSpec
     number: int
     channel: socket.socket
     inbox: Inbox
     pid: int = 0
     exit_code: int | None = None
     cancelled: bool = False
-    killed: bool = False
+    unreached: bool = False
+    """Whether the process was gone before it could be given its work."""
 
 
 @dataclasses.dataclass(slots=True)
-class _Spare:
-    """A process that was forked ahead of the attempt that it will be for. `pid` is 0 until it is there."""
+class _PreforkedProcess:
+    """A process that was forked before there is an attempt for it. `pid` is 0 until it has
+    started."""
 
     number: int
     channel: socket.socket
@@ -65,61 +74,65 @@ class ProcessExecutor:
         app: Where the app's code is.
         forker: The module that is the program of the process that attempts are forked from.
         environment: That of the process; this one's when absent.
-        ahead: Whether a process waits for the next attempt, so that it begins without the wait for its fork.
-        own_log: Whether what the process itself prints is kept for the error that tells of its end. Otherwise it goes
-            where this process prints, and so does what attempts without a log print.
+        ahead: Whether a process waits for the next attempt, so that it begins without the wait for
+            its fork.
+        own_log: Whether the output of the fork server is kept, for the error that reports its end.
+            Otherwise it goes to the output of this process, as does that of attempts without a log.
     """
 
     def __init__(
         self,
         app: AppSource,
-        forker: str,
+        fork_server: str,
         environment: Mapping[str, str] | None = None,
         *,
         ahead: bool = False,
         own_log: bool = True,
     ) -> None:
         self._app = app
-        self._module = forker
+        self._module = fork_server
         self._environment = environment
-        # What the forker prints while it imports the app: of use only when it doesn't survive that.
+        # What the fork server prints while it imports the app: needed only when it dies of that.
         self._log = tempfile.TemporaryFile() if own_log else None  # noqa: SIM115 - closed in `close`
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
         for end in (self._wake_reader, self._wake_writer):
             os.set_blocking(end, False)
+        # Not closed by `close`: another thread may be about to wake this executor, and would write
+        # into whatever has got the same descriptor by then, such as a connection to the API server.
+        weakref.finalize(self, os.close, self._wake_writer)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._by_number: dict[int, _Running] = {}
         self._by_key: dict[str, _Running] = {}
         self._numbers = 0
         self._ahead = ahead
-        self._spare: _Spare | None = None
-        self._begun: list[Event] = []
-        self._false_starts = 0
-        self._told_reason = False
-        self._forker: subprocess.Popen[bytes] | None = None
+        self._spare: _PreforkedProcess | None = None
+        self._pending: list[ExecutorEvent] = []
+        self._failed_starts = 0
+        self._reason_reported = False
+        self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lines = b""
-        # Importing the app takes a while: it may as well begin now.
-        self._start_forker()
+        # Importing the app takes a while, so it begins before there is an attempt.
+        self._start_server()
         self._fork_ahead()
 
     # The Executor
 
-    def start(self, work: Work) -> None:
+    def start(self, spec: AttemptSpec) -> None:
         if self._control is None:
-            self._start_forker()
+            self._start_server()
         spare, self._spare = self._spare or self._fork(), None
-        running = _Running(work, spare.number, spare.channel, Inbox(), spare.pid)
-        self._by_number[running.number] = self._by_key[work.key] = running
+        running = _Running(spec, spare.number, spare.channel, Inbox(), spare.pid)
+        self._by_number[running.number] = self._by_key[spec.key] = running
         self._selector.register(running.channel, selectors.EVENT_READ, running)
         if running.pid:
-            self._hand_over(running)
-            self._begun.append(Begun(work.key))
+            self._send_spec(running)
+            self._pending.append(AttemptBegun(spec.key))
         self._fork_ahead()
 
-    def wait(self, seconds: float) -> Sequence[Event]:
-        events, self._begun = self._begun, []
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
+        events, self._pending = self._pending, []
         deadline = time.monotonic() + seconds
         while not events:
             left = deadline - time.monotonic()
@@ -129,9 +142,9 @@ class ProcessExecutor:
                     os.read(self._wake_reader, 4096)
                     woken = True
                 elif key.fileobj is self._control:
-                    self._hear_forker(events)
-                elif key.data.number in self._by_number:  # It may just have been lost with its forker.
-                    self._hear_attempt(key.data, events)
+                    self._read_server(events)
+                elif key.data.number in self._by_number:  # It may just have been lost with its fork server.
+                    self._read_attempt(key.data, events)
             if woken or left <= 0:
                 break
         return events
@@ -141,51 +154,59 @@ class ProcessExecutor:
         if running is not None and not running.cancelled:
             running.cancelled = True
             if running.pid:
-                self._say(running, {"cancel": True})
+                self._send(running, {"cancel": True})
 
     def kill(self, key: str) -> None:
         running = self._by_key.get(key)
-        if running is not None:
-            running.killed = True
-            if running.pid:
-                _kill_group(running.pid)
+        if running is None:
+            return
+        # guard: unforked-attempt-ends - a fork server that hangs in the app's import never starts
+        # the process
+        if not running.pid:
+            # Without its channel the process that may still be forked for it has no work, and ends
+            # by itself.
+            self._discard(running)
+            self._pending.append(AttemptEnded(key))
+            return
+        _kill_group(running.pid)
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        # The pipe is full of wakes already, or nobody waits any more.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._wake_writer, b"!")
 
     def close(self) -> None:
-        forker, control = self._forker, self._control
+        fork_server, control = self._server, self._control
         if control is not None:
             self._selector.unregister(control)
             control.close()
         self._drop_spare()
         for running in list(self._by_number.values()):
-            self._forget(running)
-        if forker is not None:
-            # It ends when its socket closes, and kills its children first.
+            self._discard(running)
+        if fork_server is not None:
+            # It kills its children and ends when its socket closes.
             try:
-                forker.wait(_END_SECONDS)
+                fork_server.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
-                forker.kill()
-                forker.wait()
-        self._forker = self._control = None
+                fork_server.kill()
+                fork_server.wait()
+        self._server = self._control = None
         if self._log is not None:
             self._log.close()
         self._selector.close()
         os.close(self._wake_reader)
-        os.close(self._wake_writer)
 
-    # The forker
+    # The fork server
 
-    def _fork(self) -> _Spare:
+    def _fork(self) -> _PreforkedProcess:
         """Ask for a process. It waits for its work."""
         ours, theirs = socket.socketpair()
         self._numbers += 1
-        with contextlib.suppress(OSError):  # The forker is gone: `wait` sees it, and that this attempt is lost.
+        # The fork server may be gone: then `wait` sees that, and reports the attempt as lost.
+        with contextlib.suppress(OSError):
             socket.send_fds(cast("socket.socket", self._control), [FORK_REQUEST.pack(self._numbers)], [theirs.fileno()])
         theirs.close()
-        return _Spare(self._numbers, ours)
+        return _PreforkedProcess(self._numbers, ours)
 
     def _fork_ahead(self) -> None:
         if self._ahead and self._spare is None:
@@ -196,17 +217,17 @@ class ProcessExecutor:
             self._spare.channel.close()
             self._spare = None
 
-    def _start_forker(self) -> None:
+    def _start_server(self) -> None:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", self._module]
-        self._forker = subprocess.Popen(
+        self._server = subprocess.Popen(
             [*command, str(theirs.fileno()), self._app.entry, self._app.directory],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
             env=self._environment,
-            # Ctrl-C in the terminal is for the engine alone: it decides how attempts end.
+            # Ctrl-C in the terminal must reach the engine alone: it decides how attempts end.
             start_new_session=True,
         )
         theirs.close()
@@ -214,39 +235,36 @@ class ProcessExecutor:
         self._lines = b""
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _hear_forker(self, events: list[Event]) -> None:
+    def _read_server(self, events: list[ExecutorEvent]) -> None:
         try:
             content = cast("socket.socket", self._control).recv(65536)
         except ConnectionError:
             content = b""
         if not content:
-            self._lose_forker(events)
+            self._handle_server_exit(events)
             return
         *lines, self._lines = (self._lines + content).split(b"\n")
         for line in lines:
             word, *numbers = line.decode().split()
             if word == "ready":
-                self._false_starts = 0
-                if numbers and not self._told_reason:
-                    self._told_reason = True
-                    events.append(ImportedAnew(" ".join(numbers)))
+                self._failed_starts = 0
+                if numbers and not self._reason_reported:
+                    self._reason_reported = True
+                    events.append(AppNotForkable(" ".join(numbers)))
                 continue
             running = self._by_number.get(int(numbers[0]))
             if running is None:
-                self._hear_of_spare(word, *map(int, numbers))
+                self._update_spare(word, *map(int, numbers))
                 continue
             if word == "started":
                 running.pid = int(numbers[1])
-                if running.killed:
-                    _kill_group(running.pid)
-                else:
-                    self._hand_over(running)
-                    events.append(Begun(running.work.key))
+                self._send_spec(running)
+                events.append(AttemptBegun(running.spec.key))
             else:
                 running.exit_code = int(numbers[1])
                 self._end_without_outcome(running, events)
 
-    def _hear_of_spare(self, word: str, number: int, value: int) -> None:
+    def _update_spare(self, word: str, number: int, value: int) -> None:
         if self._spare is None or self._spare.number != number:
             return
         if word == "started":
@@ -254,144 +272,106 @@ class ProcessExecutor:
         else:
             self._drop_spare()  # Somebody ended it: the next attempt asks for another one.
 
-    def _lose_forker(self, events: list[Event]) -> None:
-        control, forker = cast("socket.socket", self._control), cast("subprocess.Popen[bytes]", self._forker)
+    def _handle_server_exit(self, events: list[ExecutorEvent]) -> None:
+        control, fork_server = cast("socket.socket", self._control), cast("subprocess.Popen[bytes]", self._server)
         self._selector.unregister(control)
         control.close()
-        forker.wait()
-        self._control = self._forker = None
+        fork_server.wait()
+        self._control = self._server = None
         self._drop_spare()
-        self._false_starts += 1
+        self._failed_starts += 1
         for running in list(self._by_number.values()):
             if running.pid:
                 _kill_group(running.pid)
-            # An outcome that was told before is an outcome.
+            # An outcome that was sent before the end counts.
             while running.number in self._by_number and not running.inbox.closed:
-                self._hear_attempt(running, events)
+                self._read_attempt(running, events)
             if running.number in self._by_number:
-                self._forget(running)
-                events.append(self._lost(running, forker.returncode))
+                self._discard(running)
+                events.append(self._lost_attempt(running, fork_server.returncode))
 
-    def _lost(self, running: _Running, code: int) -> Ended:
-        if self._false_starts >= _MAX_FALSE_STARTS:
-            message = (
-                f"importing {self._app.entry} ended the process, {_how(code)}, {self._false_starts} times in a row"
+    def _lost_attempt(self, running: _Running, code: int) -> AttemptEnded:
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            times = f"{self._failed_starts} times in a row"
+            message = f"importing {self._app.entry} ended the process, {describe_exit(code)}, {times}"
+            tail = "" if self._log is None else read_tail(self._log)
+            return AttemptEnded(
+                running.spec.key,
+                error=error_fields(reasons.LOAD_FAILED, message, tail, retryable=False),
+                exit_code=code,
             )
-            tail = "" if self._log is None else _tail(self._log)
-            return Ended(
-                running.work.key, error=_error(reasons.LOAD_FAILED, message, tail, retryable=False), exit_code=code
-            )
-        message = f"the process that attempts are forked from ended, {_how(code)}"
-        return Ended(running.work.key, error=_error(reasons.EXECUTOR_LOST, message), exit_code=code, disrupted=True)
+        message = f"the process that attempts are forked from ended, {describe_exit(code)}"
+        return AttemptEnded(
+            running.spec.key, error=error_fields(reasons.EXECUTOR_LOST, message), exit_code=code, disrupted=True
+        )
 
     # Attempts
 
-    def _hand_over(self, running: _Running) -> None:
-        work = running.work
+    def _send_spec(self, running: _Running) -> None:
+        spec = running.spec
         message: JSONObject = {
-            "input": work.input,
-            "info": cast("JSONObject", work.info._asdict()),
-            "log": None if work.log is None else str(work.log),
-            "state": None if work.state is None else str(work.state),
-            "context": work.context,
+            "input": spec.input,
+            "info": cast("JSONObject", spec.info._asdict()),
+            "log": None if spec.log is None else str(spec.log),
+            "state": None if spec.state is None else str(spec.state),
+            "context": spec.context,
         }
-        self._say(running, message)
+        running.unreached = not self._send(running, message)
         if running.cancelled:
-            self._say(running, {"cancel": True})
+            self._send(running, {"cancel": True})
 
-    def _say(self, running: _Running, message: JSONObject) -> None:
-        with contextlib.suppress(OSError):  # It has ended: its exit code is on the way.
+    def _send(self, running: _Running, message: JSONObject) -> bool:
+        try:
             send(running.channel, message)
+        except OSError:
+            return False  # It has ended: its exit code is on the way.
+        return True
 
-    def _hear_attempt(self, running: _Running, events: list[Event]) -> None:
+    def _read_attempt(self, running: _Running, events: list[ExecutorEvent]) -> None:
         running.inbox.read(running.channel)
         while (message := running.inbox.take()) is not None:
             outcome = message.get("outcome")
-            told = cast("JSONObject", outcome if outcome is not None else message)
-            sign = Sign(
-                running.work.key,
-                cast("ProgressFields | None", told.get("progress")),
-                cast("JSONObject | None", told.get("heartbeat")),
+            fields = cast("JSONObject", outcome if outcome is not None else message)
+            heartbeat = AttemptHeartbeat(
+                running.spec.key,
+                cast("ProgressFields | None", fields.get("progress")),
+                cast("JSONObject | None", fields.get("heartbeat")),
             )
-            if sign.progress is not None or sign.heartbeat is not None:
-                events.append(sign)
+            if heartbeat.progress is not None or heartbeat.heartbeat is not None:
+                events.append(heartbeat)
             if outcome is not None:
-                self._forget(running)
-                output = cast("JSONObject | None", told["output"])
-                error = cast("ErrorFields | None", told["error"])
-                state = cast("list[StateWrite]", told["state"])
-                events.append(Ended(running.work.key, output, error, state=state, log=cast("str", told.get("log", ""))))
+                self._discard(running)
+                output = cast("JSONObject | None", fields["output"])
+                error = cast("ErrorFields | None", fields["error"])
+                state = cast("list[StateWrite]", fields["state"])
+                events.append(
+                    AttemptEnded(running.spec.key, output, error, state=state, log=cast("str", fields.get("log", "")))
+                )
                 return
         if running.inbox.closed:
             # No outcome will come. The exit code, which says why, comes from the forker.
             self._selector.unregister(running.channel)
             self._end_without_outcome(running, events)
 
-    def _end_without_outcome(self, running: _Running, events: list[Event]) -> None:
+    def _end_without_outcome(self, running: _Running, events: list[ExecutorEvent]) -> None:
         if running.exit_code is None or not running.inbox.closed:
             return
-        self._forget(running)
-        events.append(Ended(running.work.key, error=_exit_error(running), exit_code=running.exit_code))
+        self._discard(running)
+        # guard: unreached-attempt-is-a-disruption - a process that never had the work would cost
+        # the task an attempt
+        if running.unreached:
+            message = f"the attempt's process ended before it was given its work, {describe_exit(running.exit_code)}"
+            error, disrupted = error_fields(reasons.EXECUTOR_LOST, message), True
+        else:
+            error, disrupted = exit_error(running.spec, running.exit_code), False
+        events.append(AttemptEnded(running.spec.key, error=error, exit_code=running.exit_code, disrupted=disrupted))
 
-    def _forget(self, running: _Running) -> None:
+    def _discard(self, running: _Running) -> None:
         del self._by_number[running.number]
-        del self._by_key[running.work.key]
+        del self._by_key[running.spec.key]
         with contextlib.suppress(KeyError):
             self._selector.unregister(running.channel)
         running.channel.close()
-
-
-def _exit_error(running: _Running) -> ErrorFields:
-    code = cast("int", running.exit_code)
-    tail = _log_tail(running.work.log)
-    if code == 1 and _WATCHDOG_LINE.search(tail):
-        limit = running.work.info.policy.get("heartbeatTimeoutSeconds", 0)
-        message = (
-            f"no sign of life for {limit:g} s (heartbeat_timeout_seconds): the task blocks its event loop, or a sync "
-            f"task gives no heartbeat. The traceback shows where it stood"
-        )
-        return _error(reasons.HEARTBEAT_LOST, message, tail)
-    if code < 0:
-        hint = " The kernel kills what uses too much memory this way." if code == -signal.SIGKILL else ""
-        return _error(reasons.PROCESS_DIED, f"the task's process was ended, {_how(code)}.{hint}", tail)
-    if code == 0:
-        message = "the task's process ended with exit code 0 and reported nothing: does it call sys.exit or os._exit?"
-        return _error(reasons.NO_REPORT, message, tail)
-    return _error(reasons.PROCESS_DIED, f"the task's process ended without a result, {_how(code)}", tail)
-
-
-def _error(kind: str, message: str, traceback: str = "", *, retryable: bool = True) -> ErrorFields:
-    error = ErrorFields(type=kind, message=message, retryable=retryable)
-    if traceback:
-        error["traceback"] = traceback
-    return error
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"by signal {-code}"
-
-
-def _log_tail(path: Path | None) -> str:
-    """The last lines of a log: what an attempt without an outcome had to say."""
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as log:
-            return _tail(log)
-    except OSError:
-        return ""
-
-
-def _tail(log: IO[bytes]) -> str:
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(size - _LOG_TAIL_BYTES, 0))
-    content = log.read().decode("utf-8", "replace")
-    return content if size <= _LOG_TAIL_BYTES else f"[…]\n{content.partition(chr(10))[2]}"
 
 
 def _kill_group(pid: int) -> None:

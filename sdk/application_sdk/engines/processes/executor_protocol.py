@@ -1,6 +1,8 @@
-"""What passes between an engine and its executors: an attempt to be made, and what is told of it.
+"""The protocol between an engine and its executors: attempts to make, and the events of their
+lives.
 
-`executor` and the local engine's `inprocess` are the executors; which one a run uses changes nothing else.
+`executor` and the local engine's `inprocess` are the executors. Which one a run uses changes
+nothing else.
 """
 
 from __future__ import annotations
@@ -16,30 +18,31 @@ from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class AttemptSpec:
     """One attempt to be made."""
 
     key: str
     input: JSONObject
     info: AttemptInfo
     log: Path | None = None
-    """Gets what the attempt prints, when it has a process of its own; None for the output of this one."""
+    """The file for the output of an attempt with a process of its own; None for the output of this
+    process."""
     state: Path | None = None
     """Where `self.context.load_state` looks."""
     context: JSONObject = field(default_factory=dict)
-    """What the attempt's log lines are about, for those who collect them."""
+    """Fields of the attempt's log lines."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The attempt runs: its limits count from here."""
+class AttemptBegun:
+    """The attempt runs: its time limits count from here."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """An attempt tells how far it is, or leaves details for the next one."""
+class AttemptHeartbeat:
+    """An attempt reports progress, or details for the next attempt."""
 
     key: str
     progress: ProgressFields | None = None
@@ -47,7 +50,7 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptEnded:
     """An attempt is over. With neither output nor error, it gave way to a cancellation."""
 
     key: str
@@ -56,33 +59,35 @@ class Ended:
     exit_code: int | None = None
     """Of a process that ended without a result; negative for the signal that ended it."""
     disrupted: bool = False
-    """Whether something outside of the task ended it."""
+    """Whether something outside of the task ended it, so that the task's retries aren't charged."""
     state: Sequence[StateWrite] = ()
-    """What is to be kept together with the output."""
+    """State to be saved together with the output."""
     log: str = ""
-    """The last that an attempt which failed has logged and printed."""
+    """The last lines that a failed attempt logged and printed."""
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedAnew:
-    """Each attempt imports the app, and takes longer to start. Told once."""
+class AppNotForkable:
+    """The app's module can't be forked, so each attempt imports it and takes longer to start. Sent
+    once."""
 
     reason: str
     """What of the app's module can't be forked."""
 
 
-Event: TypeAlias = Begun | Sign | Ended | ImportedAnew
+ExecutorEvent: TypeAlias = AttemptBegun | AttemptHeartbeat | AttemptEnded | AppNotForkable
 
 
 class Executor(Protocol):
     """Makes attempts, one at a time for each call. Used from one thread, `wake` excepted."""
 
-    def start(self, work: Work) -> None:
+    def start(self, spec: AttemptSpec) -> None:
         """Begin an attempt. Its end comes out of `wait`, exactly once."""
         ...
 
-    def wait(self, seconds: float) -> Sequence[Event]:
-        """What has happened, in order; waits up to so long for the first of it. Empty when nothing has."""
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
+        """What has happened, in order; waits up to so long for the first of it. Empty when nothing
+        has."""
         ...
 
     def cancel(self, key: str) -> None:
@@ -98,5 +103,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End all attempts at once and release everything. Their ends aren't told any more."""
+        """End all attempts at once and release everything. Their ends are no longer reported."""
         ...

@@ -1,9 +1,11 @@
-"""The process that attempts are forked from: it has the app imported, so that an attempt costs a fork and no import.
-Where the app can't be forked (`forkable`), it starts again without it, and each attempt imports the app.
+"""The process that attempts are forked from. It has the app imported, so an attempt costs a fork
+and no import. Where the app can't be forked (`forkable`), it starts again without the app, and each
+attempt imports it.
 
-`processes` starts it with a socket, over which it gets a number and a file descriptor for each fork, and says which
-numbers started and ended. It holds no threads and no state of a run. When the socket closes, whoever closed it, it
-kills what it forked and ends. An engine has a module of its own as the program, which calls `fork_attempts`.
+`executor` starts it with a socket, over which it gets a number and a file descriptor for each fork,
+and reports which numbers started and ended. It has no threads and holds no state of a run. When the
+socket closes it kills what it has forked and ends. An engine has a module of its own as the
+program, which calls `serve_forks`.
 """
 
 from __future__ import annotations
@@ -19,55 +21,58 @@ import sys
 from typing import Final, NoReturn
 
 from application_sdk.app.loading import AppLoadError
-from application_sdk.engines.processes.attempt_process import Host, run_child
-from application_sdk.engines.processes.forkable import Surroundings, seed_anew
+from application_sdk.engines.processes.attempt_process import AttemptHost, run_attempt_process
+from application_sdk.engines.processes.forkable import ImportBaseline, reseed_numpy
 from application_sdk.engines.processes.source import AppSource
 
 FORK_REQUEST: Final = struct.Struct("!Q")
-FORKER_VARIABLE: Final = "APPRUN_FORKER"
-"""Set in this process and its children: a program that starts a run when it is imported finds out by it."""
+FORK_SERVER_VARIABLE: Final = "APPRUN_FORKER"
+"""Set in this process and its children. `run_dev_combined` refuses to start a run in them."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def fork_attempts(module: str, host: Host) -> NoReturn:
+def serve_forks(module: str, host: AttemptHost) -> NoReturn:
     """The whole of `python -m MODULE CONTROL_FD ENTRY DIRECTORY [REASON]`.
 
-    With a reason it doesn't import the app: each attempt does, in a process forked from a clean one.
+    With a reason it doesn't import the app: each attempt does, in a process forked from a clean
+    one.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     source, reason = AppSource(sys.argv[2], sys.argv[3]), "".join(sys.argv[4:])
-    os.environ[FORKER_VARIABLE] = "1"
+    os.environ[FORK_SERVER_VARIABLE] = "1"
     sys.path[0] = source.directory
     if not reason:
         _load(source, control, module)
-    # What is here now is shared by all attempts; the collector would unshare it by touching it.
+    # All attempts share the memory of what is loaded now; the collector would unshare it by
+    # touching it.
     gc.collect()
     gc.freeze()
     gc.disable()
-    _Forker(control, source, reason, host).serve()
+    _ForkServer(control, source, reason, host).serve()
     os._exit(0)
 
 
 def _load(source: AppSource, control: socket.socket, module: str) -> None:
-    before = Surroundings()
+    baseline = ImportBaseline()
     try:
         source.load()
     except AppLoadError:
-        pass  # Each attempt meets it too, and reports it.
-    reasons = before.reasons()
-    # guard: fork-needs-clean-app - forking a process with threads or open connections breaks in the child
+        pass  # Each attempt meets the same error, and reports it.
+    reasons = baseline.reasons()
+    # guard: fork-needs-clean-app - forking a process with threads or open connections breaks in the
+    # child
     if reasons:
-        # The same process, from its beginning: nothing of what can't be forked survives it, and requests that were
-        # sent meanwhile are still in the socket.
+        # The same process, from its beginning: nothing of what can't be forked survives it, and
+        # requests that were sent meanwhile are still in the socket.
         control.set_inheritable(True)
         arguments = [str(control.fileno()), source.entry, source.directory, " and ".join(reasons)]
         os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
-class _Forker:
-    def __init__(self, control: socket.socket, source: AppSource, reason: str, host: Host) -> None:
+class _ForkServer:
+    def __init__(self, control: socket.socket, source: AppSource, reason: str, host: AttemptHost) -> None:
         self._control = control
         self._host = host
         self._reason = reason
@@ -77,7 +82,8 @@ class _Forker:
         # Loaded before any fork: a child shouldn't have to look for the C library.
         self._prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
         if self._prctl is not None:
-            # What a task leaves behind becomes a child of this process, which reaps it: in a pod nobody else would.
+            # Processes that a task leaves behind become children of this one, which reaps them: in
+            # a pod nothing else does.
             self._prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def serve(self) -> None:
@@ -88,7 +94,7 @@ class _Forker:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._tell(f"ready {self._reason}")
+        self._send_line(f"ready {self._reason}")
         while True:
             control = self._control.fileno()
             ready, _, _ = select.select([control, reader], [], [])
@@ -113,13 +119,14 @@ class _Forker:
         if pid == 0:
             self._become_child(files[0])
         os.close(files[0])
-        # Also done by the child: whoever comes first, the group is there before anybody kills it.
+        # The child does this too: so the group exists before anything kills it, whichever comes
+        # first.
         try:
             os.setpgid(pid, pid)
         except OSError:
             pass
         self._children[pid] = number
-        self._tell(f"started {number} {pid}")
+        self._send_line(f"started {number} {pid}")
         return True
 
     def _become_child(self, file: int) -> NoReturn:
@@ -133,9 +140,9 @@ class _Forker:
             if os.getppid() != self._pid:
                 os._exit(1)
             self._control.close()
-            seed_anew()
-            run_child(socket.socket(fileno=file), self._source, self._host)
-        except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second forker
+            reseed_numpy()
+            run_attempt_process(socket.socket(fileno=file), self._source, self._host)
+        except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second fork server
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
@@ -150,12 +157,12 @@ class _Forker:
                 return
             number = self._children.pop(pid, None)
             if number is not None:
-                # What a task has started and left behind ends with it, as it would in a pod.
+                # Processes that a task has started and left end with it, as they would in a pod.
                 _kill_group(pid)
                 self._host.ended(pid)
-                self._tell(f"ended {number} {os.waitstatus_to_exitcode(status)}")
+                self._send_line(f"ended {number} {os.waitstatus_to_exitcode(status)}")
 
-    def _tell(self, line: str) -> None:
+    def _send_line(self, line: str) -> None:
         try:
             self._control.sendall(f"{line}\n".encode())
         except OSError:

@@ -1,6 +1,7 @@
-"""After a failed attempt: another one, and when, or the end of the call. Pure: time and chance are arguments.
+"""Decides after a failed attempt: another one, and when, or the failure of the call. Pure.
 
-What the task's own code did is charged to its retry policy, what happened to it from outside to a budget of its own.
+Failures of the task's own code are charged to its retry policy, disruptions from outside to a
+budget of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ DISRUPTION_BUDGET: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Another attempt, not before a time."""
 
     at: float
@@ -29,12 +30,12 @@ class GiveUp:
     error: ErrorFields
 
 
-Verdict: TypeAlias = Again | GiveUp
+RetryDecision: TypeAlias = Retry | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What a call has been through, the attempt that has just ended included."""
+class AttemptCounts:
+    """The attempts of a call so far, including the one that has just ended."""
 
     first_at: float
     """When it was scheduled."""
@@ -43,21 +44,24 @@ class Tally:
     attempt: int
 
 
-def judge(policy: Policy, tally: Tally, error: ErrorFields, *, disrupted: bool, now: float, chance: float) -> Verdict:
-    """What follows on an attempt that ended with this error. `chance` in [0, 1) is the backoff's jitter."""
-    final: ErrorFields = {**error, "attempt": tally.attempt}
+def decide(
+    policy: Policy, counts: AttemptCounts, error: ErrorFields, *, disrupted: bool, now: float, chance: float
+) -> RetryDecision:
+    """Decide what follows an attempt that ended with this error. `chance` in [0, 1) is the
+    backoff's jitter."""
+    final: ErrorFields = {**error, "attempt": counts.attempt}
     if disrupted:
-        if tally.disruptions > DISRUPTION_BUDGET:
+        if counts.disruptions > DISRUPTION_BUDGET:
             return GiveUp(final)
-        return _unless_too_late(policy, tally, final, now)
+        return _unless_too_late(policy, counts, final, now)
     retry = policy["retry"]
-    if not error.get("retryable", True) or tally.failures >= retry["maxAttempts"]:
+    if not error.get("retryable", True) or counts.failures >= retry["maxAttempts"]:
         return GiveUp(final)
-    return _unless_too_late(policy, tally, final, now + wait_seconds(retry, tally.failures, chance, error))
+    return _unless_too_late(policy, counts, final, now + wait_seconds(retry, counts.failures, chance, error))
 
 
-def _unless_too_late(policy: Policy, tally: Tally, error: ErrorFields, at: float) -> Verdict:
+def _unless_too_late(policy: Policy, counts: AttemptCounts, error: ErrorFields, at: float) -> RetryDecision:
     limit = policy.get("scheduleToCloseSeconds")
-    if limit is not None and at - tally.first_at > limit:
+    if limit is not None and at - counts.first_at > limit:
         return GiveUp(error)
-    return Again(at)
+    return Retry(at)

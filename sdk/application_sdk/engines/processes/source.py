@@ -1,4 +1,4 @@
-"""Where the code of an app is, as a process that has to import it is told."""
+"""Where the code of an app is, for a process that has to import it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ class WrongModuleError(AppLoadError):
 
 @dataclass(frozen=True, slots=True)
 class AppSource:
-    """`entry` is `module:Class`; the module is looked for in `directory` first, as `python file.py` does."""
+    """`entry` is `module:Class`; the module is looked for in `directory` first, as `python file.py`
+    does."""
 
     entry: str
     directory: str
 
     def load(self) -> type[App]:
-        """Import the app into this process. Raises AppLoadError, also when its module's name is taken by another."""
+        """Import the app into this process. Raises AppLoadError, also when its module's name is
+        taken by another."""
         self.put_first()
         try:
             return load_app(self.entry)
         finally:
             # Before what is missing in the other module is told: it isn't the one that was meant.
-            # guard: source-module - an installed module of the same name would be executed instead of the named file
+            # guard: source-module - an installed module of the same name would be executed instead
+            # of the named file
             self._check_module()
 
     def put_first(self) -> None:
         """Have modules looked for in the directory first, wherever else the import path has it."""
-        # guard: source-folder-first - a module of the same name elsewhere on sys.path would be imported instead
+        # guard: source-folder-first - a module of the same name elsewhere on sys.path would be
+        # imported instead
         if sys.path[:1] != [self.directory]:
             sys.path.insert(0, self.directory)
 
@@ -41,20 +45,20 @@ class AppSource:
         name = self.entry.partition(":")[0]
         module = sys.modules.get(name)
         place = Path(self.directory, *name.split("."))
-        meant = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
-        if module is None or meant is None:
+        expected = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
+        if module is None or expected is None:
             return
         file = getattr(module, "__file__", None)
-        if file is not None and _is_same(Path(file), meant):
+        if file is not None and _is_same(Path(file), expected):
             return
         raise WrongModuleError(
-            f"{meant} can't be run under its name: {name!r} is a module already that this process has imported, from "
-            f"{file or 'Python itself'}. Rename the file, to '{meant.stem}_app.py' for example"
+            f"{expected} can't be run under its name: {name!r} is a module already that this process has imported, "
+            f"from {file or 'Python itself'}. Rename the file, to '{expected.stem}_app.py' for example"
         )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same(file: Path, other: Path) -> bool:
     try:
-        return one.samefile(other)
+        return file.samefile(other)
     except OSError:
         return False

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.cli.conftest import ORDERS, Command
 
 from application_sdk.engines.local.lock import RunLock
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.runs import Order, begin
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.runs import RunRequest, create_run
 from application_sdk.engines.local.source import find_source
 
 SECRETIVE = """
@@ -88,7 +88,7 @@ def test_a_run_that_is_being_executed_is_not_resumed_a_second_time(apprun: Comma
 
 def test_cancel_of_a_run_that_nobody_executes_lets_it_clean_up(apprun: Command, home: Path) -> None:
     source = find_source(str(ORDERS), home)
-    begin(Home(home / "home"), "o1", Order(source, "orders", "waiting", {"journal": str(apprun.journal)}))
+    create_run(RunStore(home / "home"), "o1", RunRequest(source, "orders", "waiting", {"journal": str(apprun.journal)}))
     done = apprun("cancel", "o1")
     assert (done.code, "o1 was cancelled" in done.err) == (0, True)
     assert apprun("show", "o1", "-o", "json").json["phase"] == "Cancelled"

@@ -12,7 +12,7 @@ from tests.support.run_world import RUN, UID, RunWorld
 from tests.support.wire_server import WireServer, answer, drop, refuse, stream
 
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.app_tasks import ForeignTask, Owner
+from application_sdk.engines.kubernetes.app_tasks import NameConflict, Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
 from application_sdk.engines.kubernetes.errors import Refused
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable
@@ -240,7 +240,7 @@ def test_a_foreign_object_under_a_calls_name_is_named(open_engine: Open, world: 
     engine = open_engine()
     world.add_task(key(1)[:16] + "f" * 16, task="other")
     engine.schedule([scheduled(1)])
-    with pytest.raises(ForeignTask, match=r"task 'other' .* app\.py:7"):
+    with pytest.raises(NameConflict, match=r"task 'other' .* app\.py:7"):
         engine.receive()
 
 
@@ -286,7 +286,7 @@ def test_a_cancellation_has_its_place_in_the_ledger(open_engine: Open, world: Ru
 
 
 def test_an_open_call_that_somebody_deleted_is_made_again_after_a_silence(api: Api, world: RunWorld) -> None:
-    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause, silence=0.2)
+    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause, recheck_seconds=0.2)
     try:
         engine.schedule([scheduled(1), scheduled(2)])
         eventually("both calls are made", lambda: len(world.tasks) == 2 or None, 10)
@@ -417,7 +417,7 @@ def test_a_run_that_is_deleted_ends_its_driver(open_engine: Open, world: RunWorl
 
 def test_a_run_that_was_made_anew_is_not_driven(open_engine: Open, world: RunWorld) -> None:
     world.uid = "another"
-    with pytest.raises(RunGone, match="made anew"):
+    with pytest.raises(RunGone, match="created again"):
         open_engine()
 
 
@@ -427,7 +427,7 @@ def test_a_run_that_is_made_anew_while_its_driver_follows_it_is_not_driven(open_
     world.finish(key(1), {"of": "another run"})
     world.uid = "another"
     world.commit(key(1))
-    with pytest.raises(RunGone, match="made anew"):
+    with pytest.raises(RunGone, match="created again"):
         engine.receive()
 
 

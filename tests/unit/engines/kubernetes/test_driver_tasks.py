@@ -13,9 +13,16 @@ from tests.unit.engines.kubernetes.test_driver import scheduled
 
 from application_sdk.attempt.task_context import AttemptInfo
 from application_sdk.engines.kubernetes import driver_tasks
-from application_sdk.engines.kubernetes.driver_outcomes import bounded
-from application_sdk.engines.kubernetes.driver_tasks import AT_ONCE, CallContext, DriverTasks
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.kubernetes.driver_calls import CallContext
+from application_sdk.engines.kubernetes.driver_outcomes import bounded_policy
+from application_sdk.engines.kubernetes.driver_tasks import MAX_RUNNING, DriverTasks
+from application_sdk.engines.processes.executor_protocol import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import CallOutcome, ErrorFields, Policy, RetryFields
 
@@ -32,19 +39,22 @@ class Scripted:
     """An executor whose attempts end as the test says."""
 
     def __init__(self) -> None:
-        self.works: list[Work] = []
+        self.works: list[AttemptSpec] = []
         self.killed: list[str] = []
         self.cancelled: list[str] = []
         self.closed = False
-        self._events: deque[Event] = deque()
+        self.hangs = False
+        """Whether no attempt gets a process."""
+        self._events: deque[ExecutorEvent] = deque()
         self._changed = threading.Condition()
         self._woken = False
 
-    def start(self, work: Work) -> None:
-        self.works.append(work)
-        self._events.append(Begun(work.key))
+    def start(self, spec: AttemptSpec) -> None:
+        self.works.append(spec)
+        if not self.hangs:
+            self._events.append(AttemptBegun(spec.key))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._woken, seconds)
             self._woken = False
@@ -69,11 +79,11 @@ class Scripted:
 
     def sign(self, key: str, heartbeat: dict[str, Any]) -> None:
         with self._changed:
-            self._events.append(Sign(key, heartbeat=heartbeat))
+            self._events.append(AttemptHeartbeat(key, heartbeat=heartbeat))
 
     def end(self, key: str, output: Any = None, **fields: Any) -> None:
         with self._changed:
-            self._events.append(Ended(key, output, **fields))
+            self._events.append(AttemptEnded(key, output, **fields))
             self._changed.notify_all()
 
 
@@ -93,7 +103,7 @@ class Bench:
         self.tasks.start(call)
         return call.key
 
-    def until(self, attempts: int) -> Work:
+    def until(self, attempts: int) -> AttemptSpec:
         eventually(f"{attempts} attempts", lambda: len(self.executor.works) >= attempts or None, 10)
         return self.executor.works[-1]
 
@@ -104,7 +114,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(driver_tasks, "OVERDUE_SECONDS", 0.05)
-    monkeypatch.setattr(driver_tasks, "GIVE_WAY_SECONDS", 0.05)
+    monkeypatch.setattr(driver_tasks, "CANCEL_SECONDS", 0.05)
     made = Bench()
     yield made
     made.tasks.close()
@@ -115,35 +125,35 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def settle(bench: Bench) -> None:
     """Let the thread obey all that it was told."""
     done = threading.Event()
-    bench.tasks._tell(done.set)
+    bench.tasks._post(done.set)
     assert done.wait(10)
 
 
 def test_output_is_recorded_with_its_attempt(bench: Bench) -> None:
     call = bench.start(1)
-    work = bench.until(1)
-    assert (work.info.attempt, work.info.idempotency_key, work.info.task) == (1, f"run-uid/{call}", "work")
-    assert work.context["appTask"] == f"daily-{call[:16]}"
+    spec = bench.until(1)
+    assert (spec.info.attempt, spec.info.idempotency_key, spec.info.task) == (1, f"run-uid/{call}", "work")
+    assert spec.context["appTask"] == f"daily-{call[:16]}"
     bench.executor.end(call, {"n": 1})
     outcome = bench.outcome(call)
     assert (outcome["phase"], outcome["attempt"], outcome["output"], outcome["node"]) == (
         "Succeeded", 1, {"n": 1}, "node1"
     )  # fmt: skip
     assert "attempts" not in outcome
-    assert not bench.tasks.works_on(call)
+    assert not bench.tasks.is_executing(call)
 
 
 def test_failed_attempts_are_repeated_with_one_key(bench: Bench) -> None:
     call = bench.start(1)
     for attempt in (1, 2):
-        work = bench.until(attempt)
-        assert work.info.attempt == attempt
+        spec = bench.until(attempt)
+        assert spec.info.attempt == attempt
         bench.executor.end(call, error=FAILURE)
     bench.until(3)
     bench.executor.end(call, {"n": 3})
     outcome = bench.outcome(call)
     assert (outcome["attempt"], [entry["reason"] for entry in outcome["attempts"]]) == (3, ["ValueError"] * 2)
-    assert {work.info.idempotency_key for work in bench.executor.works} == {f"run-uid/{call}"}
+    assert {spec.info.idempotency_key for spec in bench.executor.works} == {f"run-uid/{call}"}
 
 
 def test_next_attempt_is_given_the_details_of_the_one_before(bench: Bench) -> None:
@@ -199,19 +209,28 @@ def test_attempt_that_blocks_is_killed_and_timed_out(bench: Bench) -> None:
     assert (outcome["phase"], outcome["error"]["type"]) == ("Failed", "TimedOut")
 
 
+def test_attempt_that_never_begins_is_timed_out(bench: Bench) -> None:
+    bench.executor.hangs = True
+    call = bench.start(1, policy={"retry": RETRY, "scheduleToCloseSeconds": 0.05})
+    outcome = bench.outcome(call)
+    assert bench.executor.killed == [call]
+    assert (outcome["phase"], outcome["error"]["type"]) == ("Failed", "TimedOut")
+    assert "couldn't begin in time" in outcome["error"]["message"]
+
+
 def test_no_more_than_some_run_at_once(bench: Bench) -> None:
-    calls = [bench.start(number) for number in range(AT_ONCE + 2)]
-    bench.until(AT_ONCE)
+    calls = [bench.start(number) for number in range(MAX_RUNNING + 2)]
+    bench.until(MAX_RUNNING)
     settle(bench)
-    assert len(bench.executor.works) == AT_ONCE
+    assert len(bench.executor.works) == MAX_RUNNING
     bench.executor.end(calls[0], {"n": 1})
-    assert bench.until(AT_ONCE + 1).key == calls[AT_ONCE]
+    assert bench.until(MAX_RUNNING + 1).key == calls[MAX_RUNNING]
 
 
 def test_second_start_of_a_call_is_none(bench: Bench) -> None:
     call = bench.start(1)
-    assert bench.start(1) == call
     bench.until(1)
+    assert bench.start(1) == call
     settle(bench)
     assert len(bench.executor.works) == 1
 
@@ -230,7 +249,7 @@ def test_abandoned_call_is_asked_to_end_and_then_killed(bench: Bench) -> None:
 
 
 def test_abandoned_call_may_have_been_quicker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_tasks, "GIVE_WAY_SECONDS", 30)
+    monkeypatch.setattr(driver_tasks, "CANCEL_SECONDS", 30)
     call = bench.start(1)
     bench.until(1)
     bench.tasks.cancel([call])
@@ -270,8 +289,20 @@ def test_suspended_run_begins_no_attempt(bench: Bench) -> None:
     assert bench.until(1).key == call
 
 
+def test_run_resumed_at_once_does_not_stay_suspended(bench: Bench) -> None:
+    busy, free = threading.Event(), threading.Event()
+    bench.tasks._post(lambda: (busy.set(), free.wait(10)))
+    assert busy.wait(10)
+    # Both before the thread has come to the first.
+    bench.tasks.pause(True)
+    bench.tasks.pause(False)
+    free.set()
+    call = bench.start(1)
+    assert bench.until(1).key == call
+
+
 def test_failing_thread_fails_the_engine(bench: Bench) -> None:
-    def broken(work: Work) -> None:
+    def broken(spec: AttemptSpec) -> None:
         raise RuntimeError("no more")
 
     bench.executor.start = broken  # type: ignore[method-assign]
@@ -285,7 +316,7 @@ def test_failing_thread_fails_the_engine(bench: Bench) -> None:
     [({"timeoutSeconds": 86_400, "heartbeatTimeoutSeconds": 60, "autoHeartbeatSeconds": 10}, 60), ({}, None)],
 )
 def test_policy_of_a_moved_task_is_bounded(policy: Policy, seconds: float | None) -> None:
-    limited = bounded({**policy, "retry": RETRY})
+    limited = bounded_policy({**policy, "retry": RETRY})
     assert limited.get("timeoutSeconds") == seconds
     assert limited["scheduleToCloseSeconds"] == 60
     assert "heartbeatTimeoutSeconds" not in limited

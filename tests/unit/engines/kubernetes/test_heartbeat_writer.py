@@ -10,7 +10,7 @@ import pytest
 from tests.support.wire_server import Handler, Request, WireServer, answer, refuse
 
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.heartbeat_writer import SignWriter
+from application_sdk.engines.kubernetes.heartbeat_writer import HeartbeatWriter
 from application_sdk.wire.pod import REFUSED_NOT_CURRENT
 
 
@@ -20,8 +20,8 @@ def fenced() -> threading.Event:
 
 
 @pytest.fixture
-def signs(api: Api, fenced: threading.Event) -> Iterator[SignWriter]:
-    writer = SignWriter(api, "t", fenced.set, interval=600)
+def signs(api: Api, fenced: threading.Event) -> Iterator[HeartbeatWriter]:
+    writer = HeartbeatWriter(api, "t", fenced.set, interval=600)
     yield writer
     writer.stop()
 
@@ -43,13 +43,13 @@ def values(request: Request) -> dict[str, Any]:
     return {operation["path"].rpartition("/")[2]: operation["value"] for operation in request.json}
 
 
-def test_nothing_is_written_when_nothing_is_told(signs: SignWriter, server: WireServer) -> None:
+def test_nothing_is_written_when_nothing_is_told(signs: HeartbeatWriter, server: WireServer) -> None:
     assert signs.stop() == {}
     assert server.requests == []
 
 
 def test_the_first_sign_is_written_at_once_and_the_latest_of_the_rest_is_left(
-    signs: SignWriter, server: WireServer
+    signs: HeartbeatWriter, server: WireServer
 ) -> None:
     gate = Gate()
     server.script = [gate]
@@ -63,7 +63,9 @@ def test_the_first_sign_is_written_at_once_and_the_latest_of_the_rest_is_left(
     assert [values(request) for request in server.requests] == [{"heartbeat": {"row": 1}}]
 
 
-def test_what_could_not_be_written_is_left_unless_something_newer_is(signs: SignWriter, server: WireServer) -> None:
+def test_what_could_not_be_written_is_left_unless_something_newer_is(
+    signs: HeartbeatWriter, server: WireServer
+) -> None:
     gone = threading.Event()
 
     def busy(handler: Handler, request: Request) -> None:
@@ -76,7 +78,7 @@ def test_what_could_not_be_written_is_left_unless_something_newer_is(signs: Sign
     assert signs.stop() == {"heartbeat": {"row": 1}}
 
 
-def test_a_pod_that_ends_without_a_report_writes_what_is_left(signs: SignWriter, server: WireServer) -> None:
+def test_a_pod_that_ends_without_a_report_writes_what_is_left(signs: HeartbeatWriter, server: WireServer) -> None:
     gate = Gate()
     server.script = [gate]
     signs.heartbeat({"row": 1})
@@ -95,7 +97,7 @@ def test_a_pod_that_ends_without_a_report_writes_what_is_left(signs: SignWriter,
     ],
 )
 def test_a_refusal_ends_the_writing_and_the_attempt(
-    signs: SignWriter, server: WireServer, fenced: threading.Event, refusal: Any
+    signs: HeartbeatWriter, server: WireServer, fenced: threading.Event, refusal: Any
 ) -> None:
     server.script = [refusal]
     signs.heartbeat({"row": 1})

@@ -23,5 +23,5 @@ def test_older_state_of_the_run_changes_nothing() -> None:
 def test_gap_in_the_numbers_makes_the_past_unreadable() -> None:
     ledger = Ledger("r")
     ledger.absorb(run(0))
-    with pytest.raises(LedgerUnreadable, match="goes on with checkpoint 2, but number 1 is nowhere"):
+    with pytest.raises(LedgerUnreadable, match="continues with checkpoint 2, but number 1 is missing"):
         ledger.absorb(run(2))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.pods import PodProcess, call
 from tests.support.wire_server import Request, WireServer
 
-from application_sdk.engines.kubernetes.mounted_secrets import know_mounted_secrets
+from application_sdk.engines.kubernetes.mounted_secrets import register_mounted_secrets
 from application_sdk.execution import secret_leaks
 from application_sdk.execution.redaction import redacted
 
@@ -59,7 +59,7 @@ URL = "postgres://u:hunter2-hunter2@h/db"
 
 
 def known(directory: Path, mounts: Path) -> None:
-    know_mounted_secrets(directory, {"APPRUN_SECRETS_DIR": str(mounts)})
+    register_mounted_secrets(directory, {"APPRUN_SECRETS_DIR": str(mounts)})
 
 
 def reported(request: Request) -> dict[str, Any]:

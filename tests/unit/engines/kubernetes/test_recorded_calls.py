@@ -17,7 +17,7 @@ from tests.unit.engines.kubernetes.test_driver_tasks import INFO, POLICY, Script
 from application_sdk.engines.kubernetes.api import Api
 from application_sdk.engines.kubernetes.app_tasks import Owner
 from application_sdk.engines.kubernetes.driver import KubernetesEngine
-from application_sdk.engines.kubernetes.driver_tasks import CallContext
+from application_sdk.engines.kubernetes.driver_calls import CallContext
 from application_sdk.execution.engine import CANCEL_KEY
 
 OUTCOME: dict[str, Any] = {
@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, engine: KubernetesEngine) -> None:
         self.engine = engine
         self.executor = Scripted()
-        engine.run_driver_tasks(self.executor, CallContext(INFO, RUN, "node1"))
+        engine.start_driver_tasks(self.executor, CallContext(INFO, RUN, "node1"))
 
     def schedule(self, number: int, **fields: Any) -> str:
         call = scheduled(number, **({"policy": POLICY, "runs_in": "driver"} | fields))
@@ -54,7 +54,7 @@ class Bench:
         """Let the thread of the driver tasks obey all that it was told."""
         done = threading.Event()
         assert self.engine._driver_tasks is not None
-        self.engine._driver_tasks._tell(done.set)
+        self.engine._driver_tasks._post(done.set)
         assert done.wait(10)
 
 
@@ -191,6 +191,25 @@ def test_suspended_run_begins_no_call(open_bench: Open, world: RunWorld, monkeyp
     bench.until_begun(1)
 
 
+def test_run_suspended_after_opening_begins_no_call(api: Api, world: RunWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = KubernetesEngine.open(api, Owner(RUN, UID), no_pause)
+    try:
+        run = world.run
+        monkeypatch.setattr(world, "run", lambda: {**run(), "spec": {"input": {}, "suspend": True}})
+        world.touch()
+        eventually("the suspension", lambda: engine._suspended or None, 10)
+        bench = Bench(engine)
+        bench.schedule(1)
+        bench.settle()
+        assert bench.executor.works == []
+    finally:
+        engine.close()
+        world.touch()
+        for thread in threading.enumerate():
+            if thread.name == "follow":
+                thread.join(10)
+
+
 def test_app_decides_where_a_task_is_executed(open_bench: Open, world: RunWorld) -> None:
     world.status["app"] = {"tasks": {"work": {"runsIn": "pod"}, "other": {}}}
-    assert open_bench().engine.wanted_placements == {"work": "pod"}
+    assert open_bench().engine.placement_overrides == {"work": "pod"}

@@ -14,9 +14,10 @@ from application_sdk.engines.kubernetes import bundle
 WRITE = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from application_sdk.engines.kubernetes import bundle
+from application_sdk.engines.kubernetes import write_bundle
 import greeting, parcel.inner
-print(bundle.write({name: sys.modules[name] for name in ("greeting", "parcel", "parcel.inner", "sys")}, sys.argv[2]))
+names = ("greeting", "parcel", "parcel.inner", "sys")
+print(write_bundle.write({name: sys.modules[name] for name in names}, sys.argv[2]))
 """
 READ = """
 import sys
@@ -114,8 +115,8 @@ def test_a_modules_bundle_is_never_part_of_the_source_tree() -> None:
 
 
 METADATA = """
-from application_sdk.engines.kubernetes.startup import hasten
-hasten()
+from application_sdk.engines.kubernetes.startup import tune_startup
+tune_startup()
 import pydantic
 class Model(pydantic.BaseModel):
     n: int = 0

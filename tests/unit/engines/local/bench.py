@@ -8,12 +8,19 @@ from pathlib import Path
 
 from tests.support.dying import in_child, killing
 
-from application_sdk.engines.local.events import Observer, nobody
+from application_sdk.engines.local.events import Observer, ignore_event
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
 from application_sdk.engines.local.records import AttemptRecord, RunRecord
-from application_sdk.engines.local.run_store import Home, RunFolder
-from application_sdk.engines.local.runs import Mode, Order, begin, execute, in_process_executor, process_executor
+from application_sdk.engines.local.run_store import RunFolder, RunStore
+from application_sdk.engines.local.runs import (
+    ExecutionOptions,
+    RunRequest,
+    create_run,
+    execute,
+    in_process_executor,
+    process_executor,
+)
 from application_sdk.engines.local.source import find_source
 
 LIMITS = Limits(parallelism=4, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
@@ -23,7 +30,7 @@ class Bench:
     """One home, one app, one journal."""
 
     def __init__(self, path: Path, app: Path, *, in_process: bool = False) -> None:
-        self.home = Home(path / "home")
+        self.home = RunStore(path / "home")
         self.journal = path / "journal"
         self.in_process = in_process
         self.source = find_source(f"{app}:Orders", path)
@@ -33,15 +40,15 @@ class Bench:
 
     def begin(self, entrypoint: str = "run", name: str = "orders-1", count: int = 3) -> RunFolder:
         given = {"journal": str(self.journal), "count": count}
-        return begin(self.home, name, Order(self.source, self.app_class.definition.name, entrypoint, given))
+        return create_run(self.home, name, RunRequest(self.source, self.app_class.definition.name, entrypoint, given))
 
-    def execute(self, name: str = "orders-1", observer: Observer = nobody) -> RunRecord:
+    def execute(self, name: str = "orders-1", observer: Observer = ignore_event) -> RunRecord:
         executor = in_process_executor(self.app_class) if self.in_process else process_executor(self.source)
         with executor as opened:
-            mode = Mode(self.limits, observer, self.requests)
+            mode = ExecutionOptions(self.limits, observer, self.requests)
             return execute(self.home, name, self.app_class, self.source, opened, mode)
 
-    def run(self, entrypoint: str = "run", observer: Observer = nobody) -> RunRecord:
+    def run(self, entrypoint: str = "run", observer: Observer = ignore_event) -> RunRecord:
         self.begin(entrypoint)
         return self.execute(observer=observer)
 

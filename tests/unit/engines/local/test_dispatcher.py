@@ -12,12 +12,18 @@ from tests.unit.engines.local.builders import call, new_run
 
 from application_sdk.engines.local.calls import CallState
 from application_sdk.engines.local.dispatcher import Dispatcher
-from application_sdk.engines.local.events import nobody
+from application_sdk.engines.local.events import ignore_event
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
-from application_sdk.engines.local.run_store import Home
-from application_sdk.engines.local.state import StateKeeper
-from application_sdk.engines.processes.executor_protocol import Begun, Ended, Event, Sign, Work
+from application_sdk.engines.local.run_store import RunStore
+from application_sdk.engines.local.state import StateStore
+from application_sdk.engines.processes.executor_protocol import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeartbeat,
+    AttemptSpec,
+    ExecutorEvent,
+)
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.wire.fields import ErrorFields, RetryFields
@@ -30,19 +36,19 @@ class Script:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.started: list[Work] = []
+        self.started: list[AttemptSpec] = []
         self.killed: list[str] = []
         self.cancelled: list[str] = []
-        self.events: deque[Event] = deque()
+        self.events: deque[ExecutorEvent] = deque()
 
     def clock(self) -> float:
         return self.now
 
-    def start(self, work: Work) -> None:
-        self.started.append(work)
-        self.events.append(Begun(work.key))
+    def start(self, spec: AttemptSpec) -> None:
+        self.started.append(spec)
+        self.events.append(AttemptBegun(spec.key))
 
-    def wait(self, seconds: float) -> Sequence[Event]:
+    def wait(self, seconds: float) -> Sequence[ExecutorEvent]:
         if not self.events:
             self.now += seconds
         events = list(self.events)
@@ -54,7 +60,7 @@ class Script:
 
     def kill(self, key: str) -> None:
         self.killed.append(key)
-        self.events.append(Ended(key, error=BAD, exit_code=-9))
+        self.events.append(AttemptEnded(key, error=BAD, exit_code=-9))
 
     def wake(self) -> None:
         pass
@@ -65,13 +71,13 @@ class Script:
 
 class Scene:
     def __init__(self, path: Path, limits: Limits) -> None:
-        self.folder = Home(path).create("orders-1")
+        self.folder = RunStore(path).create("orders-1")
         self.ledger = Ledger.create(self.folder.ledger, new_run())
         self.script = Script()
         info = RunInfo(run_id="orders-1", uid="uid-1", started_at=1000.0, correlation_id="c")
-        keeper = StateKeeper(self.folder.state, "orders", self.folder.ledger)
+        keeper = StateStore(self.folder.state, "orders", self.folder.ledger)
         self.dispatcher = Dispatcher(
-            self.folder, self.ledger, keeper, self.script, info, limits, nobody, self.script.clock, lambda: 0.0
+            self.folder, self.ledger, keeper, self.script, info, limits, ignore_event, self.script.clock, lambda: 0.0
         )
 
     def queue(self, made: ScheduledCall) -> CallState:
@@ -83,9 +89,9 @@ class Scene:
     def turn_until(self, time: float) -> None:
         """Let the dispatcher work until the clock stands at a time."""
         while self.script.now < time:
-            self.dispatcher.turn()
-            self.dispatcher.hear(time - self.script.now)
-        self.dispatcher.turn()
+            self.dispatcher.start_due()
+            self.dispatcher.wait(time - self.script.now)
+        self.dispatcher.start_due()
 
     def outcomes(self) -> list[tuple[str, str]]:
         return [(done.task, done.outcome) for done in self.dispatcher.take_completed()]
@@ -107,12 +113,12 @@ def waiting(seconds: float, attempts: int = 3) -> RetryFields:
 def test_a_failed_attempt_is_followed_by_another_after_its_wait(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(8))
     scene.queue(fetch)
-    scene.dispatcher.turn()
-    scene.script.events.append(Ended(fetch.key, error=BAD))
+    scene.dispatcher.start_due()
+    scene.script.events.append(AttemptEnded(fetch.key, error=BAD))
     scene.turn_until(1003.9)
-    assert [work.info.attempt for work in scene.script.started] == [1]
+    assert [spec.info.attempt for spec in scene.script.started] == [1]
     scene.turn_until(1004.0)
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert scene.ledger.calls()[0].not_before == 1004.0
 
 
@@ -120,13 +126,13 @@ def test_an_attempt_is_in_the_ledger_before_it_is_started(scene: Scene) -> None:
     numbers: list[int] = []
     start = scene.script.start
 
-    def look_first(work: Work) -> None:
+    def look_first(spec: AttemptSpec) -> None:
         numbers.extend(one.attempt for one in scene.ledger.attempts())
-        start(work)
+        start(spec)
 
     scene.script.start = look_first  # type: ignore[method-assign]
     scene.queue(call("fetch"))
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     assert numbers == [1]
 
 
@@ -134,12 +140,12 @@ def test_no_more_run_at_once_than_allowed_and_the_rest_in_their_order(scene: Sce
     calls = [call(name, sequence=place) for place, name in enumerate("abc")]
     for made in calls:
         scene.queue(made)
-    scene.dispatcher.turn()
-    assert [work.info.task for work in scene.script.started] == ["a", "b"]
-    scene.script.events.append(Ended(calls[1].key, output={}))
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
-    assert [work.info.task for work in scene.script.started] == ["a", "b", "c"]
+    scene.dispatcher.start_due()
+    assert [spec.info.task for spec in scene.script.started] == ["a", "b"]
+    scene.script.events.append(AttemptEnded(calls[1].key, output={}))
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
+    assert [spec.info.task for spec in scene.script.started] == ["a", "b", "c"]
 
 
 def test_a_timer_fires_when_it_is_due_and_not_before(scene: Scene) -> None:
@@ -171,9 +177,9 @@ def test_the_limit_of_an_ended_attempt_does_not_touch_the_next_one(scene: Scene)
     slow = call("slow", timeoutSeconds=20.0, retry=waiting(36))
     scene.queue(slow)
     scene.turn_until(1010.0)
-    scene.script.events.append(Ended(slow.key, error=BAD))
+    scene.script.events.append(AttemptEnded(slow.key, error=BAD))
     scene.turn_until(1040.0)
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert scene.script.killed == []
 
 
@@ -191,19 +197,19 @@ def test_a_cancelled_run_completes_what_waits_and_asks_what_runs(scene: Scene) -
     calls = [call(name, sequence=place) for place, name in enumerate("abc")]
     for made in calls:
         scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     assert scene.outcomes() == [("c", "Cancelled")]
     assert scene.script.cancelled == [calls[0].key, calls[1].key]
-    scene.script.events.append(Ended(calls[0].key))
-    scene.script.events.append(Ended(calls[1].key, output={}))
-    scene.dispatcher.hear(0)
+    scene.script.events.append(AttemptEnded(calls[0].key))
+    scene.script.events.append(AttemptEnded(calls[1].key, output={}))
+    scene.dispatcher.wait(0)
     assert scene.outcomes() == [("a", "Cancelled"), ("b", "Succeeded")]
 
 
 def test_what_does_not_give_way_to_a_cancellation_is_killed(scene: Scene) -> None:
     scene.queue(call("deaf"))
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     scene.turn_until(1029.9)
     assert scene.script.killed == []
@@ -214,23 +220,27 @@ def test_what_does_not_give_way_to_a_cancellation_is_killed(scene: Scene) -> Non
 def test_an_attempt_that_somebody_terminated_is_tried_again_without_charge(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(0, attempts=1))
     state = scene.queue(fetch)
-    scene.dispatcher.turn()
-    scene.script.events.append(Ended(fetch.key))
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
-    assert [work.info.attempt for work in scene.script.started] == [1, 2]
+    scene.dispatcher.start_due()
+    scene.script.events.append(AttemptEnded(fetch.key))
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
+    assert [spec.info.attempt for spec in scene.script.started] == [1, 2]
     assert (state.failures, state.disruptions) == (0, 1)
 
 
 def test_the_next_attempt_is_given_the_latest_heartbeat_details(scene: Scene) -> None:
     fetch = call("fetch", retry=waiting(0))
     scene.queue(fetch)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.script.events.extend(
-        [Sign(fetch.key, heartbeat={"page": 1}), Sign(fetch.key, heartbeat={"page": 2}), Ended(fetch.key, error=BAD)]
+        [
+            AttemptHeartbeat(fetch.key, heartbeat={"page": 1}),
+            AttemptHeartbeat(fetch.key, heartbeat={"page": 2}),
+            AttemptEnded(fetch.key, error=BAD),
+        ]
     )
-    scene.dispatcher.hear(0)
-    scene.dispatcher.turn()
+    scene.dispatcher.wait(0)
+    scene.dispatcher.start_due()
     assert scene.script.started[1].info.heartbeat == {"page": 2}
     assert scene.ledger.calls()[0].heartbeat == {"page": 2}
 
@@ -239,14 +249,14 @@ def test_an_abandoned_attempt_holds_no_place_and_is_killed(scene: Scene) -> None
     slow, other, third = call("slow"), call("other"), call("third")
     for made in (slow, other, third):
         scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.abandon(slow.key)
     assert scene.script.cancelled == [slow.key]
-    scene.dispatcher.turn()
-    assert [work.key for work in scene.script.started] == [slow.key, other.key, third.key]
+    scene.dispatcher.start_due()
+    assert [spec.key for spec in scene.script.started] == [slow.key, other.key, third.key]
     scene.turn_until(1031.0)
     assert scene.script.killed == [slow.key]
-    scene.dispatcher.hear(0)
+    scene.dispatcher.wait(0)
     assert scene.outcomes() == [("slow", "Cancelled")]
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Abandoned", "None")]
 
@@ -254,9 +264,9 @@ def test_an_abandoned_attempt_holds_no_place_and_is_killed(scene: Scene) -> None
 def test_a_cancelled_runs_attempts_end_as_cancelled(scene: Scene) -> None:
     made = call("slow")
     scene.queue(made)
-    scene.dispatcher.turn()
+    scene.dispatcher.start_due()
     scene.dispatcher.cancel_all()
     scene.dispatcher.abandon(made.key)
-    scene.script.events.append(Ended(made.key))
-    scene.dispatcher.hear(1)
+    scene.script.events.append(AttemptEnded(made.key))
+    scene.dispatcher.wait(1)
     assert [(one.reason, one.budget) for one in scene.dispatcher.take_ended()] == [("Cancelled", "None")]

@@ -11,15 +11,15 @@ from tests.unit.engines.local.builders import call, new_run, success
 from tests.unit.engines.local.test_dispatcher import Script
 
 from application_sdk.engines.local.engine import LocalEngine
-from application_sdk.engines.local.ledger import Inheritance, Ledger
+from application_sdk.engines.local.ledger import Ledger, LedgerSeed
 from application_sdk.engines.local.records import AttemptRecord, CallRecord
-from application_sdk.engines.local.run_store import Home, RunFolder
-from application_sdk.engines.processes.executor_protocol import Ended
+from application_sdk.engines.local.run_store import RunFolder, RunStore
+from application_sdk.engines.processes.executor_protocol import AttemptEnded
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import CANCEL_KEY, Completion
 
 FIRST, SECOND, THIRD = (call(name, sequence=number) for number, name in enumerate(("first", "second", "third")))
-EARLIER = Inheritance(
+EARLIER = LedgerSeed(
     pending=[CallRecord(made, 0, 1000.0) for made in (FIRST, SECOND, THIRD)],
     attempts=[AttemptRecord(FIRST.key, 1, 1000.0)],
 )
@@ -40,7 +40,7 @@ class Life:
 
 @pytest.fixture
 def life(tmp_path: Path) -> Iterator[Life]:
-    made = Life(Home(tmp_path).create("orders-1"))
+    made = Life(RunStore(tmp_path).create("orders-1"))
     yield made
     made.ledger.close()
 
@@ -49,7 +49,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
 def test_calls_without_a_checkpoint_are_in_flight_unless_the_run_was_given_a_second_chance(
     tmp_path: Path, generation: int, in_flight: list[str]
 ) -> None:
-    folder = Home(tmp_path).create("orders-1")
+    folder = RunStore(tmp_path).create("orders-1")
     with Ledger.create(folder.ledger, replace(new_run(), generation=generation), EARLIER) as ledger:
         ledger.commit([success(SECOND)])
         info = RunInfo(run_id="orders-1", uid="uid-1", started_at=1000.0, correlation_id="c")
@@ -62,7 +62,7 @@ def test_a_call_that_is_made_again_goes_on_counting_its_attempts_and_takes_today
     engine = life.begin()
     corrected = replace(FIRST, policy={**FIRST.policy, "timeoutSeconds": 99.0})
     engine.schedule([corrected])
-    life.script.events.append(Ended(FIRST.key, output={}))
+    life.script.events.append(AttemptEnded(FIRST.key, output={}))
     (done,) = engine.receive()
     assert done.attempts == 2
     assert life.script.started[0].info.policy["timeoutSeconds"] == 99.0
@@ -77,6 +77,6 @@ def test_what_was_called_before_a_cancellation_is_not_executed_after_it(life: Li
     cleanup = replace(call("clean_up", sequence=3), cleanup=True)
     engine.schedule([FIRST, cleanup])
     assert [(done.task, done.outcome) for done in engine.receive()] == [("first", "Cancelled")]
-    life.script.events.append(Ended(cleanup.key, output={}))
+    life.script.events.append(AttemptEnded(cleanup.key, output={}))
     assert [(done.task, done.outcome) for done in engine.receive()] == [("clean_up", "Succeeded")]
     assert [work.info.task for work in life.script.started] == ["clean_up"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.engines.local.bench import Bench
 
-from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Committed, Notice, Progressed
+from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Committed, Event, Progressed
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.source import find_source
 
@@ -69,7 +69,7 @@ def test_a_task_that_gives_no_sign_of_life_is_ended_and_its_traceback_kept(bench
 
 
 def test_heartbeat_details_and_progress_reach_the_next_attempt_and_the_observer(any_bench: Bench) -> None:
-    seen: list[Notice] = []
+    seen: list[Event] = []
     run = any_bench.run("paging", seen.append)
     assert run.output == {"said": "from page 7"}
     progress = [notice.progress for notice in seen if isinstance(notice, Progressed)]
@@ -91,7 +91,7 @@ def test_threads_of_a_task_belong_to_its_attempt(any_bench: Bench) -> None:
 def test_the_observer_hears_of_each_step_in_order(bench: Bench) -> None:
     seen: list[str] = []
 
-    def observe(notice: Notice) -> None:
+    def observe(notice: Event) -> None:
         if isinstance(notice, AttemptStarted):
             seen.append(f"start {notice.call.task} {notice.attempt}")
         elif isinstance(notice, AttemptFailed):
@@ -114,7 +114,7 @@ def test_attempts_of_a_killed_forker_are_lost_without_charge(bench: Bench) -> No
     others = forkers()
     started: list[int] = []
 
-    def kill_forker(notice: Notice) -> None:
+    def kill_forker(notice: Event) -> None:
         if not isinstance(notice, AttemptStarted):
             return
         started.append(notice.attempt)

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.engines.local.builders import call, new_run, success
 
 from application_sdk.engines.local.errors import LedgerCorruptError, LedgerFullError, LedgerNewerError
-from application_sdk.engines.local.ledger import Inheritance, Ledger
+from application_sdk.engines.local.ledger import Ledger, LedgerSeed
 from application_sdk.engines.local.records import AttemptRecord
 from application_sdk.engines.local.schema import FORMAT
 from application_sdk.execution.engine import Completion
@@ -36,8 +36,8 @@ def test_what_was_written_reads_back_equal(path: Path) -> None:
     ledger.start_attempts([(first.key, 1)], at=1000.6)
     ended = AttemptRecord(first.key, 1, 1000.6, 1000.9, "ValueError", "App", "bad", 1)
     ledger.end_attempts([ended], [(first.key, 1002.0)])
-    ledger.note_signs(first.key, {"done": 3}, None)
-    ledger.note_signs(first.key, None, {"page": 7})
+    ledger.record_heartbeat(first.key, {"done": 3}, None)
+    ledger.record_heartbeat(first.key, None, {"page": 7})
     error = ErrorFields(type="ValueError", message="bad", retryable=True)
     failed = Completion(key=second.key, task="store", outcome="Failed", at=1003.5, attempts=2, error=error)
     ledger.commit([success(first, {"\ud800": [1, None]}), failed])
@@ -178,9 +178,9 @@ def test_what_is_inherited_is_there_from_the_start(path: Path) -> None:
     target = path.parent.parent / "orders-2"
     target.mkdir()
     copy = Ledger.create(
-        target / "ledger.db", new_run("orders-2"), Inheritance(source.calls(), source.history(), [success(call("b"))])
+        target / "ledger.db", new_run("orders-2"), LedgerSeed(source.calls(), source.history(), [success(call("b"))])
     )
     assert copy.history() == source.history()
-    assert copy.spares() == [success(call("b"))]
+    assert copy.detached() == [success(call("b"))]
     source.close()
     copy.close()

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cli.conftest import ORDERS
 
 from application_sdk import cli
-from application_sdk.engines.local.run_store import Home
+from application_sdk.engines.local.run_store import RunStore
 from application_sdk.storage.folder import FolderStore
 
 
@@ -69,20 +69,20 @@ def test_folder_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)
     (shared / "somebody-elses").touch(0o644)
-    Home(shared).create("o1")
-    assert Home(shared).runs() == []
+    RunStore(shared).create("o1")
+    assert RunStore(shared).runs() == []
     assert set(open_to_others(shared)) == {".", "somebody-elses"}
 
 
 def test_cancel_request_is_for_its_owner_alone(tmp_path: Path) -> None:
     with umask(0):
-        Home(tmp_path).create("o1").request_cancel()
+        RunStore(tmp_path).create("o1").request_cancel()
     assert open_to_others(tmp_path / "runs") == {}
 
 
 async def test_files_of_runs_are_for_their_owner_alone(tmp_path: Path) -> None:
     with umask(0):
-        folder = Home(tmp_path).create("o1")
+        folder = RunStore(tmp_path).create("o1")
         await FolderStore(folder.files).put_bytes("a/b", b"x", "")
     assert open_to_others(folder.files) == {}
 
@@ -98,7 +98,7 @@ async def test_shared_store_goes_by_the_umask(tmp_path: Path) -> None:
 def test_links_in_a_home_are_left_alone(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.touch(0o644)
-    home = Home(tmp_path / "home")
+    home = RunStore(tmp_path / "home")
     home.create("o1")
     (home.path / "runs" / "link").symlink_to(outside)
     (home.path / "runs").chmod(0o755)

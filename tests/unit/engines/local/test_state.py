@@ -10,7 +10,7 @@ import pytest
 from tests.unit.engines.local.bench import Bench
 from tests.unit.engines.local.kills import killing, sabotaged, statements_of
 
-from application_sdk.engines.local.state import KeptState
+from application_sdk.engines.local.state import SavedState
 
 APP = Path(__file__).parent / "apps" / "counting.py"
 
@@ -21,7 +21,7 @@ def counting(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 
 def kept(bench: Bench) -> object:
-    return asyncio.run(KeptState(bench.home.path / "state.db", "orders").load("count"))
+    return asyncio.run(SavedState(bench.home.path / "state.db", "orders").load("count"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.engines.local.bench import Bench
 
 from application_sdk.engines.local.errors import OtherAppError, RunBusyError, RunInterruptedError
-from application_sdk.engines.local.events import AttemptStarted, Committed, Notice, Progressed
+from application_sdk.engines.local.events import AttemptStarted, Committed, Event, Progressed
 from application_sdk.engines.local.lock import RunLock
 
 
@@ -39,7 +39,7 @@ def test_killed_after_each_commit_a_run_goes_on_and_repeats_nothing_that_was_com
 def test_an_attempt_that_died_with_its_run_keeps_its_number_and_is_not_charged_to_the_task(bench: Bench) -> None:
     bench.begin("refused")
 
-    def kill(notice: Notice) -> None:
+    def kill(notice: Event) -> None:
         if isinstance(notice, AttemptStarted):
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -80,7 +80,7 @@ def test_a_second_executor_of_a_run_is_refused(bench: Bench) -> None:
 def test_a_stop_lets_attempts_clean_up_and_charges_them_nothing(any_bench: Bench) -> None:
     any_bench.begin("waiting")
 
-    def stop(notice: Notice) -> None:
+    def stop(notice: Event) -> None:
         if isinstance(notice, AttemptStarted) and notice.call.task == "wait":
             any_bench.requests.stop()
 
@@ -99,7 +99,7 @@ def test_what_completes_while_the_engine_stops_is_committed(any_bench: Bench) ->
     any_bench.limits = replace(any_bench.limits, stop_seconds=60)
     any_bench.begin()
 
-    def stop(notice: Notice) -> None:
+    def stop(notice: Event) -> None:
         if isinstance(notice, AttemptStarted):
             any_bench.requests.stop()
 
@@ -112,7 +112,7 @@ def test_what_completes_while_the_engine_stops_is_committed(any_bench: Bench) ->
 def test_a_cancelled_run_ends_in_its_own_time_and_cleans_up(any_bench: Bench) -> None:
     folder = any_bench.begin("waiting")
 
-    def cancel(notice: Notice) -> None:
+    def cancel(notice: Event) -> None:
         if isinstance(notice, AttemptStarted) and notice.call.task == "wait":
             folder.cancel_request.touch()
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_over_is_not_executed_again(any_bench: Bench) -> None:
 def test_a_timer_counts_from_when_it_was_set_whatever_happens_in_between(bench: Bench) -> None:
     bench.begin()
 
-    def kill_at_timer(notice: Notice) -> None:
+    def kill_at_timer(notice: Event) -> None:
         if isinstance(notice, Committed) and notice.completion.task == "step" and len(bench.lines()) == 4:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -179,7 +179,7 @@ def _pid_of_waiting_task(bench: Bench) -> int:
 def test_a_call_that_gives_way_after_its_route_is_cancelled_too(any_bench: Bench) -> None:
     folder = any_bench.begin("lingering")
 
-    def cancel(notice: Notice) -> None:
+    def cancel(notice: Event) -> None:
         if isinstance(notice, Progressed):
             folder.cancel_request.touch()
 
@@ -196,7 +196,7 @@ def test_an_attempt_that_never_gives_way_is_left_behind(tmp_path: Path, orders: 
     bench.limits = replace(bench.limits, stop_seconds=0.1, cancel_seconds=0.1)
     folder = bench.begin("clinging")
 
-    def cancel(notice: Notice) -> None:
+    def cancel(notice: Event) -> None:
         if isinstance(notice, Progressed):
             folder.cancel_request.touch()
 

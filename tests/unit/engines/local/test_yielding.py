@@ -10,7 +10,7 @@ from tests.unit.engines.local.bench import Bench
 
 from application_sdk.engines.local import runs
 from application_sdk.engines.local.events import NotYielding
-from application_sdk.engines.local.render import in_words
+from application_sdk.engines.local.render import format_event
 from application_sdk.replay.yielding import YieldWatch
 
 APP = """
@@ -40,4 +40,4 @@ def test_route_that_computes_for_long_is_told_with_its_line(tmp_path: Path, monk
     bench.run(observer=notices.append)
     (notice,) = [one for one in notices if isinstance(one, NotYielding)]
     assert "busy.py:13" in notice.message or "busy.py:14" in notice.message
-    assert in_words(notice, 0.0) == notice.message
+    assert format_event(notice, 0.0) == notice.message

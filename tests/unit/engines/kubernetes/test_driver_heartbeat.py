@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from typing_extensions import override
 
-from application_sdk.engines.kubernetes import presence
+from application_sdk.engines.kubernetes import driver_heartbeat
 from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.presence import Presence
+from application_sdk.engines.kubernetes.driver_heartbeat import DriverHeartbeat
 
 
 class _Api:
@@ -25,9 +25,9 @@ class _Api:
 @pytest.mark.parametrize("has_created", [True, False])
 def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
     api = _Api(has_created=has_created)
-    speaker = Presence(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
+    speaker = DriverHeartbeat(cast("Api", api), "r1-driver", "node1", 0.0, first_word=0.0)
     speaker._thread.start()
-    speaker._tell("the route computes")
+    speaker._set_progress("the route computes")
     speaker.stop()
     told = [key for fields in api.written for key in cast("dict[str, object]", fields)]
     assert ("startedAt" in told) is not has_created
@@ -35,16 +35,16 @@ def test_driver_that_has_called_a_task_needs_no_word(has_created: bool) -> None:
 
 def test_stop_between_two_looks_ends_the_thread() -> None:
     """`stop` comes right before the thread takes back what had woken it."""
-    speaker = Presence(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
+    speaker = DriverHeartbeat(cast("Api", _Api()), "r1-driver", "", 0.0, first_word=0.0)
 
-    class News(threading.Event):
+    class Changed(threading.Event):
         @override
         def clear(self) -> None:
             speaker._stop.set()
             self.set()
             super().clear()
 
-    speaker._news = News()
+    speaker._changed = Changed()
     speaker._thread.start()
-    speaker._thread.join(presence.STOP_SECONDS * 5)
+    speaker._thread.join(driver_heartbeat.STOP_SECONDS * 5)
     assert not speaker._thread.is_alive()

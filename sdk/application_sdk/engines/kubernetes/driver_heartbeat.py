@@ -1,8 +1,9 @@
-"""What a driver says of itself while it is at work: that it reaches the API server, and that its route doesn't yield.
+"""A driver's heartbeat: its AppTask says that the driver has started, and when its route doesn't
+yield.
 
-`driverpod` makes one for each driver. A driver that has called a task shows by it that it is there, and one that is
-done within a few seconds shows it by its report. Any other costs one write, and each time that a route has computed for
-too long costs two.
+`driver_main` makes one for each driver. A driver that creates an AppTask thereby shows that it
+runs, and one that ends within a few seconds shows it by its report: neither costs a write here. Any
+other driver costs one write, and each time that its route blocks for too long costs two.
 """
 
 from __future__ import annotations
@@ -23,77 +24,79 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("apprun.driver")
 
-FIRST_WORD_SECONDS: Final = 5.0
+FIRST_WRITE_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 1.0
-"""How long the driver's end may wait for a write of this that is under way."""
+"""How long `stop` waits for a write that is under way."""
 
 
-class Presence:
-    """Speaks from threads of its own. Made in the route's thread, which `watch` then watches."""
+class DriverHeartbeat:
+    """Writes from a thread of its own. Make it in the route's thread, which `watch` then
+    watches."""
 
     def __init__(
-        self, api: Api, app_task: str, node: str, started_at: float, first_word: float = FIRST_WORD_SECONDS
+        self, api: Api, app_task: str, node: str, started_at: float, first_word: float = FIRST_WRITE_SECONDS
     ) -> None:
         self._api = api
         self._app_task = app_task
         self._first_word = first_word
         self._unwritten: JSONObject = {"startedAt": timestamp(started_at), **({"node": node} if node else {})}
         self._lock = threading.Lock()
-        self._news = threading.Event()
+        self._changed = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
-        self.watch = YieldWatch(self._tell)
+        self._thread = threading.Thread(target=self._run, name="driver-heartbeat", daemon=True)
+        self.watch = YieldWatch(self._set_progress)
 
     def start(self) -> None:
-        """Begin to watch, and say that the driver is there unless it is done soon."""
+        """Begin to watch the route, and write that the driver has started unless it ends soon."""
         self.watch.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Say nothing more: the report follows."""
+        """Write nothing more: the report follows."""
         self.watch.stop()
         self._stop.set()
-        self._news.set()
+        self._changed.set()
         self._thread.join(STOP_SECONDS)
 
-    def _tell(self, message: str) -> None:
+    def _set_progress(self, message: str) -> None:
         if message:
             _log.warning("%s", message)
         with self._lock:
             self._unwritten["progress"] = {"message": message} if message else None
-        self._news.set()
+        self._changed.set()
 
     def _run(self) -> None:
         if self._stop.wait(self._first_word):
             return
         if self._api.has_created:
             with self._lock:
-                for known in ("startedAt", "node"):
-                    self._unwritten.pop(known, None)
+                for field in ("startedAt", "node"):
+                    self._unwritten.pop(field, None)
         backoff = Backoff()
         while True:
             with self._lock:
                 fields, self._unwritten = self._unwritten, {}
-                self._news.clear()
-            # After `clear`, which may have taken the news that it is to stop.
+                self._changed.clear()
+            # Checked after `clear`, which may have cleared the event that `stop` had set.
             if self._stop.is_set():
                 return
             if fields and not self._write(fields):
                 self._stop.wait(backoff.delay())
                 continue
             backoff.reset()
-            self._news.wait()
+            self._changed.wait()
 
     def _write(self, fields: JSONObject) -> bool:
-        """Whether it needn't be tried again. What is said meanwhile goes along with the next try."""
+        """Whether no other try is needed. Fields that are set meanwhile are part of the next
+        try."""
         try:
             self._api.set_status(names.APP_TASKS, self._app_task, fields)
         except (Refused, NotFound):
             self._stop.set()  # Another driver has taken over, or the run is gone: the route's thread finds out.
         except (ApiError, Unreachable) as error:
-            _log.warning("the API server wasn't told that this driver is at work, it will be: %s", error)
+            _log.warning("the driver's heartbeat wasn't written, the next try follows: %s", error)
             with self._lock:
                 self._unwritten = {**fields, **self._unwritten}
-            self._news.set()
+            self._changed.set()
             return False
         return True
