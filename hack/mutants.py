@@ -889,6 +889,21 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "strays-occupy",
+        without="calls.strays, given_up = 0, None",
+        tests=(f"{UNIT}/operator/plan/run/test_stray_pods.py",),
+    ),
+    Mutant(
+        "gone-run-occupies",
+        without="claim, given_up = claim_of(key.name, (), now)",
+        tests=("tests/simulation/operator/test_runs.py",),
+    ),
+    Mutant(
+        "last-pod-wakes",
+        without="pass",
+        tests=(f"{UNIT}/operator/observe/test_cache.py",),
+    ),
+    Mutant(
         "strays-deleted",
         without="False",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),

@@ -7,7 +7,7 @@ each run in a `RunFacts`, beside them those of Apps, and whose each object is.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from application_sdk.wire import names
@@ -155,8 +155,8 @@ class Store:
         self._file_at_work(run)
         if facts.empty:
             del self._runs[run]
-        else:
-            self._wake(run)
+        # guard: last-pod-wakes - the places of a deleted run would stay occupied after its last pod
+        self._wake(run)
 
     def replace(self, kind: Kind, listed: Iterable[Key], version: int, namespace: str = "") -> None:
         """A list as of `version` is complete: whatever it lacks, and isn't newer, vanished while nobody watched."""
@@ -305,6 +305,11 @@ class Store:
             for key, facts in self._runs.items()
             if inspected_by(key) is None
         }
+
+    def pods_of(self, run: Key) -> Collection[PodRecord]:
+        """The pods that are known under the name of a run, whether or not the run itself still exists."""
+        facts = self._runs.get(run)
+        return () if facts is None else facts.pods.values()
 
     def keys(self) -> list[Key]:
         """All known runs."""

@@ -17,9 +17,10 @@ from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
 from apprun_operator.observe.cache import Store
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim, ItemAction, PatchRun, target
+from apprun_operator.plan.actions import ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.reconcile import plan
+from apprun_operator.plan.run.stray_pods import claim_of
 from apprun_operator.reconcile.loop import Pauses, work_off
 from apprun_operator.reconcile.pod_quota import Shares
 from apprun_operator.reconcile.round_robin import Turns
@@ -75,11 +76,15 @@ class Worker:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _pass(self, key: Key) -> None:
+        now = self._clock()
         seen = self._store.observe(key)
         if seen is None:
-            self._shares.note(key, Claim())
+            # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use the nodes meanwhile
+            claim, given_up = claim_of(key.name, self._store.pods_of(key), now)
+            self._shares.note(key, claim)
+            if given_up is not None:
+                self._queue.put_after(key, given_up - now)
             return
-        now = self._clock()
         with self._metrics.planning():
             decided = plan(replace(seen, room=self._shares.room(key)), now, self._limits)
         if decided.claim is not None:

@@ -415,3 +415,14 @@ def test_odd_task_of_a_runs_namesake_concerns_nobody(known: Known) -> None:
     raw["metadata"]["ownerReferences"][0]["uid"] = "uid-of-its-predecessor"
     spoil(known, raw)
     assert not observe(known).unreadable
+
+
+def test_last_pod_of_a_deleted_run_wakes_it_when_it_goes(known: Known) -> None:
+    known.store.apply("appruns", run(1))
+    known.store.apply("pods", pod("a", 2))
+    known.store.remove("appruns", RUN)
+    assert [record.task for record in known.store.pods_of(RUN)] == [names.task_name("r", key("a"))]
+    known.wakes()
+    known.store.remove("pods", Key("default", names.pod_name(names.task_name("r", key("a")), 1, "uid-r")))
+    assert known.wakes() == 1
+    assert not known.store.pods_of(RUN)
