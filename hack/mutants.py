@@ -904,6 +904,11 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/operator/observe/test_cache.py",),
     ),
     Mutant(
+        "feed-goes-on",
+        without="raise",
+        tests=(f"{UNIT}/operator/observe/test_kopf_feed.py",),
+    ),
+    Mutant(
         "strays-deleted",
         without="False",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),

@@ -9,15 +9,14 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
 from application_sdk.wire import names
-from application_sdk.wire.digest import JSON
 from apprun_operator import health
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import KINDS, Executor
@@ -26,18 +25,15 @@ from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.gc_tuning import collect_rarely
 from apprun_operator.kube.client import Api, Client
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
-from apprun_operator.kube.errors import UndecodableError
 from apprun_operator.leader.elector import Alone, Campaign, LeadershipThread, local_clock
 from apprun_operator.leader.fenced_client import Fenced
 from apprun_operator.leader.gate import Terms
 from apprun_operator.leader.lease import Election
 from apprun_operator.observe.cache import Store
-from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.informer import Informer, silences
 from apprun_operator.observe.kinds import Kind
-from apprun_operator.observe.kopf_events import Feed, KopfThread
-from apprun_operator.observe.kopf_session import hidden
-from apprun_operator.observe.parse import meta
+from apprun_operator.observe.kopf_events import KopfThread
+from apprun_operator.observe.kopf_feed import KopfFeed
 from apprun_operator.reconcile.app_worker import AppWorker
 from apprun_operator.reconcile.run_worker import Worker
 from apprun_operator.reconcile.workqueue import KeyQueue
@@ -96,7 +92,8 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     lease = _lease(settings, cluster, metrics)
     terms = Terms(lease.campaign if lease else Alone())
     parts = build(settings, client, terms, metrics)
-    kopf_thread = KopfThread(_feed(loop, parts), settings.namespaces)
+    feed = _feed(loop, parts)
+    kopf_thread = KopfThread(feed, settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
     if lease is not None:
@@ -112,7 +109,8 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    running = asyncio.create_task(run(settings, parts, lambda: kopf_thread.works, terms))
+    work_of_replica = run(settings, parts, lambda: kopf_thread.works, terms)
+    running = asyncio.create_task(_together(feed.run(), work_of_replica))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("stopping")
@@ -228,32 +226,19 @@ def build(
     return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
-def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> Feed:
+def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> KopfFeed:
     """Hands kopf's events over to our loop."""
-    store = parts.store
 
-    def take(kind: Kind, event: str, shown: Mapping[str, JSON]) -> None:
-        try:
-            if event == "DELETED":
-                identity = meta(shown)
-                store.remove(kind, identity.key, identity.uid)
-                return
-            raw = hidden(shown)
-            if raw is not None:
-                store.apply(kind, raw)
-                return
-        except (Unreadable, UndecodableError) as error:
-            logger.warning("%s is left alone: %s", kind, error)
-            return
-        # One of kopf's list, which says no more than that it is there.
+    def relist(kind: Kind) -> None:
         for informer in parts.listing:
             if informer.kind == kind:
                 informer.hurry()
 
-    def feed(kind: str, event: str, shown: Mapping[str, JSON]) -> None:
-        try:
-            loop.call_soon_threadsafe(take, cast("Kind", kind), event, shown)
-        except RuntimeError:  # our loop is closed: the process is ending
-            pass
+    return KopfFeed(loop, parts.store, relist)
 
-    return feed
+
+async def _together(*services: Coroutine[object, object, None]) -> None:
+    """Run all until cancelled. One that ends with an error ends the others, and raises it."""
+    async with asyncio.TaskGroup() as group:
+        for service in services:
+            group.create_task(service)

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.decode import Page, decode, decode_event
+from apprun_operator.kube.decode import Page, decode_event
 
 RAW: Final = "raw"
 """Field of what kopf is shown that holds the object's text."""
@@ -102,10 +102,10 @@ def shown(line: bytes) -> bytes:
     return json.dumps({**event, "object": cast("JSON", short)}).encode()
 
 
-def hidden(item: Mapping[str, Any]) -> JSONObject | None:
-    """The object of which kopf was shown that; None for one of a list."""
+def object_text(item: Mapping[str, JSON]) -> str | None:
+    """The whole object as JSON text, of what kopf was shown of it; None for an object that came in a list."""
     text = item.get(RAW)
-    return decode(text.encode()) if isinstance(text, str) else None
+    return text if isinstance(text, str) else None
 
 
 def _identity(item: JSONObject) -> JSONObject:

@@ -32,10 +32,10 @@ from tests.support.wire_server import (
     wire_server,
 )
 
-from apprun_operator.kube.decode import problem_of
+from apprun_operator.kube.decode import decode, problem_of
 from apprun_operator.observe import kopf_events
 from apprun_operator.observe.kopf_events import EndlessBackoffs, KopfThread
-from apprun_operator.observe.kopf_session import hidden
+from apprun_operator.observe.kopf_session import object_text
 
 # A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has a loop of its own.
 pytestmark = [
@@ -47,6 +47,12 @@ API = "/apis/apprun.dev/v1alpha1"
 PATIENCE = 60.0
 """Seconds: a net against hanging, never reached."""
 WATCH_ERROR = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}}
+
+
+def full_object(item: Any) -> dict[str, Any]:
+    text = object_text(item)
+    assert text is not None
+    return decode(text.encode())
 
 
 def a_run(name: str) -> dict[str, object]:
@@ -345,7 +351,7 @@ def test_a_deep_run_of_a_list_hides_no_other(api: KubeApi, seen: Seen) -> None:
     api.lists = [text_of_list(deep_run("deep"), json.dumps(a_run("good")))]
     seen.wait_for("deep")
     seen.wait_for("good")
-    assert hidden(seen.objects["good"]) is None, "our informer is the one that reads it"
+    assert object_text(seen.objects["good"]) is None, "our informer is the one that reads it"
 
 
 def test_events_bring_objects_that_kopf_never_decodes(api: KubeApi, seen: Seen) -> None:
@@ -354,8 +360,8 @@ def test_events_bring_objects_that_kopf_never_decodes(api: KubeApi, seen: Seen) 
     api.lists = [first_list()]
     api.watches = [watch_of_text(deep, json.dumps({"type": "ADDED", "object": whole}))]
     seen.wait_for("good")
-    assert hidden(seen.objects["good"]) == whole
-    found = hidden(seen.objects["deep"])
+    assert full_object(seen.objects["good"]) == whole
+    found = full_object(seen.objects["deep"])
     assert found is not None
     assert problem_of(found).startswith("spec.input is nested")
 
