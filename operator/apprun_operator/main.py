@@ -29,8 +29,8 @@ from apprun_operator.leader.elector import Alone, Campaign, LeadershipThread, lo
 from apprun_operator.leader.fenced_client import Fenced
 from apprun_operator.leader.gate import Terms
 from apprun_operator.leader.lease import Election
-from apprun_operator.observe.cache import Store
-from apprun_operator.observe.informer import Informer, silences
+from apprun_operator.observe.cache import Cache
+from apprun_operator.observe.informer import Informer, silence_by_kind
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_events import KopfThread
 from apprun_operator.observe.kopf_feed import KopfFeed
@@ -58,7 +58,7 @@ class Parts:
     """What works in the process, and what it works with."""
 
     queue: KeyQueue
-    store: Store
+    cache: Cache
     metrics: Metrics
     worker: Worker
     app_queue: KeyQueue
@@ -146,7 +146,7 @@ async def run(settings: Settings, parts: Parts, kopf_works: Callable[[], bool], 
         group.create_task(measure_lag(parts.metrics.lagged))
         for informer in (*parts.watching, *parts.listing):
             await informer.synced.wait()
-        logger.info("ready: %s", dict(parts.store.sizes()))
+        logger.info("ready: %s", dict(parts.cache.sizes()))
         await terms.run(lambda: work(settings, parts))
 
 
@@ -157,7 +157,7 @@ async def work(settings: Settings, parts: Parts) -> None:
         # gone would look like one that waits for its pod.
         await asyncio.gather(*(informer.renew() for informer in (*parts.watching, *parts.listing)))
     parts.worker.begin()
-    known = parts.store.keys()
+    known = parts.cache.keys()
     for key in known:
         # What an earlier term had begun is planned anew.
         parts.queue.put(key)
@@ -190,25 +190,25 @@ def build(
     """All that plans and acts, put together over one connection. `clock` tells the time of day. `ticks` is a clock that
     nobody sets: silence is measured with it, and a corrected time of day is no silence."""
     queue, app_queue = KeyQueue(), KeyQueue()
-    store = Store(queue.put, clock, app_queue.put)
-    metrics.watch_sizes(store.sizes, queue.__len__)
-    metrics.watch_unreadable(store.unreadable)
+    cache = Cache(queue.put, clock, app_queue.put)
+    metrics.watch_sizes(cache.sizes, queue.__len__)
+    metrics.watch_unreadable(cache.unreadable)
     metrics.watch_leadership(lambda: terms.acting)
-    metrics.watch_runs(store.survey, lambda: terms.acting)
+    metrics.watch_runs(cache.survey, lambda: terms.acting)
     api = Fenced(client, terms.may_write)
     accounts = Accounts(
         api, settings.driver_role, settings.task_role, settings.handler_role, given=settings.accounts_given
     )
-    executor = Executor(api, store, accounts, settings.identity or "apprun-operator")
-    worker = Worker(queue, store, executor, settings.limits, metrics, clock, random.random)
-    app_executor = AppExecutor(api, store, accounts, executor, clock)
-    app_worker = AppWorker(app_queue, store, app_executor, settings.limits, clock, random.random)
+    executor = Executor(api, cache, accounts, settings.identity or "apprun-operator")
+    worker = Worker(queue, cache, executor, settings.limits, metrics, clock, random.random)
+    app_executor = AppExecutor(api, cache, accounts, executor, clock)
+    app_worker = AppWorker(app_queue, cache, app_executor, settings.limits, clock, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
         return [
             Informer(
                 client,
-                store,
+                cache,
                 kind,
                 KINDS[kind],
                 namespace=namespace,
@@ -221,9 +221,9 @@ def build(
         ]
 
     watching, listing = informers(WATCHED), informers(LISTED)
-    metrics.watch_silence(partial(silences, [*watching, *listing]))
-    upkeep = Upkeep(store, accounts, clock, metrics.failed)
-    return Parts(queue, store, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
+    metrics.watch_silence(partial(silence_by_kind, [*watching, *listing]))
+    upkeep = Upkeep(cache, accounts, clock, metrics.failed)
+    return Parts(queue, cache, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
 
 
 def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> KopfFeed:
@@ -234,7 +234,7 @@ def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> KopfFeed:
             if informer.kind == kind:
                 informer.hurry()
 
-    return KopfFeed(loop, parts.store, relist)
+    return KopfFeed(loop, parts.cache, relist)
 
 
 async def _together(*services: Coroutine[object, object, None]) -> None:

@@ -227,7 +227,7 @@ async def _operate(port: int) -> Figures:
         await asyncio.sleep(0.5)
     longest, work = max(blocks), max(works)
     gc.collect()
-    sizes = parts.store.sizes()
+    sizes = parts.cache.sizes()
     known = sizes["appruns"] + sizes["apps"] + sizes["apptasks"]
     made = Figures(idle, memory("VmHWM"), memory("VmRSS"), ready, longest, work, known)
     for task in tasks:
@@ -239,7 +239,7 @@ async def _operate(port: int) -> Figures:
 
 def _settled(parts: operator.Parts) -> bool:
     """Whether each run has been planned, and says that it is suspended."""
-    return all(run.phase == "Suspended" for run, _, _ in parts.store.survey())
+    return all(run.phase == "Suspended" for run, _, _ in parts.cache.survey())
 
 
 def measured(dense: bool, share: float) -> tuple[Figures, int]:

@@ -23,7 +23,7 @@ from application_sdk.wire.fields import CANCELLED, StateWrite
 from apprun_operator.act.executor import KINDS, Executor
 from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.limits import Limits
@@ -83,16 +83,16 @@ class World:
 
     # The operator
 
-    def start_operator(self, fault: Fault = no_fault) -> Store:
+    def start_operator(self, fault: Fault = no_fault) -> Cache:
         api = FakeApi(self.server, "operator", fault)
         queue = KeyQueue()
-        store = Store(queue.put, wall)
-        executor = Executor(api, store, Accounts(api, "apprun-driver", "apprun-task"))
-        worker = Worker(queue, store, executor, self.limits, self.metrics, wall, lambda: 0.5)
+        cache = Cache(queue.put, wall)
+        executor = Executor(api, cache, Accounts(api, "apprun-driver", "apprun-task"))
+        worker = Worker(queue, cache, executor, self.limits, self.metrics, wall, lambda: 0.5)
         informers = [
             Informer(
                 api,
-                store,
+                cache,
                 kind,
                 resource,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
@@ -111,7 +111,7 @@ class World:
         self._operator = [asyncio.create_task(informer.run()) for informer in informers]
         self._operator.append(asyncio.create_task(work()))
         self._worker, self._queue = worker, queue
-        return store
+        return cache
 
     async def stop_operator(self) -> None:
         """It is gone from one moment to the next, with all that it knew."""

@@ -19,8 +19,8 @@ from apprun_operator.kube.errors import (
     NotFoundError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.apps import ServedRecord
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.apps import HandlerDeployment
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key, inspection_of
 from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
 from apprun_operator.plan.app.inspection import DeleteTask
@@ -36,11 +36,11 @@ class AppExecutor:
     """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
 
     def __init__(
-        self, api: Api, store: Store, accounts: Accounts, executor: Executor, clock: Callable[[], float]
+        self, api: Api, cache: Cache, accounts: Accounts, executor: Executor, clock: Callable[[], float]
     ) -> None:
         self._api = api
         self._executor = executor
-        self._store = store
+        self._cache = cache
         self._accounts = accounts
         self._clock = clock
 
@@ -57,7 +57,7 @@ class AppExecutor:
         elif isinstance(action, RemoveHandler):
             for resource, kind in SERVING:
                 await self._remove(action, resource, kind)
-            self._store.serve(action.app, None)
+            self._cache.set_deployment(action.app, None)
         else:
             await self._patch(action)
 
@@ -65,14 +65,14 @@ class AppExecutor:
         try:
             deployment = await self._apply_both(action)
         except PredecessorError as predecessor:
-            served = ServedRecord(action.generation, self._clock(), waits=str(predecessor))
+            served = HandlerDeployment(action.generation, self._clock(), waits=str(predecessor))
         except ForeignError as foreign:
-            served = ServedRecord(action.generation, self._clock(), problem=str(foreign))
+            served = HandlerDeployment(action.generation, self._clock(), problem=str(foreign))
         except (ForbiddenError, InvalidError, ConflictError) as error:
-            served = ServedRecord(action.generation, self._clock(), problem=error.message)
+            served = HandlerDeployment(action.generation, self._clock(), problem=error.message)
         else:
             served = _served(action.generation, deployment, self._clock())
-        self._store.serve(action.app, served)
+        self._cache.set_deployment(action.app, served)
 
     async def _apply_both(self, action: ApplyHandler) -> JSONObject:
         """The account first, or the pods would be refused; the Service before there is something behind it. Neither of
@@ -101,7 +101,7 @@ class AppExecutor:
 
     async def _delete_task(self, action: DeleteTask) -> None:
         await self._executor.delete("apptasks", action.task, action.uid)
-        self._store.remove("apptasks", action.task, action.uid)
+        self._cache.remove("apptasks", action.task, action.uid)
 
     async def _patch(self, action: PatchApp) -> None:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
@@ -111,10 +111,10 @@ class AppExecutor:
         except (ConflictError, NotFoundError) as error:
             # A newer version is on its way: kopf brings it.
             raise ReplanError(str(error)) from error
-        self._executor.take_in("apps", answer)
+        self._executor.update_cache("apps", answer)
 
 
-def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord:
+def _served(generation: int, deployment: JSONObject, now: float) -> HandlerDeployment:
     metadata, spec = cast("JSONObject", deployment["metadata"]), cast("JSONObject", deployment["spec"])
     status = cast("JSONObject", deployment.get("status") or {})
     wanted = _count(spec.get("replicas"))
@@ -125,7 +125,7 @@ def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord
     )
     conditions = cast("list[JSONObject]", status.get("conditions") or [])
     failing = [one for one in conditions if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]
-    return ServedRecord(
+    return HandlerDeployment(
         generation,
         now,
         replicas=wanted,

@@ -26,7 +26,7 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.records import Key
@@ -73,9 +73,9 @@ class UnownedError(ApiError):
 class Executor:
     """Carries out actions. `instance` is this replica's name in Events."""
 
-    def __init__(self, api: Api, store: Store, accounts: Accounts, instance: str = "apprun-operator") -> None:
+    def __init__(self, api: Api, cache: Cache, accounts: Accounts, instance: str = "apprun-operator") -> None:
         self._api = api
-        self._store = store
+        self._cache = cache
         self._accounts = accounts
         self._instance = instance
 
@@ -116,11 +116,11 @@ class Executor:
         else:
             await self._create_task(run, action)
 
-    def take_in(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
+    def update_cache(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
         """Have the store know an object as the API server has just shown it. One that can't be read, or a write whose
         answer can't, is no reason to write again: the store knows what is the matter, or its watch will tell."""
         try:
-            self._store.apply(kind, answer)
+            self._cache.apply(kind, answer)
         except Unreadable as error:
             logger.warning("%s: what the API server answered is left alone: %s", kind, error)
 
@@ -140,14 +140,14 @@ class Executor:
         try:
             answer = await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
         except (ForbiddenError, InvalidError) as error:
-            self._store.refuse(action.run, action.run.name, *read_refusal(error))
+            self._cache.refuse(action.run, action.run.name, *read_refusal(error))
             raise ReplanError(str(error)) from error
         shown = answer.get("metadata")
         annotations = shown.get("annotations") or {} if isinstance(shown, dict) else None
         if isinstance(annotations, dict) and names.BEGAN_AS_ANNOTATION not in annotations:
             # The object hasn't changed, so no event follows: without this fact nothing would ever plan the run again.
             message = "the API server took it, but it isn't there: an admission webhook removes annotations"
-            self._store.refuse(action.run, action.run.name, "Webhook", message)
+            self._cache.refuse(action.run, action.run.name, "Webhook", message)
             raise ReplanError(message)
 
     async def _patch(
@@ -167,9 +167,9 @@ class Executor:
             await self._refresh(kind, key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
-            self._store.remove(kind, key)
+            self._cache.remove(kind, key)
             raise ReplanError(str(error)) from error
-        self.take_in(kind, answer)
+        self.update_cache(kind, answer)
         return answer
 
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
@@ -190,7 +190,7 @@ class Executor:
                 raise InvalidError(
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
                 ) from error
-        self.take_in(kind, answer)
+        self.update_cache(kind, answer)
 
     async def _write_state(self, action: WriteState) -> None:
         key = action.state
@@ -208,9 +208,9 @@ class Executor:
             await self._refresh("appstates", key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
-            self._store.remove("appstates", key)
+            self._cache.remove("appstates", key)
             raise ReplanError(str(error)) from error
-        self.take_in("appstates", answer)
+        self.update_cache("appstates", answer)
 
     async def _create_run(self, action: CreateRun) -> None:
         key = action.successor
@@ -219,19 +219,19 @@ class Executor:
         except AlreadyExistsError as error:
             answer = await self._read("appruns", key)
             if _predecessor(answer) != _predecessor(action.body):
-                self._store.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
+                self._cache.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
                 raise ReplanError(str(error)) from error
         except (ForbiddenError, InvalidError, NotFoundError) as error:
-            self._store.refuse(action.run, key.name, *read_refusal(error))
+            self._cache.refuse(action.run, key.name, *read_refusal(error))
             raise ReplanError(str(error)) from error
-        self.take_in("appruns", answer)
+        self.update_cache("appruns", answer)
 
     async def _create_task(self, run: Key, action: CreateTask) -> None:
         try:
             await self._create("apptasks", action.task, action.body)
         except UnownedError as error:
             message = f"AppTask {action.task.name!r} is left of a run that was deleted without its tasks: delete it"
-            self._store.refuse(run, action.task.name, "NameTaken", message)
+            self._cache.refuse(run, action.task.name, "NameTaken", message)
             raise ReplanError(message) from error
 
     async def _create_pod(self, run: Key, action: CreatePod) -> None:
@@ -250,26 +250,26 @@ class Executor:
                 raise
             kind, message = read_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
-                self._store.namespace_is_ready(key.namespace, False)
+                self._cache.set_namespace_ready(key.namespace, False)
                 if self._accounts.given:
                     message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
-            self._store.refuse(run, key.name, kind, message)
+            self._cache.refuse(run, key.name, kind, message)
             return
-        self.take_in("pods", answer)
+        self.update_cache("pods", answer)
 
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
         found = await self._read("pods", key)
         # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to another run
         if _owner(found) == action.task_uid:
-            self.take_in("pods", found)
+            self.update_cache("pods", found)
             return
         deleting = "deletionTimestamp" in cast("JSONObject", found["metadata"])
         message = f"a pod {key.name!r} of another owner is in the way"
         if deleting:
-            self._store.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
+            self._cache.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
         else:
-            self._store.refuse(run, key.name, "NameTaken", f"{message}: delete it")
+            self._cache.refuse(run, key.name, "NameTaken", f"{message}: delete it")
 
     async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
         """Delete exactly that object, and what it owns after it. The answer; empty where it was gone already."""
@@ -283,13 +283,13 @@ class Executor:
     async def _delete_pod(self, action: DeletePod) -> None:
         answer = await self.delete("pods", action.pod, action.uid)
         if answer.get("kind") == "Pod":
-            self.take_in("pods", answer)
+            self.update_cache("pods", answer)
         else:
-            self._store.remove("pods", action.pod, action.uid)
+            self._cache.remove("pods", action.pod, action.uid)
 
     async def _delete_run(self, action: DeleteRun) -> None:
         await self.delete("appruns", action.run, action.uid)
-        self._store.remove("appruns", action.run, action.uid)
+        self._cache.remove("appruns", action.run, action.uid)
 
     async def _announce(self, action: Announce) -> None:
         """A repeated Event becomes a series of the first one, as long as the API server keeps that."""
@@ -319,24 +319,24 @@ class Executor:
             if kind != "Terminating":
                 kind = "NotAllowed"
                 words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
-            self._store.namespace_is_ready(namespace, False)
-            self._store.refuse(action.run, action.pod, kind, words)
+            self._cache.set_namespace_ready(namespace, False)
+            self._cache.refuse(action.run, action.pod, kind, words)
             raise ReplanError(words) from error
-        self._store.namespace_is_ready(namespace)
+        self._cache.set_namespace_ready(namespace)
 
     async def _refresh(self, kind: Kind, key: Key) -> None:
         """Have the store know the object as it is now, or know that it is gone."""
         try:
-            self.take_in(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
+            self.update_cache(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
         except NotFoundError:
-            self._store.remove(kind, key)
+            self._cache.remove(kind, key)
 
     async def _fetch_page(self, action: FetchPage) -> None:
         key = Key(action.run.namespace, names.page_name(action.run.name, action.number))
         try:
-            self.take_in("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
+            self.update_cache("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
         except NotFoundError:
-            self._store.lose_page(action.run, action.number)
+            self._cache.mark_page_lost(action.run, action.number)
 
     async def _fetch_task(self, action: FetchTask) -> None:
         found = None
@@ -344,7 +344,7 @@ class Executor:
             found = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
         except NotFoundError:
             pass
-        self._store.verify_task(action.run, action.name, found)
+        self._cache.verify_task(action.run, action.name, found)
 
     async def _fetch_words(self, action: FetchWords) -> None:
         path = resources.EVENTS.path(action.run.namespace)
@@ -357,7 +357,7 @@ class Executor:
         notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", found.get("items") or [])]
         # It sums up, "timed out waiting for the condition", beside saying what it is that fails.
         plain = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
-        self._store.hear(action.run, action.pod, min(plain or notes, default=""))
+        self._cache.record_pod_event(action.run, action.pod, min(plain or notes, default=""))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
         """An object that was there a moment ago."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import ForbiddenError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ class Upkeep:
     """`clock` tells the time of day, as the store's does. `failed` is told the type of each error."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, clock: Callable[[], float], failed: Callable[[str], None]
+        self, cache: Cache, accounts: Accounts, clock: Callable[[], float], failed: Callable[[str], None]
     ) -> None:
-        self._store = store
+        self._cache = cache
         self._accounts = accounts
         self._clock = clock
         self._failed = failed
@@ -42,7 +42,7 @@ class Upkeep:
     async def ensure_all(self) -> None:
         """One round. A namespace that can't be mended stops nobody: the next plan of a run there says what is wrong."""
         # guard: accounts-renewed - somebody may delete a binding while runs need it
-        for namespace in self._store.ensured_before(self._clock() - EACH_SECONDS):
+        for namespace in self._cache.namespaces_ensured_before(self._clock() - EACH_SECONDS):
             try:
                 await self._accounts.restore(namespace)
             except Exception as error:  # noqa: BLE001 (whatever it is, the operator's other work goes on)
@@ -55,6 +55,6 @@ class Upkeep:
                     error,
                 )
                 # An API server that is away has said nothing about the namespace.
-                self._store.namespace_is_ready(namespace, False if isinstance(error, ForbiddenError) else None)
+                self._cache.set_namespace_ready(namespace, False if isinstance(error, ForbiddenError) else None)
             else:
-                self._store.namespace_is_ready(namespace)
+                self._cache.set_namespace_ready(namespace)

@@ -23,13 +23,13 @@ class AppRecord:
     """`spec.handler`: how the app is to be served over HTTP; None when it isn't."""
     conditions: tuple[Condition, ...] = ()
     observed_generation: int = 0
-    served: JSONObject | None = None
+    handler_status: JSONObject | None = None
     """`status.handler`, as written."""
     refuses_changes: bool = False
     """`spec.contractChanges: Refuse`: code with incompatible contracts starts no run."""
-    wish: str = ""
+    inspect_request: str = ""
     """The annotation by which people have it inspected anew."""
-    inspection: InspectedRecord | None = None
+    inspection: InspectionRecord | None = None
     """The last inspection that came to an end."""
     contracts: Contracts | None = None
     """`status.contracts`, as published."""
@@ -43,7 +43,7 @@ InspectionResult: TypeAlias = Literal["Published", "Refused", "Failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class InspectedRecord:
+class InspectionRecord:
     """`status.inspection` of an App: how its last inspection ended."""
 
     code: str
@@ -56,7 +56,7 @@ class InspectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class InspectingRecord:
+class OngoingInspection:
     """What is known of an App's inspection that is under way."""
 
     tasks: Mapping[str, TaskRecord] = field(default_factory=dict)
@@ -66,12 +66,12 @@ class InspectingRecord:
     namespace_ready: bool = False
     others: int = 0
     """Inspections of other Apps whose pods start or run."""
-    doubted_at: float = 0.0
+    stale_since: float = 0.0
     """When a run last gave reason to think that the code is another by now; 0 when none does."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServedRecord:
+class HandlerDeployment:
     """The Deployment that serves an App, as it was when it was last applied."""
 
     generation: int

@@ -1,7 +1,7 @@
 """What is known of every run, in memory: the newest version of each object, whether a watch or an own write brought it.
 
 Informer, kopf's handlers and executor feed it; the worker asks it for one run at a time. It holds facts only: those of
-each run in a `RunFacts`, beside them those of Apps, and whose each object is.
+each run in a `RunState`, beside them those of Apps, and whose each object is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
 from apprun_operator.observe import parse, parse_pod
-from apprun_operator.observe.apps import AppRecord, InspectingRecord, ServedRecord
+from apprun_operator.observe.apps import AppRecord, OngoingInspection, HandlerDeployment
 from apprun_operator.observe.fields import Raw, Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, RefusalKind, Words
+from apprun_operator.observe.pods import PodRecord, RefusalKind, PodEvent
 from apprun_operator.observe.records import (
     Key,
     Meta,
@@ -28,12 +28,12 @@ from apprun_operator.observe.records import (
     inspected_by,
     inspection_of,
 )
-from apprun_operator.observe.run_state import RunFacts
-from apprun_operator.observe.staleness import concerns_runs, doubted_at
+from apprun_operator.observe.run_state import RunState
+from apprun_operator.observe.staleness import concerns_runs, stale_since
 
 Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | StateRecord | PodRecord
 
-PROJECTIONS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
+PARSERS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
     "apps": parse.app,
     "appruns": parse.run,
     "apptasks": parse.task,
@@ -41,21 +41,21 @@ PROJECTIONS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
     "appstates": parse.state,
     "pods": parse_pod.pod,
 }
-REMEMBERED_BURIALS: Final = 20_000
+MAX_TOMBSTONES: Final = 20_000
 """How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
 
 
-def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
+def parse_object(kind: Kind, raw: Mapping[str, JSON]) -> Record:
     """The record of a raw object. Raises `Unreadable`, whatever is odd about the object."""
     try:
-        return PROJECTIONS[kind](raw)
+        return PARSERS[kind](raw)
     except Unreadable:
         raise
     except Exception as error:
         raise Unreadable(f"{kind}: {error!r}") from error
 
 
-class Store:
+class Cache:
     """One event loop owns it. `wake` is called with a run's key whenever its next plan may differ."""
 
     def __init__(
@@ -67,16 +67,16 @@ class Store:
         self._wake_run = wake
         self._wake_app = wake_app
         self._clock = clock
-        self._runs: dict[Key, RunFacts] = {}
+        self._runs: dict[Key, RunState] = {}
         self._apps: dict[Key, AppRecord] = {}
-        self._served: dict[Key, ServedRecord] = {}
-        self._kept: dict[Key, StateRecord] = {}
-        self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
-        self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
-        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PROJECTIONS}
-        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._deployments: dict[Key, HandlerDeployment] = {}
+        self._app_states: dict[Key, StateRecord] = {}
+        self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PARSERS}
+        self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PARSERS}
+        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PARSERS}
+        self._tombstones: OrderedDict[str, None] = OrderedDict()
         self._ready_namespaces: set[str] = set()
-        self._at_work: dict[str, set[str]] = {}
+        self._active_runs: dict[str, set[str]] = {}
         """Names of the runs at work, by namespace: nobody has to walk all runs for them."""
         self._ensured: dict[str, float] = {}
         """When the accounts and bindings of a namespace were last ensured, or that was tried."""
@@ -96,11 +96,11 @@ class Store:
         Raises `Unreadable` for what can't be understood.
         """
         try:
-            record = read(kind, raw)
+            record = parse_object(kind, raw)
         except Unreadable as problem:
-            self._put_unreadable(kind, raw, str(problem))
+            self._file_unreadable(kind, raw, str(problem))
             raise
-        if not self._is_news(kind, record.meta):
+        if not self._is_newer(kind, record.meta):
             return
         self._forget_unreadable(kind, record.meta.key)
         if isinstance(record, AppRecord | RunRecord) and record.problem:
@@ -114,16 +114,16 @@ class Store:
         elif isinstance(record, PodRecord):
             self._put_pod(record)
         elif isinstance(record, StateRecord):
-            self._kept[record.meta.key] = record
+            self._app_states[record.meta.key] = record
         else:
             self._put_page(record)
 
-    def _is_news(self, kind: Kind, meta: Meta) -> bool:
+    def _is_newer(self, kind: Kind, meta: Meta) -> bool:
         """Whether it is newer than what is known of the object; then it is what is known from now on."""
         known = self._versions[kind].get(meta.key)
         # guard: deleted-stays-deleted - a late event would bring a deleted object back into the cache
         # guard: older-version-ignored - events of two watches may arrive out of order
-        if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
+        if meta.uid in self._tombstones or (known is not None and known[1] >= meta.version):
             return False
         if known is not None and known[0] != meta.uid:
             self.remove(kind, meta.key)
@@ -137,22 +137,22 @@ class Store:
             return
         del self._versions[kind][key]
         self._unreadable[kind].discard(key)
-        self._buried[known[0]] = None
-        if len(self._buried) > REMEMBERED_BURIALS:
-            self._buried.popitem(last=False)
+        self._tombstones[known[0]] = None
+        if len(self._tombstones) > MAX_TOMBSTONES:
+            self._tombstones.popitem(last=False)
         if kind == "apps":
             self._apps.pop(key, None)
-            self._served.pop(key, None)
+            self._deployments.pop(key, None)
             return
         if kind == "appstates":
-            self._kept.pop(key, None)
+            self._app_states.pop(key, None)
             return
         run = key if kind == "appruns" else self._owners[kind].pop(key, None)
         facts = None if run is None else self._runs.get(run)
         if run is None or facts is None:
             return
         facts.drop(kind, key)
-        self._file_at_work(run)
+        self._index_active_run(run)
         if facts.empty:
             del self._runs[run]
         # guard: last-pod-wakes - the places of a deleted run would stay occupied after its last pod
@@ -188,12 +188,12 @@ class Store:
         """The API server won't create `pod`. Each further refusal doubles the time until the next try."""
         self._facts(run).refuse(pod, kind, message, self._clock())
 
-    def hear(self, run: Key, pod: str, message: str) -> None:
+    def record_pod_event(self, run: Key, pod: str, message: str) -> None:
         """What kubelet says of a pod that doesn't start; empty when it says nothing."""
-        self._facts(run).words[pod] = Words(message, self._clock())
+        self._facts(run).pod_events[pod] = PodEvent(message, self._clock())
         self._wake(run)
 
-    def lose_page(self, run: Key, number: int) -> None:
+    def mark_page_lost(self, run: Key, number: int) -> None:
         """The API server says that it has no such page."""
         self._facts(run).lost_pages.add(number)
         self._wake(run)
@@ -201,14 +201,14 @@ class Store:
     def verify_task(self, run: Key, name: str, raw: Mapping[str, JSON] | None) -> None:
         """What the API server has of an AppTask whose completion is committed; None when it has none."""
         try:
-            record = None if raw is None else read("apptasks", raw)
+            record = None if raw is None else parse_object("apptasks", raw)
         except Unreadable:
             record = None
         task = record if isinstance(record, TaskRecord) else None
         self._facts(run).verify_task(name, task, exists=raw is not None)
         self._wake(run)
 
-    def namespace_is_ready(self, namespace: str, ready: bool | None = True) -> None:
+    def set_namespace_ready(self, namespace: str, ready: bool | None = True) -> None:
         """Whether the service accounts and bindings of `namespace` are known to exist: they were just ensured, or it
         turned out that they don't; None when that was tried and nothing was learned."""
         self._ensured[namespace] = self._clock()
@@ -217,12 +217,12 @@ class Store:
         elif ready is not None:
             self._ready_namespaces.discard(namespace)
 
-    def serve(self, app: Key, served: ServedRecord | None) -> None:
+    def set_deployment(self, app: Key, served: HandlerDeployment | None) -> None:
         """What was seen of the Deployment that serves an App; None when there is none any more."""
         if served is None:
-            self._served.pop(app, None)
+            self._deployments.pop(app, None)
         elif app in self._apps:
-            self._served[app] = served
+            self._deployments[app] = served
             self._wake_app(app)
 
     # Asking
@@ -231,21 +231,21 @@ class Store:
         """The App of that name, or None."""
         return self._apps.get(key)
 
-    def served(self, key: Key) -> ServedRecord | None:
+    def deployment(self, key: Key) -> HandlerDeployment | None:
         """What was last seen of the Deployment that serves an App."""
-        return self._served.get(key)
+        return self._deployments.get(key)
 
-    def inspecting(self, key: Key) -> InspectingRecord:
+    def inspecting(self, key: Key) -> OngoingInspection:
         """What is known of the inspection of that App. Valid until the next feeding."""
         app, own, now = self._apps.get(key), inspection_of(key), self._clock()
-        facts = self._runs.get(own) or RunFacts(own.name)
+        facts = self._runs.get(own) or RunState(own.name)
         uid = "" if app is None else app.meta.uid
-        return InspectingRecord(
+        return OngoingInspection(
             tasks={name: task for name, task in facts.tasks.items() if task.meta.owner_uid == uid},
             pods=facts.pods,
             refusals=facts.refusals,
             namespace_ready=key.namespace in self._ready_namespaces,
-            doubted_at=max((doubted_at(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
+            stale_since=max((stale_since(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
                 1
                 for other, one in self._runs.items()
@@ -274,8 +274,8 @@ class Store:
             app=self._apps.get(Key(key.namespace, run.app_ref)) if run.app_ref else None,
             tasks={name: task for name, task in facts.tasks.items() if task.meta.owner_uid == uid},
             pods=facts.pods,
-            committed=facts.committed.keys(),
-            settled=facts.settled,
+            committed_keys=facts.committed_digests.keys(),
+            committed_tasks=facts.committed_tasks,
             missing_pages=tuple(n for n in range(run.pages) if n not in facts.pages),
             lost_pages=facts.lost_pages,
             unseen_tasks=facts.unseen_tasks(),
@@ -288,15 +288,15 @@ class Store:
             },
             refusals=facts.refusals,
             in_flight=facts.in_flight,
-            words=facts.words,
-            state=self._kept.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
+            pod_events=facts.pod_events,
+            state=self._app_states.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
             namespace_ready=key.namespace in self._ready_namespaces,
             ensured_at=self._ensured.get(key.namespace, 0.0),
         )
 
-    def ensured_before(self, moment: float) -> list[str]:
+    def namespaces_ensured_before(self, moment: float) -> list[str]:
         """Namespaces with runs at work whose accounts nobody has ensured since."""
-        return sorted(namespace for namespace in self._at_work if self._ensured.get(namespace, 0.0) < moment)
+        return sorted(namespace for namespace in self._active_runs if self._ensured.get(namespace, 0.0) < moment)
 
     def task_pods(self) -> Mapping[Key, int]:
         """How many task pods that haven't ended each run has."""
@@ -331,26 +331,26 @@ class Store:
 
     # Filing
 
-    def _facts(self, run: Key) -> RunFacts:
+    def _facts(self, run: Key) -> RunState:
         if run not in self._runs:
-            self._runs[run] = RunFacts(run.name)
+            self._runs[run] = RunState(run.name)
         return self._runs[run]
 
-    def _file_at_work(self, run: Key) -> None:
+    def _index_active_run(self, run: Key) -> None:
         """To be called whenever the run itself or a pod of it has changed."""
         facts = self._runs.get(run)
-        if facts is not None and facts.at_work:
-            self._at_work.setdefault(run.namespace, set()).add(run.name)
-        elif run.namespace in self._at_work:
-            self._at_work[run.namespace].discard(run.name)
-            if not self._at_work[run.namespace]:
-                del self._at_work[run.namespace]
+        if facts is not None and facts.is_active:
+            self._active_runs.setdefault(run.namespace, set()).add(run.name)
+        elif run.namespace in self._active_runs:
+            self._active_runs[run.namespace].discard(run.name)
+            if not self._active_runs[run.namespace]:
+                del self._active_runs[run.namespace]
 
-    def _put_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
+    def _file_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
         """What can't be understood still belongs to a run, which has to say so, and must not go on without it."""
         meta = parse.meta(raw)
         run = parse.owning_run(raw)
-        if not self._is_news(kind, meta):
+        if not self._is_newer(kind, meta):
             return
         self._unreadable[kind].add(meta.key)
         if kind not in KIND_NAMES or not run:
@@ -382,7 +382,7 @@ class Store:
         if run.app_ref and (run.phase == "Stalled" or resolved):
             self._wake_app(Key(run.meta.key.namespace, run.app_ref))
         facts.put_run(run)
-        self._file_at_work(run.meta.key)
+        self._index_active_run(run.meta.key)
         self._wake(run.meta.key)
 
     def _put_task(self, task: TaskRecord) -> None:
@@ -395,7 +395,7 @@ class Store:
         run = Key(pod.meta.key.namespace, pod.run)
         self._owners["pods"][pod.meta.key] = run
         changed = self._facts(run).put_pod(pod, self._clock())
-        self._file_at_work(run)
+        self._index_active_run(run)
         if changed:
             self._wake(run)
 

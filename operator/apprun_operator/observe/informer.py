@@ -24,7 +24,7 @@ from apprun_operator.kube.errors import (
     from_response,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.parse import meta
@@ -83,7 +83,7 @@ class Informer:
     def __init__(
         self,
         api: Api,
-        store: Store,
+        cache: Cache,
         kind: Kind,
         resource: Resource,
         *,
@@ -100,7 +100,7 @@ class Informer:
         self._rests_until = 0.0
         """The end of the latest rest that `relist` took on purpose: nothing is expected before it."""
         self._api = api
-        self._store = store
+        self._cache = cache
         self._path = resource.path(namespace)
         self._namespace = namespace
         self._query: Mapping[str, str] = {"labelSelector": selector} if selector else {}
@@ -231,7 +231,7 @@ class Informer:
                 break
         version = str(page.details["resourceVersion"])
         # guard: list-removes - an object that was deleted between two watches has no DELETED event
-        self._store.replace(self.kind, keys, int(version), self._namespace)
+        self._cache.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
         self._largest_page, self._broke_off = LAST_PAGE, False
         self._works()
@@ -274,7 +274,7 @@ class Informer:
             raise from_response(int(cast("int", item.get("code", 500))), b"watch error: " + str(item).encode())
         if kind == "DELETED":
             data = cast("JSONObject", item["metadata"])
-            self._store.remove(self.kind, _key(item), str(data.get("uid", "")))
+            self._cache.remove(self.kind, _key(item), str(data.get("uid", "")))
         elif kind != "BOOKMARK":
             self._apply(item)
         self._progress = self._progress.moved(str(cast("JSONObject", item["metadata"]).get("resourceVersion", "")))
@@ -283,7 +283,7 @@ class Informer:
         """Hand it to the store. False for an object that can't even be named: whatever is odd about one object, the
         informer goes on with the others."""
         try:
-            self._store.apply(self.kind, item)
+            self._cache.apply(self.kind, item)
         except Unreadable as error:
             name = _name(item)
             logger.warning("%s %s is left alone: %s", self.kind, name or "without a name", error)
@@ -298,7 +298,7 @@ def _fitting(page: int, longest: int, most: int) -> int:
     return max(min(page * GROWTH, most, PAGE_BYTES // max(longest, 1)), 1)
 
 
-def silences(informers: Sequence[Informer]) -> Mapping[str, float]:
+def silence_by_kind(informers: Sequence[Informer]) -> Mapping[str, float]:
     """The longest silence about each kind, in seconds."""
     found: dict[str, float] = {}
     for informer in informers:

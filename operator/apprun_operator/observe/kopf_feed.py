@@ -15,7 +15,7 @@ from typing import cast
 from application_sdk.wire.digest import JSON
 from apprun_operator.kube.decode import decode_in_turns
 from apprun_operator.kube.errors import UndecodableError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_session import object_text
@@ -37,7 +37,7 @@ class KopfFeed:
     `relist` is called with a kind of which kopf has seen an object in a list: such an object comes without its content.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, cache: Store, relist: Callable[[Kind], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, cache: Cache, relist: Callable[[Kind], None]) -> None:
         self._loop = loop
         self._cache = cache
         self._relist = relist

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.pods import PodRecord, Refusal, Words
+from apprun_operator.observe.pods import PodRecord, Refusal, PodEvent
 from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
@@ -24,15 +24,15 @@ class Observed:
     """All that one pass of the plan sees of one run.
 
     `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name and include those
-    of committed calls until they are deleted. `committed` has every key of the ledger, pages included.
+    of committed calls until they are deleted. `committed_keys` has every key of the ledger, pages included.
     """
 
     run: RunRecord
     app: AppRecord | None
     tasks: Mapping[str, TaskRecord]
     pods: Mapping[str, PodRecord]
-    committed: Collection[str]
-    settled: Collection[str] = frozenset()
+    committed_keys: Collection[str]
+    committed_tasks: Collection[str] = frozenset()
     """Names of the AppTasks whose completion is committed."""
     missing_pages: tuple[int, ...] = ()
     """Pages that the run counts and that aren't known yet."""
@@ -49,7 +49,7 @@ class Observed:
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is under way for."""
-    words: Mapping[str, Words] = field(default_factory=dict)
+    pod_events: Mapping[str, PodEvent] = field(default_factory=dict)
     """What kubelet said of pods that don't start, by the pod's name."""
     state: StateRecord | None = None
     """What the app keeps; None when it keeps nothing yet."""

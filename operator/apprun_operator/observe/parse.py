@@ -24,7 +24,7 @@ from application_sdk.wire.fields import (
     TaskPhase,
 )
 from apprun_operator.observe import times
-from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectionResult
+from apprun_operator.observe.apps import AppRecord, InspectionRecord, InspectionResult
 from apprun_operator.observe.fields import Raw, Unreadable, check_whole, packed, packed_object
 from apprun_operator.observe.fields import count as _count
 from apprun_operator.observe.fields import number as _number
@@ -100,9 +100,9 @@ def app(raw: Raw) -> AppRecord:
             handler=None if spec.get("handler") is None else _object(spec, "handler"),
             conditions=_conditions(raw),
             observed_generation=_number(status, "observedGeneration") or 0,
-            served=None if status.get("handler") is None else _object(status, "handler"),
+            handler_status=None if status.get("handler") is None else _object(status, "handler"),
             refuses_changes=spec.get("contractChanges") == "Refuse",
-            wish=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
+            inspect_request=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
             inspection=_inspected(_object(status, "inspection", {})),
             contracts=None if status.get("contracts") is None else Contracts.of(_object(status, "contracts")),
         )
@@ -110,12 +110,12 @@ def app(raw: Raw) -> AppRecord:
         return AppRecord(identity, None, problem=str(error), conditions=_conditions(raw))
 
 
-def _inspected(status: Raw) -> InspectedRecord | None:
+def _inspected(status: Raw) -> InspectionRecord | None:
     """None also for one that a later version wrote: then the App is inspected anew."""
     result = status.get("result")
     if result not in RESULTS:
         return None
-    return InspectedRecord(
+    return InspectionRecord(
         code=_text(status, "code", ""),
         at=_time(status, "at") or 0.0,
         result=cast("InspectionResult", result),

@@ -108,9 +108,9 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class PodEvent:
     """What kubelet said last of a pod that doesn't start: asked for by a plan, kept by the store."""
 
     message: str
     """Empty when it said nothing."""
-    heard_at: float
+    read_at: float

@@ -19,20 +19,20 @@ CLOCK_SKEW: Final = 60.0
 def concerns_runs(app: AppRecord) -> tuple[object, ...]:
     """What runs that haven't begun, or are stalled, may depend on."""
     condition = app.condition("Inspected")
-    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
+    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.inspect_request, app.inspection, condition
 
 
-def doubted_at(run: RunRecord | None, app: AppRecord, now: float) -> float:
+def stale_since(run: RunRecord | None, app: AppRecord, now: float) -> float:
     """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
     what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't.
 
     A moment that is still to come is none: it would be newer than each inspection, and have the App inspected for ever.
     """
-    moment = _doubted_at(run, app)
+    moment = _stale_since(run, app)
     return moment if 0.0 < moment <= now + CLOCK_SKEW else 0.0
 
 
-def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
+def _stale_since(run: RunRecord | None, app: AppRecord) -> float:
     last = app.inspection
     if run is None or last is None:
         return 0.0

@@ -8,7 +8,7 @@ from typing import Final
 
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.kube.errors import ApiError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import CreatePod
 from apprun_operator.plan.app.reconcile import plan_app
@@ -29,14 +29,14 @@ class AppWorker:
     def __init__(
         self,
         queue: KeyQueue,
-        store: Store,
+        cache: Cache,
         executor: AppExecutor,
         limits: Limits,
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._store = store
+        self._cache = cache
         self._executor = executor
         self._limits = limits
         self._clock = clock
@@ -44,7 +44,7 @@ class AppWorker:
 
     def begin(self) -> None:
         """At the start of a term: what an earlier one had begun is planned anew."""
-        for key in self._store.app_keys():
+        for key in self._cache.app_keys():
             self._queue.put(key)
 
     async def run(self) -> None:
@@ -52,11 +52,11 @@ class AppWorker:
         await work_off(self._queue, self._pass, self._pauses, _log, REPLAN_SECONDS)
 
     async def _pass(self, key: Key) -> None:
-        app = self._store.app(key)
+        app = self._cache.app(key)
         if app is None:
             return
         now = self._clock()
-        decided = plan_app(app, self._store.served(key), now, self._limits, self._store.inspecting(key))
+        decided = plan_app(app, self._cache.deployment(key), now, self._limits, self._cache.inspecting(key))
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.actions:

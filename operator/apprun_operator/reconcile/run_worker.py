@@ -15,7 +15,7 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
@@ -43,7 +43,7 @@ class Worker:
     def __init__(
         self,
         queue: KeyQueue,
-        store: Store,
+        cache: Cache,
         executor: Executor,
         limits: Limits,
         metrics: Metrics,
@@ -51,7 +51,7 @@ class Worker:
         chance: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._store = store
+        self._cache = cache
         self._executor = executor
         self._limits = limits
         self._metrics = metrics
@@ -63,7 +63,7 @@ class Worker:
 
     def begin(self) -> None:
         """At the start of a term: take stock of the pods that are there."""
-        self._shares = Shares(self._limits, self._queue.put, self._store.task_pods())
+        self._shares = Shares(self._limits, self._queue.put, self._cache.task_pods())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -77,10 +77,10 @@ class Worker:
 
     async def _pass(self, key: Key) -> None:
         now = self._clock()
-        seen = self._store.observe(key)
+        seen = self._cache.observe(key)
         if seen is None:
             # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use the nodes meanwhile
-            claim, given_up = claim_of(key.name, self._store.pods_of(key), now)
+            claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
             self._shares.note(key, claim)
             if given_up is not None:
                 self._queue.put_after(key, given_up - now)
@@ -102,7 +102,7 @@ class Worker:
 
     def _start(self, key: Key, action: ItemAction, told: samples.Told) -> None:
         # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
-        self._store.begin(key, target(action))
+        self._cache.begin(key, target(action))
         task = asyncio.create_task(self._carry_out(key, action, told))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -123,9 +123,9 @@ class Worker:
         finally:
             # Still in flight during the pause: the plan asks for it again when that is over.
             if delay:
-                asyncio.get_running_loop().call_later(delay, self._store.end, key, name)
+                asyncio.get_running_loop().call_later(delay, self._cache.end, key, name)
             else:
-                self._store.end(key, name)
+                self._cache.end(key, name)
 
     def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
         where, extra = f"{key.path} {name}".strip(), about(key, name)

@@ -31,7 +31,7 @@ from apprun_operator.leader.elector import Alone, Campaign
 from apprun_operator.leader.fenced_client import Fenced
 from apprun_operator.leader.gate import Terms
 from apprun_operator.leader.lease import Election
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer
 from apprun_operator.plan.limits import Limits
 from apprun_operator.reconcile.app_worker import AppWorker
@@ -49,7 +49,7 @@ Hook = Callable[[str, str, str, "Process | None"], Awaitable[None]]
 `after`, `watching`), the request, and a pod's process. May raise an ApiError, take time, or never return."""
 
 
-async def undisturbed(party: str, moment: str, request: str, process: Process | None) -> None:
+async def is_first_healthy_attempt(party: str, moment: str, request: str, process: Process | None) -> None:
     return None
 
 
@@ -76,7 +76,7 @@ class Replica:
         """Kinds whose watches tell it nothing for now."""
         self._tasks: list[asyncio.Task[Any]] = []
         self.queue, self.app_queue = KeyQueue(), KeyQueue()
-        self.store = Store(self.queue.put, wall, self.app_queue.put)
+        self.cache = Cache(self.queue.put, wall, self.app_queue.put)
         api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
         candidate = Election(name)
         self.campaign = Campaign(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
@@ -84,15 +84,15 @@ class Replica:
         self.terms = Terms(self.campaign or Alone())
         fenced = Fenced(api, self.terms.may_write)
         accounts = Accounts(fenced, "apprun-driver", "apprun-task")
-        executor = Executor(fenced, self.store, accounts, name)
+        executor = Executor(fenced, self.cache, accounts, name)
         chance = cluster.chance.random
-        apps_executor = AppExecutor(fenced, self.store, accounts, executor, wall)
-        self.app_worker = AppWorker(self.app_queue, self.store, apps_executor, cluster.limits, wall, chance)
-        self.worker = Worker(self.queue, self.store, executor, cluster.limits, Metrics(), wall, chance)
+        apps_executor = AppExecutor(fenced, self.cache, accounts, executor, wall)
+        self.app_worker = AppWorker(self.app_queue, self.cache, apps_executor, cluster.limits, wall, chance)
+        self.worker = Worker(self.queue, self.cache, executor, cluster.limits, Metrics(), wall, chance)
         self.informers = [
             Informer(
                 api,
-                self.store,
+                self.cache,
                 kind,
                 resource,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
@@ -121,7 +121,7 @@ class Replica:
         if self.campaign is not None:
             await asyncio.gather(*(informer.renew() for informer in self.informers))
         self.worker.begin()
-        known = self.store.keys()
+        known = self.cache.keys()
         for key in known:
             self.queue.put(key)
         try:
@@ -175,7 +175,7 @@ class Cluster:
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     limits: Limits = field(default_factory=lambda: Limits(runtime_image="runtime", node_lost_grace=3))
     node_count: int = 3
-    hook: Hook = undisturbed
+    hook: Hook = is_first_healthy_attempt
     elected: bool = False
     """Whether replicas take part in an election for a Lease; else each acts as if it were alone."""
     repeats: float = 0.0

@@ -13,7 +13,7 @@ from tests.support.fake_api import FakeApi, FakeServer
 from apprun_operator import health
 from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.kube.resources import PODS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import FAILING_AFTER, Informer
 from apprun_operator.telemetry.metrics import Metrics
 
@@ -31,8 +31,8 @@ class Operator:
         def clock() -> float:
             return self.now
 
-        api, store = FakeApi(FakeServer(clock), "operator"), Store(lambda key: None, clock)
-        self.informer = Informer(api, store, "pods", PODS, chance=lambda: 0.5, clock=clock)
+        api, cache = FakeApi(FakeServer(clock), "operator"), Cache(lambda key: None, clock)
+        self.informer = Informer(api, cache, "pods", PODS, chance=lambda: 0.5, clock=clock)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
 
 def _clean_up(seen: Observed, now: float) -> Plan:
     """A finished run keeps the places of its pods until they are gone, and wants no others."""
-    unfinished = [pod for pod in seen.pods.values() if pod.task not in seen.settled]
+    unfinished = [pod for pod in seen.pods.values() if pod.task not in seen.committed_tasks]
     claim, given_up = claim_of(seen.run.meta.key.name, unfinished, now)
     decided = retention.clean_up(seen, now)
     return replace(decided, claim=claim, wake_at=attempts.earliest(decided.wake_at, given_up))

@@ -22,7 +22,7 @@ def stray_pods(seen: Observed) -> list[PodRecord]:
     strays: list[PodRecord] = []
     for name, pod in seen.pods.items():
         task = seen.tasks.get(pod.task)
-        if (task is None or name != task.pod_name) and pod.task not in seen.settled:
+        if (task is None or name != task.pod_name) and pod.task not in seen.committed_tasks:
             strays.append(pod)
     return strays
 

@@ -18,8 +18,8 @@ from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import Executor
 from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import ConflictError, NotFoundError
-from apprun_operator.observe.apps import ServedRecord
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.apps import HandlerDeployment
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.app.reconcile import ApplyHandler, RemoveHandler
 
@@ -77,19 +77,19 @@ class Server:
 class Bench:
     def __init__(self) -> None:
         self.server = Server()
-        self.store = Store(lambda key: None, lambda: 0.0)
+        self.cache = Cache(lambda key: None, lambda: 0.0)
         made = {"name": "payments", "namespace": "team", "uid": UID, "resourceVersion": "1"}
         made["creationTimestamp"] = "2026-01-01T00:00:00Z"
-        self.store.apply("apps", {"metadata": cast("JSONObject", made), "spec": {"entry": "app:Payments"}})
+        self.cache.apply("apps", {"metadata": cast("JSONObject", made), "spec": {"entry": "app:Payments"}})
         api = cast("Any", self.server)
         accounts = Accounts(api, "driver", "task", given=True)
-        self.executor = AppExecutor(api, self.store, accounts, Executor(api, self.store, accounts), lambda: 0.0)
+        self.executor = AppExecutor(api, self.cache, accounts, Executor(api, self.cache, accounts), lambda: 0.0)
 
-    async def apply(self) -> ServedRecord:
+    async def apply(self) -> HandlerDeployment:
         body = {"metadata": {"name": NAME, "namespace": "team", "ownerReferences": OWNED}, "spec": {"selector": {}}}
         action = ApplyHandler(APP, UID, NAME, 1, cast("JSONObject", body), cast("JSONObject", body))
         await self.executor.carry_out(APP, action)
-        served = self.store.served(APP)
+        served = self.cache.deployment(APP)
         assert served is not None
         return served
 

@@ -22,7 +22,7 @@ from apprun_operator.kube.errors import (
     NotFoundError,
     UnavailableError,
 )
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import (
     Announce,
@@ -48,15 +48,15 @@ POD = Key("default", "r-driver-1")
 class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         self.executor = self.on(FakeApi(self.server, "operator"))
         made = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
-        self.store.apply("appruns", made)
+        self.cache.apply("appruns", made)
         self.run_uid, self.version = made["metadata"]["uid"], int(made["metadata"]["resourceVersion"])
 
-    def on(self, api: Any, store: Store | None = None, *, accounts_given: bool = False) -> Executor:
+    def on(self, api: Any, cache: Cache | None = None, *, accounts_given: bool = False) -> Executor:
         accounts = Accounts(api, "driver-role", "task-role", given=accounts_given)
-        return Executor(api, store or self.store, accounts)
+        return Executor(api, cache or self.cache, accounts)
 
     def driver(self) -> CreateTask:
         owner = {"kind": "AppRun", "name": "r", "uid": self.run_uid}
@@ -81,7 +81,7 @@ class Bench:
 
     @property
     def seen(self) -> Any:
-        return self.store.observe(RUN)
+        return self.cache.observe(RUN)
 
     def status(self, place: Place) -> Object:
         status: Object = self.server.objects[place]["status"]
@@ -157,10 +157,10 @@ async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
 @story
 async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     await bench.executor.then(RUN, bench.driver())
-    bench.store.remove("apptasks", Key("default", "r-driver"))
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.driver())
-    assert store.sizes()["apptasks"] == 1
+    bench.cache.remove("apptasks", Key("default", "r-driver"))
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).then(RUN, bench.driver())
+    assert cache.sizes()["apptasks"] == 1
 
 
 @story
@@ -186,7 +186,7 @@ async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench
     await bench.with_driver()
     first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
     bench.server.report("default", bench.pod_name, "r-driver", {"error": first})
-    bench.store.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
+    bench.cache.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
     task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
     await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None}))
     stored = bench.server.read(Place("apptasks", "default", "r-driver"))["status"]
@@ -207,7 +207,7 @@ async def test_task_left_by_a_deleted_run_is_told_as_a_refusal(bench: Bench) -> 
 async def test_committed_task_is_looked_up_and_its_loss_is_told(bench: Bench) -> None:
     entry = {"sequence": 0, "key": "0" * 32, "task": "t", "outcome": "Succeeded", "digest": "d"}
     place = Place("appruns", *RUN)
-    bench.store.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
+    bench.cache.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
     (name,) = bench.seen.unseen_tasks
     await bench.executor.first(FetchTask(RUN, name))
     assert set(bench.seen.lost_tasks) == {name}
@@ -245,10 +245,10 @@ def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:
 @story
 async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     await bench.executor.first(going_on(bench))
-    bench.store.remove("appruns", Key("default", "r-2"))
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).first(going_on(bench))
-    assert store.keys() == [Key("default", "r-2")]
+    bench.cache.remove("appruns", Key("default", "r-2"))
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).first(going_on(bench))
+    assert cache.keys() == [Key("default", "r-2")]
     assert [place.name for _, verb, place in bench.server.writes if verb == "create"].count("r-2") == 1
 
 
@@ -264,10 +264,10 @@ async def test_foreign_run_with_the_name_of_a_successor_is_told_as_a_refusal(ben
 async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.then(RUN, bench.pod(uid))
-    bench.store.remove("pods", POD)
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.pod(uid))
-    assert store.sizes()["pods"] == 1
+    bench.cache.remove("pods", POD)
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).then(RUN, bench.pod(uid))
+    assert cache.sizes()["pods"] == 1
 
 
 @story
@@ -291,7 +291,7 @@ async def test_terminating_namesake_is_waited_for(bench: Bench) -> None:
 @story
 async def test_missing_own_service_account_makes_the_namespace_unready(bench: Bench) -> None:
     uid = await bench.with_driver()
-    bench.store.namespace_is_ready("default")
+    bench.cache.set_namespace_ready("default")
     words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
     await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).then(RUN, bench.pod(uid))
     assert not bench.seen.namespace_ready
@@ -357,7 +357,7 @@ async def test_page_is_adopted_when_it_has_the_same_content(bench: Bench) -> Non
     action = page(bench, "a")
     await bench.executor.first(action)
     await bench.executor.first(action)
-    assert bench.store.sizes()["appledgers"] == 1
+    assert bench.cache.sizes()["appledgers"] == 1
 
 
 @story
@@ -463,14 +463,14 @@ class Events:
 
 
 def heard(events: Events) -> str:
-    store = Store(lambda key: None, wall)
+    cache = Cache(lambda key: None, wall)
     bench = Bench()
-    store.apply("appruns", bench.server.read(Place("appruns", *RUN)))
-    executor = bench.on(events, store)
+    cache.apply("appruns", bench.server.read(Place("appruns", *RUN)))
+    executor = bench.on(events, cache)
     virtual_time.run(executor.first(FetchWords(RUN, "p-1", "uid-p")))
-    seen = store.observe(RUN)
+    seen = cache.observe(RUN)
     assert seen is not None
-    return seen.words["p-1"].message
+    return seen.pod_events["p-1"].message
 
 
 def test_kubelets_plain_words_about_a_mount_are_preferred_to_its_summary() -> None:

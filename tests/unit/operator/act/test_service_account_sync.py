@@ -16,19 +16,19 @@ from application_sdk.wire.digest import JSONObject
 from apprun_operator.act.service_account_sync import EACH_SECONDS, Upkeep
 from apprun_operator.act.service_accounts import Accounts
 from apprun_operator.kube.errors import ForbiddenError, UnavailableError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 
 
 class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         self.calls: list[str] = []
         self.api = FakeApi(self.server, "operator", self.note)
         self.accounts = Accounts(self.api, "driver-role", "task-role")
         self.failures: list[str] = []
-        self.upkeep = Upkeep(self.store, self.accounts, wall, self.failures.append)
+        self.upkeep = Upkeep(self.cache, self.accounts, wall, self.failures.append)
 
     def run(self, namespace: str, **status: Any) -> None:
         app = {"entry": "app:App"}
@@ -36,7 +36,7 @@ class Bench:
             "user", Place("appruns", namespace, "r"), {"metadata": {"name": "r"}, "spec": {"app": app}}
         )
         known = {"app": {**app, "name": "app", "image": "i"}, "phase": "Running", **status}
-        self.store.apply("appruns", {**made, "status": known})
+        self.cache.apply("appruns", {**made, "status": known})
 
     async def note(self, moment: str, call: str) -> None:
         if moment == "before":
@@ -91,7 +91,7 @@ def test_one_that_cannot_be_looked_after_stops_no_other(
         bench = Bench()
         bench.run("bad")
         bench.run("good")
-        bench.store.namespace_is_ready("bad")
+        bench.cache.set_namespace_ready("bad")
         await asyncio.sleep(EACH_SECONDS + 1)
         restore = bench.accounts.restore
 
@@ -104,8 +104,8 @@ def test_one_that_cannot_be_looked_after_stops_no_other(
         await bench.upkeep.ensure_all()
         assert (bench.has("bad"), bench.has("good")) == (False, True)
         assert bench.failures == [type(error).__name__]
-        assert not bench.store.ensured_before(wall())
-        seen = bench.store.observe(Key("bad", "r"))
+        assert not bench.cache.namespaces_ensured_before(wall())
+        seen = bench.cache.observe(Key("bad", "r"))
         assert seen is not None
         assert seen.namespace_ready is ready
 
@@ -148,19 +148,19 @@ def test_an_operator_that_may_not_read_accounts_makes_them(monkeypatch: pytest.M
 def test_a_resting_run_counts_as_long_as_pods_of_it_are_at_work(phase: str) -> None:
     bench = Bench()
     bench.run("busy", phase=phase)
-    assert bench.store.ensured_before(wall()) == []
-    bench.store.apply("pods", a_pod("busy", "5", "Running"))
-    assert bench.store.ensured_before(wall()) == ["busy"]
-    bench.store.apply("pods", a_pod("busy", "6", "Succeeded"))
-    assert bench.store.ensured_before(wall()) == []
+    assert bench.cache.namespaces_ensured_before(wall()) == []
+    bench.cache.apply("pods", a_pod("busy", "5", "Running"))
+    assert bench.cache.namespaces_ensured_before(wall()) == ["busy"]
+    bench.cache.apply("pods", a_pod("busy", "6", "Succeeded"))
+    assert bench.cache.namespaces_ensured_before(wall()) == []
 
 
 def test_a_run_that_is_deleted_needs_nothing() -> None:
     bench = Bench()
     bench.run("busy")
-    assert bench.store.ensured_before(wall()) == ["busy"]
-    bench.store.remove("appruns", Key("busy", "r"))
-    assert bench.store.ensured_before(wall()) == []
+    assert bench.cache.namespaces_ensured_before(wall()) == ["busy"]
+    bench.cache.remove("appruns", Key("busy", "r"))
+    assert bench.cache.namespaces_ensured_before(wall()) == []
 
 
 def a_pod(namespace: str, version: str, phase: str) -> dict[str, Any]:

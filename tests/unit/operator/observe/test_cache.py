@@ -8,7 +8,7 @@ import pytest
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.parse import Unreadable
 from apprun_operator.observe.records import Key
 
@@ -22,7 +22,7 @@ class Known:
     def __init__(self) -> None:
         self.woken: list[Key] = []
         self.now = NOW
-        self.store = Store(self.woken.append, lambda: self.now)
+        self.cache = Cache(self.woken.append, lambda: self.now)
 
     def wakes(self) -> int:
         count = len(self.woken)
@@ -74,55 +74,55 @@ def pod(letter: str, version: int, attempt: int = 1, **status: Any) -> dict[str,
 
 
 def observe(known: Known) -> Any:
-    seen = known.store.observe(RUN)
+    seen = known.cache.observe(RUN)
     assert seen is not None
     return seen
 
 
 def test_newer_version_wins_whatever_the_order(known: Known) -> None:
-    known.store.apply("appruns", run(5, phase="Running"))
-    known.store.apply("appruns", run(4, phase="Stalled"))
+    known.cache.apply("appruns", run(5, phase="Running"))
+    known.cache.apply("appruns", run(4, phase="Stalled"))
     assert observe(known).run.phase == "Running"
 
 
 def test_same_version_twice_wakes_nobody(known: Known) -> None:
-    known.store.apply("appruns", run(5))
+    known.cache.apply("appruns", run(5))
     known.wakes()
-    known.store.apply("appruns", run(5))
+    known.cache.apply("appruns", run(5))
     assert known.wakes() == 0
 
 
 def test_change_that_says_nothing_new_wakes_nobody_but_its_version_counts(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
     known.wakes()
-    known.store.apply("apptasks", task("a", 3, heartbeat={"n": 1}))
+    known.cache.apply("apptasks", task("a", 3, heartbeat={"n": 1}))
     assert known.wakes() == 0
     (kept,) = observe(known).tasks.values()
     assert kept.meta.version == 3
 
 
 def test_answer_to_an_own_write_does_not_revive_what_the_watch_saw_die(known: Known) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     made = pod("a", 2)
-    known.store.apply("pods", made)
-    known.store.remove("pods", Key("default", made["metadata"]["name"]))
-    known.store.apply("pods", pod("a", 3))
+    known.cache.apply("pods", made)
+    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
+    known.cache.apply("pods", pod("a", 3))
     assert not observe(known).pods
 
 
 def test_committed_call_shrinks_to_its_name(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
-    known.store.apply("appruns", run(3, key("a")))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.cache.apply("appruns", run(3, key("a")))
     seen = observe(known)
     assert not seen.tasks
-    assert seen.settled == {names.task_name("r", key("a"))}
-    assert key("a") in seen.committed
+    assert seen.committed_tasks == {names.task_name("r", key("a"))}
+    assert key("a") in seen.committed_keys
 
 
 def test_committed_call_stays_committed_whatever_its_apptask_says_later(known: Known) -> None:
-    known.store.apply("appruns", run(3, key("a")))
-    known.store.apply("apptasks", task("a", 9, phase="Active"))
+    known.cache.apply("appruns", run(3, key("a")))
+    known.cache.apply("apptasks", task("a", 9, phase="Active"))
     assert not observe(known).tasks
 
 
@@ -133,181 +133,181 @@ def committed_run(version: int, **status: Any) -> dict[str, Any]:
 
 
 def test_committed_call_whose_apptask_is_as_committed_is_settled(known: Known) -> None:
-    known.store.apply("appruns", committed_run(3))
+    known.cache.apply("appruns", committed_run(3))
     assert observe(known).unseen_tasks == (names.task_name("r", key("a")),)
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
     assert observe(known).unseen_tasks == ()
-    assert observe(known).settled
+    assert observe(known).committed_tasks
 
 
 def test_committed_call_whose_apptask_vanishes_is_unseen_until_it_is_known_to_be_lost(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
-    known.store.apply("appruns", committed_run(3))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.cache.apply("appruns", committed_run(3))
     name = names.task_name("r", key("a"))
-    known.store.remove("apptasks", Key("default", name))
+    known.cache.remove("apptasks", Key("default", name))
     seen = observe(known)
     assert (seen.unseen_tasks, set(seen.lost_tasks)) == ((name,), set())
-    known.store.verify_task(Key("default", "r"), name, None)
+    known.cache.verify_task(Key("default", "r"), name, None)
     assert set(observe(known).lost_tasks) == {name}
 
 
 def test_old_news_of_a_committed_call_is_no_alteration(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2))
-    known.store.apply("appruns", committed_run(3))
+    known.cache.apply("apptasks", task("a", 2))
+    known.cache.apply("appruns", committed_run(3))
     name = names.task_name("r", key("a"))
     assert observe(known).unseen_tasks == (name,)
-    known.store.verify_task(Key("default", "r"), name, task("a", 2, phase="Succeeded", output=1))
+    known.cache.verify_task(Key("default", "r"), name, task("a", 2, phase="Succeeded", output=1))
     seen = observe(known)
     assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
 
 
 def test_altered_result_of_a_committed_call_is_found_and_found_mended(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
-    known.store.apply("appruns", committed_run(3))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
+    known.cache.apply("appruns", committed_run(3))
     altered = task("a", 4, phase="Succeeded", output=2)
-    known.store.apply("apptasks", altered)
+    known.cache.apply("apptasks", altered)
     name = names.task_name("r", key("a"))
     assert observe(known).unseen_tasks == (name,)
-    known.store.verify_task(Key("default", "r"), name, altered)
+    known.cache.verify_task(Key("default", "r"), name, altered)
     assert set(observe(known).altered_tasks) == {name}
-    known.store.apply("apptasks", task("a", 5, phase="Succeeded", output=1))
+    known.cache.apply("apptasks", task("a", 5, phase="Succeeded", output=1))
     seen = observe(known)
     assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
 
 
 def test_cancellation_of_the_ledger_has_no_apptask(known: Known) -> None:
     entry = {"sequence": 0, "key": "cancel", "task": "cancel", "outcome": "Cancelled", "digest": ""}
-    known.store.apply("appruns", run(3, checkpoints=[entry]))
+    known.cache.apply("appruns", run(3, checkpoints=[entry]))
     assert observe(known).unseen_tasks == ()
 
 
 def test_calls_on_pages_are_committed_too(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
     tail = [{"sequence": 128, "key": key("z"), "task": "t"}]
-    known.store.apply("appruns", run(3, ledgerPages=1, checkpoints=tail))
+    known.cache.apply("appruns", run(3, ledgerPages=1, checkpoints=tail))
     assert observe(known).missing_pages == (0,)
     spec = {"run": "r", "number": 0, "checkpoints": [{"sequence": 0, "key": key("a")}]}
-    known.store.apply("appledgers", {"metadata": metadata("r-0", 4), "spec": spec})
+    known.cache.apply("appledgers", {"metadata": metadata("r-0", 4), "spec": spec})
     seen = observe(known)
     assert seen.missing_pages == ()
     assert not seen.tasks
 
 
 def test_pod_that_vanished_unanswered_leaves_a_trace(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
     made = pod("a", 3, phase="Running")
-    known.store.apply("pods", made)
-    known.store.remove("pods", Key("default", made["metadata"]["name"]))
+    known.cache.apply("pods", made)
+    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
     (trace,) = observe(known).pods.values()
     assert trace.gone
 
 
 def test_trace_goes_when_the_attempt_is_answered(known: Known) -> None:
     test_pod_that_vanished_unanswered_leaves_a_trace(known)
-    known.store.apply("apptasks", task("a", 9, attempt=2))
+    known.cache.apply("apptasks", task("a", 9, attempt=2))
     assert not observe(known).pods
 
 
 def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Known) -> None:
     """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't wait for that pod."""
     test_pod_that_vanished_unanswered_leaves_a_trace(known)
-    known.store.remove("apptasks", Key("default", task("a", 2)["metadata"]["name"]))
+    known.cache.remove("apptasks", Key("default", task("a", 2)["metadata"]["name"]))
     assert not observe(known).pods
 
 
 def test_pod_of_a_reported_attempt_leaves_no_trace(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
     made = pod("a", 3)
-    known.store.apply("pods", made)
-    known.store.remove("pods", Key("default", made["metadata"]["name"]))
+    known.cache.apply("pods", made)
+    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
     assert not observe(known).pods
 
 
 def test_list_tells_what_vanished_while_nobody_watched(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
-    known.store.apply("apptasks", task("b", 8))
-    known.store.replace("apptasks", [], 5)
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
+    known.cache.apply("apptasks", task("b", 8))
+    known.cache.replace("apptasks", [], 5)
     assert [t.key for t in observe(known).tasks.values()] == [key("b")], "b is newer than the list"
 
 
 def test_list_of_one_namespace_says_nothing_of_others(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.replace("appruns", [], 9, "other")
-    assert known.store.observe(RUN) is not None
+    known.cache.apply("appruns", run(1))
+    known.cache.replace("appruns", [], 9, "other")
+    assert known.cache.observe(RUN) is not None
 
 
 def test_namesake_starts_with_an_empty_ledger(known: Known) -> None:
-    known.store.apply("apptasks", task("a", 2, phase="Succeeded"))
-    known.store.apply("appruns", run(3, key("a")))
+    known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
+    known.cache.apply("appruns", run(3, key("a")))
     again = run(10)
     again["metadata"]["uid"] = "uid-new"
-    known.store.apply("appruns", again)
+    known.cache.apply("appruns", again)
     seen = observe(known)
-    assert not seen.committed
+    assert not seen.committed_keys
     assert not seen.tasks, "the old run's calls are not the new one's"
 
 
 def test_deletion_of_an_older_namesake_changes_nothing(known: Known) -> None:
-    known.store.apply("appruns", run(3))
-    known.store.remove("appruns", RUN, "uid-older")
-    assert known.store.observe(RUN) is not None
+    known.cache.apply("appruns", run(3))
+    known.cache.remove("appruns", RUN, "uid-older")
+    assert known.cache.observe(RUN) is not None
 
 
 def test_nothing_is_kept_of_a_run_that_is_gone(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
-    known.store.apply("pods", pod("a", 3))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
+    known.cache.apply("pods", pod("a", 3))
     for kind, name in (("appruns", "r"), ("apptasks", task("a", 0)["metadata"]["name"])):
-        known.store.remove(kind, Key("default", name))  # type: ignore[arg-type]
-    known.store.remove("pods", Key("default", pod("a", 0)["metadata"]["name"]))
-    assert not known.store.keys()
-    assert not known.store._runs
+        known.cache.remove(kind, Key("default", name))  # type: ignore[arg-type]
+    known.cache.remove("pods", Key("default", pod("a", 0)["metadata"]["name"]))
+    assert not known.cache.keys()
+    assert not known.cache._runs
 
 
 def test_finished_run_lets_go_of_what_nobody_asks_for_again(known: Known) -> None:
-    known.store.apply("appruns", run(1, key("a"), phase="Succeeded"))
+    known.cache.apply("appruns", run(1, key("a"), phase="Succeeded"))
     seen = observe(known)
     assert seen.run.checkpoints == ()
-    assert key("a") in seen.committed
+    assert key("a") in seen.committed_keys
 
 
 def test_refusals_back_off_and_end_with_the_pod(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
     name = pod("a", 0)["metadata"]["name"]
     delays = []
     for _ in range(8):
-        known.store.refuse(RUN, name, "Quota", "exceeded")
+        known.cache.refuse(RUN, name, "Quota", "exceeded")
         delays.append(observe(known).refusals[name].retry_at - NOW)
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
-    known.store.apply("pods", pod("a", 3))
+    known.cache.apply("pods", pod("a", 3))
     assert not observe(known).refusals
 
 
 def test_corrected_app_is_tried_at_once(known: Known) -> None:
-    known.store.apply("appruns", run(1, app={"entry": "a:Wrong"}))
-    known.store.refuse(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
-    known.store.apply("appruns", run(2, app={"entry": "a:Right"}))
+    known.cache.apply("appruns", run(1, app={"entry": "a:Wrong"}))
+    known.cache.refuse(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
+    known.cache.apply("appruns", run(2, app={"entry": "a:Right"}))
     assert not observe(known).refusals
 
 
 def test_first_sight_of_a_call_is_kept(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("apptasks", task("a", 2))
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("apptasks", task("a", 2))
     known.now += 10
-    known.store.apply("apptasks", task("a", 3, attempt=2))
+    known.cache.apply("apptasks", task("a", 3, attempt=2))
     (kept,) = observe(known).tasks.values()
     assert kept.seen_at == NOW
 
 
 def test_app_wakes_the_runs_that_name_it(known: Known) -> None:
     waiting = {**run(1), "spec": {"appRef": {"name": "app"}}}
-    known.store.apply("appruns", waiting)
+    known.cache.apply("appruns", waiting)
     known.wakes()
-    known.store.apply("apps", {"metadata": metadata("app", 2), "spec": {"entry": "a:B"}})
+    known.cache.apply("apps", {"metadata": metadata("app", 2), "spec": {"entry": "a:B"}})
     assert known.wakes() == 1
     assert observe(known).app is not None
 
@@ -324,8 +324,8 @@ def test_app_wakes_the_runs_that_name_it(known: Known) -> None:
 )
 def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any, raw: Any) -> None:
     with pytest.raises(Unreadable):
-        known.store.apply(kind, raw)
-    assert not known.store._runs
+        known.cache.apply(kind, raw)
+    assert not known.cache._runs
 
 
 @pytest.mark.parametrize(
@@ -346,16 +346,16 @@ def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any
     ],
 )
 def test_odd_run_becomes_a_record_that_says_what_is_wrong(known: Known, status: Any, words: str) -> None:
-    known.store.apply("appruns", {**run(1), "status": status})
+    known.cache.apply("appruns", {**run(1), "status": status})
     problem = observe(known).run.problem
     assert words in problem
     assert bool(problem) == bool(words)
 
 
 def test_odd_app_is_known_with_what_is_wrong_and_wakes_who_waits_for_it(known: Known) -> None:
-    known.store.apply("appruns", {**run(1), "spec": {"appRef": {"name": "x"}}})
+    known.cache.apply("appruns", {**run(1), "spec": {"appRef": {"name": "x"}}})
     known.wakes()
-    known.store.apply("apps", {"metadata": metadata("x", 1), "spec": {"parallelism": 3}})
+    known.cache.apply("apps", {"metadata": metadata("x", 1), "spec": {"parallelism": 3}})
     assert known.wakes() == 1
     assert observe(known).app.problem == "spec.entry is missing"
 
@@ -366,11 +366,11 @@ NEWER = {"phase": "Hibernating"}
 
 def spoil(known: Known, raw: dict[str, Any]) -> None:
     with pytest.raises(Unreadable):
-        known.store.apply("apptasks", raw)
+        known.cache.apply("apptasks", raw)
 
 
 def test_run_knows_of_its_task_that_cannot_be_read(known: Known) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     known.wakes()
     spoil(known, task("a", 2, **NEWER))
     assert known.wakes() == 1
@@ -380,37 +380,37 @@ def test_run_knows_of_its_task_that_cannot_be_read(known: Known) -> None:
 
 
 def test_page_that_cannot_be_read_is_told_as_well(known: Known) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     owned = metadata("r-0", 2, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
     with pytest.raises(Unreadable):
-        known.store.apply("appledgers", {"metadata": owned, "spec": {"run": "r", "checkpoints": []}})
+        known.cache.apply("appledgers", {"metadata": owned, "spec": {"run": "r", "checkpoints": []}})
     assert observe(known).unreadable == {"AppLedger r-0": "spec.number is no number"}
 
 
 @pytest.mark.parametrize("first", ["odd", "sound"])
 def test_task_that_can_be_read_again_is_no_problem_any_more(known: Known, first: str) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     if first == "sound":
-        known.store.apply("apptasks", task("a", 2))
+        known.cache.apply("apptasks", task("a", 2))
     spoil(known, task("a", 3, **NEWER))
-    known.store.apply("apptasks", task("a", 2))
+    known.cache.apply("apptasks", task("a", 2))
     assert observe(known).unreadable, "an older version mends nothing"
-    known.store.apply("apptasks", task("a", 4))
+    known.cache.apply("apptasks", task("a", 4))
     assert not observe(known).unreadable
     assert observe(known).tasks
 
 
 def test_task_that_cannot_be_read_is_forgotten_when_it_is_deleted(known: Known) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     spoil(known, task("a", 2, **NEWER))
     known.wakes()
-    known.store.replace("apptasks", [], 3)
+    known.cache.replace("apptasks", [], 3)
     assert not observe(known).unreadable
     assert known.wakes() == 1
 
 
 def test_odd_task_of_a_runs_namesake_concerns_nobody(known: Known) -> None:
-    known.store.apply("appruns", run(1))
+    known.cache.apply("appruns", run(1))
     raw = task("a", 2, **NEWER)
     raw["metadata"]["ownerReferences"][0]["uid"] = "uid-of-its-predecessor"
     spoil(known, raw)
@@ -418,11 +418,11 @@ def test_odd_task_of_a_runs_namesake_concerns_nobody(known: Known) -> None:
 
 
 def test_last_pod_of_a_deleted_run_wakes_it_when_it_goes(known: Known) -> None:
-    known.store.apply("appruns", run(1))
-    known.store.apply("pods", pod("a", 2))
-    known.store.remove("appruns", RUN)
-    assert [record.task for record in known.store.pods_of(RUN)] == [names.task_name("r", key("a"))]
+    known.cache.apply("appruns", run(1))
+    known.cache.apply("pods", pod("a", 2))
+    known.cache.remove("appruns", RUN)
+    assert [record.task for record in known.cache.pods_of(RUN)] == [names.task_name("r", key("a"))]
     known.wakes()
-    known.store.remove("pods", Key("default", names.pod_name(names.task_name("r", key("a")), 1, "uid-r")))
+    known.cache.remove("pods", Key("default", names.pod_name(names.task_name("r", key("a")), 1, "uid-r")))
     assert known.wakes() == 1
-    assert not known.store.pods_of(RUN)
+    assert not known.cache.pods_of(RUN)

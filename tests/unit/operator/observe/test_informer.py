@@ -13,7 +13,7 @@ from tests.support.virtual_time import wall
 
 from apprun_operator.kube.errors import GoneError, UnavailableError
 from apprun_operator.kube.resources import APP_RUNS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer, Progress
 from apprun_operator.observe.records import Key
 
@@ -57,9 +57,9 @@ class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
         self.fault = Fault()
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         api = FakeApi(self.server, "operator", self.fault)
-        self.informer = Informer(api, self.store, "appruns", APP_RUNS, chance=lambda: 0.5, clock=wall)
+        self.informer = Informer(api, self.cache, "appruns", APP_RUNS, chance=lambda: 0.5, clock=wall)
 
     def create(self, name: str) -> Place:
         place = Place("appruns", "default", name)
@@ -68,7 +68,7 @@ class Bench:
 
     @property
     def known(self) -> list[str]:
-        return sorted(key.name for key in self.store.keys())  # noqa: SIM118
+        return sorted(key.name for key in self.cache.keys())  # noqa: SIM118
 
 
 @contextlib.asynccontextmanager
@@ -225,7 +225,7 @@ def test_relisting_finds_what_events_missed() -> None:
         bench.create("late")
         await asyncio.sleep(301)
         assert bench.known == ["late"]
-        assert bench.store.observe(Key("default", "early")) is None
+        assert bench.cache.observe(Key("default", "early")) is None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

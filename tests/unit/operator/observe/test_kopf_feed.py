@@ -11,7 +11,7 @@ from typing import Any
 
 from application_sdk.wire.digest import JSON
 from apprun_operator.kube.decode import LONG
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_feed import KopfFeed
 from apprun_operator.observe.kopf_session import RAW
@@ -40,7 +40,7 @@ class Fed:
     def __init__(self) -> None:
         self.woken: list[str] = []
         self.relisted: list[Kind] = []
-        self.cache = Store(lambda key: self.woken.append(key.name), lambda: 0.0)
+        self.cache = Cache(lambda key: self.woken.append(key.name), lambda: 0.0)
         self.feed = KopfFeed(asyncio.get_running_loop(), self.cache, self.relisted.append)
 
     def from_thread(self, *events: tuple[str, str, Mapping[str, JSON]]) -> None:

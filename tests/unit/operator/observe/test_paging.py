@@ -15,7 +15,7 @@ from apprun_operator.kube.client import JSON_PATCH, PatchBody
 from apprun_operator.kube.decode import MAX_DEPTH, Page, decode_event
 from apprun_operator.kube.errors import BrokenOffError, TooLargeError, UnavailableError
 from apprun_operator.kube.resources import APP_TASKS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import FAILING_AFTER, FIRST_PAGE, LAST_PAGE, PAGE_BYTES, Informer
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.limits import Limits
@@ -89,9 +89,9 @@ class Server:
 class Bench:
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.store = Store(lambda key: None, wall)
-        self.store.apply("appruns", a_run())
-        self.informer = Informer(server, self.store, "apptasks", APP_TASKS, chance=lambda: 0.5, clock=wall)
+        self.cache = Cache(lambda key: None, wall)
+        self.cache.apply("appruns", a_run())
+        self.informer = Informer(server, self.cache, "apptasks", APP_TASKS, chance=lambda: 0.5, clock=wall)
 
     async def synced(self) -> None:
         self.running = asyncio.create_task(self.informer.run())
@@ -103,7 +103,7 @@ class Bench:
 
     @property
     def known(self) -> int:
-        return self.store.sizes()["apptasks"]
+        return self.cache.sizes()["apptasks"]
 
 
 def a_run() -> JSONObject:
@@ -192,8 +192,8 @@ def test_pages_that_break_off_become_smaller() -> None:
 def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:
     bench = listing(Server(a_task(number=1), a_task(number=2, heartbeat=nested(1200)), a_task(number=3)))
     assert bench.informer.synced.is_set()
-    assert bench.store.unreadable()["apptasks"] == 1
-    observed = bench.store.observe(Key("default", "run"))
+    assert bench.cache.unreadable()["apptasks"] == 1
+    observed = bench.cache.observe(Key("default", "run"))
     assert observed is not None
     (problem,) = observed.unreadable.values()
     assert problem == f"status.heartbeat is nested deeper than {MAX_DEPTH} levels"
@@ -222,7 +222,7 @@ def test_a_corrected_object_is_read_again() -> None:
         newer = a_task(number=1).replace('"101"', '"200"')
         bench.server.lines.put_nowait(f'{{"type":"MODIFIED","object":{newer}}}')
         await asyncio.sleep(1)
-        assert bench.store.unreadable()["apptasks"] == 0
+        assert bench.cache.unreadable()["apptasks"] == 0
         await bench.stop()
 
     virtual_time.run(story())

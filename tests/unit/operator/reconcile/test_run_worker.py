@@ -42,9 +42,9 @@ def test_run_that_the_api_server_refuses_stops_no_other() -> None:
 def test_bug_in_one_runs_plan_stops_no_other() -> None:
     async def story() -> None:
         async with living(World([["a"]])) as world:
-            store = world.start_operator()
-            observe: Any = store.observe
-            store.observe = lambda key: 1 / 0 if key.name == "bad" else observe(key)  # type: ignore[method-assign]
+            cache = world.start_operator()
+            observe: Any = cache.observe
+            cache.observe = lambda key: 1 / 0 if key.name == "bad" else observe(key)  # type: ignore[method-assign]
             world.apply_run("bad")
             good = world.apply_run("good")
             await world.until_phase(good, "Succeeded", seconds=20)

@@ -244,14 +244,14 @@ def test_page_is_created_before_the_status_lets_go_of_its_entries() -> None:
 def test_pods_of_committed_calls_are_deleted_last() -> None:
     driver, done, new = a_driver(), a_task("a"), a_task("b")
     settled = {done.meta.key.name}
-    decided = decide(seen(driver, a_pod(driver), new, a_pod(done), settled=settled))
+    decided = decide(seen(driver, a_pod(driver), new, a_pod(done), committed_tasks=settled))
     assert [type(action) for action in decided.then] == [CreatePod, DeletePod]
 
 
 def test_pod_of_a_committed_call_is_deleted_once() -> None:
     driver, done = a_driver(), a_task("a")
     pod = a_pod(done, deletion_at=NOW + 30)
-    assert not decide(seen(driver, a_pod(driver), pod, settled={done.meta.key.name})).then
+    assert not decide(seen(driver, a_pod(driver), pod, committed_tasks={done.meta.key.name})).then
 
 
 def test_unknown_pages_are_read_first() -> None:

@@ -67,7 +67,7 @@ def test_stray_pod_on_a_lost_node_is_given_up_in_time() -> None:
 def test_pod_of_a_committed_call_occupies_nothing() -> None:
     task = a_task("a")
     reported = replace(a_pod(task), deletion_at=NOW + 30)
-    assert decide(reported, settled={task.meta.key.name}).claim == Claim()
+    assert decide(reported, committed_tasks={task.meta.key.name}).claim == Claim()
 
 
 @pytest.mark.parametrize("deleting", [True, False], ids=["deleted", "finished"])
