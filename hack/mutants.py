@@ -308,8 +308,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "accounts-renewed",
-        part="self._store.ensured_before(self._clock() - EACH_SECONDS)",
-        without="self._store.ensured_before(0.0)",
+        part="self._cache.namespaces_ensured_before(self._clock() - SYNC_SECONDS)",
+        without="self._cache.namespaces_ensured_before(0.0)",
         tests=(f"{UNIT}/operator/act/test_service_account_sync.py",),
     ),
     Mutant(
@@ -445,7 +445,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "commit-once",
-        part="and task.key not in seen.committed",
+        part="and task.key not in seen.committed_keys",
         without="",
         tests=(
             f"{UNIT}/operator/plan/run/test_commit.py",
@@ -507,7 +507,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "older-version-ignored",
-        without="meta.uid in self._buried",
+        without="meta.uid in self._tombstones",
         tests=(f"{UNIT}/operator/observe",),
     ),
     Mutant(
@@ -522,8 +522,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "rest-is-no-silence",
-        part="max(self._heard_at, self._rests_until)",
-        without="self._heard_at",
+        part="max(self._last_contact, self._resting_until)",
+        without="self._last_contact",
         tests=(
             f"{UNIT}/operator/observe",
             f"{UNIT}/operator/test_liveness.py",
@@ -921,7 +921,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "account-allowed",
-        without="task.undisturbed",
+        without="task.is_first_healthy_attempt",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),
     ),
     Mutant(

@@ -15,7 +15,7 @@ YOUNG_LOOKS: Final = 20
 MIDDLE_LOOKS: Final = 100
 
 
-def collect_rarely() -> None:
+def tune_gc() -> None:
     """For the whole process. What is there already, modules above all, is never looked at again."""
     gc.collect()
     gc.freeze()

@@ -19,15 +19,15 @@ from aiohttp import web
 from application_sdk.wire import names
 from apprun_operator import health
 from apprun_operator.act.app_executor import AppExecutor
-from apprun_operator.act.executor import KINDS, Executor
-from apprun_operator.act.service_account_sync import Upkeep
-from apprun_operator.act.service_accounts import Accounts
-from apprun_operator.gc_tuning import collect_rarely
-from apprun_operator.kube.client import Api, Client
+from apprun_operator.act.executor import RESOURCES, Executor
+from apprun_operator.act.service_account_sync import ServiceAccountSync
+from apprun_operator.act.service_accounts import ServiceAccounts
+from apprun_operator.gc_tuning import tune_gc
+from apprun_operator.kube.client import Client, KubeApi
 from apprun_operator.kube.credentials import Cluster, NoClusterError, load
-from apprun_operator.leader.elector import Alone, Campaign, LeadershipThread, local_clock
-from apprun_operator.leader.fenced_client import Fenced
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.elector import AlwaysLeader, LeaderElectionThread, LeaderElector, local_clock
+from apprun_operator.leader.fenced_client import FencedClient
+from apprun_operator.leader.gate import LeaderGate
 from apprun_operator.leader.lease import Election
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer, silence_by_kind
@@ -35,7 +35,7 @@ from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_events import KopfThread
 from apprun_operator.observe.kopf_feed import KopfFeed
 from apprun_operator.reconcile.app_worker import AppWorker
-from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.settings import Settings, SettingsError, from_environment
 from apprun_operator.telemetry import logs
@@ -54,16 +54,16 @@ STOP_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What works in the process, and what it works with."""
 
     queue: KeyQueue
     cache: Cache
     metrics: Metrics
-    worker: Worker
+    worker: RunWorker
     app_queue: KeyQueue
     app_worker: AppWorker
-    upkeep: Upkeep
+    account_sync: ServiceAccountSync
     watching: list[Informer]
     listing: list[Informer]
 
@@ -77,7 +77,7 @@ def main() -> int:
         sys.stderr.write(f"apprun-operator: {error}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
-    collect_rarely()
+    tune_gc()
     asyncio.run(_serve(settings, cluster))
     return 0
 
@@ -90,17 +90,17 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     metrics = Metrics(settings.metrics_max_apps)
     client = Client(cluster, metrics.requested)
     lease = _lease(settings, cluster, metrics)
-    terms = Terms(lease.campaign if lease else Alone())
-    parts = build(settings, client, terms, metrics)
-    feed = _feed(loop, parts)
+    gate = LeaderGate(lease.elector if lease else AlwaysLeader())
+    components = build(settings, client, gate, metrics)
+    feed = _feed(loop, components)
     kopf_thread = KopfThread(feed, settings.namespaces)
     alive = {"kopf": lambda: kopf_thread.alive}
     needed: dict[str, Callable[[], bool]] = {}
     if lease is not None:
         alive["lease"] = lambda: lease.alive
-        needed["lease"] = lambda: lease.campaign.informed
+        needed["lease"] = lambda: lease.elector.has_read_lease
     site = web.AppRunner(
-        health.application([*parts.watching, *parts.listing], alive, parts.metrics, needed),
+        health.application([*components.watching, *components.listing], alive, components.metrics, needed),
         handle_signals=False,
         access_log=None,  # the kubelet asks every two seconds
     )
@@ -109,7 +109,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    work_of_replica = run(settings, parts, lambda: kopf_thread.works, terms)
+    work_of_replica = run(settings, components, lambda: kopf_thread.works, gate)
     running = asyncio.create_task(_together(feed.run(), work_of_replica))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,8 +121,8 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     if lease is not None:
         # All work has ended, so the next replica may begin: a roll-out costs no more than its next look.
         await asyncio.to_thread(lease.stop, STOP_SECONDS)
-    parts.queue.close()
-    parts.app_queue.close()
+    components.queue.close()
+    components.app_queue.close()
     await asyncio.to_thread(kopf_thread.stop, STOP_SECONDS)
     await site.cleanup()
     await client.close()
@@ -131,7 +131,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         running.result()
 
 
-async def run(settings: Settings, parts: Parts, kopf_works: Callable[[], bool], terms: Terms) -> None:
+async def run(settings: Settings, components: Components, kopf_works: Callable[[], bool], gate: LeaderGate) -> None:
     """Informers, and in each term workers, once all that they plan with is known. `kopf_works` says whether somebody
     else brings the events of Apps and AppRuns."""
 
@@ -139,68 +139,72 @@ async def run(settings: Settings, parts: Parts, kopf_works: Callable[[], bool], 
         return RELIST_SECONDS if kopf_works() else RELIST_SECONDS_WITHOUT_KOPF
 
     async with asyncio.TaskGroup() as group:
-        for informer in parts.watching:
+        for informer in components.watching:
             group.create_task(informer.run())
-        for informer in parts.listing:
+        for informer in components.listing:
             group.create_task(informer.relist(pause))
-        group.create_task(measure_lag(parts.metrics.lagged))
-        for informer in (*parts.watching, *parts.listing):
+        group.create_task(measure_lag(components.metrics.lagged))
+        for informer in (*components.watching, *components.listing):
             await informer.synced.wait()
-        logger.info("ready: %s", dict(parts.cache.sizes()))
-        await terms.run(lambda: work(settings, parts))
+        logger.info("ready: %s", dict(components.cache.sizes()))
+        await gate.run(lambda: work(settings, components))
 
 
-async def work(settings: Settings, parts: Parts) -> None:
+async def work(settings: Settings, components: Components) -> None:
     """One term, until cancelled."""
     if settings.lease is not None:
         # The leader before may have done more than our watches have told yet: a call that is committed and whose pod is
         # gone would look like one that waits for its pod.
-        await asyncio.gather(*(informer.renew() for informer in (*parts.watching, *parts.listing)))
-    parts.worker.begin()
-    known = parts.cache.keys()
+        await asyncio.gather(*(informer.resync() for informer in (*components.watching, *components.listing)))
+    components.worker.start_term()
+    known = components.cache.keys()
     for key in known:
         # What an earlier term had begun is planned anew.
-        parts.queue.put(key)
+        components.queue.put(key)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(settings.workers):
-                group.create_task(parts.worker.run())
-            parts.app_worker.begin()
-            group.create_task(parts.app_worker.run())
-            group.create_task(parts.upkeep.run())
+                group.create_task(components.worker.run())
+            components.app_worker.start_term()
+            group.create_task(components.app_worker.run())
+            group.create_task(components.account_sync.run())
     finally:
-        await parts.worker.stop()
+        await components.worker.stop()
 
 
-def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> LeadershipThread | None:
+def _lease(settings: Settings, cluster: Cluster, metrics: Metrics) -> LeaderElectionThread | None:
     if settings.lease is None:
         return None
-    campaign = Campaign(settings.lease, Election(settings.identity), local_clock, time.time, cluster.account)
-    return LeadershipThread(campaign, partial(Client, cluster, metrics.requested))
+    elector = LeaderElector(settings.lease, Election(settings.identity), local_clock, time.time, cluster.account)
+    return LeaderElectionThread(elector, partial(Client, cluster, metrics.requested))
 
 
 def build(
     settings: Settings,
-    client: Api,
-    terms: Terms,
+    client: KubeApi,
+    gate: LeaderGate,
     metrics: Metrics,
     clock: Callable[[], float] = time.time,
     ticks: Callable[[], float] = time.monotonic,
-) -> Parts:
+) -> Components:
     """All that plans and acts, put together over one connection. `clock` tells the time of day. `ticks` is a clock that
     nobody sets: silence is measured with it, and a corrected time of day is no silence."""
     queue, app_queue = KeyQueue(), KeyQueue()
     cache = Cache(queue.put, clock, app_queue.put)
     metrics.watch_sizes(cache.sizes, queue.__len__)
     metrics.watch_unreadable(cache.unreadable)
-    metrics.watch_leadership(lambda: terms.acting)
-    metrics.watch_runs(cache.survey, lambda: terms.acting)
-    api = Fenced(client, terms.may_write)
-    accounts = Accounts(
-        api, settings.driver_role, settings.task_role, settings.handler_role, given=settings.accounts_given
+    metrics.watch_leadership(lambda: gate.is_leading)
+    metrics.watch_runs(cache.survey, lambda: gate.is_leading)
+    api = FencedClient(client, gate.may_write)
+    accounts = ServiceAccounts(
+        api,
+        settings.driver_role,
+        settings.task_role,
+        settings.handler_role,
+        preinstalled=settings.accounts_preinstalled,
     )
     executor = Executor(api, cache, accounts, settings.identity or "apprun-operator")
-    worker = Worker(queue, cache, executor, settings.limits, metrics, clock, random.random)
+    worker = RunWorker(queue, cache, executor, settings.limits, metrics, clock, random.random)
     app_executor = AppExecutor(api, cache, accounts, executor, clock)
     app_worker = AppWorker(app_queue, cache, app_executor, settings.limits, clock, random.random)
 
@@ -210,10 +214,10 @@ def build(
                 client,
                 cache,
                 kind,
-                KINDS[kind],
+                RESOURCES[kind],
                 namespace=namespace,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
-                chance=random.random,
+                jitter=random.random,
                 clock=ticks,
             )
             for kind in kinds
@@ -222,19 +226,19 @@ def build(
 
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silence_by_kind, [*watching, *listing]))
-    upkeep = Upkeep(cache, accounts, clock, metrics.failed)
-    return Parts(queue, cache, metrics, worker, app_queue, app_worker, upkeep, watching, listing)
+    account_sync = ServiceAccountSync(cache, accounts, clock, metrics.failed)
+    return Components(queue, cache, metrics, worker, app_queue, app_worker, account_sync, watching, listing)
 
 
-def _feed(loop: asyncio.AbstractEventLoop, parts: Parts) -> KopfFeed:
+def _feed(loop: asyncio.AbstractEventLoop, components: Components) -> KopfFeed:
     """Hands kopf's events over to our loop."""
 
     def relist(kind: Kind) -> None:
-        for informer in parts.listing:
+        for informer in components.listing:
             if informer.kind == kind:
-                informer.hurry()
+                informer.trigger_relist()
 
-    return KopfFeed(loop, parts.cache, relist)
+    return KopfFeed(loop, components.cache, relist)
 
 
 async def _together(*services: Coroutine[object, object, None]) -> None:

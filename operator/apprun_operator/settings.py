@@ -26,7 +26,7 @@ class Settings:
     limits: Limits
     namespaces: tuple[str, ...] = ()
     """Namespaces to serve; all when empty."""
-    accounts_given: bool = False
+    accounts_preinstalled: bool = False
     """Whether somebody else makes the service accounts and bindings of each namespace."""
     driver_role: str = names.DRIVER_SERVICE_ACCOUNT
     """ClusterRole that drivers are bound to."""
@@ -75,7 +75,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
         limits=limits,
         namespaces=tuple(sorted(filter(None, environment.get(f"{PREFIX}NAMESPACES", "").replace(",", " ").split()))),
-        accounts_given=_one_of(environment, "ACCOUNTS", ("ensure", "given")) == "given",
+        accounts_preinstalled=_one_of(environment, "ACCOUNTS", ("ensure", "given")) == "given",
         driver_role=environment.get(f"{PREFIX}DRIVER_ROLE") or names.DRIVER_SERVICE_ACCOUNT,
         task_role=environment.get(f"{PREFIX}TASK_ROLE") or names.TASK_SERVICE_ACCOUNT,
         handler_role=environment.get(f"{PREFIX}HANDLER_ROLE") or names.HANDLER_SERVICE_ACCOUNT,

@@ -157,15 +157,15 @@ def test_operator_killed_around_any_write_changes_nothing_about_the_end(bed: Bed
     async def story() -> None:
         bench = Bench(bed.kube, cluster)
         async with bench.counting():
-            expected, is_first_healthy_attempt = await bench.play(0, "")
+            expected, undisturbed = await bench.play(0, "")
             assert (expected["phase"], expected["output"]) == ("Succeeded", {"n": 12})
             assert expected["pods"] == [1, 1, 1]
-            crashes = [(n, moment) for n in range(1, len(is_first_healthy_attempt.writes) + 1) for moment in ("before", "after")]
+            crashes = [(n, moment) for n in range(1, len(undisturbed.writes) + 1) for moment in ("before", "after")]
             played = await asyncio.gather(*(bench.play(*crash) for crash in crashes))
         for crash, (left, wire) in zip(crashes, played, strict=True):
             assert left == expected, f"killed {crash[1]} write {crash[0]}: {wire.writes}"
         struck = sum(wire.cut.is_set() for _, wire in played)
-        print(f"{struck} of {len(crashes)} crashes, around {is_first_healthy_attempt.writes}")
+        print(f"{struck} of {len(crashes)} crashes, around {undisturbed.writes}")
         assert struck >= STRUCK * len(crashes)
 
     asyncio.run(story())

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.executor import Executor, ReplanError, exact
-from apprun_operator.act.owned import ForeignError, PredecessorError, apply_owned, delete_owned, find_owned
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.executor import Executor, ReplanError, status_patch
+from apprun_operator.act.owned import NotOwnedError, PredecessorError, apply_owned, delete_owned, find_owned
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.client import JSON_PATCH, KubeApi
 from apprun_operator.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -36,7 +36,7 @@ class AppExecutor:
     """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
 
     def __init__(
-        self, api: Api, cache: Cache, accounts: Accounts, executor: Executor, clock: Callable[[], float]
+        self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, executor: Executor, clock: Callable[[], float]
     ) -> None:
         self._api = api
         self._executor = executor
@@ -44,12 +44,12 @@ class AppExecutor:
         self._accounts = accounts
         self._clock = clock
 
-    async def carry_out(self, app: Key, action: AppAction) -> None:
+    async def execute(self, app: Key, action: AppAction) -> None:
         """Raises ReplanError, or the ApiError that prevented it."""
         if isinstance(action, EnsureNamespace):
-            await self._executor.first(action)
+            await self._executor.execute_run_action(action)
         elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
-            await self._executor.then(inspection_of(app), action)
+            await self._executor.execute_item_action(inspection_of(app), action)
         elif isinstance(action, DeleteTask):
             await self._delete_task(action)
         elif isinstance(action, ApplyHandler):
@@ -66,7 +66,7 @@ class AppExecutor:
             deployment = await self._apply_both(action)
         except PredecessorError as predecessor:
             served = HandlerDeployment(action.generation, self._clock(), waits=str(predecessor))
-        except ForeignError as foreign:
+        except NotOwnedError as foreign:
             served = HandlerDeployment(action.generation, self._clock(), problem=str(foreign))
         except (ForbiddenError, InvalidError, ConflictError) as error:
             served = HandlerDeployment(action.generation, self._clock(), problem=error.message)
@@ -93,7 +93,7 @@ class AppExecutor:
     async def _remove(self, action: RemoveHandler, resource: Resource, kind: str) -> None:
         try:
             found = await self._find(action, resource, kind)
-        except (ForeignError, PredecessorError) as error:
+        except (NotOwnedError, PredecessorError) as error:
             logger.info("App %s isn't served any more: %s", action.app.path, error)
             return
         if found is not None:
@@ -107,7 +107,7 @@ class AppExecutor:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
         try:
             # Schemas are set as they are: merged with those before, fields that are gone would stay.
-            answer = await self._api.patch(path, exact(action.version, action.status), JSON_PATCH)
+            answer = await self._api.patch(path, status_patch(action.version, action.status), JSON_PATCH)
         except (ConflictError, NotFoundError) as error:
             # A newer version is on its way: kopf brings it.
             raise ReplanError(str(error)) from error

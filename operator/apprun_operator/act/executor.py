@@ -12,10 +12,10 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_refusal, is_webhook_failure
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.client import JSON_PATCH, KubeApi
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -52,7 +52,7 @@ from apprun_operator.plan.actions import (
 
 logger = logging.getLogger(__name__)
 
-KINDS: Final[dict[Kind, Resource]] = {
+RESOURCES: Final[dict[Kind, Resource]] = {
     "apps": resources.APPS,
     "appruns": resources.APP_RUNS,
     "apptasks": resources.APP_TASKS,
@@ -73,13 +73,15 @@ class UnownedError(ApiError):
 class Executor:
     """Carries out actions. `instance` is this replica's name in Events."""
 
-    def __init__(self, api: Api, cache: Cache, accounts: Accounts, instance: str = "apprun-operator") -> None:
+    def __init__(
+        self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, instance: str = "apprun-operator"
+    ) -> None:
         self._api = api
         self._cache = cache
         self._accounts = accounts
         self._instance = instance
 
-    async def first(self, action: RunAction) -> None:
+    async def execute_run_action(self, action: RunAction) -> None:
         """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
         if isinstance(action, PatchRun):
             await self._patch_run(action)
@@ -92,7 +94,7 @@ class Executor:
         elif isinstance(action, FetchTask):
             await self._fetch_task(action)
         elif isinstance(action, FetchWords):
-            await self._fetch_words(action)
+            await self._fetch_pod_event(action)
         elif isinstance(action, WriteState):
             await self._write_state(action)
         elif isinstance(action, CreateRun):
@@ -104,14 +106,14 @@ class Executor:
         else:
             await self._delete_run(action)
 
-    async def then(self, run: Key, action: ItemAction) -> None:
+    async def execute_item_action(self, run: Key, action: ItemAction) -> None:
         """Carry out an action about one pod or AppTask of `run`. Raises as `first` does."""
         if isinstance(action, CreatePod):
             await self._create_pod(run, action)
         elif isinstance(action, DeletePod):
             await self._delete_pod(action)
         elif isinstance(action, PatchTask):
-            body = exact(action.version, action.status)
+            body = status_patch(action.version, action.status)
             await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
             await self._create_task(run, action)
@@ -126,9 +128,9 @@ class Executor:
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
-            await self._patch("appruns", action.run, exact(action.version, action.status), JSON_PATCH)
+            await self._patch("appruns", action.run, status_patch(action.version, action.status), JSON_PATCH)
         else:
-            body = _with_precondition(action.version, action.status)
+            body = _status_merge_patch(action.version, action.status)
             await self._patch("appruns", action.run, body)
 
     async def _mark_run(self, action: MarkRun) -> None:
@@ -140,7 +142,7 @@ class Executor:
         try:
             answer = await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
         except (ForbiddenError, InvalidError) as error:
-            self._cache.refuse(action.run, action.run.name, *read_refusal(error))
+            self._cache.refuse(action.run, action.run.name, *classify_refusal(error))
             raise ReplanError(str(error)) from error
         shown = answer.get("metadata")
         annotations = shown.get("annotations") or {} if isinstance(shown, dict) else None
@@ -159,7 +161,7 @@ class Executor:
         *,
         subresource: str = "status",
     ) -> JSONObject:
-        path = KINDS[kind].path(key.namespace, key.name, subresource)
+        path = RESOURCES[kind].path(key.namespace, key.name, subresource)
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
         except ConflictError as error:
@@ -175,7 +177,7 @@ class Executor:
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
         """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""
         try:
-            answer = await self._api.create(KINDS[kind].path(key.namespace), body)
+            answer = await self._api.create(RESOURCES[kind].path(key.namespace), body)
         except AlreadyExistsError as error:
             answer = await self._read(kind, key)
             if not _owner(answer):
@@ -194,7 +196,7 @@ class Executor:
 
     async def _write_state(self, action: WriteState) -> None:
         key = action.state
-        path = KINDS["appstates"].path(key.namespace, key.name if action.uid else "")
+        path = RESOURCES["appstates"].path(key.namespace, key.name if action.uid else "")
         try:
             if not action.uid:
                 answer = await self._api.create(path, action.body)
@@ -222,7 +224,7 @@ class Executor:
                 self._cache.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
                 raise ReplanError(str(error)) from error
         except (ForbiddenError, InvalidError, NotFoundError) as error:
-            self._cache.refuse(action.run, key.name, *read_refusal(error))
+            self._cache.refuse(action.run, key.name, *classify_refusal(error))
             raise ReplanError(str(error)) from error
         self.update_cache("appruns", answer)
 
@@ -248,10 +250,10 @@ class Executor:
             # Only a refusal says that there is no pod. Whatever else went wrong, it may be there.
             if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
-            kind, message = read_refusal(error)
+            kind, message = classify_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
                 self._cache.set_namespace_ready(key.namespace, False)
-                if self._accounts.given:
+                if self._accounts.preinstalled:
                     message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
             self._cache.refuse(run, key.name, kind, message)
             return
@@ -276,7 +278,7 @@ class Executor:
         # guard: delete-by-uid - an object of the same name may have been created since
         options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            return await self._api.delete(KINDS[kind].path(key.namespace, key.name), options)
+            return await self._api.delete(RESOURCES[kind].path(key.namespace, key.name), options)
         except (NotFoundError, ConflictError):
             return {}
 
@@ -315,7 +317,7 @@ class Executor:
         try:
             await self._accounts.ensure(namespace)
         except ForbiddenError as error:
-            kind, words = read_refusal(error)
+            kind, words = classify_refusal(error)
             if kind != "Terminating":
                 kind = "NotAllowed"
                 words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
@@ -327,7 +329,7 @@ class Executor:
     async def _refresh(self, kind: Kind, key: Key) -> None:
         """Have the store know the object as it is now, or know that it is gone."""
         try:
-            self.update_cache(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
+            self.update_cache(kind, await self._api.get(RESOURCES[kind].path(key.namespace, key.name)))
         except NotFoundError:
             self._cache.remove(kind, key)
 
@@ -346,7 +348,7 @@ class Executor:
             pass
         self._cache.verify_task(action.run, action.name, found)
 
-    async def _fetch_words(self, action: FetchWords) -> None:
+    async def _fetch_pod_event(self, action: FetchWords) -> None:
         path = resources.EVENTS.path(action.run.namespace)
         try:
             found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
@@ -362,17 +364,17 @@ class Executor:
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
         """An object that was there a moment ago."""
         try:
-            return await self._api.get(KINDS[kind].path(key.namespace, key.name))
+            return await self._api.get(RESOURCES[kind].path(key.namespace, key.name))
         except NotFoundError as error:
             raise ReplanError(f"{key.path} went away meanwhile") from error
 
 
-def _with_precondition(version: int, status: JSONObject) -> JSONObject:
+def _status_merge_patch(version: int, status: JSONObject) -> JSONObject:
     # guard: commit-precondition - two leaders that overlap for a moment must not both append to the ledger
     return {"metadata": {"resourceVersion": str(version)}, "status": status}
 
 
-def exact(version: int, status: JSONObject) -> list[JSONObject]:
+def status_patch(version: int, status: JSONObject) -> list[JSONObject]:
     """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
     set as it is, not merged with what is there; one whose value is None goes."""
     # guard: update-precondition - a decision holds for the version that it was made on

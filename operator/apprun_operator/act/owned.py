@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.kube.client import APPLY, Api
+from apprun_operator.kube.client import APPLY, KubeApi
 from apprun_operator.kube.errors import ConflictError, NotFoundError
 from apprun_operator.kube.resources import Resource
 from apprun_operator.observe.records import Key
@@ -18,7 +18,7 @@ from apprun_operator.observe.records import Key
 FIELD_MANAGER: Final = "apprun-operator"
 
 
-class ForeignError(Exception):
+class NotOwnedError(Exception):
     """The object belongs to somebody else, and is left as it is. The message names it, and says what to do."""
 
 
@@ -26,8 +26,10 @@ class PredecessorError(Exception):
     """The object belongs to an earlier App of the same name, or is being deleted: it goes by itself."""
 
 
-async def find_owned(api: Api, resource: Resource, kind: str, key: Key, app: Key, app_uid: str) -> JSONObject | None:
-    """The object of that name if the App owns it, None if there is none. Raises ForeignError, PredecessorError."""
+async def find_owned(
+    api: KubeApi, resource: Resource, kind: str, key: Key, app: Key, app_uid: str
+) -> JSONObject | None:
+    """The object of that name if the App owns it, None if there is none. Raises NotOwnedError, PredecessorError."""
     try:
         found = await api.get(resource.path(key.namespace, key.name))
     except NotFoundError:
@@ -43,7 +45,7 @@ async def find_owned(api: Api, resource: Resource, kind: str, key: Key, app: Key
             f"{kind} {key.name} of an earlier App of this name is being removed: waiting until it is gone"
         )
     owner = f"it belongs to {owners[0].get('kind')} {owners[0].get('name')}" if owners else "it has no owner"
-    raise ForeignError(
+    raise NotOwnedError(
         f"{kind} {key.name!r} of namespace {key.namespace!r} was not made for this App ({owner}), so it was left as it"
         " is: rename or delete it, or give the App another name"
     )
@@ -55,7 +57,7 @@ def _is_app(owner: JSONObject, name: str) -> bool:
     return ours and (owner.get("kind"), owner.get("name")) == (names.APP_KIND, name)
 
 
-async def apply_owned(api: Api, resource: Resource, body: JSONObject, found: JSONObject | None) -> JSONObject:
+async def apply_owned(api: KubeApi, resource: Resource, body: JSONObject, found: JSONObject | None) -> JSONObject:
     """Have the object be like `body`; `found` is what `find_owned` has seen. Raises ConflictError if it is another one
     by now."""
     metadata = cast("JSONObject", body["metadata"])
@@ -69,7 +71,7 @@ async def apply_owned(api: Api, resource: Resource, body: JSONObject, found: JSO
     return await api.patch(f"{path}&force=true", {**body, "metadata": {**metadata, "uid": uid}}, APPLY)
 
 
-async def delete_owned(api: Api, resource: Resource, key: Key, found: JSONObject) -> None:
+async def delete_owned(api: KubeApi, resource: Resource, key: Key, found: JSONObject) -> None:
     """Delete exactly the object that was found, and what it owns after it."""
     # guard: handler-delete-by-uid - an object of the same name may have been created since it was read
     options: JSONObject = {

@@ -18,7 +18,7 @@ def is_webhook_failure(error: ApiError) -> bool:
     return "failed calling webhook" in error.message
 
 
-def read_refusal(error: ApiError) -> tuple[RefusalKind, str]:
+def classify_refusal(error: ApiError) -> tuple[RefusalKind, str]:
     """The kind of refusal, and the API server's words."""
     message = error.message
     words = message.lower()

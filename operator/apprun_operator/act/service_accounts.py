@@ -14,7 +14,7 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import Api
+from apprun_operator.kube.client import KubeApi
 from apprun_operator.kube.errors import AlreadyExistsError, ForbiddenError, NotFoundError
 from apprun_operator.kube.resources import Resource
 
@@ -24,21 +24,21 @@ CACHED: Final = {"resourceVersion": "0"}
 RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
 
 
-class Accounts:
+class ServiceAccounts:
     """Makes them. `driver_role`, `task_role`, `handler_role` and `review_role` name the ClusterRoles that the chart
     installed."""
 
     def __init__(
         self,
-        api: Api,
+        api: KubeApi,
         driver_role: str,
         task_role: str,
         handler_role: str = names.HANDLER_SERVICE_ACCOUNT,
         review_role: str = names.TOKEN_REVIEW_ROLE,
         *,
-        given: bool = False,
+        preinstalled: bool = False,
     ) -> None:
-        self.given = given
+        self.preinstalled = preinstalled
         """Whether they are made by somebody else."""
         self._api = api
         self._for_runs = {names.DRIVER_SERVICE_ACCOUNT: driver_role, names.TASK_SERVICE_ACCOUNT: task_role}
@@ -50,17 +50,17 @@ class Accounts:
         win."""
         await self._ensure(namespace, self._for_runs)
 
-    async def restore(self, namespace: str) -> None:
+    async def ensure_missing(self, namespace: str) -> None:
         """The same where all is there most of the time: reads each, and makes only what is missing. An operator that
         may not read them creates them, as `ensure` does, and is told that they exist."""
-        if self.given:
+        if self.preinstalled:
             return
         for account, role in self._for_runs.items():
-            for resource, body in objects(namespace, account, role, []):
+            for resource, body in account_objects(namespace, account, role, []):
                 try:
                     await self._api.get(resource.path(namespace, account), CACHED)
                 except NotFoundError:
-                    await self._create(resource, namespace, owned(body, await self._owners()))
+                    await self._create(resource, namespace, with_owners(body, await self._owners()))
                 except ForbiddenError:
                     await self.ensure(namespace)
                     return
@@ -68,16 +68,16 @@ class Accounts:
     async def ensure_handler(self, namespace: str) -> None:
         """The same for what handlers need, the right to ask whose a caller's token is included."""
         await self._ensure(namespace, self._for_handlers)
-        if not self.given:
+        if not self.preinstalled:
             binding = review_binding(namespace, self._review_role, await self._owners())
             await self._create(resources.CLUSTER_ROLE_BINDINGS, "", binding)
 
     async def _ensure(self, namespace: str, roles: Mapping[str, str]) -> None:
-        if self.given:
+        if self.preinstalled:
             return
         owners = await self._owners()
         for account, role in roles.items():
-            for resource, body in objects(namespace, account, role, owners):
+            for resource, body in account_objects(namespace, account, role, owners):
                 await self._create(resource, namespace, body)
 
     async def _create(self, resource: Resource, namespace: str, body: JSONObject) -> None:
@@ -96,7 +96,9 @@ class Accounts:
         return [{"apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "name": RUNS_CRD, "uid": uid}]
 
 
-def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iterable[tuple[Resource, JSONObject]]:
+def account_objects(
+    namespace: str, account: str, role: str, owners: list[JSON]
+) -> Iterable[tuple[Resource, JSONObject]]:
     """The account and its binding."""
     metadata: JSONObject = {
         "name": account,
@@ -124,7 +126,7 @@ def objects(namespace: str, account: str, role: str, owners: list[JSON]) -> Iter
     )
 
 
-def owned(body: JSONObject, owners: list[JSON]) -> JSONObject:
+def with_owners(body: JSONObject, owners: list[JSON]) -> JSONObject:
     """The object with these owners."""
     metadata = cast("JSONObject", body["metadata"])
     return {**body, "metadata": {**metadata, "ownerReferences": owners}} if owners else body

@@ -18,13 +18,13 @@ import aiohttp
 
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.credentials import Cluster
-from apprun_operator.kube.decode import LONG, Page, decode, decode_event_in_turns, decode_in_turns
+from apprun_operator.kube.decode import LONG, Page, decode, decode_async, decode_event_async
 from apprun_operator.kube.errors import (
     ApiError,
-    BrokenOffError,
+    DecodeError,
     TooLargeError,
+    TruncatedError,
     UnavailableError,
-    UndecodableError,
     from_response,
 )
 
@@ -34,7 +34,7 @@ REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
 LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
 WATCH_SILENCE: Final = 90.0
 """Bookmarks come every minute. A watch that is silent for longer is a dead connection, whatever TCP says."""
-DEAD_PEER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+KEEPALIVE_OPTIONS: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 """The kernel gives up a connection half a minute after the other side fell silent, so that a watch behind a load
 balancer or a node that is gone without a word is noticed long before its silence is odd. The last one in ms."""
 MERGE: Final = "application/merge-patch+json"
@@ -42,16 +42,16 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
 CONNECTIONS: Final = 64
-MAX_ANSWER: Final = 16 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one answer. Ten objects of the largest size that etcd takes fit; what is longer is to be asked for in
 smaller pages."""
 
 PatchBody: TypeAlias = "JSONObject | list[JSONObject]"
-Requested: TypeAlias = Callable[[str, str, float | None], None]
+RequestObserver: TypeAlias = Callable[[str, str, float | None], None]
 """Told of each request: verb, status code or `none`, and the seconds that an answer took; None for a watch."""
 
 
-class Api(Protocol):
+class KubeApi(Protocol):
     """The calls that the operator makes. Each raises an `ApiError` of the type that says what it means."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject: ...
@@ -62,18 +62,18 @@ class Api(Protocol):
     def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]: ...
 
 
-def tell_nobody(verb: str, code: str, seconds: float | None) -> None:
+def ignore_request(verb: str, code: str, seconds: float | None) -> None:
     pass
 
 
 class Client:
     """One identity at one API server. Made and closed by `main`."""
 
-    def __init__(self, cluster: Cluster, requested: Requested = tell_nobody) -> None:
+    def __init__(self, cluster: Cluster, requested: RequestObserver = ignore_request) -> None:
         self._cluster = cluster
         self._requested = requested
         connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60, socket_factory=_watched_socket
+            limit=CONNECTIONS, ssl=cluster.ssl, keepalive_timeout=60, socket_factory=_keepalive_socket
         )
         self._decoding = asyncio.Lock()
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
@@ -116,7 +116,7 @@ class Client:
                 while chunk := await response.content.readany():
                     *lines, rest = (rest + chunk).split(b"\n")
                     if lines:
-                        yield [await decode_event_in_turns(line) for line in lines if line]
+                        yield [await decode_event_async(line) for line in lines if line]
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             if code == "none":
                 self._requested("WATCH", code, None)
@@ -128,7 +128,7 @@ class Client:
             return decode(answer)
         async with self._decoding:
             try:
-                return await decode_in_turns(answer)
+                return await decode_async(answer)
             finally:
                 await asyncio.sleep(0)
 
@@ -137,14 +137,14 @@ class Client:
         it failed would have it done again and again. What became of the object, its watch tells."""
         try:
             return await self._decoded(answer)
-        except UndecodableError as error:
+        except DecodeError as error:
             # guard: write-is-done - calling an acknowledged write failed would repeat it again and again
             logger.warning("%s: the answer to a write can't be decoded: %s", path, error)
             return {}
 
     def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> ApiError:
         if response.status == 401:
-            self._cluster.renew()
+            self._cluster.invalidate()
         return from_response(response.status, body, response.headers.get("Retry-After"))
 
     async def _call(
@@ -172,7 +172,7 @@ class Client:
         except ApiError:
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            kind = BrokenOffError if code.startswith("2") else UnavailableError
+            kind = TruncatedError if code.startswith("2") else UnavailableError
             raise kind(f"{method} {path}: {error!r}") from error
         finally:
             self._requested(method, code, time.perf_counter() - began)
@@ -186,18 +186,18 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         parts.append(part)
         size += len(part)
         # guard: answer-size - an answer without a limit takes all memory
-        if size > MAX_ANSWER:
+        if size > MAX_RESPONSE_BYTES:
             response.close()
-            raise TooLargeError(f"{response.url.path}: the answer has more than {MAX_ANSWER} bytes")
+            raise TooLargeError(f"{response.url.path}: the answer has more than {MAX_RESPONSE_BYTES} bytes")
     return b"".join(parts)
 
 
-def _watched_socket(address: tuple[Any, ...]) -> socket.socket:
+def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
     """A socket for an address as `getaddrinfo` gives it, on which a dead peer is noticed."""
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in DEAD_PEER.items():
+    for name, value in KEEPALIVE_OPTIONS.items():
         if hasattr(socket, name):  # not every system has every one
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made

@@ -28,7 +28,7 @@ class Cluster:
     ssl: ssl.SSLContext | bool
     headers: Callable[[], Mapping[str, str]]
     """Called for each request: the token may have changed."""
-    renew: Callable[[], None] = lambda: None
+    invalidate: Callable[[], None] = lambda: None
     """Called when the API server refused the headers: the next ones should be fresh."""
     account: JSONObject | None = None
     """Our service account, as an owner of what we create in its namespace; None outside of a cluster."""
@@ -46,7 +46,7 @@ class RotatingToken:
         self._token = ""
         self._read_at = 0.0
 
-    def renew(self) -> None:
+    def invalidate(self) -> None:
         """Read the file again next time."""
         self._token = ""
 
@@ -80,7 +80,7 @@ def load(environment: Mapping[str, str]) -> Cluster:
         token = RotatingToken(SERVICE_ACCOUNT / "token")
         context = ssl.create_default_context(cafile=ca)
         account = account_of((SERVICE_ACCOUNT / "token").read_text())
-        return Cluster(f"https://{where}:{port}", context, token.headers, token.renew, account)
+        return Cluster(f"https://{where}:{port}", context, token.headers, token.invalidate, account)
     return _from_kubeconfig()
 
 

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Final, TypeAlias, TypeVar, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.errors import UndecodableError
+from apprun_operator.kube.errors import DecodeError
 
 MAX_DEPTH: Final = 256
 """Levels of an object, the object itself included. pydantic reads 255 at most, so no app could use more."""
@@ -45,23 +45,23 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def decode(body: bytes) -> JSONObject:
-    """One object, less the fields that are too deep, without a pause. Raises UndecodableError."""
-    return _at_once(_decoding(body, FIELD))
+    """One object, less the fields that are too deep, without a pause. Raises DecodeError."""
+    return _run_steps(_decoding(body, FIELD))
 
 
 def decode_event(line: bytes) -> JSONObject:
     """One event of a watch: `type` and `object`, less the object's fields that are too deep, without a pause."""
-    return _at_once(_decoding(line, FIELD + 1))
+    return _run_steps(_decoding(line, FIELD + 1))
 
 
-async def decode_in_turns(body: bytes) -> JSONObject:
+async def decode_async(body: bytes) -> JSONObject:
     """`decode`, one step in each turn of the event loop. What is done with the object is the next turn's."""
-    return await _in_turns(_decoding(body, FIELD))
+    return await _run_steps_async(_decoding(body, FIELD))
 
 
-async def decode_event_in_turns(line: bytes) -> JSONObject:
+async def decode_event_async(line: bytes) -> JSONObject:
     """`decode_event`, one step in each turn of the event loop."""
-    return await _in_turns(_decoding(line, FIELD + 1))
+    return await _run_steps_async(_decoding(line, FIELD + 1))
 
 
 class Page:
@@ -73,7 +73,7 @@ class Page:
         """The list's own metadata."""
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, JSONObject]]:
-        """The length of each object's text, and the object, decoded in steps as `decode_in_turns` does it."""
+        """The length of each object's text, and the object, decoded in steps as `decode_async` does it."""
         text, at = self._text, _expect(self._text, 0, "{")
         while (at := _skip(text, at)) < len(text) and text[at] != "}":
             name, at = _value(text, at)
@@ -81,7 +81,7 @@ class Page:
             if name == "items" and text.startswith("[", at):
                 at += 1
                 while (at := _skip(text, at)) < len(text) and text[at] != "]":
-                    item, end = await _in_turns(_item(text, at))
+                    item, end = await _run_steps_async(_item(text, at))
                     yield end - at, item
                     at = end
                 at += 1
@@ -90,10 +90,10 @@ class Page:
             if name == "metadata" and isinstance(value, dict):
                 self.details = value
         if at >= len(text):
-            raise UndecodableError("the list ends too early")
+            raise DecodeError("the list ends too early")
 
 
-def _at_once(steps: Steps[T]) -> T:
+def _run_steps(steps: Steps[T]) -> T:
     while True:
         try:
             next(steps)
@@ -101,7 +101,7 @@ def _at_once(steps: Steps[T]) -> T:
             return cast("T", end.value)
 
 
-async def _in_turns(steps: Steps[T]) -> T:
+async def _run_steps_async(steps: Steps[T]) -> T:
     while True:
         try:
             next(steps)
@@ -117,10 +117,10 @@ def _item(text: str, at: int) -> Steps[tuple[JSONObject, int]]:
     except RecursionError:
         pass
     except ValueError as error:
-        raise UndecodableError(str(error)) from error
+        raise DecodeError(str(error)) from error
     else:
         if not isinstance(value, dict):
-            raise UndecodableError(f"the list has {type(value).__name__} among its objects")
+            raise DecodeError(f"the list has {type(value).__name__} among its objects")
         if end - at > LONG:
             yield
         deep = _may_be_deep(text, at, end) and depth(text[at:end]) > MAX_DEPTH
@@ -155,9 +155,9 @@ def _object(text: str, level: int, cut: list[str]) -> JSONObject:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(repr(error)) from error
+        raise DecodeError(repr(error)) from error
     if not isinstance(value, dict):
-        raise UndecodableError(f"a {type(value).__name__} where an object should be")
+        raise DecodeError(f"a {type(value).__name__} where an object should be")
     listed = ", ".join(dict.fromkeys(field for field in cut if field != MANAGED_FIELDS))
     target = value if level == FIELD else value.get("object")
     if listed and isinstance(target, dict):
@@ -212,14 +212,14 @@ def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]
                 at = token.end()
             if not deep:
                 return "".join([*kept, text[at : token.end()]]), fields, token.end()
-    raise UndecodableError("an object ends too early")
+    raise DecodeError("an object ends too early")
 
 
 def _value(text: str, at: int) -> tuple[JSON, int]:
     try:
         value, end = _DECODER.raw_decode(text, _skip(text, at))
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(repr(error)) from error
+        raise DecodeError(repr(error)) from error
     return cast("JSON", value), end
 
 
@@ -231,7 +231,7 @@ def _skip(text: str, at: int) -> int:
 def _expect(text: str, at: int, sign: str) -> int:
     at = _skip(text, at)
     if not text.startswith(sign, at):
-        raise UndecodableError(f"no {sign!r} where one should be")
+        raise DecodeError(f"no {sign!r} where one should be")
     return _skip(text, at + 1)
 
 

@@ -72,11 +72,11 @@ class UnavailableError(TransientError):
     """5xx, no connection, or no answer in time."""
 
 
-class BrokenOffError(UnavailableError):
+class TruncatedError(UnavailableError):
     """The answer began and came to no end: it may be too long for what lies between."""
 
 
-class UndecodableError(UnavailableError):
+class DecodeError(UnavailableError):
     """The answer is no JSON: one that was cut off, or somebody else's."""
 
 

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.client import Api, Client
+from apprun_operator.kube.client import Client, KubeApi
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from apprun_operator.kube.resources import LEASES
 from apprun_operator.leader import lease
-from apprun_operator.leader.lease import Create, Election, Hold, Look, Wait
+from apprun_operator.leader.lease import CreateLease, Election, ReadLease, UpdateLease, Wait
 from apprun_operator.observe.times import rfc3339
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def local_clock() -> float:
 class Leader(Protocol):
     """What is asked of leadership."""
 
-    def attend(self) -> int:
+    def heartbeat(self) -> int:
         """Say that the caller is ready to work; the present term, 0 for somebody who doesn't lead now."""
         ...
 
@@ -46,17 +46,17 @@ class Leader(Protocol):
         ...
 
 
-class Alone:
+class AlwaysLeader:
     """Leads always: for an operator of which there is only one, outside of a cluster."""
 
-    def attend(self) -> int:
+    def heartbeat(self) -> int:
         return 1
 
     def term(self) -> int:
         return 1
 
 
-class Campaign:
+class LeaderElector:
     """One candidate for the Lease `where`: namespace and name. Any thread may call `attend` and `term`. A Lease that it
     creates belongs to `owner`, if there is one, and goes with it."""
 
@@ -74,13 +74,13 @@ class Campaign:
         self._clock = clock
         self._wall = wall
         self._owners: list[JSON] = [owner] if owner else []
-        self._beaten_at = NEVER
+        self._last_heartbeat = NEVER
         self._told = ""
-        self.worked_at = clock()
+        self.last_step_at = clock()
         """When its loop last did something: a thread that hangs is to be noticed."""
 
-    def attend(self) -> int:
-        self._beaten_at = self._clock()
+    def heartbeat(self) -> int:
+        self._last_heartbeat = self._clock()
         return self.term()
 
     def term(self) -> int:
@@ -88,24 +88,24 @@ class Campaign:
         return election.term if election.leads(self._clock()) else 0
 
     @property
-    def informed(self) -> bool:
+    def has_read_lease(self) -> bool:
         """Whether the Lease could be read: else this replica could never lead."""
         return self._election.lease is not None
 
-    async def run(self, api: Api, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def run(self, api: KubeApi, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Until cancelled. No answer of the API server ends it."""
         while True:
-            self.worked_at = now = self._clock()
-            action = self._election.decide(now, able=now - self._beaten_at < BEAT_SECONDS)
+            self.last_step_at = now = self._clock()
+            action = self._election.decide(now, able=now - self._last_heartbeat < BEAT_SECONDS)
             if isinstance(action, Wait):
                 await sleep(action.seconds)
             else:
                 await self._call(api, action)
             self._tell()
 
-    async def resign(self, api: Api) -> None:
+    async def release(self, api: KubeApi) -> None:
         """Lead no more, and let the next one begin at once. Call it when `run` has ended, and all work has."""
-        self._election = self._election.resigned()
+        self._election = self._election.released()
         try:
             async with asyncio.timeout(2 * self._election.timing.call):
                 # Read first: whether the last renewal was done may be unknown.
@@ -118,33 +118,33 @@ class Campaign:
         except (ApiError, TimeoutError) as error:
             logger.warning("the lease %s/%s runs out by itself: %s", self._namespace, self._name, error)
 
-    async def _call(self, api: Api, action: Look | Create | Hold) -> None:
-        self._election = self._election.calling(self._clock())
+    async def _call(self, api: KubeApi, action: ReadLease | CreateLease | UpdateLease) -> None:
+        self._election = self._election.before_call(self._clock())
         try:
             async with asyncio.timeout(self._election.timing.call):
                 found = lease.read(await self._send(api, action))
         except (AlreadyExistsError, ConflictError):
-            self._election = self._election.refused()
+            self._election = self._election.after_conflict()
         except NotFoundError:
-            if isinstance(action, Look):
-                self._election = self._election.saw(self._clock(), None)
+            if isinstance(action, ReadLease):
+                self._election = self._election.after_read(self._clock(), None)
             else:
-                self._election = self._election.refused()
+                self._election = self._election.after_conflict()
         except (ApiError, TimeoutError) as error:
-            self._election = self._election.failed()
+            self._election = self._election.after_failure()
             logger.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
         except Exception:  # whatever it is: a thread that ended could never lead again
-            self._election = self._election.failed()
+            self._election = self._election.after_failure()
             logger.exception("lease %s/%s: unexpected", self._namespace, self._name)
         else:
-            took_in = self._election.saw if isinstance(action, Look) else self._election.wrote
-            self._election = took_in(self._clock(), found)
+            after_answer = self._election.after_read if isinstance(action, ReadLease) else self._election.after_write
+            self._election = after_answer(self._clock(), found)
 
-    async def _send(self, api: Api, action: Look | Create | Hold) -> JSONObject:
-        if isinstance(action, Look):
+    async def _send(self, api: KubeApi, action: ReadLease | CreateLease | UpdateLease) -> JSONObject:
+        if isinstance(action, ReadLease):
             return await api.get(self._path)
         written = lease.spec(self._election, action, rfc3339(self._wall()))
-        if isinstance(action, Create):
+        if isinstance(action, CreateLease):
             metadata: JSONObject = {"name": self._name, "namespace": self._namespace, "ownerReferences": self._owners}
             body: JSONObject = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
             return await api.create(LEASES.path(self._namespace), {**body, "spec": written})
@@ -166,11 +166,11 @@ class Campaign:
             logger.info("%s", news)
 
 
-class LeadershipThread:
+class LeaderElectionThread:
     """Runs a campaign beside the main loop. `connect` is called in its thread."""
 
-    def __init__(self, campaign: Campaign, connect: Callable[[], Client]) -> None:
-        self.campaign = campaign
+    def __init__(self, elector: LeaderElector, connect: Callable[[], Client]) -> None:
+        self.elector = elector
         self._connect = connect
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
@@ -179,7 +179,7 @@ class LeadershipThread:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and local_clock() - self.campaign.worked_at < THREAD_SILENCE
+        return self._thread.is_alive() and local_clock() - self.elector.last_step_at < THREAD_SILENCE
 
     def start(self) -> None:
         self._thread.start()
@@ -201,11 +201,11 @@ class LeadershipThread:
     async def _serve(self) -> None:
         client = self._connect()
         try:
-            self._running = asyncio.create_task(self.campaign.run(client))
+            self._running = asyncio.create_task(self.elector.run(client))
             self._loop = asyncio.get_running_loop()
             if self._asked.is_set():
                 self._running.cancel()
             await asyncio.wait({self._running})
-            await self.campaign.resign(client)
+            await self.elector.release(client)
         finally:
             await client.close()

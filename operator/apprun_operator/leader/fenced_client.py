@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.client import MERGE, KubeApi, PatchBody
 from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import TransientError
 
@@ -17,10 +17,10 @@ class NotLeadingError(TransientError):
     """Another replica leads, or may: nothing was sent."""
 
 
-class Fenced:
+class FencedClient:
     """`Api`, whose writes raise NotLeadingError unless `may_write()` says yes."""
 
-    def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
+    def __init__(self, api: KubeApi, may_write: Callable[[], bool]) -> None:
         self._api = api
         self._may_write = may_write
 

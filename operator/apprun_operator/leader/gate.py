@@ -15,38 +15,38 @@ from apprun_operator.leader.elector import Leader
 POLL_SECONDS: Final = 0.2
 
 
-class Terms:
+class LeaderGate:
     """One piece of work per term."""
 
     def __init__(self, leader: Leader) -> None:
         self._leader = leader
-        self._acting = 0
+        self._working_term = 0
 
     @property
-    def acting(self) -> bool:
+    def is_leading(self) -> bool:
         """Whether work is being done."""
-        return self._acting != 0
+        return self._working_term != 0
 
     def may_write(self) -> bool:
         """Asked before each write, since the process may have been stopped in between."""
-        return self._acting != 0 and self._leader.term() == self._acting
+        return self._working_term != 0 and self._leader.term() == self._working_term
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Until cancelled; or until `work` ends by itself, which only a bug makes it do: then with its error."""
         while True:
-            term = self._leader.attend()
+            term = self._leader.heartbeat()
             if term:
                 await self._serve(term, work)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _serve(self, term: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._acting = term
+        self._working_term = term
         task = asyncio.create_task(work())
         try:
-            while not task.done() and self._leader.attend() == term:
+            while not task.done() and self._leader.heartbeat() == term:
                 await asyncio.wait({task}, timeout=POLL_SECONDS)
         finally:
-            self._acting = 0
+            self._working_term = 0
             ended = task.done()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

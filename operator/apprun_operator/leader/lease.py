@@ -16,7 +16,7 @@ from application_sdk.wire.digest import JSON, JSONObject
 SHORTEST_DURATION: Final = 1.0
 LONGEST_DURATION: Final = 60.0
 """Seconds. A duration that somebody wrote by hand must not keep everybody out for hours."""
-ATTENTION: Final = 0.25
+READY_POLL_SECONDS: Final = 0.25
 """Seconds in which somebody who becomes able to work notices it."""
 NEVER: Final = float("-inf")
 
@@ -68,17 +68,17 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReadLease:
     """Read the Lease; the answer goes to `saw`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class CreateLease:
     """Create the Lease as its holder; the answer goes to `wrote`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class UpdateLease:
     """Write oneself down as the holder, if the Lease is still `lease`; the answer goes to `wrote`."""
 
     lease: Lease
@@ -86,7 +86,7 @@ class Hold:
     acquiring: bool
 
 
-Action: TypeAlias = Wait | Look | Create | Hold
+Action: TypeAlias = Wait | ReadLease | CreateLease | UpdateLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +123,24 @@ class Election:
             return Wait(due - now)
         if not able:
             # What the look found is still of use as soon as it is able: at its start, the time of a restart.
-            return Wait(min(due - now, ATTENTION)) if now < due else Look()
+            return Wait(min(due - now, READY_POLL_SECONDS)) if now < due else ReadLease()
         if not (self.unused or (self.leads(now) and self.certain)):
-            return Look()
+            return ReadLease()
         lease = self.lease
         free_at = self._free_at()
         if now < free_at:
             # Look again when it may be free, not only when the next look is due.
-            return Wait(max(min(due, free_at) - now, 0.0)) if now < due else Look()
+            return Wait(max(min(due, free_at) - now, 0.0)) if now < due else ReadLease()
         if lease is None or not self.present:
-            return Create()
+            return CreateLease()
         acquiring = lease.holder != self.identity
-        return Hold(lease, lease.transitions + acquiring, acquiring)
+        return UpdateLease(lease, lease.transitions + acquiring, acquiring)
 
-    def calling(self, now: float) -> Election:
+    def before_call(self, now: float) -> Election:
         """A request is about to be sent."""
         return replace(self, called_at=now, unused=False)
 
-    def saw(self, now: float, lease: Lease | None) -> Election:
+    def after_read(self, now: float, lease: Lease | None) -> Election:
         """A look was answered; None: there is no Lease."""
         if lease is None:
             return replace(self, present=False, certain=True, unused=True)
@@ -155,7 +155,7 @@ class Election:
             until=self.until if lease.holder == self.identity else NEVER,
         )
 
-    def wrote(self, now: float, lease: Lease) -> Election:
+    def after_write(self, now: float, lease: Lease) -> Election:
         """A write was accepted: lead until the deadline, counted from when the request was sent."""
         continued = self.leads(now)
         return replace(
@@ -168,15 +168,15 @@ class Election:
             term=self.term if continued else self.term + 1,
         )
 
-    def failed(self) -> Election:
+    def after_failure(self) -> Election:
         """A request wasn't answered, or with an error: whether a write was done is unknown."""
         return replace(self, certain=False, unused=False)
 
-    def refused(self) -> Election:
+    def after_conflict(self) -> Election:
         """Somebody else wrote, created or deleted the Lease: look at it at once."""
         return replace(self, certain=False, unused=False, called_at=NEVER)
 
-    def resigned(self) -> Election:
+    def released(self) -> Election:
         """Lead no more, from now on."""
         return replace(self, until=NEVER, certain=False, unused=False)
 
@@ -202,14 +202,14 @@ def read(raw: Mapping[str, JSON]) -> Lease:
     )
 
 
-def spec(election: Election, action: Create | Hold, moment: str) -> JSONObject:
+def spec(election: Election, action: CreateLease | UpdateLease, moment: str) -> JSONObject:
     """What to write. `moment` is the time of day, as Kubernetes writes it: for people, and to differ from the last."""
     written: JSONObject = {
         "holderIdentity": election.identity,
         "leaseDurationSeconds": int(election.timing.duration),
         "renewTime": moment,
     }
-    if isinstance(action, Create):
+    if isinstance(action, CreateLease):
         return {**written, "acquireTime": moment, "leaseTransitions": 0}
     if action.acquiring:
         return {**written, "acquireTime": moment, "leaseTransitions": action.transitions}

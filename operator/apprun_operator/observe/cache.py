@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
 from apprun_operator.observe import parse, parse_pod
-from apprun_operator.observe.apps import AppRecord, OngoingInspection, HandlerDeployment
+from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingInspection
 from apprun_operator.observe.fields import Raw, Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, RefusalKind, PodEvent
+from apprun_operator.observe.pods import PodEvent, PodRecord, RefusalKind
 from apprun_operator.observe.records import (
     Key,
     Meta,
@@ -171,11 +171,11 @@ class Cache:
 
     # Facts about own requests
 
-    def begin(self, run: Key, target: str) -> None:
+    def begin_request(self, run: Key, target: str) -> None:
         """A request about the pod or AppTask `target` is under way: plans leave it alone until `end`."""
         self._facts(run).in_flight.add(target)
 
-    def end(self, run: Key, target: str) -> None:
+    def end_request(self, run: Key, target: str) -> None:
         facts = self._runs.get(run)
         if facts is not None:
             facts.in_flight.discard(target)

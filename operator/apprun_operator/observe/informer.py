@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.client import Api
+from apprun_operator.kube.client import KubeApi
 from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import (
     ApiError,
-    BrokenOffError,
     GoneError,
     TooLargeError,
+    TruncatedError,
     UnavailableError,
     from_response,
 )
@@ -69,12 +69,12 @@ class Progress:
         # guard: expired-version - a watch that continues from an expired version is refused each time
         return Progress("" if expired else self.version, self.failures + 1)
 
-    def backoff(self, chance: float) -> float:
+    def backoff(self, jitter: float) -> float:
         """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in [0, 1)."""
         if not self.failures:
             return 0.0
         bound: float = min(FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 16), LAST_BACKOFF)
-        return bound * (0.5 + chance / 2)
+        return bound * (0.5 + jitter / 2)
 
 
 class Informer:
@@ -82,36 +82,36 @@ class Informer:
 
     def __init__(
         self,
-        api: Api,
+        api: KubeApi,
         cache: Cache,
         kind: Kind,
         resource: Resource,
         *,
         namespace: str = "",
         selector: str = "",
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         """`clock` measures silence: it must be one that nobody sets."""
         self.kind = kind
         self.synced = asyncio.Event()
-        self._heard_at = clock()
+        self._last_contact = clock()
         """When it last heard from the API server, or tried to. It only grows."""
-        self._rests_until = 0.0
+        self._resting_until = 0.0
         """The end of the latest rest that `relist` took on purpose: nothing is expected before it."""
         self._api = api
         self._cache = cache
         self._path = resource.path(namespace)
         self._namespace = namespace
         self._query: Mapping[str, str] = {"labelSelector": selector} if selector else {}
-        self._chance = chance
+        self._jitter = jitter
         self._clock = clock
         self._progress = Progress()
-        self._hurried = asyncio.Event()
+        self._relist_now = asyncio.Event()
         self._page = FIRST_PAGE
         self._largest_page = LAST_PAGE
         """Smaller after a page has failed, so that the next try doesn't grow to what has failed at once."""
-        self._broke_off = False
+        self._truncated = False
         """A page has ended too early since the last complete list. A list starts over after that, and would never
         come to its end if its pages grew to the same length again."""
         self._failing_since: float | None = None
@@ -127,41 +127,41 @@ class Informer:
     def silence(self) -> float:
         """For how many seconds nothing came from the API server, nor was tried, although it should have."""
         # guard: rest-is-no-silence - a planned pause of the watch isn't a sign of a broken one
-        return max(self._clock() - max(self._heard_at, self._rests_until), 0.0)
+        return max(self._clock() - max(self._last_contact, self._resting_until), 0.0)
 
-    def _hear(self) -> None:
-        # `renew` hears the API server while `relist` rests: neither may undo what the other one has noted.
-        self._heard_at = max(self._heard_at, self._clock())
+    def _note_contact(self) -> None:
+        # `resync` hears the API server while `relist` rests: neither may undo what the other one has noted.
+        self._last_contact = max(self._last_contact, self._clock())
 
     async def run(self) -> None:
         """List and watch until cancelled. No answer of the API server ends it."""
-        await self._forever(self._follow)
+        await self._retry_forever(self._follow)
 
     async def relist(self, pause: Callable[[], float]) -> None:
         """Only list, every `pause()` seconds, until cancelled: for kinds whose events come from elsewhere, to find what
         those missed."""
 
         async def once() -> None:
-            self._hurried.clear()
+            self._relist_now.clear()
             await self._list()
             self._progress = Progress()
             rest = pause()
-            self._rests_until = self._clock() + rest
+            self._resting_until = self._clock() + rest
             try:
                 # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
                 async with asyncio.timeout(rest):
-                    await self._hurried.wait()
+                    await self._relist_now.wait()
             except TimeoutError:
                 pass
-            self._rests_until = 0.0
+            self._resting_until = 0.0
 
-        await self._forever(once)
+        await self._retry_forever(once)
 
-    def hurry(self) -> None:
+    def trigger_relist(self) -> None:
         """End the rest of `relist`: there is something to list."""
-        self._hurried.set()
+        self._relist_now.set()
 
-    async def renew(self) -> None:
+    async def resync(self) -> None:
         """Beside `run`: know all that the API server holds by now, however late the watch is. Waits until it is so."""
         tries = Progress()
         while True:
@@ -170,7 +170,7 @@ class Informer:
             except ApiError as error:
                 tries = tries.failed(error)
                 logger.warning("%s: %s; listing again", self.kind, error)
-                await asyncio.sleep(tries.backoff(self._chance()))
+                await asyncio.sleep(tries.backoff(self._jitter()))
             else:
                 return
 
@@ -182,30 +182,30 @@ class Informer:
         if self._clock() - started < SHORT_WATCH:
             raise UnavailableError("the watch ended at once")
 
-    async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _retry_forever(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()
             except ApiError as error:
-                self._fail(error)
+                self._record_failure(error)
                 self._progress = self._progress.failed(error)
                 if self._progress.failures > 1 or not self.synced.is_set():
                     logger.warning("%s: %s; trying again", self.kind, error)
             except Exception as error:  # no odd answer may end the informer: the operator would be blind from then on
-                self._fail(error)
+                self._record_failure(error)
                 logger.exception("%s: unexpected answer; listing anew", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
             # Trying counts as being alive: an API server that is down is no reason to restart the operator.
-            self._hear()
-            await asyncio.sleep(self._progress.backoff(self._chance()))
+            self._note_contact()
+            await asyncio.sleep(self._progress.backoff(self._jitter()))
 
-    def _fail(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         self._failure = f"{type(error).__name__}: {error}"[:500]
         if self._failing_since is None:
             self._failing_since = self._clock()
 
-    def _works(self) -> None:
-        self._hear()
+    def _record_success(self) -> None:
+        self._note_contact()
         self._failing_since, self._failure = None, ""
 
     async def _list(self) -> None:
@@ -213,7 +213,7 @@ class Informer:
         token = ""
         while True:
             page = await self._next_page(token)
-            self._hear()
+            self._note_contact()
             longest = 0
             async for size, item in page:
                 longest = max(longest, size)
@@ -221,9 +221,9 @@ class Informer:
                     keys.append(_key(item))
                 # Others wait for the event loop: never for more than one object, nor for its decoding besides.
                 await asyncio.sleep(0)
-            self._page = _fitting(self._page, longest, self._largest_page)
+            self._page = _next_page_size(self._page, longest, self._largest_page)
             # guard: broken-pages-stay-short - a list that starts over with pages as long would never be complete
-            if not self._broke_off:
+            if not self._truncated:
                 # What was too long lies behind: each page that is read lets the next ones grow a little more.
                 self._largest_page = min(self._largest_page * RECOVERY, LAST_PAGE)
             token = str(page.details.get("continue") or "")
@@ -233,8 +233,8 @@ class Informer:
         # guard: list-removes - an object that was deleted between two watches has no DELETED event
         self._cache.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
-        self._largest_page, self._broke_off = LAST_PAGE, False
-        self._works()
+        self._largest_page, self._truncated = LAST_PAGE, False
+        self._record_success()
         self.synced.set()
 
     async def _next_page(self, token: str) -> Page:
@@ -245,13 +245,13 @@ class Informer:
             query = {**self._query, "limit": str(self._page), **({"continue": token} if token else {})}
             try:
                 return await self._api.page(self._path, query)
-            except (TooLargeError, BrokenOffError) as error:
+            except (TooLargeError, TruncatedError) as error:
                 if self._page == 1:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)
                 # guard: page-too-large - only an answer that is too large gets better with a smaller page
                 if not isinstance(error, TooLargeError):
-                    self._broke_off = True
+                    self._truncated = True
                     raise
 
     async def _watch(self) -> None:
@@ -262,14 +262,14 @@ class Informer:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         async for events in self._api.watch(self._path, query):
-            self._hear()
+            self._note_contact()
             for event in events:
-                self._take(str(event.get("type")), cast("JSONObject", event["object"]))
-            self._works()
+                self._handle_event(str(event.get("type")), cast("JSONObject", event["object"]))
+            self._record_success()
             # Events that are there already are read without a pause, and others wait for the event loop.
             await asyncio.sleep(0)
 
-    def _take(self, kind: str, item: JSONObject) -> None:
+    def _handle_event(self, kind: str, item: JSONObject) -> None:
         if kind == "ERROR":
             raise from_response(int(cast("int", item.get("code", 500))), b"watch error: " + str(item).encode())
         if kind == "DELETED":
@@ -291,7 +291,7 @@ class Informer:
         return True
 
 
-def _fitting(page: int, longest: int, most: int) -> int:
+def _next_page_size(page: int, longest: int, most: int) -> int:
     """How many objects to ask for next, when the longest of a page had so many bytes: growing slowly, since the next
     ones may be longer."""
     # guard: page-bytes - a page of large objects takes all memory, whatever its count

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from application_sdk.wire.digest import JSON
-from apprun_operator.kube.decode import decode_in_turns
-from apprun_operator.kube.errors import UndecodableError
+from apprun_operator.kube.decode import decode_async
+from apprun_operator.kube.errors import DecodeError
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
@@ -57,7 +57,7 @@ class KopfFeed:
             event = await self._events.get()
             try:
                 await self._apply(event)
-            except (Unreadable, UndecodableError) as error:
+            except (Unreadable, DecodeError) as error:
                 logger.warning("%s is left alone: %s", event.kind, error)
             except Exception:
                 # guard: feed-goes-on - one object that reveals a bug would end the events of all others
@@ -74,4 +74,4 @@ class KopfFeed:
         if text is None:
             self._relist(event.kind)
         else:
-            self._cache.apply(event.kind, await decode_in_turns(text.encode()))
+            self._cache.apply(event.kind, await decode_async(text.encode()))

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.pods import PodRecord, Refusal, PodEvent
+from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal
 from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class PodQuota:
     """How many more task pods a run may have beside those of other runs; None for as many as it likes."""
 
     places: int | None = None
@@ -56,4 +56,4 @@ class Observed:
     namespace_ready: bool = False
     ensured_at: float = 0.0
     """When the namespace's service accounts and bindings were last ensured, or that was tried; 0 for never."""
-    room: Room = Room()
+    pod_quota: PodQuota = PodQuota()

@@ -12,7 +12,7 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.packed_json import EMPTY
-from apprun_operator.observe.pods import PodRecord, Refusal, RefusalKind, PodEvent
+from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal, RefusalKind
 from apprun_operator.observe.records import Key, PageRecord, RunRecord, TaskRecord
 
 MAX_REFUSAL_DELAY: Final = 60.0

@@ -13,7 +13,7 @@ from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import CreatePod
 from apprun_operator.plan.app.reconcile import plan_app
 from apprun_operator.plan.limits import Limits
-from apprun_operator.reconcile.loop import Pauses, work_off
+from apprun_operator.reconcile.loop import Backoff, run_loop
 from apprun_operator.reconcile.workqueue import KeyQueue
 
 logger = logging.getLogger(__name__)
@@ -33,25 +33,25 @@ class AppWorker:
         executor: AppExecutor,
         limits: Limits,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._queue = queue
         self._cache = cache
         self._executor = executor
         self._limits = limits
         self._clock = clock
-        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
+        self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
 
-    def begin(self) -> None:
+    def start_term(self) -> None:
         """At the start of a term: what an earlier one had begun is planned anew."""
         for key in self._cache.app_keys():
             self._queue.put(key)
 
     async def run(self) -> None:
         """Until cancelled."""
-        await work_off(self._queue, self._pass, self._pauses, _log, REPLAN_SECONDS)
+        await run_loop(self._queue, self._reconcile, self._backoff, _log, REPLAN_SECONDS)
 
-    async def _pass(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> None:
         app = self._cache.app(key)
         if app is None:
             return
@@ -60,7 +60,7 @@ class AppWorker:
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.actions:
-            await self._executor.carry_out(key, action)
+            await self._executor.execute(key, action)
             if isinstance(action, CreatePod):
                 # A refusal is a fact about the pod that nobody else tells of.
                 self._queue.put(key)

@@ -12,52 +12,56 @@ from apprun_operator.kube.errors import ApiError
 from apprun_operator.observe.records import Key
 from apprun_operator.reconcile.workqueue import KeyQueue
 
-What: TypeAlias = tuple[Key, str]
+BackoffKey: TypeAlias = tuple[Key, str]
 """A key, and the name of the object of it that is paused; empty for the key as a whole."""
-Told: TypeAlias = Callable[[Key, str, Exception, float], None]
+OnError: TypeAlias = Callable[[Key, str, Exception, float], None]
 
-MOST_DOUBLINGS: Final = 16
+MAX_DOUBLINGS: Final = 16
 
 
-class Pauses:
+class Backoff:
     """How long to leave alone what failed: longer each time, plus what the API server asks for. `chance` is jitter."""
 
-    def __init__(self, first: float, last: float, chance: Callable[[], float]) -> None:
+    def __init__(self, first: float, last: float, jitter: Callable[[], float]) -> None:
         self._first = first
         self._last = last
-        self._chance = chance
-        self._failures: dict[What, int] = {}
+        self._jitter = jitter
+        self._failures: dict[BackoffKey, int] = {}
 
-    def after(self, what: What, error: Exception) -> float:
+    def next_delay(self, key: BackoffKey, error: Exception) -> float:
         """Seconds until `what` may be tried again."""
-        count = self._failures[what] = self._failures.get(what, 0) + 1
-        bound: float = min(self._first * 2.0 ** min(count - 1, MOST_DOUBLINGS), self._last)
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        bound: float = min(self._first * 2.0 ** min(count - 1, MAX_DOUBLINGS), self._last)
         asked = error.retry_after if isinstance(error, ApiError) else None
-        return (asked or 0.0) + bound * (0.5 + self._chance() / 2)
+        return (asked or 0.0) + bound * (0.5 + self._jitter() / 2)
 
-    def forget(self, what: What) -> None:
+    def reset(self, key: BackoffKey) -> None:
         """It went well."""
-        self._failures.pop(what, None)
+        self._failures.pop(key, None)
 
 
-async def work_off(
-    queue: KeyQueue, one_pass: Callable[[Key], Awaitable[None]], pauses: Pauses, tell: Told, replan_after: float = 0.0
+async def run_loop(
+    queue: KeyQueue,
+    reconcile: Callable[[Key], Awaitable[None]],
+    backoff: Backoff,
+    on_error: OnError,
+    replan_after: float = 0.0,
 ) -> None:
-    """Until cancelled. `tell` hears of each failure and its pause, `replan_after` is the pause after a stale plan."""
+    """Reconcile keys until cancelled."""
     while True:
         key = await queue.get()
         try:
-            await one_pass(key)
+            await reconcile(key)
         except ReplanError:
             if replan_after:
                 queue.put_after(key, replan_after)
             else:
                 queue.put(key)
         except Exception as error:  # noqa: BLE001 (a bad object must not stop the others)
-            delay = pauses.after((key, ""), error)
-            tell(key, "", error, delay)
+            delay = backoff.next_delay((key, ""), error)
+            on_error(key, "", error, delay)
             queue.put_after(key, delay)
         else:
-            pauses.forget((key, ""))
+            backoff.reset((key, ""))
         finally:
             queue.done(key)

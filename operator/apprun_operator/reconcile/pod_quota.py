@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from apprun_operator.observe.observed import Room
+from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import Claim
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
 
 
-class Shares:
+class SlotLimiter:
     """Of one term. `wake` has a run planned again."""
 
     def __init__(self, limits: Limits, wake: Callable[[Key], None], occupied: Mapping[Key, int]) -> None:
@@ -23,11 +23,11 @@ class Shares:
         self._demands = {key: Demand(count, count) for key, count in occupied.items()}
         self._given = 0
 
-    def room(self, key: Key) -> Room:
+    def quota(self, key: Key) -> PodQuota:
         """How many task pods this run may start now."""
-        return room_for(key, self._limits, self._demands) if self._limited else Room()
+        return room_for(key, self._limits, self._demands) if self._limited else PodQuota()
 
-    def note(self, key: Key, claim: Claim) -> None:
+    def update(self, key: Key, claim: Claim) -> None:
         """What a plan of this run has come to. Whoever may start a pod now is woken."""
         if not self._limited:
             return

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from apprun_operator.observe.records import Key
 
 
-class Turns:
-    """`async with turns.of(run)` waits for a place and holds it."""
+class RoundRobin:
+    """`async with slots.slot(run)` waits for a place and holds it."""
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -21,7 +21,7 @@ class Turns:
         """In the order of their next turn."""
 
     @asynccontextmanager
-    async def of(self, run: Key) -> AsyncIterator[None]:
+    async def slot(self, run: Key) -> AsyncIterator[None]:
         await self._enter(run)
         try:
             yield

@@ -21,23 +21,23 @@ from apprun_operator.plan.actions import ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.reconcile import plan
 from apprun_operator.plan.run.stray_pods import claim_of
-from apprun_operator.reconcile.loop import Pauses, work_off
-from apprun_operator.reconcile.pod_quota import Shares
-from apprun_operator.reconcile.round_robin import Turns
+from apprun_operator.reconcile.loop import Backoff, run_loop
+from apprun_operator.reconcile.pod_quota import SlotLimiter
+from apprun_operator.reconcile.round_robin import RoundRobin
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry import samples
-from apprun_operator.telemetry.logs import about
+from apprun_operator.telemetry.logs import log_context
 from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 30.0
-SIDE_BY_SIDE: Final = 16
+MAX_CONCURRENT_REQUESTS: Final = 16
 """Requests about pods and AppTasks at a time: enough to keep the API server busy, and room for commits."""
 
 
-class Worker:
+class RunWorker:
     """Plans and acts on runs for ever. `clock` tells the time of day, `chance` gives jitter."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Worker:
         limits: Limits,
         metrics: Metrics,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._queue = queue
         self._cache = cache
@@ -56,18 +56,18 @@ class Worker:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
+        self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
         self._running: set[asyncio.Task[None]] = set()
-        self._turns = Turns(SIDE_BY_SIDE)
-        self._shares = Shares(limits, queue.put, {})
+        self._request_slots = RoundRobin(MAX_CONCURRENT_REQUESTS)
+        self._slots = SlotLimiter(limits, queue.put, {})
 
-    def begin(self) -> None:
+    def start_term(self) -> None:
         """At the start of a term: take stock of the pods that are there."""
-        self._shares = Shares(self._limits, self._queue.put, self._cache.task_pods())
+        self._slots = SlotLimiter(self._limits, self._queue.put, self._cache.task_pods())
 
     async def run(self) -> None:
         """Until cancelled."""
-        await work_off(self._queue, self._pass, self._pauses, self._log)
+        await run_loop(self._queue, self._reconcile, self._backoff, self._log)
 
     async def stop(self) -> None:
         """Give up what is under way: the next life plans it again."""
@@ -75,60 +75,60 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _pass(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> None:
         now = self._clock()
         seen = self._cache.observe(key)
         if seen is None:
             # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use the nodes meanwhile
             claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
-            self._shares.note(key, claim)
+            self._slots.update(key, claim)
             if given_up is not None:
                 self._queue.put_after(key, given_up - now)
             return
         with self._metrics.planning():
-            decided = plan(replace(seen, room=self._shares.room(key)), now, self._limits)
+            decided = plan(replace(seen, pod_quota=self._slots.quota(key)), now, self._limits)
         if decided.claim is not None:
-            self._shares.note(key, decided.claim)
+            self._slots.update(key, decided.claim)
         if decided.wake_at is not None:
             self._queue.put_after(key, decided.wake_at - now)
         for action in decided.first:
-            told = samples.of_run(seen, action, now) if isinstance(action, PatchRun) else None
-            await self._executor.first(action)
-            if told is not None:
-                self._metrics.tell(told)
+            batch = samples.of_run(seen, action, now) if isinstance(action, PatchRun) else None
+            await self._executor.execute_run_action(action)
+            if batch is not None:
+                self._metrics.record(batch)
         for item in decided.then:
             role = "driver" if target(item) == names.driver_task_name(key.name) else "task"
             self._start(key, item, samples.of_item(key, seen.run, role, item))
 
-    def _start(self, key: Key, action: ItemAction, told: samples.Told) -> None:
+    def _start(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
         # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
-        self._cache.begin(key, target(action))
-        task = asyncio.create_task(self._carry_out(key, action, told))
+        self._cache.begin_request(key, target(action))
+        task = asyncio.create_task(self._execute(key, action, batch))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _carry_out(self, key: Key, action: ItemAction, told: samples.Told) -> None:
+    async def _execute(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
         name = target(action)
         delay = 0.0
         try:
-            async with self._turns.of(key):
-                await self._executor.then(key, action)
-            self._metrics.tell(told)
-            self._pauses.forget((key, name))
+            async with self._request_slots.slot(key):
+                await self._executor.execute_item_action(key, action)
+            self._metrics.record(batch)
+            self._backoff.reset((key, name))
         except ReplanError:
             pass
         except Exception as error:  # noqa: BLE001 (as above: the pause is this object's alone)
-            delay = self._pauses.after((key, name), error)
+            delay = self._backoff.next_delay((key, name), error)
             self._log(key, name, error, delay)
         finally:
             # Still in flight during the pause: the plan asks for it again when that is over.
             if delay:
-                asyncio.get_running_loop().call_later(delay, self._cache.end, key, name)
+                asyncio.get_running_loop().call_later(delay, self._cache.end_request, key, name)
             else:
-                self._cache.end(key, name)
+                self._cache.end_request(key, name)
 
     def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
-        where, extra = f"{key.path} {name}".strip(), about(key, name)
+        where, extra = f"{key.path} {name}".strip(), log_context(key, name)
         self._metrics.failed(type(error).__name__)
         if isinstance(error, TransientError):
             logger.warning("%s: %s; again in %.1f s", where, error, delay, extra=extra)

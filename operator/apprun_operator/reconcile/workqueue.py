@@ -11,7 +11,7 @@ from typing import Final
 
 from apprun_operator.observe.records import Key
 
-SHORTEST: Final = 0.001
+MIN_DELAY: Final = 0.001
 """Seconds: a moment that has just passed must not make a worker spin."""
 
 
@@ -41,7 +41,7 @@ class KeyQueue:
     def put_after(self, key: Key, seconds: float) -> None:
         """Have `key` taken in `seconds`. Only the earliest of several such wishes is kept: the pass renews them."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + max(seconds, SHORTEST)
+        due = loop.time() + max(seconds, MIN_DELAY)
         timer = self._timers.get(key)
         if timer is not None:
             if timer.when() <= due:

@@ -17,14 +17,14 @@ from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.telemetry.label_limit import AppLabels
-from apprun_operator.telemetry.samples import app_of, hold_reason, message_reason
+from apprun_operator.telemetry.samples import app_of, message_reason, wait_reason
 
 Survey: TypeAlias = Callable[[], Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]]
 
 MOVING: Final = frozenset({"Pending", "Running", "Suspended", "Cancelling"})
 
 
-class Census(Collector):
+class RunGauges(Collector):
     """Runs by phase, open calls by state, and what they wait for."""
 
     def __init__(self, survey: Survey, leads: Callable[[], bool], labels: AppLabels) -> None:
@@ -86,8 +86,8 @@ def _held(run: RunRecord) -> str:
     if run.finished or ready is None or (run.phase == "Running" and is_of_calls(run.message)):
         return ""
     if run.problem or run.phase == "Stalled":
-        return hold_reason(ready.reason)
-    return hold_reason(ready.reason) if run.phase in MOVING and ready.reason not in MOVING else ""
+        return wait_reason(ready.reason)
+    return wait_reason(ready.reason) if run.phase in MOVING and ready.reason not in MOVING else ""
 
 
 def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:

@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
         )
 
 
-def about(run: Key, app_task: str = "") -> dict[str, JSON]:
+def log_context(run: Key, app_task: str = "") -> dict[str, JSON]:
     """The `extra` of a record that is about a run, or about one of its AppTasks (or the pod of one)."""
     found: dict[str, JSON] = {logs.NAMESPACE: run.namespace, logs.RUN: run.name}
     return {**found, logs.APP_TASK: app_task} if app_task else found

@@ -9,10 +9,10 @@ from typing import Final
 PAUSE_SECONDS: Final = 1.0
 
 
-async def measure_lag(tell: Callable[[float], None]) -> None:
+async def measure_lag(record: Callable[[float], None]) -> None:
     """Until cancelled: sleep for a second, and tell by how much longer it took."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + PAUSE_SECONDS
         await asyncio.sleep(PAUSE_SECONDS)
-        tell(max(loop.time() - due, 0.0))
+        record(max(loop.time() - due, 0.0))

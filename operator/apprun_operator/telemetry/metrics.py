@@ -25,9 +25,9 @@ from prometheus_client import (
 )
 
 from application_sdk.wire import reasons
-from apprun_operator.telemetry.gauges import Census, Survey
+from apprun_operator.telemetry.gauges import RunGauges, Survey
 from apprun_operator.telemetry.label_limit import MAX_APPS, AppLabels
-from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
+from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch
 
 PLAN_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
@@ -101,25 +101,25 @@ class Metrics:
         yield
         self._plan.observe(time.perf_counter() - started)
 
-    def tell(self, told: Told) -> None:
+    def record(self, batch: SampleBatch) -> None:
         """Count what an accepted write means."""
-        app = self._labels.of(told.namespace, told.app)
+        app = self._labels.of(batch.namespace, batch.app)
         self._make_known(app)
         committed = 0
-        for figure in told.figures:
-            if isinstance(figure, RunBegan):
+        for sample in batch.samples:
+            if isinstance(sample, RunBegan):
                 self._began.labels(*app).inc()
-            elif isinstance(figure, RunEnded):
-                self._runs.labels(*app, figure.outcome).inc()
-                if figure.seconds is not None:
-                    self._run.labels(*app, figure.outcome).observe(figure.seconds)
-            elif isinstance(figure, CallCommitted):
+            elif isinstance(sample, RunEnded):
+                self._runs.labels(*app, sample.outcome).inc()
+                if sample.seconds is not None:
+                    self._run.labels(*app, sample.outcome).observe(sample.seconds)
+            elif isinstance(sample, CallCommitted):
                 committed += 1
-                self._calls.labels(*app, figure.outcome).inc()
-                for stage, seconds in figure.stages.items():
+                self._calls.labels(*app, sample.outcome).inc()
+                for stage, seconds in sample.stages.items():
                     self._stages.labels(*app, stage).observe(seconds)
-            elif isinstance(figure, AttemptFailed):
-                self._attempts.labels(*app, figure.role, figure.budget, figure.reason).inc()
+            elif isinstance(sample, AttemptFailed):
+                self._attempts.labels(*app, sample.role, sample.budget, sample.reason).inc()
         if committed:
             self._commits.inc(committed)
             self._commit_writes.inc()
@@ -150,7 +150,7 @@ class Metrics:
 
     def watch_runs(self, survey: Survey, leads: Callable[[], bool]) -> None:
         """Count runs and calls when asked, while this replica leads."""
-        self.registry.register(Census(survey, leads, self._labels))
+        self.registry.register(RunGauges(survey, leads, self._labels))
 
     def watch_sizes(self, sizes: Callable[[], Mapping[str, int]], queue: Callable[[], int]) -> None:
         """Report how many objects are known, and how many runs wait for a plan, when asked."""

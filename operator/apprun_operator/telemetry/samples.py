@@ -27,7 +27,7 @@ EXCEPTION: Final = "Exception"
 """Reason of all attempts that ended by an exception of the app's own: its classes are without number."""
 OTHER: Final = "Other"
 
-HOLDS: Final = frozenset(
+WAIT_REASONS: Final = frozenset(
     {
         "AdmissionUnavailable", "AppMissing", "AppNotFound", "ContainerNotStarted", "ContinuationRefused",
         "ImagePullFailed", "InitContainerFailed", "MarkRefused", "NameTaken", "NoContact", "OperatorNotAllowed",
@@ -38,7 +38,7 @@ HOLDS: Final = frozenset(
     }
 )  # fmt: skip
 """Reasons for which a run or call waits, as conditions and messages have them."""
-ENDS: Final = HOLDS | {
+END_REASONS: Final = WAIT_REASONS | {
     *reasons.ON_EVERY_ENGINE, *reasons.ON_A_CLUSTER, *pod_status.CLUSTER_REASONS,
     *(reason for reason, _ in pod_status.DISRUPTIONS.values()),
 }  # fmt: skip
@@ -71,16 +71,16 @@ class AttemptFailed:
     reason: str
 
 
-Figure: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed
+Sample: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SampleBatch:
     """What to count when a write has been accepted, and for which app."""
 
     namespace: str
     app: str
-    figures: tuple[Figure, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 def app_of(run: RunRecord | None) -> str:
@@ -91,10 +91,10 @@ def app_of(run: RunRecord | None) -> str:
     return name if isinstance(name, str) and name else NO_APP
 
 
-def of_run(seen: Observed, action: PatchRun, now: float) -> Told:
+def of_run(seen: Observed, action: PatchRun, now: float) -> SampleBatch:
     """Figures of a write to the run's status."""
     run, status = seen.run, action.status
-    found: list[Figure] = []
+    found: list[Sample] = []
     if "startedAt" in status:
         found.append(RunBegan())
     entries = cast("list[Checkpoint]", status.get("checkpoints") or [])
@@ -110,32 +110,32 @@ def of_run(seen: Observed, action: PatchRun, now: float) -> Told:
     resolved = status.get("app")
     if isinstance(resolved, dict):
         run = replace(run, app=resolved)
-    return Told(run.meta.key.namespace, app_of(run), tuple(found))
+    return SampleBatch(run.meta.key.namespace, app_of(run), tuple(found))
 
 
-def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -> Told:
+def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -> SampleBatch:
     """Figures of a write to one AppTask: the attempt that it answers, if it answers one."""
     app = app_of(record)
     history = action.status.get("attempts") if isinstance(action, PatchTask) else None
     if not isinstance(history, list) or not history:
-        return Told(run.namespace, app)
+        return SampleBatch(run.namespace, app)
     ended = cast("AttemptFields", history[-1])
-    return Told(run.namespace, app, (AttemptFailed(role, ended["budget"], end_reason(ended)),))
+    return SampleBatch(run.namespace, app, (AttemptFailed(role, ended["budget"], end_reason(ended)),))
 
 
 def end_reason(ended: AttemptFields) -> str:
     """One of a fixed set: `Exception` stands for all classes that apps may raise."""
-    if ended["reason"] in ENDS:
+    if ended["reason"] in END_REASONS:
         return ended["reason"]
     return EXCEPTION if ended["budget"] == "App" else OTHER
 
 
-def hold_reason(reason: str) -> str:
+def wait_reason(reason: str) -> str:
     """The same for what a run or call waits for."""
-    return reason if reason in HOLDS else OTHER
+    return reason if reason in WAIT_REASONS else OTHER
 
 
-def _recorded_failures(task: TaskRecord) -> list[Figure]:
+def _recorded_failures(task: TaskRecord) -> list[Sample]:
     """Attempts of a driver task: they were answered by the driver, so they come to be known with the outcome only."""
     return [AttemptFailed(task.role, entry["budget"], end_reason(entry)) for entry in task.attempts]
 
@@ -164,4 +164,4 @@ def _first_seen(record: TaskRecord | PodRecord) -> float:
 
 def message_reason(message: str) -> str:
     """The reason that the message of a waiting call begins with."""
-    return hold_reason(message.partition(":")[0])
+    return wait_reason(message.partition(":")[0])

@@ -32,7 +32,7 @@ class Operator:
             return self.now
 
         api, cache = FakeApi(FakeServer(clock), "operator"), Cache(lambda key: None, clock)
-        self.informer = Informer(api, cache, "pods", PODS, chance=lambda: 0.5, clock=clock)
+        self.informer = Informer(api, cache, "pods", PODS, jitter=lambda: 0.5, clock=clock)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_a_kind_that_can_not_be_read_is_named_and_nobody_is_restarted(
     operator: Operator, http: TestClient[Any, Any]
 ) -> None:
     operator.informer.synced.set()
-    operator.informer._fail(UnavailableError("etcd says no"))
+    operator.informer._record_failure(UnavailableError("etcd says no"))
     assert (await http.get("/readyz")).status == 200
     operator.now += FAILING_AFTER
     answer = await http.get("/readyz")

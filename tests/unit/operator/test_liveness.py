@@ -12,8 +12,8 @@ from tests.support.fake_api import FakeApi, FakeServer
 from tests.support.virtual_time import wall
 
 from apprun_operator import health, main
-from apprun_operator.leader.elector import Campaign
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.elector import LeaderElector
+from apprun_operator.leader.gate import LeaderGate
 from apprun_operator.leader.lease import Election
 from apprun_operator.settings import Settings, from_environment
 from apprun_operator.telemetry.metrics import Metrics
@@ -29,15 +29,15 @@ class Operator:
         server = FakeServer(wall)
         assert settings.lease is not None
         ticks = asyncio.get_running_loop().time
-        self.campaign = Campaign(settings.lease, Election(settings.identity), ticks, wall)
-        self.terms, metrics = Terms(self.campaign), Metrics()
+        self.elector = LeaderElector(settings.lease, Election(settings.identity), ticks, wall)
+        self.gate, metrics = LeaderGate(self.elector), Metrics()
         api = FakeApi(server, "operator")
-        parts = main.build(settings, api, self.terms, metrics, clock, ticks)
+        parts = main.build(settings, api, self.gate, metrics, clock, ticks)
         self.informers = [*parts.watching, *parts.listing]
         self.probed = health.application(self.informers, {}, metrics)
         self.tasks = [
-            asyncio.create_task(self.campaign.run(api)),
-            asyncio.create_task(main.run(settings, parts, kopf_works, self.terms)),
+            asyncio.create_task(self.elector.run(api)),
+            asyncio.create_task(main.run(settings, parts, kopf_works, self.gate)),
         ]
 
     async def probe(self) -> int:
@@ -56,11 +56,11 @@ def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
     async def story() -> None:
         operator = Operator(from_environment(SETTINGS), lambda: kopf_works)
         answers: set[int] = set()
-        while not operator.terms.acting:  # noqa: ASYNC110 (the term has no event)
+        while not operator.gate.is_leading:  # noqa: ASYNC110 (the term has no event)
             await asyncio.sleep(0.1)
         for _ in range(TEN_MINUTES):
             await asyncio.sleep(1)
-            assert operator.terms.acting
+            assert operator.gate.is_leading
             answers.add(await operator.probe())
         await operator.stop()
         assert answers == {200}

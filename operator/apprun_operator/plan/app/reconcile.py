@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.apps import AppRecord, OngoingInspection, HandlerDeployment
+from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingInspection
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.app import handler
@@ -97,7 +97,11 @@ class _Serving:
 
 
 def plan_app(
-    app: AppRecord, served: HandlerDeployment | None, now: float, limits: Limits, inspecting: OngoingInspection | None = None
+    app: AppRecord,
+    served: HandlerDeployment | None,
+    now: float,
+    limits: Limits,
+    inspecting: OngoingInspection | None = None,
 ) -> AppPlan:
     """What to do for this App, now. Same input, same actions. `served` is what was last seen of its Deployment.
 
@@ -119,7 +123,9 @@ def plan_app(
     return AppPlan([*actions, *inspection.actions], earliest(serving.wake_at, inspection.wake_at))
 
 
-def _serve(app: AppRecord, template: JSONObject, served: HandlerDeployment | None, now: float, limits: Limits) -> _Serving:
+def _serve(
+    app: AppRecord, template: JSONObject, served: HandlerDeployment | None, now: float, limits: Limits
+) -> _Serving:
     if app.handler is None:
         if app.handler_status is None:
             return _Serving(standing=_Standing("True", "NotServed", ""))

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
@@ -283,11 +283,11 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Lim
         return _Starts([], Claim(calls.occupied + calls.strays, calls.occupied + calls.strays))
     side_by_side = parallelism(seen, limits)
     own = [
-        Room(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
-        Room(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
+        PodQuota(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
+        PodQuota(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
     ]
     alone = min(len(calls.waiting), *(max(room.places or 0, 0) for room in own))
-    rooms = own if seen.room.places is None else [*own, seen.room]
+    rooms = own if seen.pod_quota.places is None else [*own, seen.pod_quota]
     tightest = min(rooms, key=lambda room: room.places or 0)
     count = min(alone, max(tightest.places or 0, 0))
     # In the common pass of a large fan-out nothing may start, and thousands needn't be put in order.

@@ -16,7 +16,7 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import Executor
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import ConflictError, NotFoundError
 from apprun_operator.observe.apps import HandlerDeployment
 from apprun_operator.observe.cache import Cache
@@ -82,19 +82,19 @@ class Bench:
         made["creationTimestamp"] = "2026-01-01T00:00:00Z"
         self.cache.apply("apps", {"metadata": cast("JSONObject", made), "spec": {"entry": "app:Payments"}})
         api = cast("Any", self.server)
-        accounts = Accounts(api, "driver", "task", given=True)
+        accounts = ServiceAccounts(api, "driver", "task", preinstalled=True)
         self.executor = AppExecutor(api, self.cache, accounts, Executor(api, self.cache, accounts), lambda: 0.0)
 
     async def apply(self) -> HandlerDeployment:
         body = {"metadata": {"name": NAME, "namespace": "team", "ownerReferences": OWNED}, "spec": {"selector": {}}}
         action = ApplyHandler(APP, UID, NAME, 1, cast("JSONObject", body), cast("JSONObject", body))
-        await self.executor.carry_out(APP, action)
+        await self.executor.execute(APP, action)
         served = self.cache.deployment(APP)
         assert served is not None
         return served
 
     async def remove(self) -> None:
-        await self.executor.carry_out(APP, RemoveHandler(APP, UID, NAME))
+        await self.executor.execute(APP, RemoveHandler(APP, UID, NAME))
 
 
 OWNED = [{"kind": "App", "name": "payments", "uid": UID}]

@@ -13,8 +13,8 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.act.service_account_sync import EACH_SECONDS, Upkeep
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.service_account_sync import SYNC_SECONDS, ServiceAccountSync
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import ForbiddenError, UnavailableError
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
@@ -26,9 +26,9 @@ class Bench:
         self.cache = Cache(lambda key: None, wall)
         self.calls: list[str] = []
         self.api = FakeApi(self.server, "operator", self.note)
-        self.accounts = Accounts(self.api, "driver-role", "task-role")
+        self.accounts = ServiceAccounts(self.api, "driver-role", "task-role")
         self.failures: list[str] = []
-        self.upkeep = Upkeep(self.cache, self.accounts, wall, self.failures.append)
+        self.upkeep = ServiceAccountSync(self.cache, self.accounts, wall, self.failures.append)
 
     def run(self, namespace: str, **status: Any) -> None:
         app = {"entry": "app:App"}
@@ -66,7 +66,7 @@ def test_they_are_looked_after_again_and_not_all_the_time() -> None:
         bench.server.delete("admin", Place("rolebindings", "busy", "apprun-task"))
         await bench.upkeep.ensure_all()
         assert not bench.has("busy")
-        await asyncio.sleep(EACH_SECONDS + 1)
+        await asyncio.sleep(SYNC_SECONDS + 1)
         await bench.upkeep.ensure_all()
         assert bench.has("busy")
 
@@ -92,15 +92,15 @@ def test_one_that_cannot_be_looked_after_stops_no_other(
         bench.run("bad")
         bench.run("good")
         bench.cache.set_namespace_ready("bad")
-        await asyncio.sleep(EACH_SECONDS + 1)
-        restore = bench.accounts.restore
+        await asyncio.sleep(SYNC_SECONDS + 1)
+        restore = bench.accounts.ensure_missing
 
         async def refused(namespace: str) -> None:
             if namespace == "bad":
                 raise error
             await restore(namespace)
 
-        monkeypatch.setattr(bench.accounts, "restore", refused)
+        monkeypatch.setattr(bench.accounts, "ensure_missing", refused)
         await bench.upkeep.ensure_all()
         assert (bench.has("bad"), bench.has("good")) == (False, True)
         assert bench.failures == [type(error).__name__]
@@ -118,7 +118,7 @@ def test_nothing_is_created_while_nothing_is_missing() -> None:
         bench.run("busy")
         await bench.upkeep.ensure_all()
         bench.calls.clear()
-        await asyncio.sleep(EACH_SECONDS + 1)
+        await asyncio.sleep(SYNC_SECONDS + 1)
         await bench.upkeep.ensure_all()
         assert len(bench.calls) == 4
         assert not [call for call in bench.calls if "create" in call]

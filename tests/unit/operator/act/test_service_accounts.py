@@ -8,16 +8,16 @@ from tests.support.sim.access import OPERATOR, ClusterRules
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
-from apprun_operator.act.service_accounts import RUNS_CRD, Accounts
+from apprun_operator.act.service_accounts import RUNS_CRD, ServiceAccounts
 
 REVIEWS = names.TOKEN_REVIEW_ROLE
 
 
-def made(*namespaces: str, given: bool = False) -> FakeServer:
+def made(*namespaces: str, preinstalled: bool = False) -> FakeServer:
     async def ensure() -> FakeServer:
         server = FakeServer(wall, ClusterRules())
         server.create("admin", Place("customresourcedefinitions", "", RUNS_CRD), {"metadata": {"name": RUNS_CRD}})
-        accounts = Accounts(FakeApi(server, OPERATOR), "apprun-driver", "apprun-task", given=given)
+        accounts = ServiceAccounts(FakeApi(server, OPERATOR), "apprun-driver", "apprun-task", preinstalled=preinstalled)
         for namespace in namespaces:
             await accounts.ensure_handler(namespace)
         return server
@@ -46,4 +46,4 @@ def test_a_binding_goes_when_there_can_be_no_runs_any_more() -> None:
 
 
 def test_an_operator_of_a_list_of_namespaces_binds_nothing() -> None:
-    assert bindings(made("a", given=True)) == []
+    assert bindings(made("a", preinstalled=True)) == []

@@ -186,7 +186,7 @@ async def test_rotated_token_is_sent_with_the_try_after_the_refusal(wire: Wire, 
     path = tmp_path / "token"
     path.write_text("old")
     token = RotatingToken(path)
-    client = Client(Cluster(f"http://{wire.server.host}:{wire.server.port}", False, token.headers, token.renew))
+    client = Client(Cluster(f"http://{wire.server.host}:{wire.server.port}", False, token.headers, token.invalidate))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.json_response({}, status=200 if request.headers["Authorization"] == "Bearer new" else 401)
@@ -207,7 +207,7 @@ def test_token_is_read_again_after_renewal(tmp_path: Path) -> None:
     assert token.headers() == {"Authorization": "Bearer one"}
     path.write_text("two\n")
     assert token.headers() == {"Authorization": "Bearer one"}
-    token.renew()
+    token.invalidate()
     assert token.headers() == {"Authorization": "Bearer two"}
 
 
@@ -264,7 +264,7 @@ async def test_a_deep_event_is_followed_by_the_next(wire: Wire, client: Client) 
 async def test_an_answer_too_long_is_not_read_to_its_end(
     wire: Wire, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apprun_operator.kube.client.MAX_ANSWER", 1000)
+    monkeypatch.setattr("apprun_operator.kube.client.MAX_RESPONSE_BYTES", 1000)
     wire.handler = saying('{"items":[' + " " * 1000 + "]}")
     with pytest.raises(TooLargeError):
         await client.page("/x", {"limit": "500"})

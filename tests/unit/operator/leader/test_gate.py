@@ -11,8 +11,8 @@ from tests.support import virtual_time
 from tests.support.fake_api import FakeApi, FakeServer, Place
 from tests.support.virtual_time import wall
 
-from apprun_operator.leader.fenced_client import Fenced, NotLeadingError
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.fenced_client import FencedClient, NotLeadingError
+from apprun_operator.leader.gate import LeaderGate
 
 RUN = {"metadata": {"name": "r"}, "spec": {}}
 COLLECTION = "/apis/apprun.dev/v1alpha1/namespaces/default/appruns"
@@ -25,7 +25,7 @@ class Leader:
         self.now = 0
         self.attended = 0
 
-    def attend(self) -> int:
+    def heartbeat(self) -> int:
         self.attended += 1
         return self.now
 
@@ -36,7 +36,7 @@ class Leader:
 class Bench:
     def __init__(self) -> None:
         self.leader = Leader()
-        self.terms = Terms(self.leader)
+        self.gate = LeaderGate(self.leader)
         self.working: list[int] = []
         self.begun: list[int] = []
 
@@ -53,7 +53,7 @@ class Bench:
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     made = Bench()
-    task = asyncio.create_task(made.terms.run(made.work))
+    task = asyncio.create_task(made.gate.run(made.work))
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -66,8 +66,8 @@ def test_a_standby_does_no_work_and_says_that_it_could() -> None:
             await asyncio.sleep(10)
             assert it.begun == []
             assert it.leader.attended > 10
-            assert not it.terms.acting
-            assert not it.terms.may_write()
+            assert not it.gate.is_leading
+            assert not it.gate.may_write()
 
     virtual_time.run(story())
 
@@ -78,11 +78,11 @@ def test_work_begins_and_ends_with_leadership() -> None:
             it.leader.now = 1
             await asyncio.sleep(1)
             assert it.working == [1]
-            assert it.terms.acting
+            assert it.gate.is_leading
             it.leader.now = 0
             await asyncio.sleep(1)
             assert it.working == []
-            assert not it.terms.acting
+            assert not it.gate.is_leading
 
     virtual_time.run(story())
 
@@ -107,10 +107,10 @@ def test_work_of_a_term_that_is_over_may_not_write_before_it_notices() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
-            assert it.terms.may_write()
+            assert it.gate.may_write()
             it.leader.now = 2
             assert it.working == [1]
-            assert not it.terms.may_write()
+            assert not it.gate.may_write()
 
     virtual_time.run(story())
 
@@ -123,10 +123,10 @@ def test_work_that_fails_by_itself_is_a_bug_and_shown() -> None:
         async def work() -> None:
             raise KeyError("bug")
 
-        terms = Terms(leader)
+        gate = LeaderGate(leader)
         with pytest.raises(KeyError):
-            await terms.run(work)
-        assert not terms.may_write()
+            await gate.run(work)
+        assert not gate.may_write()
 
     virtual_time.run(story())
 
@@ -135,7 +135,7 @@ def test_the_fence_lets_nothing_through_but_reading() -> None:
     async def story() -> None:
         server = FakeServer(wall)
         leading = True
-        fenced = Fenced(FakeApi(server, "operator"), lambda: leading)
+        fenced = FencedClient(FakeApi(server, "operator"), lambda: leading)
         await fenced.create(COLLECTION, RUN)
         leading = False
         before = list(server.writes)

@@ -82,7 +82,7 @@ def test_recorded_call_is_committed_and_given_no_pod() -> None:
 def test_attempts_that_failed_are_counted_with_the_commit() -> None:
     observed = seen(a_driver(), record(), a_pod(a_driver()))
     [commit] = [action for action in plan(observed, NOW, LIMITS).first if isinstance(action, PatchRun)]
-    committed, failed = samples.of_run(observed, commit, NOW).figures
+    committed, failed = samples.of_run(observed, commit, NOW).samples
     assert isinstance(committed, CallCommitted)
     assert committed.stages["run"] == 1.0
     assert failed == AttemptFailed("local", "App", "Exception")

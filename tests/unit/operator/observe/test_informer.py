@@ -59,7 +59,7 @@ class Bench:
         self.fault = Fault()
         self.cache = Cache(lambda key: None, wall)
         api = FakeApi(self.server, "operator", self.fault)
-        self.informer = Informer(api, self.cache, "appruns", APP_RUNS, chance=lambda: 0.5, clock=wall)
+        self.informer = Informer(api, self.cache, "appruns", APP_RUNS, jitter=lambda: 0.5, clock=wall)
 
     def create(self, name: str) -> Place:
         place = Place("appruns", "default", name)
@@ -148,7 +148,7 @@ def test_a_list_by_somebody_else_shortens_no_rest() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         await asyncio.sleep(10)
-        await bench.informer.renew()
+        await bench.informer.resync()
         await asyncio.sleep(280)
         assert bench.informer.silence == 0
         task.cancel()

@@ -13,7 +13,7 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import JSON_PATCH, PatchBody
 from apprun_operator.kube.decode import MAX_DEPTH, Page, decode_event
-from apprun_operator.kube.errors import BrokenOffError, TooLargeError, UnavailableError
+from apprun_operator.kube.errors import TooLargeError, TruncatedError, UnavailableError
 from apprun_operator.kube.resources import APP_TASKS
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import FAILING_AFTER, FIRST_PAGE, LAST_PAGE, PAGE_BYTES, Informer
@@ -91,7 +91,7 @@ class Bench:
         self.server = server
         self.cache = Cache(lambda key: None, wall)
         self.cache.apply("appruns", a_run())
-        self.informer = Informer(server, self.cache, "apptasks", APP_TASKS, chance=lambda: 0.5, clock=wall)
+        self.informer = Informer(server, self.cache, "apptasks", APP_TASKS, jitter=lambda: 0.5, clock=wall)
 
     async def synced(self) -> None:
         self.running = asyncio.create_task(self.informer.run())
@@ -186,7 +186,7 @@ def test_an_outage_makes_no_page_smaller() -> None:
 
 
 def test_pages_that_break_off_become_smaller() -> None:
-    assert set(after_failures(BrokenOffError("the connection ended"))) == {1}
+    assert set(after_failures(TruncatedError("the connection ended"))) == {1}
 
 
 def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from apprun_operator.observe.records import Key
-from apprun_operator.reconcile.round_robin import Turns
+from apprun_operator.reconcile.round_robin import RoundRobin
 
 LARGE, SMALL = Key("default", "large"), Key("default", "small")
 
@@ -19,7 +19,7 @@ class Office:
     """Requests that end when they are told to, and the order in which they began."""
 
     def __init__(self, places: int) -> None:
-        self.turns = Turns(places)
+        self.slots = RoundRobin(places)
         self.began: list[str] = []
         self.ends: list[asyncio.Event] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -28,7 +28,7 @@ class Office:
         self.tasks += [asyncio.create_task(self._serve(run)) for _ in range(count)]
 
     async def _serve(self, run: Key) -> None:
-        async with self.turns.of(run):
+        async with self.slots.slot(run):
             self.began.append(run.name)
             end = asyncio.Event()
             self.ends.append(end)

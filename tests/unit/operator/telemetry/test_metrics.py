@@ -20,7 +20,7 @@ from apprun_operator.telemetry import metrics as metrics_module
 from apprun_operator.telemetry.label_limit import OTHERS, AppLabels
 from apprun_operator.telemetry.loop_lag import measure_lag
 from apprun_operator.telemetry.metrics import Metrics
-from apprun_operator.telemetry.samples import AttemptFailed, RunBegan, Told
+from apprun_operator.telemetry.samples import AttemptFailed, RunBegan, SampleBatch
 
 LABELS = ("namespace", "app", "kind", "role", "budget", "reason", "phase", "state", "stage", "outcome")
 
@@ -139,8 +139,8 @@ def test_apps_beyond_the_limit_share_their_figures() -> None:
     metrics = census(runs, most=2)
     expected = {("default", "app0", "Running"): 1, ("default", "app1", "Running"): 1, (OTHERS, OTHERS, "Running"): 3}
     assert values(metrics, "apprun_runs") == expected
-    metrics.tell(Told("default", "app4", (RunBegan(),)))
-    metrics.tell(Told("default", "app1", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "app4", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "app1", (RunBegan(),)))
     assert values(metrics, "apprun_runs_started_total") == {(OTHERS, OTHERS): 1, ("default", "app1"): 1}
 
 
@@ -162,7 +162,7 @@ def test_the_number_of_series_has_a_bound() -> None:
         for number in range(first, first + 50):
             for reason in ("Exception", "OOMKilled"):
                 figures = (RunBegan(), AttemptFailed("task", "App", reason))
-                metrics.tell(Told(f"namespace{number}", f"app{number}", figures))
+                metrics.record(SampleBatch(f"namespace{number}", f"app{number}", figures))
 
     tell(0)
     before = series()
@@ -197,6 +197,6 @@ def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkey
 def test_failures_are_counted_from_zero_on() -> None:
     """Else Prometheus would see no increase in the first of them."""
     metrics = Metrics()
-    metrics.tell(Told("default", "App", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "App", (RunBegan(),)))
     assert samples(metrics, "apprun_runs_finished_total")["default", "App", "Failed"] == 0
     assert samples(metrics, "apprun_attempts_failed_total")["default", "App", "task", "App", "OOMKilled"] == 0

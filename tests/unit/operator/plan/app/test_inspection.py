@@ -114,7 +114,7 @@ def test_its_pod_has_the_code_and_nothing_else_of_the_apps() -> None:
 
 def test_a_name_tells_code_from_code_and_inspection_from_inspection() -> None:
     other = replace(an_app(), spec=AppSpecRecord({**TEMPLATE, "image": "other:1"}))
-    wished = an_app(wish="again")
+    wished = an_app(inspect_request="again")
     again = an_app(**inspected("Refused"))
     found = {a_task(app).meta.key.name for app in (an_app(), other, wished, again)}
     assert len(found) == 4
@@ -164,7 +164,7 @@ def test_a_failed_inspection_is_repeated_ever_more_seldom_and_at_once_when_the_c
         app = an_app(**inspected("Failed", failures=failures, at=NOW))
         assert plan_app(app, None, NOW + 1, LIMITS, seen()).wake_at == NOW + due
         assert any(isinstance(one, CreateTask) for one in actions(app, seen(), NOW + due))
-    changed = replace(an_app(**inspected("Failed", failures=9)), wish="now")
+    changed = replace(an_app(**inspected("Failed", failures=9)), inspect_request="now")
     assert any(isinstance(one, CreateTask) for one in actions(changed, seen()))
 
 
@@ -190,7 +190,7 @@ def test_published_code_is_looked_at_anew_only_where_a_run_casts_doubt_on_it_and
 
 def test_an_inspection_of_earlier_code_is_given_up() -> None:
     stale = a_task(an_app())
-    changed = replace(an_app(), wish="now")
+    changed = replace(an_app(), inspect_request="now")
     deleted = [one.task for one in actions(changed, seen(stale)) if isinstance(one, DeleteTask)]
     assert deleted == [stale.meta.key]
 

@@ -10,7 +10,7 @@ from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_ta
 from tests.support.records import seen as looks
 
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, PodEvent
+from apprun_operator.observe.pods import PodEvent, PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import FetchWords, PatchTask
 from apprun_operator.plan.pod import pods, secrets

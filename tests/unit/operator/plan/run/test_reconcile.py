@@ -11,7 +11,7 @@ from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_po
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.pods import Refusal
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.plan.actions import (
@@ -164,7 +164,9 @@ def test_message_about_a_wait_goes_when_nothing_waits() -> None:
 def test_room_that_other_runs_leave_bounds_the_starts() -> None:
     driver = a_driver()
     calls = [a_task(key) for key in "abc"]
-    decided = decide(seen(driver, a_pod(driver), *calls, room=Room(1, "the operator allows 9 task pods at a time")))
+    decided = decide(
+        seen(driver, a_pod(driver), *calls, pod_quota=PodQuota(1, "the operator allows 9 task pods at a time"))
+    )
     assert len(created(decided)) == 1
     assert decided.claim == Claim(occupied=1, wanted=3)
     message = status_of(decided)["message"]
@@ -172,7 +174,7 @@ def test_room_that_other_runs_leave_bounds_the_starts() -> None:
 
 
 def test_driver_needs_no_room() -> None:
-    decided = decide(seen(a_driver(), a_task("a"), room=Room(0, "full")))
+    decided = decide(seen(a_driver(), a_task("a"), pod_quota=PodQuota(0, "full")))
     assert [action.pod.name for action in created(decided)] == ["run-driver-1-uid-run"]
 
 
