@@ -1,4 +1,4 @@
-"""Carries out what `plan.app.reconcile` asks for, and tells the cache what the next plan has to know."""
+"""Executes the actions of an App's plan, and puts what the next plan has to know into the cache."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ from apprun_operator.plan.app.reconcile import AppAction, ApplyHandler, PatchApp
 logger = logging.getLogger(__name__)
 
 SERVING: Final = ((resources.DEPLOYMENTS, "Deployment"), (resources.SERVICES, "Service"))
-"""What an App with a handler has, in the order in which it goes."""
+"""What serves an App with a handler, in the order of deletion."""
 
 
 class AppExecutor:
-    """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
+    """Sends the requests of Apps' plans.
+
+    `executor` handles the AppTasks and pods of inspections; `clock` returns the time of day in seconds
+    since the epoch.
+    """
 
     def __init__(
         self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, executor: Executor, clock: Callable[[], float]
@@ -45,7 +49,7 @@ class AppExecutor:
         self._clock = clock
 
     async def execute(self, app: Key, action: AppAction) -> None:
-        """Raises ReplanError, or the ApiError that prevented it."""
+        """Execute one action. Raises ReplanError, or the ApiError of the request that failed."""
         if isinstance(action, EnsureNamespace):
             await self._executor.execute_run_action(action)
         elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
@@ -75,13 +79,17 @@ class AppExecutor:
         self._cache.set_deployment(action.app, served)
 
     async def _apply_both(self, action: ApplyHandler) -> JSONObject:
-        """The account first, or the pods would be refused; the Service before there is something behind it. Neither of
-        the two is touched before both are known to be the App's."""
+        """Apply the service account, then the Service, then the Deployment.
+
+        Without the account the pods would be rejected. Neither of the two objects is touched before both
+        are known to be the App's: a crash in between leaves a Service without pods, and the next plan
+        applies both again.
+        """
         await self._accounts.ensure_handler(action.app.namespace)
         bodies = {"Deployment": action.deployment, "Service": action.service}
-        found = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
+        existing = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
         applied = {
-            kind: await apply_owned(self._api, resource, bodies[kind], found[kind])
+            kind: await apply_owned(self._api, resource, bodies[kind], existing[kind])
             for resource, kind in reversed(SERVING)
         }
         return applied["Deployment"]
@@ -92,12 +100,13 @@ class AppExecutor:
 
     async def _remove(self, action: RemoveHandler, resource: Resource, kind: str) -> None:
         try:
-            found = await self._find(action, resource, kind)
+            existing = await self._find(action, resource, kind)
         except (NotOwnedError, PredecessorError) as error:
-            logger.info("App %s isn't served any more: %s", action.app.path, error)
+            # It isn't the App's, so it stays.
+            logger.info("App %s is no longer served: %s", action.app.path, error)
             return
-        if found is not None:
-            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), found)
+        if existing is not None:
+            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), existing)
 
     async def _delete_task(self, action: DeleteTask) -> None:
         await self._executor.delete("apptasks", action.task, action.uid)
@@ -106,10 +115,10 @@ class AppExecutor:
     async def _patch(self, action: PatchApp) -> None:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
         try:
-            # Schemas are set as they are: merged with those before, fields that are gone would stay.
+            # The fields are replaced: merged with the schemas before, removed fields would stay.
             answer = await self._api.patch(path, status_patch(action.version, action.status), JSON_PATCH)
         except (ConflictError, NotFoundError) as error:
-            # A newer version is on its way: kopf brings it.
+            # The cached version is old. kopf's event of the newer one has the App planned again.
             raise ReplanError(str(error)) from error
         self._executor.update_cache("apps", answer)
 
@@ -124,7 +133,7 @@ def _served(generation: int, deployment: JSONObject, now: float) -> HandlerDeplo
         and _count(status.get("replicas")) == _count(status.get("updatedReplicas"))
     )
     conditions = cast("list[JSONObject]", status.get("conditions") or [])
-    failing = [one for one in conditions if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]
+    failing = [c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True"]
     return HandlerDeployment(
         generation,
         now,

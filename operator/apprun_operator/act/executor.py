@@ -1,7 +1,9 @@
-"""One function per action: the API call, its precondition, and what "conflict" and "already exists" mean for it.
+"""Executes the actions of a run's plan. One function per action: the API call, its precondition, and what
+"conflict" and "already exists" mean for it.
 
-Called by the worker. Every answer goes straight into the store, so that the next plan sees what was written before any
-watch tells of it. A conflict isn't an error: the object is read anew, and the run is planned again.
+The worker calls it. Every response goes straight into the cache, so that the next plan sees a write
+before any watch shows it. A conflict isn't an error: the object is read again, and the run is planned
+again.
 """
 
 from __future__ import annotations
@@ -63,15 +65,15 @@ RESOURCES: Final[dict[Kind, Resource]] = {
 
 
 class ReplanError(Exception):
-    """The world isn't as the plan supposed, and the store knows better now: plan again."""
+    """The plan was made on outdated facts. The cache is up to date now: plan again."""
 
 
 class UnownedError(ApiError):
-    """An object that nobody will collect has the name of one to create."""
+    """An object without an owner, which is never garbage-collected, has the name of one to create."""
 
 
 class Executor:
-    """Carries out actions. `instance` is this replica's name in Events."""
+    """Sends the requests that plans ask for. `instance` is this replica's name in Events."""
 
     def __init__(
         self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, instance: str = "apprun-operator"
@@ -82,7 +84,12 @@ class Executor:
         self._instance = instance
 
     async def execute_run_action(self, action: RunAction) -> None:
-        """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
+        """Execute an action about a run as a whole.
+
+        Raises:
+            ReplanError: The plan was out of date; the cache holds the newer object.
+            ApiError: The request failed; whether it was carried out may be unknown.
+        """
         if isinstance(action, PatchRun):
             await self._patch_run(action)
         elif isinstance(action, MarkRun):
@@ -107,7 +114,7 @@ class Executor:
             await self._delete_run(action)
 
     async def execute_item_action(self, run: Key, action: ItemAction) -> None:
-        """Carry out an action about one pod or AppTask of `run`. Raises as `first` does."""
+        """Execute an action about one pod or AppTask of `run`. Raises as `execute_run_action` does."""
         if isinstance(action, CreatePod):
             await self._create_pod(run, action)
         elif isinstance(action, DeletePod):
@@ -119,12 +126,15 @@ class Executor:
             await self._create_task(run, action)
 
     def update_cache(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
-        """Have the store know an object as the API server has just shown it. One that can't be read, or a write whose
-        answer can't, is no reason to write again: the store knows what is the matter, or its watch will tell."""
+        """Put an object into the cache as the API server has just returned it.
+
+        An object that can't be read is no reason to write again: the cache records it as unreadable, or
+        the watch brings it.
+        """
         try:
             self._cache.apply(kind, answer)
         except Unreadable as error:
-            logger.warning("%s: what the API server answered is left alone: %s", kind, error)
+            logger.warning("%s: ignored the API server's response: %s", kind, error)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
@@ -134,7 +144,7 @@ class Executor:
             await self._patch("appruns", action.run, body)
 
     async def _mark_run(self, action: MarkRun) -> None:
-        """The one write of the operator to an AppRun itself. A policy holds it to this annotation."""
+        """Annotate an AppRun: the operator's only write outside of a status. An admission policy allows nothing else."""
         metadata: JSONObject = {
             "resourceVersion": str(action.version),
             "annotations": {names.BEGAN_AS_ANNOTATION: action.uid},
@@ -144,11 +154,11 @@ class Executor:
         except (ForbiddenError, InvalidError) as error:
             self._cache.refuse(action.run, action.run.name, *classify_refusal(error))
             raise ReplanError(str(error)) from error
-        shown = answer.get("metadata")
-        annotations = shown.get("annotations") or {} if isinstance(shown, dict) else None
+        returned = answer.get("metadata")
+        annotations = returned.get("annotations") or {} if isinstance(returned, dict) else None
         if isinstance(annotations, dict) and names.BEGAN_AS_ANNOTATION not in annotations:
-            # The object hasn't changed, so no event follows: without this fact nothing would ever plan the run again.
-            message = "the API server took it, but it isn't there: an admission webhook removes annotations"
+            # The object hasn't changed, so no event follows. Without a recorded refusal nothing would plan the run again.
+            message = "the API server accepted the annotation but doesn't have it: an admission webhook removes it"
             self._cache.refuse(action.run, action.run.name, "Webhook", message)
             raise ReplanError(message)
 
@@ -165,7 +175,7 @@ class Executor:
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
         except ConflictError as error:
-            # Our copy is old. Reading it anew is quicker, and surer, than to wait for a watch.
+            # The cached version is old. Reading the object is quicker than waiting for a watch, which may be broken.
             await self._refresh(kind, key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
@@ -175,13 +185,17 @@ class Executor:
         return answer
 
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
-        """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""
+        """Create an object, or adopt the one that an earlier operator process created.
+
+        The names are deterministic: a crash after the create, before anything was written about it, leaves
+        exactly this object. It is adopted if its owner is the same, and for a page also its content.
+        """
         try:
             answer = await self._api.create(RESOURCES[kind].path(key.namespace), body)
         except AlreadyExistsError as error:
             answer = await self._read(kind, key)
             if not _owner(answer):
-                raise UnownedError(f"{key.path} is there and belongs to nobody", status=409) from error
+                raise UnownedError(f"{key.path} exists already and has no owner", status=409) from error
             # guard: adopt-own-object - an AppTask or page of this name may belong to a deleted run
             if _owner(answer) != _owner(body):
                 raise UnavailableError(
@@ -232,7 +246,9 @@ class Executor:
         try:
             await self._create("apptasks", action.task, action.body)
         except UnownedError as error:
-            message = f"AppTask {action.task.name!r} is left of a run that was deleted without its tasks: delete it"
+            message = (
+                f"AppTask {action.task.name!r} is left over from a run that was deleted without its tasks: delete it"
+            )
             self._cache.refuse(run, action.task.name, "NameTaken", message)
             raise ReplanError(message) from error
 
@@ -244,10 +260,11 @@ class Executor:
             await self._adopt_pod(run, action)
             return
         except ConflictError as error:
-            # Quotas are counted in an object of their own, which many writers fight for.
+            # The conflict is about a ResourceQuota's status, which every create in the namespace updates.
             raise UnavailableError(error.message, status=error.status) from error
         except ApiError as error:
-            # Only a refusal says that there is no pod. Whatever else went wrong, it may be there.
+            # Only a rejection proves that there is no pod. After any other error it may exist: the next plan creates it
+            # again, and adopts it if it does.
             if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
             kind, message = classify_refusal(error)
@@ -261,12 +278,12 @@ class Executor:
 
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
-        found = await self._read("pods", key)
+        existing = await self._read("pods", key)
         # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to another run
-        if _owner(found) == action.task_uid:
-            self.update_cache("pods", found)
+        if _owner(existing) == action.task_uid:
+            self.update_cache("pods", existing)
             return
-        deleting = "deletionTimestamp" in cast("JSONObject", found["metadata"])
+        deleting = "deletionTimestamp" in cast("JSONObject", existing["metadata"])
         message = f"a pod {key.name!r} of another owner is in the way"
         if deleting:
             self._cache.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
@@ -274,7 +291,11 @@ class Executor:
             self._cache.refuse(run, key.name, "NameTaken", f"{message}: delete it")
 
     async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
-        """Delete exactly that object, and what it owns after it. The answer; empty where it was gone already."""
+        """Delete exactly the object with that uid, and in the background what it owns.
+
+        Returns:
+            The API server's response; empty if the object was gone already.
+        """
         # guard: delete-by-uid - an object of the same name may have been created since
         options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
@@ -294,40 +315,48 @@ class Executor:
         self._cache.remove("appruns", action.run, action.uid)
 
     async def _announce(self, action: Announce) -> None:
-        """A repeated Event becomes a series of the first one, as long as the API server keeps that."""
+        """Create an Event; a repeated one becomes a series of the first, as long as the API server keeps that."""
         namespace, name = action.event
         path = resources.EVENTS.path(namespace)
         try:
             try:
                 await self._api.create(path, {**action.body, "reportingInstance": self._instance})
             except AlreadyExistsError:
-                found = await self._api.get(resources.EVENTS.path(namespace, name))
-                count = cast("JSONObject", found.get("series") or {}).get("count", 1)
+                event = await self._api.get(resources.EVENTS.path(namespace, name))
+                count = cast("JSONObject", event.get("series") or {}).get("count", 1)
                 series: JSONObject = {
                     "count": cast("int", count) + 1,
                     "lastObservedTime": action.body["eventTime"],
                 }
                 await self._api.patch(resources.EVENTS.path(namespace, name), {"series": series})
         except ApiError as error:
+            # Events only inform people. The run's conditions say the same, so nothing depends on this write.
             logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
     async def _ensure_namespace(self, action: EnsureNamespace) -> None:
-        """A refusal counts as one of the pod that would be next: so the run tells of it, and it is tried again."""
+        """Create the service accounts and bindings that the namespace lacks.
+
+        A rejection is recorded as one of the pod that would be next, so that the run reports it and the
+        plan tries again.
+        """
         namespace = action.run.namespace
         try:
             await self._accounts.ensure(namespace)
         except ForbiddenError as error:
-            kind, words = classify_refusal(error)
+            kind, message = classify_refusal(error)
             if kind != "Terminating":
                 kind = "NotAllowed"
-                words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
+                message = (
+                    "the operator may not create the service accounts of this namespace:"
+                    f" compare its ClusterRole with the chart's. {message}"
+                )
             self._cache.set_namespace_ready(namespace, False)
-            self._cache.refuse(action.run, action.pod, kind, words)
-            raise ReplanError(words) from error
+            self._cache.refuse(action.run, action.pod, kind, message)
+            raise ReplanError(message) from error
         self._cache.set_namespace_ready(namespace)
 
     async def _refresh(self, kind: Kind, key: Key) -> None:
-        """Have the store know the object as it is now, or know that it is gone."""
+        """Read an object and put it into the cache, or remove it there if it is gone."""
         try:
             self.update_cache(kind, await self._api.get(RESOURCES[kind].path(key.namespace, key.name)))
         except NotFoundError:
@@ -341,32 +370,32 @@ class Executor:
             self._cache.mark_page_lost(action.run, action.number)
 
     async def _fetch_task(self, action: FetchTask) -> None:
-        found = None
+        task = None
         try:
-            found = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
+            task = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
         except NotFoundError:
             pass
-        self._cache.verify_task(action.run, action.name, found)
+        self._cache.verify_task(action.run, action.name, task)
 
     async def _fetch_pod_event(self, action: FetchWords) -> None:
         path = resources.EVENTS.path(action.run.namespace)
         try:
-            found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
+            events = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
         except ApiError as error:
-            # It only explains: a run mustn't be held up by it.
+            # An Event only explains why the pod waits. The run must not be held up by it.
             logger.warning("Events of pod %s can't be read: %s", action.pod, error)
-            found = {}
-        notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", found.get("items") or [])]
-        # It sums up, "timed out waiting for the condition", beside saying what it is that fails.
-        plain = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
-        self._cache.record_pod_event(action.run, action.pod, min(plain or notes, default=""))
+            events = {}
+        notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", events.get("items") or [])]
+        # Beside the Events that name the cause, kubelet writes summaries, which don't.
+        causes = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
+        self._cache.record_pod_event(action.run, action.pod, min(causes or notes, default=""))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
-        """An object that was there a moment ago."""
+        """Read an object that existed a moment ago."""
         try:
             return await self._api.get(RESOURCES[kind].path(key.namespace, key.name))
         except NotFoundError as error:
-            raise ReplanError(f"{key.path} went away meanwhile") from error
+            raise ReplanError(f"{key.path} was deleted meanwhile") from error
 
 
 def _status_merge_patch(version: int, status: JSONObject) -> JSONObject:
@@ -375,8 +404,11 @@ def _status_merge_patch(version: int, status: JSONObject) -> JSONObject:
 
 
 def status_patch(version: int, status: JSONObject) -> list[JSONObject]:
-    """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
-    set as it is, not merged with what is there; one whose value is None goes."""
+    """A JSON patch of an object's status, with its resourceVersion as the precondition.
+
+    Writing another version than the current one is a conflict. Each field is replaced, not merged; a
+    field whose value is None is removed.
+    """
     # guard: update-precondition - a decision holds for the version that it was made on
     operations: list[JSONObject] = [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
@@ -385,19 +417,19 @@ def status_patch(version: int, status: JSONObject) -> list[JSONObject]:
         path = f"/status/{name}"
         operations.append({"op": "add", "path": path, "value": value})
         if value is None:
-            # Removing what isn't there is an error, so it is put there first.
+            # Removing a field that doesn't exist is an error, so it is added first.
             operations.append({"op": "remove", "path": path})
     return operations
 
 
 def _predecessor(raw: JSONObject) -> JSON:
-    """Uid of the run that this one continues."""
+    """The uid of the run that this one continues."""
     spec = cast("JSONObject", raw.get("spec") or {})
     return cast("JSONObject", spec.get("continuedFrom") or {}).get("uid")
 
 
 def _owner(raw: JSONObject) -> JSON:
-    """Uid of the controlling owner."""
+    """The uid of the controlling owner."""
     metadata = cast("JSONObject", raw.get("metadata") or {})
     owners = cast("list[JSONObject]", metadata.get("ownerReferences") or [{}])
     return owners[0].get("uid")

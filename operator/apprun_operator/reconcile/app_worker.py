@@ -1,4 +1,4 @@
-"""Takes an App's key from its queue, has it planned, and carries the plan out."""
+"""Reconciles Apps: takes an App's key from the queue, plans the App, and executes the plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ LAST_BACKOFF: Final = 60.0
 
 
 class AppWorker:
-    """Plans and acts on Apps for ever. `clock` tells the time of day, `chance` gives jitter."""
+    """Plans Apps and executes their plans.
+
+    `clock` returns the time of day in seconds since the epoch, `jitter` a random number in [0, 1).
+    """
 
     def __init__(
         self,
@@ -43,12 +46,12 @@ class AppWorker:
         self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
 
     def start_term(self) -> None:
-        """At the start of a term: what an earlier one had begun is planned anew."""
+        """Queue every App: an earlier term may have left its plan half done."""
         for key in self._cache.app_keys():
             self._queue.put(key)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Reconcile Apps until cancelled."""
         await run_loop(self._queue, self._reconcile, self._backoff, _log, REPLAN_SECONDS)
 
     async def _reconcile(self, key: Key) -> None:
@@ -56,18 +59,18 @@ class AppWorker:
         if app is None:
             return
         now = self._clock()
-        decided = plan_app(app, self._cache.deployment(key), now, self._limits, self._cache.inspecting(key))
-        if decided.wake_at is not None:
-            self._queue.put_after(key, decided.wake_at - now)
-        for action in decided.actions:
+        planned = plan_app(app, self._cache.deployment(key), now, self._limits, self._cache.inspecting(key))
+        if planned.wake_at is not None:
+            self._queue.put_after(key, planned.wake_at - now)
+        for action in planned.actions:
             await self._executor.execute(key, action)
             if isinstance(action, CreatePod):
-                # A refusal is a fact about the pod that nobody else tells of.
+                # No event follows when the API server rejects a pod: only another plan sees the rejection.
                 self._queue.put(key)
 
 
 def _log(key: Key, name: str, error: Exception, delay: float) -> None:
     if isinstance(error, ApiError):
-        logger.warning("App %s: %s; again in %.1f s", key.path, error, delay)
+        logger.warning("App %s: %s; retrying in %.1f s", key.path, error, delay)
     else:
-        logger.error("App %s: unexpected; again in %.1f s", key.path, delay, exc_info=error)
+        logger.error("App %s: unexpected error; retrying in %.1f s", key.path, delay, exc_info=error)

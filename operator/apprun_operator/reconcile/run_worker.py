@@ -1,7 +1,8 @@
-"""Takes a run's key from the queue, has it planned, and hands the actions over. One pass per run at a time.
+"""Reconciles AppRuns: takes a run's key from the queue, plans the run, and executes the plan.
 
-What concerns the run as a whole goes first and in order: commits never wait for pods. What concerns single pods and
-AppTasks runs side by side, marked in the store as in flight, so that the next plan neither repeats nor waits for it.
+Actions about the run as a whole go first, one after the other: a commit never waits for a pod.
+Actions about single pods and AppTasks run concurrently. Each is marked in the cache as in flight, so
+that the next plan neither repeats it nor waits for it.
 """
 
 from __future__ import annotations
@@ -34,11 +35,21 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 30.0
 MAX_CONCURRENT_REQUESTS: Final = 16
-"""Requests about pods and AppTasks at a time: enough to keep the API server busy, and room for commits."""
+"""Concurrent requests about pods and AppTasks: enough to keep the API server busy, with room for commits."""
 
 
 class RunWorker:
-    """Plans and acts on runs for ever. `clock` tells the time of day, `chance` gives jitter."""
+    """Plans runs and executes their plans.
+
+    Args:
+        queue: Keys of the runs to plan.
+        cache: What is known of them.
+        executor: Sends the requests that a plan asks for.
+        limits: The operator's settings that plans depend on.
+        metrics: Where plans, accepted writes and failures are counted.
+        clock: Returns the time of day, in seconds since the epoch.
+        jitter: Returns a random number in [0, 1), for backoffs.
+    """
 
     def __init__(
         self,
@@ -62,23 +73,27 @@ class RunWorker:
         self._slots = SlotLimiter(limits, queue.put, {})
 
     def start_term(self) -> None:
-        """At the start of a term: take stock of the pods that are there."""
+        """Count the task pods that exist, before any run of the new term is planned."""
         self._slots = SlotLimiter(self._limits, self._queue.put, self._cache.task_pods())
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Reconcile runs until cancelled."""
         await run_loop(self._queue, self._reconcile, self._backoff, self._log)
 
     async def stop(self) -> None:
-        """Give up what is under way: the next life plans it again."""
+        """Cancel the requests that are in flight.
+
+        Whether the API server has carried one out is unknown then. The plans of the next term start from
+        what it holds, so an action that was carried out isn't asked for again.
+        """
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _reconcile(self, key: Key) -> None:
         now = self._clock()
-        seen = self._cache.observe(key)
-        if seen is None:
+        observed = self._cache.observe(key)
+        if observed is None:
             # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use the nodes meanwhile
             claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
             self._slots.update(key, claim)
@@ -86,19 +101,21 @@ class RunWorker:
                 self._queue.put_after(key, given_up - now)
             return
         with self._metrics.planning():
-            decided = plan(replace(seen, pod_quota=self._slots.quota(key)), now, self._limits)
-        if decided.claim is not None:
-            self._slots.update(key, decided.claim)
-        if decided.wake_at is not None:
-            self._queue.put_after(key, decided.wake_at - now)
-        for action in decided.first:
-            batch = samples.of_run(seen, action, now) if isinstance(action, PatchRun) else None
+            planned = plan(replace(observed, pod_quota=self._slots.quota(key)), now, self._limits)
+        if planned.claim is not None:
+            self._slots.update(key, planned.claim)
+        if planned.wake_at is not None:
+            self._queue.put_after(key, planned.wake_at - now)
+        # In order, and each only after the API server has accepted the one before. A crash between two
+        # leaves the rest undone, and the next plan asks for it again.
+        for action in planned.first:
+            batch = samples.of_run(observed, action, now) if isinstance(action, PatchRun) else None
             await self._executor.execute_run_action(action)
             if batch is not None:
                 self._metrics.record(batch)
-        for item in decided.then:
+        for item in planned.then:
             role = "driver" if target(item) == names.driver_task_name(key.name) else "task"
-            self._start(key, item, samples.of_item(key, seen.run, role, item))
+            self._start(key, item, samples.of_item(key, observed.run, role, item))
 
     def _start(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
         # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
@@ -117,11 +134,11 @@ class RunWorker:
             self._backoff.reset((key, name))
         except ReplanError:
             pass
-        except Exception as error:  # noqa: BLE001 (as above: the pause is this object's alone)
+        except Exception as error:  # noqa: BLE001 (as in `run_loop`: the delay is this object's alone)
             delay = self._backoff.next_delay((key, name), error)
             self._log(key, name, error, delay)
         finally:
-            # Still in flight during the pause: the plan asks for it again when that is over.
+            # It stays in flight until the delay is over, so that no plan asks for it earlier.
             if delay:
                 asyncio.get_running_loop().call_later(delay, self._cache.end_request, key, name)
             else:
@@ -131,8 +148,8 @@ class RunWorker:
         where, extra = f"{key.path} {name}".strip(), log_context(key, name)
         self._metrics.failed(type(error).__name__)
         if isinstance(error, TransientError):
-            logger.warning("%s: %s; again in %.1f s", where, error, delay, extra=extra)
+            logger.warning("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
         elif isinstance(error, ApiError):
-            logger.error("%s: %s; again in %.1f s", where, error, delay, extra=extra)
+            logger.error("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
         else:
-            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error, extra=extra)
+            logger.error("%s: unexpected error; retrying in %.1f s", where, delay, exc_info=error, extra=extra)
