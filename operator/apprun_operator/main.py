@@ -1,4 +1,4 @@
-"""Puts the operator together and runs it until SIGTERM. Reads the environment, once; nothing else does."""
+"""Assembles the operator and runs it until SIGTERM. The only module that reads the environment."""
 
 from __future__ import annotations
 
@@ -45,17 +45,19 @@ from apprun_operator.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "appstates", "pods")
-"""Made by machines, in great numbers: an informer of our own."""
+"""Created by machines in great numbers: each has an informer that lists and watches."""
 LISTED: Final[tuple[Kind, ...]] = ("apps", "appruns")
-"""Made by people: kopf brings their events. A list at the start and now and then finds what those missed."""
+"""Created by people: kopf brings their events. Periodic lists find what the events missed."""
 RELIST_SECONDS: Final = 300.0
 RELIST_SECONDS_WITHOUT_KOPF: Final = 5.0
+"""While kopf is down, lists are the only way to see new runs."""
 STOP_SECONDS: Final = 5.0
+"""How long the threads may take to end: together they stay below the pod's grace of 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What works in the process, and what it works with."""
+    """The long-lived objects of the process, as `build` has connected them."""
 
     queue: KeyQueue
     cache: Cache
@@ -69,12 +71,12 @@ class Components:
 
 
 def main() -> int:
-    """The process. Its exit code is 2 when it is set up wrongly."""
+    """Run the process. Returns its exit code: 2 if it is configured wrongly."""
     try:
         settings = from_environment(os.environ)
         cluster = load(os.environ)
     except (SettingsError, NoClusterError) as error:
-        sys.stderr.write(f"apprun-operator: {error}\n")
+        sys.stderr.write(f"apprun-operator can't start: {error}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
     tune_gc()
@@ -102,24 +104,25 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     site = web.AppRunner(
         health.application([*components.watching, *components.listing], alive, components.metrics, needed),
         handle_signals=False,
-        access_log=None,  # the kubelet asks every two seconds
+        access_log=None,  # the kubelet probes every two seconds
     )
     await site.setup()
+    # Probes are answered from here on. A process that waits for its first lists is alive, though not ready.
     await web.TCPSite(site, port=settings.port).start()
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    work_of_replica = run(settings, components, lambda: kopf_thread.works, gate)
-    running = asyncio.create_task(_together(feed.run(), work_of_replica))
+    replica = run(settings, components, lambda: kopf_thread.works, gate)
+    running = asyncio.create_task(_together(feed.run(), replica))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    logger.info("stopping")
     failed = running.done()
+    logger.info("stopping after %s", "an error" if failed else "a signal")
     running.cancel()
     stopping.cancel()
     await asyncio.gather(running, stopping, return_exceptions=True)
     if lease is not None:
-        # All work has ended, so the next replica may begin: a roll-out costs no more than its next look.
+        # Only now, since all work has ended: the next replica writes as soon as the Lease is empty.
         await asyncio.to_thread(lease.stop, STOP_SECONDS)
     components.queue.close()
     components.app_queue.close()
@@ -127,39 +130,41 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     await site.cleanup()
     await client.close()
     if failed:
-        # Only a bug ends it. A new process starts from what the API server holds, as after any crash.
+        # Only a bug ends the work. A new process starts from what the API server holds, as after any crash.
         running.result()
 
 
 async def run(settings: Settings, components: Components, kopf_works: Callable[[], bool], gate: LeaderGate) -> None:
-    """Informers, and in each term workers, once all that they plan with is known. `kopf_works` says whether somebody
-    else brings the events of Apps and AppRuns."""
+    """Run the informers, and in each term of leadership the workers, until cancelled.
 
-    def pause() -> float:
+    Workers start when every kind has been listed. `kopf_works` says whether kopf brings the events of
+    Apps and AppRuns; while it doesn't, they are listed more often.
+    """
+
+    def relist_interval() -> float:
         return RELIST_SECONDS if kopf_works() else RELIST_SECONDS_WITHOUT_KOPF
 
     async with asyncio.TaskGroup() as group:
         for informer in components.watching:
             group.create_task(informer.run())
         for informer in components.listing:
-            group.create_task(informer.relist(pause))
+            group.create_task(informer.relist(relist_interval))
         group.create_task(measure_lag(components.metrics.lagged))
         for informer in (*components.watching, *components.listing):
             await informer.synced.wait()
-        logger.info("ready: %s", dict(components.cache.sizes()))
+        logger.info("all kinds are listed: %s", dict(components.cache.sizes()))
         await gate.run(lambda: work(settings, components))
 
 
 async def work(settings: Settings, components: Components) -> None:
-    """One term, until cancelled."""
+    """Do the work of one term of leadership, until cancelled."""
     if settings.lease is not None:
-        # The leader before may have done more than our watches have told yet: a call that is committed and whose pod is
-        # gone would look like one that waits for its pod.
+        # The previous leader may have written more than the watches have shown yet. A committed call whose
+        # pod is gone would look like an open one that waits for its pod, and its pod would be created again.
         await asyncio.gather(*(informer.resync() for informer in (*components.watching, *components.listing)))
     components.worker.start_term()
-    known = components.cache.keys()
-    for key in known:
-        # What an earlier term had begun is planned anew.
+    for key in components.cache.keys():  # noqa: SIM118 (a method of the cache, not of a dict)
+        # An earlier term may have left any plan half done.
         components.queue.put(key)
     try:
         async with asyncio.TaskGroup() as group:
@@ -187,8 +192,16 @@ def build(
     clock: Callable[[], float] = time.time,
     ticks: Callable[[], float] = time.monotonic,
 ) -> Components:
-    """All that plans and acts, put together over one connection. `clock` tells the time of day. `ticks` is a clock that
-    nobody sets: silence is measured with it, and a corrected time of day is no silence."""
+    """Connect everything that plans and acts over one API client.
+
+    Args:
+        settings: The operator's settings.
+        client: The connection to the API server.
+        gate: Says whether this replica leads, and so may write.
+        metrics: Where everything is counted.
+        clock: Returns the time of day, in seconds since the epoch.
+        ticks: A monotonic clock, by which silence is measured: setting the time of day is no silence.
+    """
     queue, app_queue = KeyQueue(), KeyQueue()
     cache = Cache(queue.put, clock, app_queue.put)
     metrics.watch_sizes(cache.sizes, queue.__len__)
@@ -231,7 +244,7 @@ def build(
 
 
 def _feed(loop: asyncio.AbstractEventLoop, components: Components) -> KopfFeed:
-    """Hands kopf's events over to our loop."""
+    """The feed that carries kopf's events to the main event loop."""
 
     def relist(kind: Kind) -> None:
         for informer in components.listing:
@@ -242,7 +255,7 @@ def _feed(loop: asyncio.AbstractEventLoop, components: Components) -> KopfFeed:
 
 
 async def _together(*services: Coroutine[object, object, None]) -> None:
-    """Run all until cancelled. One that ends with an error ends the others, and raises it."""
+    """Run all until cancelled. An error of one cancels the others and is raised."""
     async with asyncio.TaskGroup() as group:
         for service in services:
             group.create_task(service)

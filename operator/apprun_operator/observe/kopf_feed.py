@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class _Event:
     kind: Kind
     type: str
-    shown: Mapping[str, JSON]
+    item: Mapping[str, JSON]
 
 
 class KopfFeed:
@@ -43,10 +43,10 @@ class KopfFeed:
         self._relist = relist
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
 
-    def __call__(self, kind: str, event: str, shown: Mapping[str, JSON]) -> None:
+    def __call__(self, kind: str, event: str, item: Mapping[str, JSON]) -> None:
         """Hand an event over to the loop; returns at once."""
         try:
-            self._loop.call_soon_threadsafe(self._events.put_nowait, _Event(cast("Kind", kind), event, shown))
+            self._loop.call_soon_threadsafe(self._events.put_nowait, _Event(cast("Kind", kind), event, item))
         except RuntimeError:
             # The loop is closed: the process is ending, and the next one lists everything.
             pass
@@ -67,10 +67,10 @@ class KopfFeed:
 
     async def _apply(self, event: _Event) -> None:
         if event.type == "DELETED":
-            identity = meta(event.shown)
+            identity = meta(event.item)
             self._cache.remove(event.kind, identity.key, identity.uid)
             return
-        text = object_text(event.shown)
+        text = object_text(event.item)
         if text is None:
             self._relist(event.kind)
         else:

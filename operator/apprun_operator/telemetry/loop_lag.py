@@ -1,4 +1,4 @@
-"""How late the event loop is. All that the operator does, it does on one loop: when that is late, everything is."""
+"""Measures how late the event loop is. The operator does everything on one loop, so its lag delays everything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAUSE_SECONDS: Final = 1.0
 
 
 async def measure_lag(record: Callable[[float], None]) -> None:
-    """Until cancelled: sleep for a second, and tell by how much longer it took."""
+    """Sleep for a second at a time, until cancelled, and record in seconds how much longer each sleep took."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + PAUSE_SECONDS

@@ -58,7 +58,9 @@ async def test_an_informer_that_is_silent_for_too_long_is_named(operator: Operat
     operator.now += health.STALE_AFTER + 1
     answer = await http.get("/healthz")
     assert answer.status == 503
-    assert (await answer.json())["stale"] == ["pods"]
+    body = await answer.json()
+    assert body["stale"] == ["pods"]
+    assert body["messages"][0].startswith("informer of pods: no contact with the API server for 180 s")
 
 
 async def test_a_part_that_died_is_named(operator: Operator, http: TestClient[Any, Any]) -> None:
@@ -75,7 +77,9 @@ async def test_ready_when_everything_is_known_and_the_lease_can_be_read(
     operator.needed["lease"] = lambda: lease
     answer = await http.get("/readyz")
     assert answer.status == 503
-    assert (await answer.json())["waiting"] == ["pods", "lease"]
+    body = await answer.json()
+    assert body["waiting"] == ["pods", "lease"]
+    assert [message.partition(":")[0] for message in body["messages"]] == ["pods", "lease"]
     operator.informer.synced.set()
     lease = True
     assert (await http.get("/readyz")).status == 200
@@ -96,5 +100,9 @@ async def test_a_kind_that_can_not_be_read_is_named_and_nobody_is_restarted(
     operator.now += FAILING_AFTER
     answer = await http.get("/readyz")
     assert answer.status == 503
-    assert (await answer.json())["failing"] == {"pods": "UnavailableError: etcd says no"}
+    body = await answer.json()
+    assert body["failing"] == {"pods": "UnavailableError: etcd says no"}
+    assert body["messages"] == [
+        "pods: can't be read (UnavailableError: etcd says no); check the API server and the operator's ClusterRole"
+    ]
     assert (await http.get("/healthz")).status == 200
