@@ -425,7 +425,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "adopt-own-pod",
-        without="found",
+        without="existing",
         tests=(f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(
@@ -942,7 +942,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "handler-owned",
-        without="found",
+        without="existing",
         tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
     Mutant(
@@ -958,7 +958,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "handler-delete-by-uid",
-        part='"preconditions": {"uid": cast("JSONObject", found["metadata"])["uid"]}',
+        part='"preconditions": {"uid": cast("JSONObject", existing["metadata"])["uid"]}',
         without='"preconditions": {}',
         tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),

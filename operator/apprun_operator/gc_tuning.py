@@ -17,7 +17,8 @@ GENERATION_2_THRESHOLD: Final = 100
 
 
 def tune_gc() -> None:
-    """Apply the thresholds to the process, and exclude what exists already, mostly modules, from collection."""
+    """Apply the thresholds to the process, and exclude what exists already, mostly modules, from
+    collection."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GENERATION_0_THRESHOLD, GENERATION_1_THRESHOLD, GENERATION_2_THRESHOLD)

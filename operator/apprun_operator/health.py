@@ -1,7 +1,8 @@
 """Health and metrics over HTTP.
 
-The process is alive while its event loop answers, every informer was in contact with the API server or
-tried to be, and its threads live. An API server that is unavailable is never a reason to restart.
+The process is alive while its event loop answers, every informer was in contact with the API server
+or tried to be, and its threads live. An API server that is unavailable is never a reason to
+restart.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def application(
 ) -> web.Application:
     """The HTTP application with `/healthz`, `/readyz` and `/metrics`.
 
-    Both probes answer 503 with the names of what fails, and with `messages` for people. A standby is
-    alive and ready: it could lead at once. A kind that can't be read for a while makes the replica
-    unready, with the reason, but restarts nothing.
+    Both probes answer 503 with the names of what fails, and with `messages` for people. A standby
+    is alive and ready: it could lead at once. A kind that can't be read for a while makes the
+    replica unready, with the reason, but restarts nothing.
 
     Args:
         informers: Each must be in contact with the API server, and synced to be ready.

@@ -107,7 +107,8 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         access_log=None,  # the kubelet probes every two seconds
     )
     await site.setup()
-    # Probes are answered from here on. A process that waits for its first lists is alive, though not ready.
+    # Probes are answered from here on. A process that waits for its first lists is alive, though
+    # not ready.
     await web.TCPSite(site, port=settings.port).start()
     kopf_thread.start()
     if lease is not None:
@@ -130,15 +131,16 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     await site.cleanup()
     await client.close()
     if failed:
-        # Only a bug ends the work. A new process starts from what the API server holds, as after any crash.
+        # Only a bug ends the work. A new process starts from what the API server holds, as after
+        # any crash.
         running.result()
 
 
 async def run(settings: Settings, components: Components, kopf_works: Callable[[], bool], gate: LeaderGate) -> None:
     """Run the informers, and in each term of leadership the workers, until cancelled.
 
-    Workers start when every kind has been listed. `kopf_works` says whether kopf brings the events of
-    Apps and AppRuns; while it doesn't, they are listed more often.
+    Workers start when every kind has been listed. `kopf_works` says whether kopf brings the events
+    of Apps and AppRuns; while it doesn't, they are listed more often.
     """
 
     def relist_interval() -> float:
@@ -159,8 +161,9 @@ async def run(settings: Settings, components: Components, kopf_works: Callable[[
 async def work(settings: Settings, components: Components) -> None:
     """Do the work of one term of leadership, until cancelled."""
     if settings.lease is not None:
-        # The previous leader may have written more than the watches have shown yet. A committed call whose
-        # pod is gone would look like an open one that waits for its pod, and its pod would be created again.
+        # The previous leader may have written more than the watches have shown yet. A committed
+        # call whose pod is gone would look like an open one that waits for its pod, and its pod
+        # would be created again.
         await asyncio.gather(*(informer.resync() for informer in (*components.watching, *components.listing)))
     components.worker.start_term()
     for key in components.cache.keys():  # noqa: SIM118 (a method of the cache, not of a dict)
@@ -200,7 +203,8 @@ def build(
         gate: Says whether this replica leads, and so may write.
         metrics: Where everything is counted.
         clock: Returns the time of day, in seconds since the epoch.
-        ticks: A monotonic clock, by which silence is measured: setting the time of day is no silence.
+        ticks: A monotonic clock, by which silence is measured: setting the time of day is no
+            silence.
     """
     queue, app_queue = KeyQueue(), KeyQueue()
     cache = Cache(queue.put, clock, app_queue.put)

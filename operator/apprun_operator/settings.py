@@ -1,4 +1,7 @@
-"""The operator's settings. `main` reads them once from the environment and passes them on as values."""
+"""The operator's settings.
+
+`main` reads them once from the environment and passes them on as values.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ PULL_POLICIES: Final = ("", "Always", "IfNotPresent", "Never")
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong. The message names the variable, its value, and what to set it to."""
+    """A setting is missing or wrong.
+
+    The message names the variable, its value, and what to set it to.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,8 @@ class Settings:
     accounts_preinstalled: bool = False
     """Whether the chart, or a person, installs the service accounts and bindings of each namespace."""
     driver_role: str = names.DRIVER_SERVICE_ACCOUNT
-    """ClusterRole that the drivers' service account is bound to; likewise the next two for tasks and handlers."""
+    """ClusterRole that the drivers' service account is bound to; likewise the next two for tasks
+    and handlers."""
     task_role: str = names.TASK_SERVICE_ACCOUNT
     handler_role: str = names.HANDLER_SERVICE_ACCOUNT
     port: int = 8080

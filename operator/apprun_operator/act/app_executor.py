@@ -35,8 +35,8 @@ SERVING: Final = ((resources.DEPLOYMENTS, "Deployment"), (resources.SERVICES, "S
 class AppExecutor:
     """Sends the requests of Apps' plans.
 
-    `executor` handles the AppTasks and pods of inspections; `clock` returns the time of day in seconds
-    since the epoch.
+    `executor` handles the AppTasks and pods of inspections; `clock` returns the time of day in
+    seconds since the epoch.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class AppExecutor:
     async def _apply_both(self, action: ApplyHandler) -> JSONObject:
         """Apply the service account, then the Service, then the Deployment.
 
-        Without the account the pods would be rejected. Neither of the two objects is touched before both
-        are known to be the App's: a crash in between leaves a Service without pods, and the next plan
-        applies both again.
+        Without the account the pods would be rejected. Neither of the two objects is touched before
+        both are known to be the App's: a crash in between leaves a Service without pods, and the
+        next plan applies both again.
         """
         await self._accounts.ensure_handler(action.app.namespace)
         bodies = {"Deployment": action.deployment, "Service": action.service}

@@ -1,9 +1,9 @@
-"""Executes the actions of a run's plan. One function per action: the API call, its precondition, and what
-"conflict" and "already exists" mean for it.
+"""Executes the actions of a run's plan. One function per action: the API call, its precondition,
+and what "conflict" and "already exists" mean for it.
 
 The worker calls it. Every response goes straight into the cache, so that the next plan sees a write
-before any watch shows it. A conflict isn't an error: the object is read again, and the run is planned
-again.
+before any watch shows it. A conflict isn't an error: the object is read again, and the run is
+planned again.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Executor:
     def update_cache(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
         """Put an object into the cache as the API server has just returned it.
 
-        An object that can't be read is no reason to write again: the cache records it as unreadable, or
-        the watch brings it.
+        An object that can't be read is no reason to write again: the cache records it as
+        unreadable, or the watch brings it.
         """
         try:
             self._cache.apply(kind, answer)
@@ -144,7 +144,10 @@ class Executor:
             await self._patch("appruns", action.run, body)
 
     async def _mark_run(self, action: MarkRun) -> None:
-        """Annotate an AppRun: the operator's only write outside of a status. An admission policy allows nothing else."""
+        """Annotate an AppRun: the operator's only write outside of a status.
+
+        An admission policy allows nothing else.
+        """
         metadata: JSONObject = {
             "resourceVersion": str(action.version),
             "annotations": {names.BEGAN_AS_ANNOTATION: action.uid},
@@ -157,7 +160,8 @@ class Executor:
         returned = answer.get("metadata")
         annotations = returned.get("annotations") or {} if isinstance(returned, dict) else None
         if isinstance(annotations, dict) and names.BEGAN_AS_ANNOTATION not in annotations:
-            # The object hasn't changed, so no event follows. Without a recorded refusal nothing would plan the run again.
+            # The object hasn't changed, so no event follows. Without a recorded refusal nothing
+            # would plan the run again.
             message = "the API server accepted the annotation but doesn't have it: an admission webhook removes it"
             self._cache.refuse(action.run, action.run.name, "Webhook", message)
             raise ReplanError(message)
@@ -175,7 +179,8 @@ class Executor:
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
         except ConflictError as error:
-            # The cached version is old. Reading the object is quicker than waiting for a watch, which may be broken.
+            # The cached version is old. Reading the object is quicker than waiting for a watch,
+            # which may be broken.
             await self._refresh(kind, key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
@@ -187,8 +192,9 @@ class Executor:
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
         """Create an object, or adopt the one that an earlier operator process created.
 
-        The names are deterministic: a crash after the create, before anything was written about it, leaves
-        exactly this object. It is adopted if its owner is the same, and for a page also its content.
+        The names are deterministic: a crash after the create, before anything was written about it,
+        leaves exactly this object. It is adopted if its owner is the same, and for a page also its
+        content.
         """
         try:
             answer = await self._api.create(RESOURCES[kind].path(key.namespace), body)
@@ -201,7 +207,8 @@ class Executor:
                 raise UnavailableError(
                     f"{key.path} belongs to an object that is being deleted: waiting until it is gone", status=409
                 ) from error
-            # guard: adopt-same-page - an existing page with other checkpoints would falsify the ledger
+            # guard: adopt-same-page - an existing page with other checkpoints would falsify the
+            # ledger
             if kind == "appledgers" and answer.get("spec") != body.get("spec"):
                 raise InvalidError(
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
@@ -260,11 +267,12 @@ class Executor:
             await self._adopt_pod(run, action)
             return
         except ConflictError as error:
-            # The conflict is about a ResourceQuota's status, which every create in the namespace updates.
+            # The conflict is about a ResourceQuota's status, which every create in the namespace
+            # updates.
             raise UnavailableError(error.message, status=error.status) from error
         except ApiError as error:
-            # Only a rejection proves that there is no pod. After any other error it may exist: the next plan creates it
-            # again, and adopts it if it does.
+            # Only a rejection proves that there is no pod. After any other error it may exist: the
+            # next plan creates it again, and adopts it if it does.
             if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
             kind, message = classify_refusal(error)
@@ -279,7 +287,8 @@ class Executor:
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
         existing = await self._read("pods", key)
-        # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to another run
+        # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to
+        # another run
         if _owner(existing) == action.task_uid:
             self.update_cache("pods", existing)
             return
@@ -315,7 +324,8 @@ class Executor:
         self._cache.remove("appruns", action.run, action.uid)
 
     async def _announce(self, action: Announce) -> None:
-        """Create an Event; a repeated one becomes a series of the first, as long as the API server keeps that."""
+        """Create an Event; a repeated one becomes a series of the first, as long as the API server
+        keeps that."""
         namespace, name = action.event
         path = resources.EVENTS.path(namespace)
         try:
@@ -330,14 +340,15 @@ class Executor:
                 }
                 await self._api.patch(resources.EVENTS.path(namespace, name), {"series": series})
         except ApiError as error:
-            # Events only inform people. The run's conditions say the same, so nothing depends on this write.
+            # Events only inform people. The run's conditions say the same, so nothing depends on
+            # this write.
             logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
     async def _ensure_namespace(self, action: EnsureNamespace) -> None:
         """Create the service accounts and bindings that the namespace lacks.
 
-        A rejection is recorded as one of the pod that would be next, so that the run reports it and the
-        plan tries again.
+        A rejection is recorded as one of the pod that would be next, so that the run reports it and
+        the plan tries again.
         """
         namespace = action.run.namespace
         try:
@@ -399,15 +410,16 @@ class Executor:
 
 
 def _status_merge_patch(version: int, status: JSONObject) -> JSONObject:
-    # guard: commit-precondition - two leaders that overlap for a moment must not both append to the ledger
+    # guard: commit-precondition - two leaders that overlap for a moment must not both append to the
+    # ledger
     return {"metadata": {"resourceVersion": str(version)}, "status": status}
 
 
 def status_patch(version: int, status: JSONObject) -> list[JSONObject]:
     """A JSON patch of an object's status, with its resourceVersion as the precondition.
 
-    Writing another version than the current one is a conflict. Each field is replaced, not merged; a
-    field whose value is None is removed.
+    Writing another version than the current one is a conflict. Each field is replaced, not merged;
+    a field whose value is None is removed.
     """
     # guard: update-precondition - a decision holds for the version that it was made on
     operations: list[JSONObject] = [

@@ -23,7 +23,8 @@ class NotOwnedError(Exception):
 
 
 class PredecessorError(Exception):
-    """The object belongs to an earlier App of the same name, or is being deleted: it will be gone soon."""
+    """The object belongs to an earlier App of the same name, or is being deleted: it will be gone
+    soon."""
 
 
 async def find_owned(
@@ -66,7 +67,8 @@ def _is_app(owner: JSONObject, name: str) -> bool:
 
 
 async def apply_owned(api: KubeApi, resource: Resource, body: JSONObject, existing: JSONObject | None) -> JSONObject:
-    """Create or update the object so that it is like `body`. `existing` is what `find_owned` returned.
+    """Create or update the object so that it is like `body`. `existing` is what `find_owned`
+    returned.
 
     Raises:
         ConflictError: The name has another object by now.
@@ -74,17 +76,21 @@ async def apply_owned(api: KubeApi, resource: Resource, body: JSONObject, existi
     metadata = cast("JSONObject", body["metadata"])
     path = f"{resource.path(str(metadata['namespace']), str(metadata['name']))}?fieldManager={FIELD_MANAGER}"
     if existing is None:
-        # Not forced: if somebody has created one of that name meanwhile, this conflicts over selector and owner.
-        # guard: handler-apply-no-force - forcing would take the fields of an object that somebody created in between
+        # Not forced: if somebody has created one of that name meanwhile, this conflicts over
+        # selector and owner.
+        # guard: handler-apply-no-force - forcing would take the fields of an object that somebody
+        # created in between
         return await api.patch(path, body, APPLY)
     uid = cast("JSONObject", existing["metadata"])["uid"]
-    # guard: handler-apply-by-uid - an object of the same name may have been created since it was read
+    # guard: handler-apply-by-uid - an object of the same name may have been created since it was
+    # read
     return await api.patch(f"{path}&force=true", {**body, "metadata": {**metadata, "uid": uid}}, APPLY)
 
 
 async def delete_owned(api: KubeApi, resource: Resource, key: Key, existing: JSONObject) -> None:
     """Delete exactly the object that was read, and in the background what it owns."""
-    # guard: handler-delete-by-uid - an object of the same name may have been created since it was read
+    # guard: handler-delete-by-uid - an object of the same name may have been created since it was
+    # read
     options: JSONObject = {
         "preconditions": {"uid": cast("JSONObject", existing["metadata"])["uid"]},
         "propagationPolicy": "Background",

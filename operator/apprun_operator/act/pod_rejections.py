@@ -1,4 +1,7 @@
-"""Classifies why the API server rejects a pod. Status codes say too little, so the message is read as well."""
+"""Classifies why the API server rejects a pod.
+
+Status codes say too little, so the message is read as well.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Creates the service accounts and bindings that pods need, in each namespace with a run or a served App.
+"""Creates the service accounts and bindings that pods need, in each namespace with a run or a
+served App.
 
-They are owned by the CustomResourceDefinition of AppRun: pods may need them for as long as there can be
-runs, and the garbage collector takes them when it is deleted. An operator that serves a list of
-namespaces creates none: there the chart installs them.
+They are owned by the CustomResourceDefinition of AppRun: pods may need them for as long as there
+can be runs, and the garbage collector takes them when it is deleted. An operator that serves a list
+of namespaces creates none: there the chart installs them.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from apprun_operator.kube.resources import Resource
 
 RBAC: Final = "rbac.authorization.k8s.io"
 CACHED: Final = {"resourceVersion": "0"}
-"""Read from the API server's cache, not from etcd. An object that was deleted a moment ago may still be in it."""
+"""Read from the API server's cache, not from etcd. An object that was deleted a moment ago may
+still be in it."""
 RUNS_CRD: Final = f"{names.APP_RUNS}.{names.GROUP}"
 
 
 class ServiceAccounts:
     """Creates the accounts and bindings of a namespace.
 
-    `driver_role`, `task_role`, `handler_role` and `review_role` name the ClusterRoles that the chart
-    installed. With `preinstalled` nothing is ever created.
+    `driver_role`, `task_role`, `handler_role` and `review_role` name the ClusterRoles that the
+    chart installed. With `preinstalled` nothing is ever created.
     """
 
     def __init__(
@@ -48,13 +50,16 @@ class ServiceAccounts:
         self._for_handlers = {names.HANDLER_SERVICE_ACCOUNT: handler_role}
 
     async def ensure(self, namespace: str) -> None:
-        """Create what runs need and the namespace lacks. An existing object is never changed: a person's own
-        accounts and bindings win."""
+        """Create what runs need and the namespace lacks.
+
+        An existing object is never changed: a person's own accounts and bindings win.
+        """
         await self._ensure(namespace, self._for_runs)
 
     async def ensure_missing(self, namespace: str) -> None:
-        """Like `ensure`, for where nothing is missing most of the time: reads each object, and creates only what
-        is missing. Without the right to read it creates each, as `ensure` does."""
+        """Like `ensure`, for where nothing is missing most of the time: reads each object, and
+        creates only what is missing. Without the right to read it creates each, as `ensure` does.
+        """
         if self.preinstalled:
             return
         for account, role in self._for_runs.items():
@@ -68,7 +73,8 @@ class ServiceAccounts:
                     return
 
     async def ensure_handler(self, namespace: str) -> None:
-        """Create what handlers need and the namespace lacks, the right to create TokenReviews included."""
+        """Create what handlers need and the namespace lacks, the right to create TokenReviews
+        included."""
         await self._ensure(namespace, self._for_handlers)
         if not self.preinstalled:
             binding = review_binding(namespace, self._review_role, await self._owners())
@@ -137,7 +143,8 @@ def with_owners(body: JSONObject, owners: list[JSON]) -> JSONObject:
 def review_binding(namespace: str, role: str, owners: list[JSON]) -> JSONObject:
     """The binding that lets the handlers' account of one namespace create TokenReviews.
 
-    There is one object for each namespace: a list of subjects in a single object would have many writers.
+    There is one object for each namespace: a list of subjects in a single object would have many
+    writers.
     """
     # guard: review-binding - only the handlers' own account may create TokenReviews
     return {

@@ -1,4 +1,5 @@
-"""API calls over aiohttp: JSON in, JSON out, a timeout on each, errors by meaning. The only module that opens sockets.
+"""API calls over aiohttp: JSON in, JSON out, a timeout on each, errors by meaning. The only module
+that opens sockets.
 
 The executor and the informers use it through the `KubeApi` protocol, which the tests' in-memory API
 server implements too. No object's content can keep it from being read: see `kube.decode`.
@@ -33,26 +34,32 @@ logger = logging.getLogger(__name__)
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
 LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
 WATCH_SILENCE: Final = 90.0
-"""Seconds. Bookmarks come every minute, so a watch that is silent for longer is a dead connection."""
+"""Seconds. Bookmarks come every minute, so a watch that is silent for longer is a dead connection.
+"""
 KEEPALIVE_OPTIONS: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
-"""The kernel closes a connection half a minute after the peer fell silent. So a watch through a load balancer,
-or to a node that has vanished, is noticed long before WATCH_SILENCE. The last value is in ms, the others in s."""
+"""The kernel closes a connection half a minute after the peer fell silent. So a watch through a
+load balancer, or to a node that has vanished, is noticed long before WATCH_SILENCE. The last value
+is in ms, the others in s."""
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 """Server-side apply. JSON is YAML too."""
 CONNECTIONS: Final = 64
 MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of one response. Ten objects of the largest size that etcd accepts fit; a longer list has to be
-requested in smaller pages."""
+"""Bytes of one response. Ten objects of the largest size that etcd accepts fit; a longer list has
+to be requested in smaller pages."""
 
 PatchBody: TypeAlias = "JSONObject | list[JSONObject]"
 RequestObserver: TypeAlias = Callable[[str, str, float | None], None]
-"""Called for each request with verb, status code or `none`, and seconds until the response; None for a watch."""
+"""Called for each request with verb, status code or `none`, and seconds until the response; None
+for a watch."""
 
 
 class KubeApi(Protocol):
-    """The calls that the operator makes. Each raises an `ApiError` of the type that says what it means."""
+    """The calls that the operator makes.
+
+    Each raises an `ApiError` of the type that says what it means.
+    """
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JSONObject: ...
     async def page(self, path: str, query: Mapping[str, str]) -> Page: ...
@@ -87,7 +94,10 @@ class Client:
         return await self._decode_response(await self._call("GET", path, query=query, timeout=timeout))
 
     async def page(self, path: str, query: Mapping[str, str]) -> Page:
-        """Read one page of a list, whose objects are decoded later. TooLargeError means: request a smaller one."""
+        """Read one page of a list, whose objects are decoded later.
+
+        TooLargeError means: request a smaller one.
+        """
         return Page(await self._call("GET", path, query=query, timeout=LIST_TIMEOUT))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
@@ -101,7 +111,10 @@ class Client:
         return await self._write_result(await self._call("DELETE", path, options), path)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Sequence[JSONObject]]:
-        """Yield events in batches: all that have arrived. Ends when the server ends it; silence is UnavailableError."""
+        """Yield events in batches: all that have arrived.
+
+        Ends when the server ends it; silence is UnavailableError.
+        """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SILENCE)
         url, headers = self._cluster.server + path, self._cluster.headers()
         rest, code = b"", "none"
@@ -123,7 +136,10 @@ class Client:
             raise UnavailableError(f"watch of {path} broke: {error!r}") from error
 
     async def _decode_response(self, body: bytes) -> JSONObject:
-        """Decode a response. Long ones are decoded one after the other, since others wait for the event loop too."""
+        """Decode a response.
+
+        Long ones are decoded one after the other, since others wait for the event loop too.
+        """
         if len(body) < LONG:
             return decode(body)
         async with self._decoding:
@@ -135,13 +151,14 @@ class Client:
     async def _write_result(self, body: bytes, path: str) -> JSONObject:
         """Decode the response to an accepted write; empty if that isn't possible.
 
-        The write is done either way. Reporting it as failed would repeat it again and again; the object's
-        new version comes through its watch.
+        The write is done either way. Reporting it as failed would repeat it again and again; the
+        object's new version comes through its watch.
         """
         try:
             return await self._decode_response(body)
         except DecodeError as error:
-            # guard: write-is-done - calling an acknowledged write failed would repeat it again and again
+            # guard: write-is-done - calling an acknowledged write failed would repeat it again and
+            # again
             logger.warning("%s: the write was accepted, but its response can't be decoded: %s", path, error)
             return {}
 
@@ -182,7 +199,10 @@ class Client:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the whole body. One that is too long raises TooLargeError, and the rest of it isn't read."""
+    """Read the whole body.
+
+    One that is too long raises TooLargeError, and the rest of it isn't read.
+    """
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():

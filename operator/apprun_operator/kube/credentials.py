@@ -1,4 +1,5 @@
-"""The API server's address and the operator's identity: the pod's service account, or the kubeconfig's context.
+"""The API server's address and the operator's identity: the pod's service account, or the
+kubeconfig's context.
 
 `main` reads them once. Only a service account's token is read again, since kubelet rotates it.
 """
@@ -31,15 +32,22 @@ class Cluster:
     invalidate: Callable[[], None] = lambda: None
     """Called when the API server rejected the headers, so that the next ones are fresh."""
     account: JSONObject | None = None
-    """The operator's service account as an ownerReference, for what it creates in its namespace; None outside a cluster."""
+    """The operator's service account as an ownerReference, for what it creates in its namespace;
+    None outside a cluster."""
 
 
 class NoClusterError(Exception):
-    """There is neither a service account nor a kubeconfig. The message says where they were looked for."""
+    """There is neither a service account nor a kubeconfig.
+
+    The message says where they were looked for.
+    """
 
 
 class RotatingToken:
-    """A token file that kubelet rewrites. It is read again after a minute, or when the API server rejected the token."""
+    """A token file that kubelet rewrites.
+
+    It is read again after a minute, or when the API server rejected the token.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -74,7 +82,10 @@ def account_of(token: str) -> JSONObject | None:
 
 
 def load(environment: Mapping[str, str]) -> Cluster:
-    """The cluster that this process runs in, or the one of its kubeconfig. Raises NoClusterError if there is neither."""
+    """The cluster that this process runs in, or the one of its kubeconfig.
+
+    Raises NoClusterError if there is neither.
+    """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if host and (SERVICE_ACCOUNT / "token").exists():
         ca = str(SERVICE_ACCOUNT / "ca.crt")
@@ -96,7 +107,7 @@ def _from_kubeconfig() -> Cluster:
         config.load_kube_config(client_configuration=loaded)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise NoClusterError(
-            f"no cluster: this isn't a pod with a service account ({SERVICE_ACCOUNT}), and there is no usable kubeconfig"
+            f"this isn't a pod with a service account ({SERVICE_ACCOUNT}), and there is no usable kubeconfig"
             f" ($KUBECONFIG or ~/.kube/config): {error}. Run it in a cluster, or set KUBECONFIG"
         ) from error
     context: ssl.SSLContext | bool = True

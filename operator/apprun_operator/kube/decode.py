@@ -1,9 +1,9 @@
 """Decodes the API server's JSON, one object at a time, within bounds that no object can exceed.
 
-Python's decoder recurses, and so does nearly everything that walks its results. An object that is nested
-deeply enough would exhaust the stack of whatever reads it. So each is measured first, and a field that is
-too deep is cut out of the text. What remains identifies the object and its owner, and says under `CUT`
-what is missing, so that the problem stays with this object.
+Python's decoder recurses, and so does nearly everything that walks its results. An object that is
+nested deeply enough would exhaust the stack of whatever reads it. So each is measured first, and a
+field that is too deep is cut out of the text. What remains identifies the object and its owner, and
+says under `CUT` what is missing, so that the problem stays with this object.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.kube.errors import DecodeError
 
 MAX_DEPTH: Final = 256
-"""Levels of an object, the object itself included. pydantic reads at most 255, so no app could use more."""
+"""Levels of an object, the object itself included. pydantic reads at most 255, so no app could use
+more."""
 CUT: Final = "x-apprun-cut"
-"""Field of a decoded object that says what was cut out of it. The API server drops it from objects it receives."""
+"""Field of a decoded object that says what was cut out of it. The API server drops it from objects
+it receives."""
 MANAGED_FIELDS: Final = "metadata.managedFields"
 """It nests as deep as the object and isn't read, so it may be cut without a mention."""
 FIELD: Final = 2
 """Fields of this level, such as `spec.input`, are cut."""
 
 LONG: Final = 64 * 1024
-"""Characters from which on a text is decoded in steps, with the event loop free for others in between."""
+"""Characters from which on a text is decoded in steps, with the event loop free for others in
+between."""
 TOKENS_AT_A_TIME: Final = 40_000
 """How many brackets and strings of a text that is too deep are walked in one step."""
 
@@ -50,12 +53,18 @@ def decode(body: bytes) -> JSONObject:
 
 
 def decode_event(line: bytes) -> JSONObject:
-    """Decode one event of a watch without its object's fields that are too deep, in one go. Raises DecodeError."""
+    """Decode one event of a watch without its object's fields that are too deep, in one go.
+
+    Raises DecodeError.
+    """
     return _run_steps(_decoding(line, FIELD + 1))
 
 
 async def decode_async(body: bytes) -> JSONObject:
-    """Decode like `decode`, one step in each turn of the event loop. The caller continues in a turn of its own."""
+    """Decode like `decode`, one step in each turn of the event loop.
+
+    The caller continues in a turn of its own.
+    """
     return await _run_steps_async(_decoding(body, FIELD))
 
 
@@ -65,7 +74,10 @@ async def decode_event_async(line: bytes) -> JSONObject:
 
 
 class Page:
-    """One page of a list. Iterating decodes its objects one by one; `details` is complete after that."""
+    """One page of a list.
+
+    Iterating decodes its objects one by one; `details` is complete after that.
+    """
 
     def __init__(self, body: bytes) -> None:
         self._text = body.decode("utf-8", "replace")
@@ -73,7 +85,8 @@ class Page:
         """The list's own metadata."""
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, JSONObject]]:
-        """Yield the length of each object's text and the object, decoded in steps like `decode_async`."""
+        """Yield the length of each object's text and the object, decoded in steps like
+        `decode_async`."""
         text, at = self._text, _expect(self._text, 0, "{")
         while (at := _skip(text, at)) < len(text) and text[at] != "}":
             name, at = _value(text, at)
@@ -177,7 +190,8 @@ def depth(text: str) -> int:
     # Two adjacent quotes, in or between strings, don't change what is inside of quotes.
     signs = text.encode("ascii", "replace").translate(_ONE_KIND, _NO_STRUCTURE).replace(b'""', b"")
     brackets = b"".join(signs.split(b'"')[::2])
-    # The deepest brackets are empty pairs. Removing all empty pairs leaves a text that is one level less deep.
+    # The deepest brackets are empty pairs. Removing all empty pairs leaves a text that is one level
+    # less deep.
     level = 0
     while brackets and 2 * len(rest := brackets.replace(b"[]", b"")) <= len(brackets):
         brackets, level = rest, level + 1
@@ -188,14 +202,16 @@ def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]
     """Cut the fields of `level` that nest too deep out of the object that begins at `start`.
 
     Returns:
-        The object's text with null for each of these fields, their names, and where the object ends.
+        The object's text with null for each of these fields, their names, and where the object
+            ends.
     """
     kept: list[str] = []
     fields: list[str] = []
     path = [""] * (level + 1)
     at, deep, opened, deepest = start, 0, 0, 0
     for count, token in enumerate(_TOKENS.finditer(text, start), 1):
-        # guard: cut-in-steps - a walk over one hostile object would block the event loop for a second
+        # guard: cut-in-steps - a walk over one hostile object would block the event loop for a
+        # second
         if count % TOKENS_AT_A_TIME == 0:
             yield
         sign = text[token.start()]

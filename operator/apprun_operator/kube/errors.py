@@ -1,4 +1,7 @@
-"""Errors of API calls, by meaning. The client raises them, and all other code decides by these types alone."""
+"""Errors of API calls, by meaning.
+
+The client raises them, and all other code decides by these types alone.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,20 @@ from typing import Final
 
 MAX_TEXT: Final = 2000
 STARTING: Final = "not yet ready to handle request"
-"""An API server that has just started rejects writes as forbidden until its admission plugins are ready."""
+"""An API server that has just started rejects writes as forbidden until its admission plugins are
+ready."""
 
 DENIED: Final = "denied the request"
 POLICY_DENIED: Final = "denied request"
-"""Text of a denial by a webhook, which chooses the status code, and by a ValidatingAdmissionPolicy."""
+"""Text of a denial by a webhook, which chooses the status code, and by a ValidatingAdmissionPolicy.
+"""
 
 
 class ApiError(Exception):
-    """The API server rejected a request: HTTP `status`, and `reason` and `message` of the Status object."""
+    """The API server rejected a request:
+
+    HTTP `status`, and `reason` and `message` of the Status object.
+    """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(message[:MAX_TEXT])
@@ -99,11 +107,12 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
 def _is_denial(status: int, message: str) -> bool:
     """Whether an admission policy denied the request.
 
-    Webhooks choose the status code. A ValidatingAdmissionPolicy has 422 unless it says otherwise, which
-    is also the code of an invalid object. So the message decides.
+    Webhooks choose the status code. A ValidatingAdmissionPolicy has 422 unless it says otherwise,
+    which is also the code of an invalid object. So the message decides.
     """
     webhook = message.startswith("admission webhook") and DENIED in message
-    # guard: policy-denial - a denial can pass when a policy changes, a malformed object never becomes valid
+    # guard: policy-denial - a denial can pass when a policy changes, a malformed object never
+    # becomes valid
     return 400 <= status < 500 and status != 429 and (webhook or is_policy_denial(message))
 
 

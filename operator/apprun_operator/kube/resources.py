@@ -17,7 +17,8 @@ class Resource:
     plural: str
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Path of the collection, an object or its subresource; across all namespaces if none is given.
+        """Path of the collection, an object or its subresource; across all namespaces if none is
+        given.
 
         Names also come from other objects, so they are quoted: none may lead to another path.
         """

@@ -67,7 +67,8 @@ class LeaderElector:
         election: The state to start from; its identity must be this replica's own.
         clock: Returns seconds of a monotonic clock.
         wall_clock: Returns the time of day, which is only written down for people.
-        owner: ownerReference of a Lease that has to be created, so that it is collected with its owner.
+        owner: ownerReference of a Lease that has to be created, so that it is collected with its
+            owner.
     """
 
     def __init__(
@@ -121,8 +122,8 @@ class LeaderElector:
         self._election = self._election.released()
         try:
             async with asyncio.timeout(2 * self._election.timing.call):
-                # The last renewal may have been cut off, with its result unknown. So the Lease is read
-                # first, and emptied only in the version that names this replica.
+                # The last renewal may have been cut off, with its result unknown. So the Lease is
+                # read first, and emptied only in the version that names this replica.
                 current = lease.read(await api.get(self._path))
                 if current.holder == self._election.identity:
                     metadata: JSONObject = {"uid": current.uid, "resourceVersion": current.version}
@@ -134,8 +135,8 @@ class LeaderElector:
             logger.warning("lease %s/%s wasn't released, it expires by itself: %s", self._namespace, self._name, error)
 
     async def _call(self, api: KubeApi, action: ReadLease | CreateLease | UpdateLease) -> None:
-        # The time of sending is noted first. The deadline counts from it, so a slow response makes the
-        # term shorter, never longer than the others wait.
+        # The time of sending is noted first. The deadline counts from it, so a slow response makes
+        # the term shorter, never longer than the others wait.
         self._election = self._election.before_call(self._clock())
         try:
             async with asyncio.timeout(self._election.timing.call):

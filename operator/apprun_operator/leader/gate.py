@@ -1,8 +1,9 @@
-"""Runs the replica's work while it leads, and cancels it when a term of leadership ends. `main` runs it.
+"""Runs the replica's work while it leads, and cancels it when a term of leadership ends. `main`
+runs it.
 
 Informers stay warm outside of it. Writes that cancelled work still attempts are held back by
-`FencedClient`, which asks `may_write`: not whether this replica leads, but whether the very term that
-the work belongs to still lasts.
+`FencedClient`, which asks `may_write`: not whether this replica leads, but whether the very term
+that the work belongs to still lasts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Leader election by a Lease, as a pure state machine. `elector` sends its requests; time is an argument.
+"""Leader election by a Lease, as a pure state machine. `elector` sends its requests; time is an
+argument.
 
-Two rules make it safe although no two clocks are compared. A leader counts its deadline from *before*
-it sent the renewal. The others count the Lease's longer duration from when they *saw* it change. So
-one term ends before the next begins. A Lease can't stop a write that is already on its way:
-deterministic names and preconditions do that.
+Two rules make it safe although no two clocks are compared. A leader counts its deadline from
+*before* it sent the renewal. The others count the Lease's longer duration from when they *saw* it
+change. So one term ends before the next begins. A Lease can't stop a write that is already on its
+way: deterministic names and preconditions do that.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The Lease as the API server returned it. `renewed` is another machine's time: it is only compared for equality."""
+    """The Lease as the API server returned it.
+
+    `renewed` is another machine's time: it is only compared for equality.
+    """
 
     holder: str
     renewed: str
@@ -52,7 +56,10 @@ class Lease:
     version: str
 
     def renewed_since(self, other: Lease) -> bool:
-        """Whether its holder wrote it since `other`. Another change, such as of a label, isn't a renewal."""
+        """Whether its holder wrote it since `other`.
+
+        Another change, such as of a label, isn't a renewal.
+        """
         return (self.uid, self.holder, self.renewed, self.transitions) != (
             other.uid,
             other.holder,
@@ -92,9 +99,11 @@ Action: TypeAlias = Wait | ReadLease | CreateLease | UpdateLease
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """What one candidate knows. `identity` must be its own: a candidate that finds it in the Lease takes over at once.
+    """What one candidate knows. `identity` must be its own: a candidate that finds it in the Lease
+    takes over at once.
 
-    All times are of one local clock that never goes back, and that runs on while the process is stopped.
+    All times are of one local clock that never goes back, and that runs on while the process is
+    stopped.
     """
 
     identity: str
@@ -118,12 +127,16 @@ class Election:
         return now < self.until
 
     def decide(self, now: float, able: bool = True) -> Action:
-        """The next action. A candidate that isn't `able` to work only reads: it neither takes nor renews the Lease."""
+        """The next action.
+
+        A candidate that isn't `able` to work only reads: it neither takes nor renews the Lease.
+        """
         due = self.called_at + self.timing.retry
         if now < due and not self.fresh_read:
             return Wait(due - now)
         if not able:
-            # The read stays usable for when it becomes able: that saves a read when a replica starts.
+            # The read stays usable for when it becomes able: that saves a read when a replica
+            # starts.
             return Wait(min(due - now, READY_POLL_SECONDS)) if now < due else ReadLease()
         if not (self.fresh_read or (self.leads(now) and self.certain)):
             return ReadLease()
@@ -157,7 +170,8 @@ class Election:
         )
 
     def after_write(self, now: float, lease: Lease) -> Election:
-        """The state after a write was accepted: lead until the deadline, counted from when it was sent."""
+        """The state after a write was accepted: lead until the deadline, counted from when it was
+        sent."""
         continued = self.leads(now)
         return replace(
             self,
@@ -204,7 +218,10 @@ def read(raw: Mapping[str, JSON]) -> Lease:
 
 
 def spec(election: Election, action: CreateLease | UpdateLease, moment: str) -> JSONObject:
-    """The spec to write. `moment` is the time of day in RFC 3339: for people, and to differ from the last one."""
+    """The spec to write.
+
+    `moment` is the time of day in RFC 3339: for people, and to differ from the last one.
+    """
     fields: JSONObject = {
         "holderIdentity": election.identity,
         "leaseDurationSeconds": int(election.timing.duration),

@@ -1,1 +1,2 @@
-"""What the operator knows of the cluster: records, the informers and kopf that bring them, and the cache."""
+"""What the operator knows of the cluster: records, the informers and kopf that bring them, and the
+cache."""

@@ -1,4 +1,5 @@
-"""Records of Apps: the object, the inspection of its code, and the Deployment that serves it over HTTP."""
+"""Records of Apps: the object, the inspection of its code, and the Deployment that serves it over
+HTTP."""
 
 from __future__ import annotations
 

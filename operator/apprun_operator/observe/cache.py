@@ -1,7 +1,8 @@
-"""The operator's cache: the newest version of each object, whether a watch or an own write brought it.
+"""The operator's cache: the newest version of each object, whether a watch or an own write brought
+it.
 
-Informers, kopf's feed and the executor update it; workers read one run or App at a time. It keeps the
-objects of each run in a `RunState`, those of Apps beside them, and the owner of each object.
+Informers, kopf's feed and the executor update it; workers read one run or App at a time. It keeps
+the objects of each run in a `RunState`, those of Apps beside them, and the owner of each object.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ PARSERS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
     "pods": parse_pod.pod,
 }
 MAX_TOMBSTONES: Final = 20_000
-"""How many deleted objects are remembered, so that a late response to an own write doesn't bring one back."""
+"""How many deleted objects are remembered, so that a late response to an own write doesn't bring
+one back."""
 
 
 def parse_object(kind: Kind, raw: Mapping[str, JSON]) -> Record:
@@ -97,7 +99,8 @@ class Cache:
     # Updates from the API server
 
     def apply(self, kind: Kind, raw: Mapping[str, JSON]) -> None:
-        """Store an object as the API server returned it. A version older than the known one is ignored.
+        """Store an object as the API server returned it. A version older than the known one is
+        ignored.
 
         Raises:
             Unreadable: The object can't be parsed. It is recorded as such, and its run says so.
@@ -128,7 +131,8 @@ class Cache:
     def _is_newer(self, kind: Kind, meta: Meta) -> bool:
         """Whether this version is newer than the known one; if so, it becomes the known one."""
         known = self._versions[kind].get(meta.key)
-        # guard: deleted-stays-deleted - a late event would bring a deleted object back into the cache
+        # guard: deleted-stays-deleted - a late event would bring a deleted object back into the
+        # cache
         # guard: older-version-ignored - events of two watches may arrive out of order
         if meta.uid in self._tombstones or (known is not None and known[1] >= meta.version):
             return False
@@ -138,7 +142,10 @@ class Cache:
         return True
 
     def remove(self, kind: Kind, key: Key, uid: str = "") -> None:
-        """Remove a deleted object. With a `uid`, only if it has that uid: the name may have a new object."""
+        """Remove a deleted object.
+
+        With a `uid`, only if it has that uid: the name may have a new object.
+        """
         known = self._versions[kind].get(key)
         if known is None or (uid and known[0] != uid):
             return
@@ -168,8 +175,8 @@ class Cache:
     def replace(self, kind: Kind, listed: Iterable[Key], version: int, namespace: str = "") -> None:
         """Remove what a complete list lacks.
 
-        An object that isn't in the list as of `version`, and isn't newer, was deleted while no watch was
-        open.
+        An object that isn't in the list as of `version`, and isn't newer, was deleted while no
+        watch was open.
         """
         present = set(listed)
         deleted = [
@@ -321,7 +328,8 @@ class Cache:
         }
 
     def pods_of(self, run: Key) -> Collection[PodRecord]:
-        """The pods that are known under the name of a run, whether or not the run itself still exists."""
+        """The pods that are known under the name of a run, whether or not the run itself still
+        exists."""
         state = self._runs.get(run)
         return () if state is None else state.pods.values()
 
@@ -361,7 +369,8 @@ class Cache:
                 del self._active_runs[run.namespace]
 
     def _file_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
-        """An unreadable object still belongs to a run, which has to report it and must not continue without it."""
+        """An unreadable object still belongs to a run, which has to report it and must not continue
+        without it."""
         meta = parse.meta(raw)
         run = parse.owning_run(raw)
         if not self._is_newer(kind, meta):

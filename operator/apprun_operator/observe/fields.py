@@ -1,4 +1,5 @@
-"""Parses single fields of raw JSON: each is checked and bounded, or raises `Unreadable` with the field's name.
+"""Parses single fields of raw JSON: each is checked and bounded, or raises `Unreadable` with the
+field's name.
 
 Nothing here relies on a schema: objects outlive the schemas that admitted them.
 """
@@ -28,7 +29,8 @@ SPANS: Final = (
 )
 MAX_ATTEMPTS: Final = 2**31 - 1
 SLACK: Final = 1.5
-"""Factor by which inputs, outputs and heartbeats may exceed their limit: other SDK versions wrote them."""
+"""Factor by which inputs, outputs and heartbeats may exceed their limit: other SDK versions wrote
+them."""
 
 # Raw JSON comes from outside and is checked field by field as it is read, hence Any.
 Raw = Mapping[str, Any]
@@ -48,7 +50,8 @@ def check_whole(raw: Raw) -> None:
 def packed(value: object, name: str, limit: int = MAX_PAYLOAD_BYTES) -> Packed | None:
     """Pack a value, within its limit.
 
-    The chart's policies refuse longer values too, but they measure roughly, and they may not be installed.
+    The chart's policies refuse longer values too, but they measure roughly, and they may not be
+    installed.
     """
     if value is None:
         return None

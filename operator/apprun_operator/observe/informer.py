@@ -1,7 +1,8 @@
-"""Lists a kind and then watches it, without end: raw objects go to the cache, whatever the API server does.
+"""Lists a kind and then watches it, without end: raw objects go to the cache, whatever the API
+server does.
 
-`Progress` is the state machine, without I/O: which version to continue from, when to list again, how
-long to back off. `Informer` sends its requests. A list is compared with what was known, so that
+`Progress` is the state machine, without I/O: which version to continue from, when to list again,
+how long to back off. `Informer` sends its requests. A list is compared with what was known, so that
 deletions which no watch saw are noticed too.
 """
 
@@ -36,12 +37,14 @@ logger = logging.getLogger(__name__)
 FIRST_PAGE: Final = 10
 LAST_PAGE: Final = 500
 PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at once."""
+"""A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at
+once."""
 GROWTH: Final = 5
 RECOVERY: Final = 2
 """After a page has failed, the bound of the page size doubles with each page that is read."""
 FAILING_AFTER: Final = 120.0
-"""Seconds without success after a failure until a kind counts as unreadable. A healthy watch is silent for less."""
+"""Seconds without success after a failure until a kind counts as unreadable. A healthy watch is
+silent for less."""
 SERVER_TIMEOUT: Final = 300
 FIRST_BACKOFF: Final = 0.2
 LAST_BACKOFF: Final = 10.0
@@ -56,7 +59,8 @@ class Progress:
     failures: int = 0
 
     def listed(self, version: str) -> Progress:
-        """A list doesn't end the backoff: if its version has expired at once, lists must not follow without delay."""
+        """A list doesn't end the backoff: if its version has expired at once, lists must not follow
+        without delay."""
         return replace(self, version=version)
 
     def moved(self, version: str) -> Progress:
@@ -66,11 +70,13 @@ class Progress:
     def failed(self, error: Exception) -> Progress:
         """After an error: list again if the version is too old, otherwise watch from it."""
         expired = isinstance(error, GoneError)
-        # guard: expired-version - a watch that continues from an expired version is refused each time
+        # guard: expired-version - a watch that continues from an expired version is refused each
+        # time
         return Progress("" if expired else self.version, self.failures + 1)
 
     def backoff(self, jitter: float) -> float:
-        """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in [0, 1)."""
+        """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in
+        [0, 1)."""
         if not self.failures:
             return 0.0
         bound: float = min(FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 16), LAST_BACKOFF)
@@ -92,7 +98,10 @@ class Informer:
         jitter: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        """`clock` measures silence: it must be monotonic. `jitter` returns a random number in [0, 1)."""
+        """`clock` measures silence: it must be monotonic.
+
+        `jitter` returns a random number in [0, 1).
+        """
         self.kind = kind
         self.synced = asyncio.Event()
         self._last_contact = clock()
@@ -110,10 +119,11 @@ class Informer:
         self._relist_now = asyncio.Event()
         self._page = FIRST_PAGE
         self._largest_page = LAST_PAGE
-        """Upper bound of the page size; smaller after a page has failed, so that the next try doesn't fail alike."""
+        """Upper bound of the page size; smaller after a page has failed, so that the next try
+        doesn't fail alike."""
         self._truncated = False
-        """A page was cut off since the last complete list. The list starts over after that, and would never be
-        complete if its pages grew to the same length again."""
+        """A page was cut off since the last complete list. The list starts over after that, and
+        would never be complete if its pages grew to the same length again."""
         self._failing_since: float | None = None
         self._failure = ""
 
@@ -130,7 +140,8 @@ class Informer:
         return max(self._clock() - max(self._last_contact, self._resting_until), 0.0)
 
     def _note_contact(self) -> None:
-        # `resync` may run during a pause of `relist`: neither may set the time back that the other has noted.
+        # `resync` may run during a pause of `relist`: neither may set the time back that the other
+        # has noted.
         self._last_contact = max(self._last_contact, self._clock())
 
     async def run(self) -> None:
@@ -150,7 +161,8 @@ class Informer:
             rest = interval()
             self._resting_until = self._clock() + rest
             try:
-                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with
+                # the event.
                 async with asyncio.timeout(rest):
                     await self._relist_now.wait()
             except TimeoutError:
@@ -166,7 +178,8 @@ class Informer:
     async def resync(self) -> None:
         """List once more, beside `run`, and return when it has succeeded.
 
-        After that the cache has everything that the API server held at the call, however late the watch is.
+        After that the cache has everything that the API server held at the call, however late the
+        watch is.
         """
         attempts = Progress()
         while True:
@@ -202,7 +215,8 @@ class Informer:
                 self._record_failure(error)
                 logger.exception("%s: unexpected response; listing again", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
-            # An attempt counts as contact: an API server that is unavailable is no reason to restart the operator.
+            # An attempt counts as contact: an API server that is unavailable is no reason to
+            # restart the operator.
             self._note_contact()
             await asyncio.sleep(self._progress.backoff(self._jitter()))
 
@@ -229,9 +243,11 @@ class Informer:
                 # Give the loop to others after each object. Decoding has its own turns.
                 await asyncio.sleep(0)
             self._page = _next_page_size(self._page, longest, self._largest_page)
-            # guard: broken-pages-stay-short - a list that starts over with pages as long would never be complete
+            # guard: broken-pages-stay-short - a list that starts over with pages as long would
+            # never be complete
             if not self._truncated:
-                # The objects that made a page too long have been read: let the next pages grow again.
+                # The objects that made a page too long have been read: let the next pages grow
+                # again.
                 self._largest_page = min(self._largest_page * RECOVERY, LAST_PAGE)
             token = str(page.details.get("continue") or "")
             if not token:
@@ -245,10 +261,11 @@ class Informer:
         self.synced.set()
 
     async def _next_page(self, token: str) -> Page:
-        """Request the next page. If it is too long or cut off, request a smaller one, down to a single object.
+        """Request the next page. If it is too long or cut off, request a smaller one, down to a
+        single object.
 
-        An API server that is unavailable says nothing about length: after that error the page keeps its
-        size, or a list of thousands of objects would come one by one.
+        An API server that is unavailable says nothing about length: after that error the page keeps
+        its size, or a list of thousands of objects would come one by one.
         """
         while True:
             query = {**self._query, "limit": str(self._page), **({"continue": token} if token else {})}
@@ -258,7 +275,8 @@ class Informer:
                 if self._page == 1:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)
-                # guard: page-too-large - only an answer that is too large gets better with a smaller page
+                # guard: page-too-large - only an answer that is too large gets better with a
+                # smaller page
                 if not isinstance(error, TooLargeError):
                     self._truncated = True
                     raise

@@ -1,8 +1,8 @@
 """Runs kopf, which watches Apps and AppRuns, and passes its events on.
 
-kopf runs in a thread with a loop of its own. When it ends it cancels every task of its loop, and an API
-server that is unavailable for a minute is enough to end it. It is started again then, and everything
-else continues meanwhile.
+kopf runs in a thread with a loop of its own. When it ends it cancels every task of its loop, and an
+API server that is unavailable for a minute is enough to end it. It is started again then, and
+everything else continues meanwhile.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from apprun_operator.observe.kopf_session import bounded_session
 logger = logging.getLogger(__name__)
 
 Feed = Callable[[str, str, Mapping[str, JSON]], None]
-"""Called in kopf's thread with kind, event type (`DELETED`, others) and the object as kopf has it."""
+"""Called in kopf's thread with kind, event type (`DELETED`, others) and the object as kopf has it.
+"""
 
 RESTART_FIRST: Final = 1.0
 RESTART_LAST: Final = 30.0
 """Seconds between two starts of kopf, at first and at most."""
 END_SECONDS: Final = 15.0
-"""Seconds that kopf may take to end. It cancels each of its tasks once and then waits without a limit, and
-now and then a cancellation gets lost in a request whose session was closed meanwhile."""
+"""Seconds that kopf may take to end. It cancels each of its tasks once and then waits without a
+limit, and now and then a cancellation gets lost in a request whose session was closed meanwhile."""
 
 
 class EndlessBackoffs:
@@ -45,7 +46,8 @@ class EndlessBackoffs:
 
 
 async def log_in_by_address(**context: Any) -> kopf.AiohttpSession | None:
-    """Log kopf in as the pod's service account, by the API server's address: its host name would need DNS."""
+    """Log kopf in as the pod's service account, by the API server's address: its host name would
+    need DNS."""
     login = kopf.login_with_service_account(**context)
     if login is None or "KUBERNETES_SERVICE_HOST" not in os.environ:
         return bounded_session(login)
@@ -139,7 +141,8 @@ class KopfThread:
             delay = min(delay * 2, RESTART_LAST)
 
     async def _operate(self) -> None:
-        # Not `self._stop`: kopf would wait for it in a thread of its own, and its loop could never be closed.
+        # Not `self._stop`: kopf would wait for it in a thread of its own, and its loop could never
+        # be closed.
         end, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def end_from_outside() -> None:

@@ -1,7 +1,8 @@
-"""Carries kopf's events of Apps and AppRuns from kopf's thread to the cache, on the operator's own event loop.
+"""Carries kopf's events of Apps and AppRuns from kopf's thread to the cache, on the operator's own
+event loop.
 
-An object may be as large as etcd allows. It is decoded in steps, one object at a time, so that no turn of the loop is
-long: renewals of the lease, commits and probes wait for the same loop.
+An object may be as large as etcd allows. It is decoded in steps, one object at a time, so that no
+turn of the loop is long: renewals of the lease, commits and probes wait for the same loop.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class _Event:
 class KopfFeed:
     """Called in kopf's thread with each event; `run` applies them on `loop`.
 
-    `relist` is called with a kind of which kopf has seen an object in a list: such an object comes without its content.
+    `relist` is called with a kind of which kopf has seen an object in a list: such an object comes
+    without its content.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, cache: Cache, relist: Callable[[Kind], None]) -> None:
@@ -60,9 +62,11 @@ class KopfFeed:
             except (Unreadable, DecodeError) as error:
                 logger.warning("%s is left alone: %s", event.kind, error)
             except Exception:
-                # guard: feed-goes-on - one object that reveals a bug would end the events of all others
+                # guard: feed-goes-on - one object that reveals a bug would end the events of all
+                # others
                 logger.exception("%s: unexpected; the object is left alone", event.kind)
-            # Events that have arrived already are taken without a pause, and others wait for the loop.
+            # Events that have arrived already are taken without a pause, and others wait for the
+            # loop.
             await asyncio.sleep(0)
 
     async def _apply(self, event: _Event) -> None:

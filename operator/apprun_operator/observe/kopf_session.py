@@ -1,9 +1,10 @@
-"""kopf's HTTP session, whose responses about Apps and AppRuns contain nothing that kopf could fail on.
+"""kopf's HTTP session, whose responses about Apps and AppRuns contain nothing that kopf could fail
+on.
 
 kopf decodes whole lists and whole objects with a decoder that recurses. So it gets only an object's
 metadata here, and in events the object's text as one string, which the main loop decodes within its
-bounds. The content of a list is read by the operator's own informer; kopf's list only says that there
-is something to read.
+bounds. The content of a list is read by the operator's own informer; kopf's list only says that
+there is something to read.
 """
 
 from __future__ import annotations

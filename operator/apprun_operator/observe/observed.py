@@ -1,4 +1,5 @@
-"""The input of one plan: the records of one run, and what the operator's own requests have shown about them."""
+"""The input of one plan: the records of one run, and what the operator's own requests have shown
+about them."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ class PodQuota:
 class Observed:
     """Everything that one plan sees of one run.
 
-    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name and include those
-    of committed calls until they are deleted. `committed_keys` has every key of the ledger, pages included.
+    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name
+    and include those of committed calls until they are deleted. `committed_keys` has every key of
+    the ledger, pages included.
     """
 
     run: RunRecord
@@ -55,5 +57,6 @@ class Observed:
     """The app's saved state; None if it has saved nothing yet."""
     namespace_ready: bool = False
     ensured_at: float = 0.0
-    """When the namespace's service accounts and bindings were last ensured, or an attempt failed; 0 for never."""
+    """When the namespace's service accounts and bindings were last ensured, or an attempt failed; 0
+    for never."""
     pod_quota: PodQuota = PodQuota()

@@ -13,7 +13,10 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """One JSON value as compact UTF-8. It is decoded where the pod, patch or object that contains it is built."""
+    """One JSON value as compact UTF-8.
+
+    It is decoded where the pod, patch or object that contains it is built.
+    """
 
     data: bytes
 
@@ -34,7 +37,8 @@ EMPTY: Final = Packed(b"{}")
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The contracts that an App publishes: all of them packed, and the fields that plans read often."""
+    """The contracts that an App publishes: all of them packed, and the fields that plans read
+    often."""
 
     packed: Packed
     code: str = ""

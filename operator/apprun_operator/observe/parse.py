@@ -1,8 +1,9 @@
-"""Parses raw JSON of the API server into records: from lists, watches, and responses to the operator's writes.
+"""Parses raw JSON of the API server into records: from lists, watches, and responses to the
+operator's writes.
 
-An App or AppRun that can't be read becomes a record with a `problem`. Any other object that can't be
-read raises `Unreadable`, and its run reports it. Nothing here relies on a schema: objects outlive the
-schemas that admitted them.
+An App or AppRun that can't be read becomes a record with a `problem`. Any other object that can't
+be read raises `Unreadable`, and its run reports it. Nothing here relies on a schema: objects
+outlive the schemas that admitted them.
 """
 
 from __future__ import annotations
@@ -184,7 +185,8 @@ def task(raw: Raw) -> TaskRecord:
     role = spec.get("role")
     # guard: driver-task-outcome-in-spec - a recorded call would be given a pod and executed again
     if role == "local":
-        # The call's driver has recorded the outcome together with the call. No pod reports into the status.
+        # The call's driver has recorded the outcome together with the call. No pod reports into the
+        # status.
         status = _outcome(spec)
     phase = status.get("phase") or "Active"
     if role != "inspect":
@@ -310,8 +312,10 @@ def _continuation(status: Raw) -> Packed | None:
 
 
 def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
-    """The ledger's entries, unchanged, since they are written back. Sequence numbers without a gap prove that none is
-    missing."""
+    """The ledger's entries, unchanged, since they are written back.
+
+    Sequence numbers without a gap prove that none is missing.
+    """
     if not isinstance(entries, list):
         raise Unreadable(f"{where} is not a list")
     for place, entry in enumerate(entries):
@@ -320,7 +324,8 @@ def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
             raise Unreadable(f"{where}[{place}] has no key")
         if not isinstance(entry.get("digest", ""), str):
             raise Unreadable(f"{where}[{place}].digest is not a string")
-        # guard: sequence-without-gap - a gap means that a checkpoint is lost, and the run must not continue without it
+        # guard: sequence-without-gap - a gap means that a checkpoint is lost, and the run must not
+        # continue without it
         if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):
             raise Unreadable(f"{where}[{place}].sequence is {entry.get('sequence')!r} where {expected} should follow")
     if entries:
@@ -329,7 +334,8 @@ def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
 
 
 def _check_seam(pages: int, checkpoints: tuple[Checkpoint, ...]) -> None:
-    """Check that the status continues where the pages end: otherwise a part of the ledger is missing."""
+    """Check that the status continues where the pages end: otherwise a part of the ledger is
+    missing."""
     expected = pages * PAGE_SIZE
     first = checkpoints[0]["sequence"] if checkpoints else None
     if first != expected and (pages or checkpoints):
@@ -372,5 +378,6 @@ def _error(status: Raw) -> ErrorFields | None:
 def _retry_after(error: Raw) -> Raw:
     """The delay that the task asks for before its next attempt, of a century at most."""
     seconds = _seconds(error, "retryAfterSeconds")
-    # guard: retry-after-bounded - any pod can write this number, and an unbounded one would park the call for years
+    # guard: retry-after-bounded - any pod can write this number, and an unbounded one would park
+    # the call for years
     return {} if seconds is None else {"retryAfterSeconds": seconds}

@@ -17,7 +17,10 @@ MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
 
 
 def pod(raw: Raw) -> PodRecord:
-    """Parse a pod of an AppTask. Raises Unreadable if no AppTask owns it or it lacks AppRun's labels."""
+    """Parse a pod of an AppTask.
+
+    Raises Unreadable if no AppTask owns it or it lacks AppRun's labels.
+    """
     identity, data = meta(raw), _object(raw, "metadata")
     status = _object(raw, "status", {})
     labels = data.get("labels") or {}

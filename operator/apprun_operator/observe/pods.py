@@ -11,9 +11,11 @@ from apprun_operator.observe.records import Meta
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """A pod of an AppTask, reduced to what plans depend on. `gone`: it vanished before its attempt was decided.
+    """A pod of an AppTask, reduced to what plans depend on. `gone`: it vanished before its attempt
+    was decided.
 
-    Image, waiting, exit and running are those of the call's own container, whatever else runs in the pod.
+    Image, waiting, exit and running are those of the call's own container, whatever else runs in
+    the pod.
     """
 
     meta: Meta
@@ -23,7 +25,8 @@ class PodRecord:
     attempt: int
     image: str = ""
     asked_image: str = ""
-    """The image that the operator asked for. Another one is in the container where a webhook rewrites images."""
+    """The image that the operator asked for. Another one is in the container where a webhook
+    rewrites images."""
     image_id: str = ""
     """The image that its node has really started, as the kubelet names it."""
     phase: str = "Pending"
@@ -67,8 +70,10 @@ class PodRecord:
 
     @property
     def running(self) -> bool:
-        """The call's container is at work. The pod may well be Pending then, since another container's image is
-        missing."""
+        """The call's container is at work.
+
+        The pod may well be Pending then, since another container's image is missing.
+        """
         at_work = self.running_since is not None or self.phase == "Running"
         return at_work and self.exit_code is None
 
@@ -81,7 +86,8 @@ class PodRecord:
     @property
     def ended(self) -> bool:
         """The call's container has ended. A sidecar may keep the pod Running all the same."""
-        # guard: own-container-ended - a sidecar that keeps running would hide the end of the attempt
+        # guard: own-container-ended - a sidecar that keeps running would hide the end of the
+        # attempt
         return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
 
     @property
@@ -109,7 +115,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PodEvent:
-    """What kubelet's Events last said of a pod that doesn't start. A plan asks for it, the cache keeps it."""
+    """What kubelet's Events last said of a pod that doesn't start.
+
+    A plan asks for it, the cache keeps it.
+    """
 
     message: str
     """Empty if they said nothing."""

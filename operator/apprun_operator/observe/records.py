@@ -1,7 +1,8 @@
-"""Frozen records of runs and of what belongs to them. Those of pods and Apps are in `pods` and `apps`.
+"""Frozen records of runs and of what belongs to them. Those of pods and Apps are in `pods` and
+`apps`.
 
-Together they are all that a plan may know of the cluster. `observe.parse` makes them from raw JSON, the
-cache keeps them, plans read them. Times are in seconds since the epoch.
+Together they are all that a plan may know of the cluster. `observe.parse` makes them from raw JSON,
+the cache keeps them, plans read them. Times are in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ class Key(NamedTuple):
 
 
 INSPECTING: Final = "app/"
-"""Prefix of the name under which the cache keeps an App's inspection. No run's name contains a slash."""
+"""Prefix of the name under which the cache keeps an App's inspection. No run's name contains a
+slash."""
 
 
 def inspection_of(app: Key) -> Key:
-    """The key under which the AppTasks and pods of an App's inspection are kept, like those of a run under its key."""
+    """The key under which the AppTasks and pods of an App's inspection are kept, like those of a
+    run under its key."""
     return Key(app.namespace, f"{INSPECTING}{app.name}")
 
 
@@ -68,7 +71,10 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class AppSpecRecord:
-    """An App's spec, of an App object or inline in a run. `template` has the fields that `status.app` shares."""
+    """An App's spec, of an App object or inline in a run.
+
+    `template` has the fields that `status.app` shares.
+    """
 
     template: JSONObject
     parallelism: int | None = None
@@ -130,7 +136,10 @@ class RunRecord:
 
     @property
     def origin_uid(self) -> str:
-        """The uid that it began with. Idempotency keys, correlation, files and state use it, so they survive a restore."""
+        """The uid that it began with.
+
+        Idempotency keys, correlation, files and state use it, so they survive a restore.
+        """
         return self.restored_uid or self.meta.uid
 
     @property
@@ -165,7 +174,8 @@ class TaskRecord:
     source_digest: str = ""
     """Digest of the source files that the call's driver had."""
     seen_at: float = 0.0
-    """When this operator first saw it: more precise than the creation time, which is cut to seconds."""
+    """When this operator first saw it: more precise than the creation time, which is cut to
+    seconds."""
 
     phase: TaskPhase = "Active"
     attempt: int = 1
@@ -182,7 +192,8 @@ class TaskRecord:
     abandoned: frozenset[str] = frozenset()
     """Only the driver's: keys of calls that its route no longer waits for."""
     saves: Packed | None = None
-    """A list of `StateWrite`: what has to be saved before the call succeeds; only in the phase Saving."""
+    """A list of `StateWrite`: what has to be saved before the call succeeds; only in the phase
+    Saving."""
     node: str = ""
     started_at: float = 0.0
     """When the current attempt's process began."""
@@ -198,7 +209,8 @@ class TaskRecord:
     """The pod of the current attempt."""
     finished: bool = field(init=False, compare=False)
     is_first_healthy_attempt: bool = field(init=False, compare=False)
-    """A first attempt of a task without error, delay or special needs: only its pod can require an action."""
+    """A first attempt of a task without error, delay or special needs: only its pod can require an
+    action."""
 
     def __post_init__(self) -> None:
         is_first_attempt = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT

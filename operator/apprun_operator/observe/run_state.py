@@ -23,7 +23,8 @@ MAX_REFUSAL_DELAY: Final = 60.0
 class RunState:
     """One run with everything that belongs to it. Mutable: only the cache changes it.
 
-    A `put_` method returns whether the run's next plan may differ. `now` is in seconds since the epoch.
+    A `put_` method returns whether the run's next plan may differ. `now` is in seconds since the
+    epoch.
     """
 
     name: str
@@ -31,7 +32,8 @@ class RunState:
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     committed_tasks: set[str] = field(default_factory=set)
     committed_digests: dict[str, str] = field(default_factory=dict)
-    """Digests of committed results, by the call's key; empty for the cancellation, which has no result."""
+    """Digests of committed results, by the call's key; empty for the cancellation, which has no
+    result."""
     next_sequence: int = 0
     """Ledger entries below this sequence are in `committed_digests`, or on pages."""
     pages: dict[int, PageRecord] = field(default_factory=dict)
@@ -53,11 +55,13 @@ class RunState:
 
     @property
     def is_active(self) -> bool:
-        """Pods of the run may call the API server, or be created at any moment: their accounts have to exist."""
+        """Pods of the run may call the API server, or be created at any moment: their accounts have
+        to exist."""
         if self.run is None or not self.run.began or self.run.finished:
             return False
         resting = self.run.phase in ("Suspended", "Stalled")
-        # guard: suspended-pods-keep-accounts - a task that still works couldn't report without its account
+        # guard: suspended-pods-keep-accounts - a task that still works couldn't report without its
+        # account
         return not resting or any(not pod.ended for pod in self.pods.values())
 
     # Updates
@@ -115,7 +119,8 @@ class RunState:
         self.refusals[pod] = Refusal(pod, kind, message, since, now + delay, count)
 
     def verify_task(self, name: str, task: TaskRecord | None, exists: bool) -> None:
-        """Record what the API server has of a committed call's AppTask; no `task` if that can't be read."""
+        """Record what the API server has of a committed call's AppTask; no `task` if that can't be
+        read."""
         if not exists:
             self.lost_tasks.add(name)
         elif task is None or task.key not in self.committed_digests or not self._matches_ledger(task):
@@ -133,8 +138,10 @@ class RunState:
         elif kind == "apptasks":
             task = self.tasks.pop(key.name, None)
             if task is not None:
-                # The pod of an AppTask that is created again has the same name: nothing of this one may be left.
-                # guard: vanished-pod-forgotten - a new run of the same name would inherit the end of this pod
+                # The pod of an AppTask that is created again has the same name: nothing of this one
+                # may be left.
+                # guard: vanished-pod-forgotten - a new run of the same name would inherit the end
+                # of this pod
                 self._forget_pod(task.pod_name)
             self.committed_tasks.discard(key.name)
             self.altered_tasks.discard(key.name)
@@ -146,7 +153,8 @@ class RunState:
             self._drop_pod(key.name)
 
     def _drop_run(self) -> None:
-        """A new run of the same name starts with an empty ledger; objects of the deleted one have another owner uid."""
+        """A new run of the same name starts with an empty ledger; objects of the deleted one have
+        another owner uid."""
         self.run = None
         self.committed_digests.clear()
         self.committed_tasks.clear()
@@ -161,8 +169,10 @@ class RunState:
         self.pod_events.pop(name, None)
         task = None if pod is None else self.tasks.get(pod.task)
         if pod is not None and task is not None and _unanswered(task, pod):
-            # Whoever deleted it, the attempt has ended, and the plan has to see that although the pod is gone.
-            # guard: vanished-pod-kept - the end of a pod that was deleted before it was read must still be decided
+            # Whoever deleted it, the attempt has ended, and the plan has to see that although the
+            # pod is gone.
+            # guard: vanished-pod-kept - the end of a pod that was deleted before it was read must
+            # still be decided
             self.pods[name] = replace(pod, gone=True)
 
     # Reads
@@ -190,7 +200,8 @@ class RunState:
     def _file_committed_task(self, name: str, task: TaskRecord) -> None:
         """Keep only the name of a committed call: nothing about it may change any more.
 
-        An AppTask that differs from the ledger counts as unseen: it may be an old version, or altered.
+        An AppTask that differs from the ledger counts as unseen: it may be an old version, or
+        altered.
         """
         if self.tasks.pop(name, None) is not None:
             self._forget_pod(task.pod_name)

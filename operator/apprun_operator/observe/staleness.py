@@ -26,11 +26,12 @@ def concerns_runs(app: AppRecord) -> tuple[object, ...]:
 
 
 def stale_since(run: RunRecord | None, app: AppRecord, now: float) -> float:
-    """When a run showed that an App's code may differ from the code that was inspected; 0 if it didn't.
+    """When a run showed that an App's code may differ from the code that was inspected; 0 if it
+    didn't.
 
-    It shows that if the published contracts refuse it although a person thought it right, or if it has
-    begun with other code. A time in the future is ignored: it would be newer than every inspection, and
-    the App would be inspected without end.
+    It shows that if the published contracts refuse it although a person thought it right, or if it
+    has begun with other code. A time in the future is ignored: it would be newer than every
+    inspection, and the App would be inspected without end.
     """
     moment = _stale_since(run, app)
     return moment if 0.0 < moment <= now + CLOCK_SKEW else 0.0

@@ -1,4 +1,7 @@
-"""Converts Kubernetes timestamps to seconds since the epoch and back. Pure: time is always an argument."""
+"""Converts Kubernetes timestamps to seconds since the epoch and back.
+
+Pure: time is always an argument.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,17 @@ def parse_or(text: object, default: float) -> float:
     try:
         return parse(text) if isinstance(text, str) else default
     except (ValueError, OverflowError):
-        # guard: foreign-time-parsed - anybody who may write a condition would stop the reading of its object
+        # guard: foreign-time-parsed - anybody who may write a condition would stop the reading of
+        # its object
         return default
 
 
 def rfc3339(seconds: float) -> str:
     """Format as RFC 3339 in UTC with microseconds, so that times of one run can be compared.
 
-    A time outside of its range, which numbers written by users can cause, becomes the nearest one inside.
+    A time outside of its range, which numbers written by users can cause, becomes the nearest one
+    inside.
     """
-    # guard: time-in-calendar - a time beyond year 9999 raises in datetime, and would stop the plan of every pass
+    # guard: time-in-calendar - a time beyond year 9999 raises in datetime, and would stop the plan
+    # of every pass
     return datetime.fromtimestamp(min(max(seconds, 0.0), LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -65,7 +65,8 @@ class AppWorker:
         for action in planned.actions:
             await self._executor.execute(key, action)
             if isinstance(action, CreatePod):
-                # No event follows when the API server rejects a pod: only another plan sees the rejection.
+                # No event follows when the API server rejects a pod: only another plan sees the
+                # rejection.
                 self._queue.put(key)
 
 

@@ -19,7 +19,8 @@ class SlotLimiter:
     """The slots for task pods, for one term of leadership.
 
     Args:
-        limits: The operator's limits; without `max_pods` and `max_pods_per_namespace` every quota is unlimited.
+        limits: The operator's limits; without `max_pods` and `max_pods_per_namespace` every quota
+            is unlimited.
         wake: Has a run planned again.
         occupied: How many task pods each run has when the term begins.
     """

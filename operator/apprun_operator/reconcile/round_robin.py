@@ -1,4 +1,5 @@
-"""A semaphore that serves runs in turn: a run with thousands of requests delays another by one at most.
+"""A semaphore that serves runs in turn: a run with thousands of requests delays another by one at
+most.
 
 One event loop owns it.
 """
@@ -41,7 +42,8 @@ class RoundRobin:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                # The slot was handed over in the very turn of the cancellation: pass it on, or it is lost.
+                # The slot was handed over in the very turn of the cancellation: pass it on, or it
+                # is lost.
                 self._free += 1
                 self._wake_next()
             raise

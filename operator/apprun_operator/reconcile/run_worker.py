@@ -1,8 +1,8 @@
 """Reconciles AppRuns: takes a run's key from the queue, plans the run, and executes the plan.
 
 Actions about the run as a whole go first, one after the other: a commit never waits for a pod.
-Actions about single pods and AppTasks run concurrently. Each is marked in the cache as in flight, so
-that the next plan neither repeats it nor waits for it.
+Actions about single pods and AppTasks run concurrently. Each is marked in the cache as in flight,
+so that the next plan neither repeats it nor waits for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 30.0
 MAX_CONCURRENT_REQUESTS: Final = 16
-"""Concurrent requests about pods and AppTasks: enough to keep the API server busy, with room for commits."""
+"""Concurrent requests about pods and AppTasks: enough to keep the API server busy, with room for
+commits."""
 
 
 class RunWorker:
@@ -83,8 +84,8 @@ class RunWorker:
     async def stop(self) -> None:
         """Cancel the requests that are in flight.
 
-        Whether the API server has carried one out is unknown then. The plans of the next term start from
-        what it holds, so an action that was carried out isn't asked for again.
+        Whether the API server has carried one out is unknown then. The plans of the next term start
+        from what it holds, so an action that was carried out isn't asked for again.
         """
         for task in list(self._running):
             task.cancel()
@@ -94,7 +95,8 @@ class RunWorker:
         now = self._clock()
         observed = self._cache.observe(key)
         if observed is None:
-            # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use the nodes meanwhile
+            # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use
+            # the nodes meanwhile
             claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
             self._slots.update(key, claim)
             if given_up is not None:
@@ -106,8 +108,8 @@ class RunWorker:
             self._slots.update(key, planned.claim)
         if planned.wake_at is not None:
             self._queue.put_after(key, planned.wake_at - now)
-        # In order, and each only after the API server has accepted the one before. A crash between two
-        # leaves the rest undone, and the next plan asks for it again.
+        # In order, and each only after the API server has accepted the one before. A crash between
+        # two leaves the rest undone, and the next plan asks for it again.
         for action in planned.first:
             batch = samples.of_run(observed, action, now) if isinstance(action, PatchRun) else None
             await self._executor.execute_run_action(action)
@@ -118,7 +120,8 @@ class RunWorker:
             self._start(key, item, samples.of_item(key, observed.run, role, item))
 
     def _start(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
-        # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
+        # guard: action-in-flight - the watch shows a write later than its answer, and the plan
+        # would ask for it again
         self._cache.begin_request(key, target(action))
         task = asyncio.create_task(self._execute(key, action, batch))
         self._running.add(task)

@@ -40,7 +40,10 @@ class KeyQueue:
             self._available.set()
 
     def put_after(self, key: Key, seconds: float) -> None:
-        """Queue `key` in `seconds`. Of several timers the earliest is kept: each plan sets the next one."""
+        """Queue `key` in `seconds`.
+
+        Of several timers the earliest is kept: each plan sets the next one.
+        """
         loop = asyncio.get_running_loop()
         due = loop.time() + max(seconds, MIN_DELAY)
         timer = self._timers.get(key)

@@ -1,4 +1,5 @@
-"""Gauges of runs and calls, counted from the cache at each scrape, so that they can't drift or leak.
+"""Gauges of runs and calls, counted from the cache at each scrape, so that they can't drift or
+leak.
 
 Only the replica that leads reports them; otherwise every run would be counted once per replica.
 """
@@ -80,7 +81,10 @@ class RunGauges(Collector):
 
 
 def _run_wait_reason(run: RunRecord) -> str:
-    """What an unfinished run waits for; empty while it makes progress. Waiting calls are counted as calls."""
+    """What an unfinished run waits for; empty while it makes progress.
+
+    Waiting calls are counted as calls.
+    """
     ready = run.condition("Ready")
     if run.finished or ready is None or (run.phase == "Running" and is_of_calls(run.message)):
         return ""
@@ -90,7 +94,10 @@ def _run_wait_reason(run: RunRecord) -> str:
 
 
 def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
-    """The state of an open call: Queued (no pod yet), Starting, Running, Waiting (can't start), Sleeping (a timer)."""
+    """The state of an open call:
+
+    Queued (no pod yet), Starting, Running, Waiting (can't start), Sleeping (a timer).
+    """
     if task.role == "timer":
         return "Sleeping"
     if task.phase == "Waiting":

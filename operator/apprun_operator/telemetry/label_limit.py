@@ -1,7 +1,7 @@
 """Limits how many apps have metric series of their own, since series are what monitoring costs.
 
-A process gives the first apps that it sees labels of their own for as long as it lives, and all others
-a shared one.
+A process gives the first apps that it sees labels of their own for as long as it lives, and all
+others a shared one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Formats the operator's log: as text for people, or as one JSON object a line for collectors.
 
-The JSON fields are those of drivers and tasks too: `wire.logs`. A record's `extra` says what it is about.
+The JSON fields are those of drivers and tasks too: `wire.logs`. A record's `extra` says what it is
+about.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def log_context(run: Key, app_task: str = "") -> dict[str, JSON]:
 
 
 def set_up(level: str, style: str) -> None:
-    """Log to standard error. kopf logs from WARNING on: the operator itself logs what it does about events."""
+    """Log to standard error. kopf logs from WARNING on: the operator itself logs what it does about
+    events."""
     handler = logging.StreamHandler()
     plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if style == "json" else plain)

@@ -1,4 +1,7 @@
-"""Measures how late the event loop is. The operator does everything on one loop, so its lag delays everything."""
+"""Measures how late the event loop is.
+
+The operator does everything on one loop, so its lag delays everything.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ PAUSE_SECONDS: Final = 1.0
 
 
 async def measure_lag(record: Callable[[float], None]) -> None:
-    """Sleep for a second at a time, until cancelled, and record in seconds how much longer each sleep took."""
+    """Sleep for a second at a time, until cancelled, and record in seconds how much longer each
+    sleep took."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + PAUSE_SECONDS

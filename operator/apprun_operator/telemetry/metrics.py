@@ -1,7 +1,8 @@
-"""The operator's Prometheus metrics. No label has the name of a run, task or pod: their number is unbounded.
+"""The operator's Prometheus metrics. No label has the name of a run, task or pod: their number is
+unbounded.
 
-`samples` derives samples from accepted writes, which become counters and histograms here; `gauges` counts
-what exists.
+`samples` derives samples from accepted writes, which become counters and histograms here; `gauges`
+counts what exists.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class Metrics:
             self._commit_writes.inc()
 
     def _make_known(self, app: tuple[str, str]) -> None:
-        """Start counters that alerts use at zero: to Prometheus, a counter that starts at one hasn't increased."""
+        """Start counters that alerts use at zero: to Prometheus, a counter that starts at one
+        hasn't increased."""
         if app in self._known:
             return
         self._known.add(app)
@@ -141,7 +143,10 @@ class Metrics:
         self._failures.labels(error).inc()
 
     def requested(self, verb: str, code: str, seconds: float | None = None) -> None:
-        """Count a request; its code is `none` if there was no response. May be called from any thread."""
+        """Count a request; its code is `none` if there was no response.
+
+        May be called from any thread.
+        """
         self._requests.labels(verb, code).inc()
         if seconds is not None:
             self._request_time.labels(verb).observe(seconds)

@@ -1,7 +1,8 @@
-"""Derives metric samples from accepted writes: runs that began or ended, calls committed, attempts that failed.
+"""Derives metric samples from accepted writes: runs that began or ended, calls committed, attempts
+that failed.
 
-Pure. The samples are read from the actions of a plan, since plans know no metrics. All times come from
-objects, not from the process' memory, so a new leader also measures work that began before it.
+Pure. The samples are read from the actions of a plan, since plans know no metrics. All times come
+from objects, not from the process' memory, so a new leader also measures work that began before it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ STAGES: Final[tuple[Stage, ...]] = ("queue", "start", "run", "commit")
 NO_APP: Final = "(none)"
 """App label of a run that was never resolved or couldn't be read."""
 EXCEPTION: Final = "Exception"
-"""Reason of every attempt that ended with an exception of the app: the number of its classes is unbounded."""
+"""Reason of every attempt that ended with an exception of the app: the number of its classes is
+unbounded."""
 OTHER: Final = "Other"
 
 WAIT_REASONS: Final = frozenset(
@@ -124,7 +126,10 @@ def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -
 
 
 def end_reason(ended: AttemptFields) -> str:
-    """The reason of an ended attempt, from a fixed set: `Exception` stands for every class that apps raise."""
+    """The reason of an ended attempt, from a fixed set:
+
+    `Exception` stands for every class that apps raise.
+    """
     if ended["reason"] in END_REASONS:
         return ended["reason"]
     return EXCEPTION if ended["budget"] == "App" else OTHER
@@ -141,7 +146,8 @@ def _recorded_failures(task: TaskRecord) -> list[Sample]:
 
 
 def _stages(observed: Observed, task: TaskRecord, now: float) -> Mapping[Stage, float]:
-    """Seconds that a call spent in each stage; of its last attempt for the stages that each attempt has.
+    """Seconds that a call spent in each stage; of its last attempt for the stages that each attempt
+    has.
 
     Clocks of nodes may differ, so negative values become zero.
     """

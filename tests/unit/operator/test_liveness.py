@@ -1,4 +1,5 @@
-"""The whole operator but kopf, in virtual time: nothing that it does on purpose may look like a hanging process."""
+"""The whole operator but kopf, in virtual time: nothing that it does on purpose may look like a
+hanging process."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Stray pods: task pods that no open call accounts for, such as those of a deleted or replaced run.
 
-They are being deleted, and no attempt depends on them. Until they are gone they use the nodes as any other pod does, so
-they count against the operator's limits. Drivers are never counted. Neither are the pods of committed calls: the report
-is the completion, and such a pod has nothing left to do.
+They are being deleted, and no attempt depends on them. Until they are gone they use the nodes as
+any other pod does, so they count against the operator's limits. Drivers are never counted. Neither
+are the pods of committed calls: the report is the completion, and such a pod has nothing left to
+do.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def stray_pods(seen: Observed) -> list[PodRecord]:
 def occupancy(run: str, pods: Iterable[PodRecord], now: float) -> tuple[int, float | None]:
     """How many of these pods of `run` occupy a place, and when the next of them is given up.
 
-    A pod on a lost node may stay for ever. Past the grace of its deletion it counts as gone, as it does wherever an
-    attempt is decided: else one dead node could hold every place that the limits leave.
+    A pod on a lost node may stay for ever. Past the grace of its deletion it counts as gone, as it
+    does wherever an attempt is decided: else one dead node could hold every place that the limits
+    leave.
     """
     driver = names.driver_task_name(run)
     present = [pod for pod in pods if pod.task != driver and not stopped(pod, now)]

@@ -1,7 +1,8 @@
-"""What serves an App over HTTP is written and deleted as long as the App owns it, and never otherwise.
+"""What serves an App over HTTP is written and deleted as long as the App owns it, and never
+otherwise.
 
-The API server here knows server-side apply as far as it decides about that: by uid, and by force. test_identity.py in
-tests/cluster asks a real one the same.
+The API server here knows server-side apply as far as it decides about that: by uid, and by force.
+test_identity.py in tests/cluster asks a real one the same.
 """
 
 from __future__ import annotations

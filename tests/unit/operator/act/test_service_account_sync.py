@@ -1,4 +1,5 @@
-"""Accounts and bindings that somebody prunes while a run is at work are put back, whoever else has trouble."""
+"""Accounts and bindings that somebody prunes while a run is at work are put back, whoever else has
+trouble."""
 
 from __future__ import annotations
 

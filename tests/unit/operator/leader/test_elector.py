@@ -1,4 +1,5 @@
-"""Candidates against an API server, in virtual time: whatever it does, and whoever is stopped, never do two lead."""
+"""Candidates against an API server, in virtual time: whatever it does, and whoever is stopped,
+never do two lead."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ OWNER: JSONObject = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "appr
 
 
 class Replica:
-    """A candidate whose process can be stopped and continued, killed, or shut down; it attends while it isn't stuck."""
+    """A candidate whose process can be stopped and continued, killed, or shut down; it attends
+    while it isn't stuck."""
 
     def __init__(self, server: FakeServer, name: str, jitter: random.Random | None = None) -> None:
         self.name = name

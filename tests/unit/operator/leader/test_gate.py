@@ -1,4 +1,5 @@
-"""Work is done in terms: it begins when leadership does, ends with it, and nothing of it is written afterwards."""
+"""Work is done in terms: it begins when leadership does, ends with it, and nothing of it is written
+afterwards."""
 
 from __future__ import annotations
 

@@ -210,7 +210,8 @@ def test_trace_goes_when_the_attempt_is_answered(known: Known) -> None:
 
 
 def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Known) -> None:
-    """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't wait for that pod."""
+    """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't
+    wait for that pod."""
     test_pod_that_vanished_unanswered_leaves_a_trace(known)
     known.cache.remove("apptasks", Key("default", task("a", 2)["metadata"]["name"]))
     assert not observe(known).pods
@@ -339,7 +340,7 @@ def test_odd_object_is_refused_and_leaves_nothing_behind(known: Known, kind: Any
         ({"checkpoints": [{"sequence": 3, "key": "a"}]}, "begins with 3 where 0 should"),
         ({"checkpoints": [{"sequence": 0, "key": "a"}], "ledgerPages": 1}, "begins with 0 where 128 should"),
         ({"ledgerPages": 1}, "begins with None where 128 should"),
-        ({"ledgerPages": 0.5}, "no count"),
+        ({"ledgerPages": 0.5}, "not a count"),
         ({"app": {"image": "x"}}, "status.app"),
         ({"startedAt": "yesterday"}, "startedAt"),
         ({"conditions": [1]}, ""),
@@ -384,7 +385,7 @@ def test_page_that_cannot_be_read_is_told_as_well(known: Known) -> None:
     owned = metadata("r-0", 2, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
     with pytest.raises(Unreadable):
         known.cache.apply("appledgers", {"metadata": owned, "spec": {"run": "r", "checkpoints": []}})
-    assert observe(known).unreadable == {"AppLedger r-0": "spec.number is no number"}
+    assert observe(known).unreadable == {"AppLedger r-0": "spec.number is not a number"}
 
 
 @pytest.mark.parametrize("first", ["odd", "sound"])

@@ -1,4 +1,5 @@
-"""An AppTask that a driver has recorded: ended from its first event on, whatever its status says, and committed."""
+"""An AppTask that a driver has recorded: ended from its first event on, whatever its status says,
+and committed."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def test_recorded_failure_is_committed_with_its_error(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", ["Active", "Saving", None, 7])
 def test_outcome_that_is_none_is_unreadable(phase: object) -> None:
-    with pytest.raises(Unreadable, match="no end of a call"):
+    with pytest.raises(Unreadable, match="not an outcome of a call"):
         record(phase=phase)
 
 

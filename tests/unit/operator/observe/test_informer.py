@@ -1,4 +1,5 @@
-"""List, watch, break, go on: the informer's state machine, then the whole of it against an API server in memory."""
+"""List, watch, break, go on: the informer's state machine, then the whole of it against an API
+server in memory."""
 
 from __future__ import annotations
 

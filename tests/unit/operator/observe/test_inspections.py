@@ -1,4 +1,5 @@
-"""What the store keeps of Apps' inspections, apart from runs of the same name, and when runs cast doubt on them."""
+"""What the store keeps of Apps' inspections, apart from runs of the same name, and when runs cast
+doubt on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""kopf in its thread, at an API server that does what ends a kopf operator. Whatever that is, runs go on being seen.
+"""kopf in its thread, at an API server that does what ends a kopf operator. Whatever that is, runs
+go on being seen.
 
 Everything is real but the API server; kopf logs in with a kubeconfig.
 """
@@ -37,7 +38,8 @@ from apprun_operator.observe import kopf_events
 from apprun_operator.observe.kopf_events import EndlessBackoffs, KopfThread
 from apprun_operator.observe.kopf_session import object_text
 
-# A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has a loop of its own.
+# A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has
+# a loop of its own.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -64,8 +66,11 @@ def a_run(name: str) -> dict[str, object]:
 
 
 class KubeApi:
-    """As much of an API server as kopf asks for. `lists` and `watches` of AppRuns go wrong as told, one step a request;
-    afterwards each list has the run `late`."""
+    """As much of an API server as kopf asks for.
+
+    `lists` and `watches` of AppRuns go wrong as told, one step a request; afterwards each list has
+    the run `late`.
+    """
 
     def __init__(self) -> None:
         self.lists: list[Step] = []
@@ -182,7 +187,8 @@ class Seen:
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """What a kopf that ended leaves behind goes here, not in the middle of another test that has no part in it."""
+    """What a kopf that ended leaves behind goes here, not in the middle of another test that has no
+    part in it."""
     yield
     gc.collect()
 
@@ -316,7 +322,8 @@ def test_a_rotated_token_is_taken_up(api: KubeApi, kubeconfig: Path, wire: WireS
 def test_a_kopf_that_loses_the_cancellation_of_a_task_is_ended_all_the_same(
     api: KubeApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen now and then of a watch whose session another watch had closed: cancelled once, it waited on for ever."""
+    """Seen now and then of a watch whose session another watch had closed: cancelled once, it
+    waited on for ever."""
     made = kopf_events.registry
     clinging: list[asyncio.Task[None]] = []
 

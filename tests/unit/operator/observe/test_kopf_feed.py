@@ -1,4 +1,5 @@
-"""Events that kopf's thread hands over: applied in order, however large the objects are, without a long turn."""
+"""Events that kopf's thread hands over: applied in order, however large the objects are, without a
+long turn."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def a_task(run: str = "run", number: int = 0, padding: int = 0, heartbeat: str =
 
 
 class Server:
-    """As much of an API server as an informer asks for: a list of given texts, and a watch that tells given lines."""
+    """As much of an API server as an informer asks for: a list of given texts, and a watch that
+    tells given lines."""
 
     def __init__(self, *objects: str, most: int = 16 * MB) -> None:
         self.objects = objects
@@ -164,7 +165,8 @@ def test_one_long_object_in_the_middle_slows_no_whole_list() -> None:
 
 
 def after_failures(error: Exception) -> list[int]:
-    """How many objects are asked for at a time, once an API server that has failed so for a minute is well again."""
+    """How many objects are asked for at a time, once an API server that has failed so for a minute
+    is well again."""
 
     async def story() -> list[int]:
         bench = Bench(Server(*(a_task(number=n) for n in range(1, 1500))))

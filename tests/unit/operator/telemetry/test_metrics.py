@@ -65,7 +65,8 @@ def test_a_runs_life_in_figures() -> None:
             assert values(told, "apprun_tasks_committed_total") == {(*app, "Succeeded"): 3}
             assert values(told, "apprun_commits_total") == {(): 3}
             assert values(told, "apprun_attempts_failed_total") == {(*app, "task", "App", "Exception"): 1}
-            # One of the calls needed a second attempt: how long that waited for its turn isn't known.
+            # One of the calls needed a second attempt: how long that waited for its turn isn't
+            # known.
             counts = values(told, "apprun_task_stage_seconds_count")
             assert counts == {(*app, "queue"): 2, (*app, "start"): 3, (*app, "run"): 3, (*app, "commit"): 3}
             assert values(told, "apprun_task_stage_seconds_sum")[*app, "run"] == pytest.approx(21, abs=3)

@@ -50,7 +50,8 @@ def test_the_clock_of_a_node_that_is_ahead_makes_no_negative_times() -> None:
 
 
 def test_what_an_earlier_operator_saw_counts_to_the_second_at_least() -> None:
-    """A replica that has just started sees everything for the first time: that is no wait of the calls'."""
+    """A replica that has just started sees everything for the first time: that is no wait of the
+    calls'."""
     task = a_task(phase="Succeeded", digest="d", started_at=NOW - 20, finished_at=NOW - 2, seen_at=NOW)
     pod = a_pod(task, seen_at=NOW)
     (sample,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
