@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.executor import Executor, ReplanError, status_patch
+from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.act.owned import NotOwnedError, PredecessorError, apply_owned, delete_owned, find_owned
+from apprun_operator.act.patches import status_patch
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import JSON_PATCH, KubeApi

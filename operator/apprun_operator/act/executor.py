@@ -14,6 +14,8 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.act import events
+from apprun_operator.act.patches import status_merge_patch, status_patch
 from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_refusal, is_webhook_failure
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
@@ -107,7 +109,7 @@ class Executor:
         elif isinstance(action, CreateRun):
             await self._create_run(action)
         elif isinstance(action, Announce):
-            await self._announce(action)
+            await events.announce(self._api, action, self._instance)
         elif isinstance(action, EnsureNamespace):
             await self._ensure_namespace(action)
         else:
@@ -140,7 +142,7 @@ class Executor:
         if action.exact:
             await self._patch("appruns", action.run, status_patch(action.version, action.status), JSON_PATCH)
         else:
-            body = _status_merge_patch(action.version, action.status)
+            body = status_merge_patch(action.version, action.status)
             await self._patch("appruns", action.run, body)
 
     async def _mark_run(self, action: MarkRun) -> None:
@@ -323,27 +325,6 @@ class Executor:
         await self.delete("appruns", action.run, action.uid)
         self._cache.remove("appruns", action.run, action.uid)
 
-    async def _announce(self, action: Announce) -> None:
-        """Create an Event; a repeated one becomes a series of the first, as long as the API server
-        keeps that."""
-        namespace, name = action.event
-        path = resources.EVENTS.path(namespace)
-        try:
-            try:
-                await self._api.create(path, {**action.body, "reportingInstance": self._instance})
-            except AlreadyExistsError:
-                event = await self._api.get(resources.EVENTS.path(namespace, name))
-                count = cast("JSONObject", event.get("series") or {}).get("count", 1)
-                series: JSONObject = {
-                    "count": cast("int", count) + 1,
-                    "lastObservedTime": action.body["eventTime"],
-                }
-                await self._api.patch(resources.EVENTS.path(namespace, name), {"series": series})
-        except ApiError as error:
-            # Events only inform people. The run's conditions say the same, so nothing depends on
-            # this write.
-            logger.warning("Event %s wasn't written: %s", action.event.path, error)
-
     async def _ensure_namespace(self, action: EnsureNamespace) -> None:
         """Create the service accounts and bindings that the namespace lacks.
 
@@ -389,17 +370,7 @@ class Executor:
         self._cache.verify_task(action.run, action.name, task)
 
     async def _fetch_pod_event(self, action: FetchWords) -> None:
-        path = resources.EVENTS.path(action.run.namespace)
-        try:
-            events = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
-        except ApiError as error:
-            # An Event only explains why the pod waits. The run must not be held up by it.
-            logger.warning("Events of pod %s can't be read: %s", action.pod, error)
-            events = {}
-        notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", events.get("items") or [])]
-        # Beside the Events that name the cause, kubelet writes summaries, which don't.
-        causes = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
-        self._cache.record_pod_event(action.run, action.pod, min(causes or notes, default=""))
+        self._cache.record_pod_event(action.run, action.pod, await events.mount_failure(self._api, action))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
         """Read an object that existed a moment ago."""
@@ -407,31 +378,6 @@ class Executor:
             return await self._api.get(RESOURCES[kind].path(key.namespace, key.name))
         except NotFoundError as error:
             raise ReplanError(f"{key.path} was deleted meanwhile") from error
-
-
-def _status_merge_patch(version: int, status: JSONObject) -> JSONObject:
-    # guard: commit-precondition - two leaders that overlap for a moment must not both append to the
-    # ledger
-    return {"metadata": {"resourceVersion": str(version)}, "status": status}
-
-
-def status_patch(version: int, status: JSONObject) -> list[JSONObject]:
-    """A JSON patch of an object's status, with its resourceVersion as the precondition.
-
-    Writing another version than the current one is a conflict. Each field is replaced, not merged;
-    a field whose value is None is removed.
-    """
-    # guard: update-precondition - a decision holds for the version that it was made on
-    operations: list[JSONObject] = [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
-    ]
-    for name, value in status.items():
-        path = f"/status/{name}"
-        operations.append({"op": "add", "path": path, "value": value})
-        if value is None:
-            # Removing a field that doesn't exist is an error, so it is added first.
-            operations.append({"op": "remove", "path": path})
-    return operations
 
 
 def _predecessor(raw: JSONObject) -> JSON:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe import parse, parse_pod
+from apprun_operator.observe import parse
 from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingInspection
-from apprun_operator.observe.fields import Raw, Unreadable
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
+from apprun_operator.observe.namespaces import Namespaces
 from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.parsers import PARSERS, parse_object
 from apprun_operator.observe.pods import PodEvent, PodRecord, RefusalKind
 from apprun_operator.observe.records import (
     Key,
@@ -32,29 +34,9 @@ from apprun_operator.observe.records import (
 from apprun_operator.observe.run_state import RunState
 from apprun_operator.observe.staleness import concerns_runs, stale_since
 
-Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | StateRecord | PodRecord
-
-PARSERS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
-    "apps": parse.app,
-    "appruns": parse.run,
-    "apptasks": parse.task,
-    "appledgers": parse.page,
-    "appstates": parse.state,
-    "pods": parse_pod.pod,
-}
 MAX_TOMBSTONES: Final = 20_000
 """How many deleted objects are remembered, so that a late response to an own write doesn't bring
 one back."""
-
-
-def parse_object(kind: Kind, raw: Mapping[str, JSON]) -> Record:
-    """Parse a raw object. Raises `Unreadable`, whatever is wrong with the object."""
-    try:
-        return PARSERS[kind](raw)
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise Unreadable(f"{kind}: {error!r}") from error
 
 
 class Cache:
@@ -83,11 +65,7 @@ class Cache:
         self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PARSERS}
         self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PARSERS}
         self._tombstones: OrderedDict[str, None] = OrderedDict()
-        self._ready_namespaces: set[str] = set()
-        self._active_runs: dict[str, set[str]] = {}
-        """Names of the active runs, by namespace: an index, so that no check walks all runs."""
-        self._ensured: dict[str, float] = {}
-        """When the accounts and bindings of each namespace were last ensured, or an attempt failed."""
+        self._namespaces = Namespaces()
 
     def _wake(self, key: Key) -> None:
         app = inspected_by(key)
@@ -232,11 +210,7 @@ class Cache:
 
         None means that the check failed without showing either.
         """
-        self._ensured[namespace] = self._clock()
-        if ready:
-            self._ready_namespaces.add(namespace)
-        elif ready is not None:
-            self._ready_namespaces.discard(namespace)
+        self._namespaces.set_ready(namespace, ready, self._clock())
 
     def set_deployment(self, app: Key, deployment: HandlerDeployment | None) -> None:
         """Record the Deployment that serves an App; None if it was deleted."""
@@ -265,7 +239,7 @@ class Cache:
             tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
             pods=state.pods,
             refusals=state.refusals,
-            namespace_ready=key.namespace in self._ready_namespaces,
+            namespace_ready=self._namespaces.is_ready(key.namespace),
             stale_since=max((stale_since(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
                 1
@@ -311,13 +285,13 @@ class Cache:
             in_flight=state.in_flight,
             pod_events=state.pod_events,
             state=self._app_states.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
-            namespace_ready=key.namespace in self._ready_namespaces,
-            ensured_at=self._ensured.get(key.namespace, 0.0),
+            namespace_ready=self._namespaces.is_ready(key.namespace),
+            ensured_at=self._namespaces.ensured_at(key.namespace),
         )
 
     def namespaces_ensured_before(self, moment: float) -> list[str]:
         """Namespaces with active runs whose accounts were last ensured before `moment`."""
-        return sorted(namespace for namespace in self._active_runs if self._ensured.get(namespace, 0.0) < moment)
+        return self._namespaces.ensured_before(moment)
 
     def task_pods(self) -> Mapping[Key, int]:
         """How many task pods that haven't ended each run has, drivers excluded."""
@@ -361,12 +335,7 @@ class Cache:
     def _index_active_run(self, run: Key) -> None:
         """Keep the index of active runs. Called whenever the run or a pod of it has changed."""
         state = self._runs.get(run)
-        if state is not None and state.is_active:
-            self._active_runs.setdefault(run.namespace, set()).add(run.name)
-        elif run.namespace in self._active_runs:
-            self._active_runs[run.namespace].discard(run.name)
-            if not self._active_runs[run.namespace]:
-                del self._active_runs[run.namespace]
+        self._namespaces.index_run(run, state is not None and state.is_active)
 
     def _file_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
         """An unreadable object still belongs to a run, which has to report it and must not continue

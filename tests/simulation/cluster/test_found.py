@@ -47,7 +47,7 @@ def test_a_new_leader_whose_watches_are_late_starts_no_committed_call_again() ->
             await cluster.until(lambda: all(informer.synced.is_set() for informer in standby.informers))
             standby.deaf = {"pods"}
             run = cluster.apply_run("r", "Chain", {"width": 3})
-            await cluster.until(lambda: standby.store.sizes()["apptasks"] == 2)
+            await cluster.until(lambda: standby.cache.sizes()["apptasks"] == 2)
             standby.deaf = {"pods", "apptasks", "appruns"}
             await cluster.until(lambda: len(cluster.entries(run)) == 2)
             await cluster.stop_operator(leader)

@@ -232,7 +232,7 @@ def test_large_run_shares_the_operators_places_with_one_that_comes_later() -> No
     virtual_time.run(story())
 
 
-def test_pods_of_a_deleted_run_hold_their_places_until_they_are_gone() -> None:
+def test_pods_of_a_deleted_run_occupy_places_until_gone() -> None:
     limits = Limits(runtime_image="runtime", node_lost_grace=3, max_pods=2)
 
     async def story() -> None:

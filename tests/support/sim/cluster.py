@@ -119,7 +119,7 @@ class Replica:
 
     async def _work(self) -> None:
         if self.elector is not None:
-            await asyncio.gather(*(informer.renew() for informer in self.informers))
+            await asyncio.gather(*(informer.resync() for informer in self.informers))
         self.worker.start_term()
         known = self.cache.keys()
         for key in known:

@@ -91,7 +91,7 @@ async def test_figures_are_in_prometheus_own_words(http: TestClient[Any, Any]) -
     assert "# TYPE apprun_commits_total counter" in await answer.text()
 
 
-async def test_a_kind_that_can_not_be_read_is_named_and_nobody_is_restarted(
+async def test_unreadable_kind_makes_it_unready_but_restarts_nothing(
     operator: Operator, http: TestClient[Any, Any]
 ) -> None:
     operator.informer.synced.set()

@@ -54,7 +54,7 @@ class Operator:
 
 @pytest.mark.parametrize("kopf_works", [True, False])
 def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         operator = Operator(from_environment(SETTINGS), lambda: kopf_works)
         answers: set[int] = set()
         while not operator.gate.is_leading:  # noqa: ASYNC110 (the term has no event)
@@ -66,13 +66,13 @@ def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
         await operator.stop()
         assert answers == {200}
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_time_of_day_that_is_corrected_is_no_silence() -> None:
     off = 0.0
 
-    async def story() -> None:
+    async def scenario() -> None:
         nonlocal off
         operator = Operator(from_environment(SETTINGS), lambda: True, lambda: wall() + off)
         await asyncio.sleep(60)
@@ -81,4 +81,4 @@ def test_a_time_of_day_that_is_corrected_is_no_silence() -> None:
         assert await operator.probe() == 200
         await operator.stop()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

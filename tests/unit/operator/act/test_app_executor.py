@@ -40,9 +40,9 @@ class Server:
         """Somebody makes this Deployment between a read and the write that follows."""
 
     def put(self, plural: str, uid: str, **metadata: Any) -> Object:
-        made: Object = {"metadata": {"name": NAME, "uid": uid, **metadata}, "spec": {"selector": {"app": "theirs"}}}
-        self.objects[Place(plural, "team", NAME)] = made
-        return made
+        item: Object = {"metadata": {"name": NAME, "uid": uid, **metadata}, "spec": {"selector": {"app": "theirs"}}}
+        self.objects[Place(plural, "team", NAME)] = item
+        return item
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         place, _ = parse_path(path)
@@ -63,9 +63,9 @@ class Server:
         if there is not None and "force=true" not in path and there["spec"] != body["spec"]:
             raise ConflictError("Apply failed with 1 conflict: .spec.selector", status=409)
         self.writes.append(("apply", place.plural))
-        made = {**body, "metadata": {"uid": f"uid-{place.plural}", "generation": 1, **body["metadata"]}}
-        self.objects[place] = made
-        return made
+        item = {**body, "metadata": {"uid": f"uid-{place.plural}", "generation": 1, **body["metadata"]}}
+        self.objects[place] = item
+        return item
 
     async def delete(self, path: str, options: Object) -> Object:
         place, _ = parse_path(path)
@@ -79,9 +79,9 @@ class Bench:
     def __init__(self) -> None:
         self.server = Server()
         self.cache = Cache(lambda key: None, lambda: 0.0)
-        made = {"name": "payments", "namespace": "team", "uid": UID, "resourceVersion": "1"}
-        made["creationTimestamp"] = "2026-01-01T00:00:00Z"
-        self.cache.apply("apps", {"metadata": cast("JSONObject", made), "spec": {"entry": "app:Payments"}})
+        item = {"name": "payments", "namespace": "team", "uid": UID, "resourceVersion": "1"}
+        item["creationTimestamp"] = "2026-01-01T00:00:00Z"
+        self.cache.apply("apps", {"metadata": cast("JSONObject", item), "spec": {"entry": "app:Payments"}})
         api = cast("Any", self.server)
         accounts = ServiceAccounts(api, "driver", "task", preinstalled=True)
         self.executor = AppExecutor(api, self.cache, accounts, Executor(api, self.cache, accounts), lambda: 0.0)

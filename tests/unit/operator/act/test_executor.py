@@ -50,9 +50,9 @@ class Bench:
         self.server = FakeServer(wall)
         self.cache = Cache(lambda key: None, wall)
         self.executor = self.on(FakeApi(self.server, "operator"))
-        made = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
-        self.cache.apply("appruns", made)
-        self.run_uid, self.version = made["metadata"]["uid"], int(made["metadata"]["resourceVersion"])
+        created = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
+        self.cache.apply("appruns", created)
+        self.run_uid, self.version = created["metadata"]["uid"], int(created["metadata"]["resourceVersion"])
 
     def on(self, api: Any, cache: Cache | None = None, *, accounts_preinstalled: bool = False) -> Executor:
         accounts = ServiceAccounts(api, "driver-role", "task-role", preinstalled=accounts_preinstalled)
@@ -80,7 +80,7 @@ class Bench:
         return names.pod_name("r-driver", 1, self.run_uid)
 
     @property
-    def seen(self) -> Any:
+    def observed(self) -> Any:
         return self.cache.observe(RUN)
 
     def status(self, place: Place) -> Object:
@@ -91,7 +91,7 @@ class Bench:
 APP = {"entry": "a:B"}
 
 
-def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def scenario(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     """Make an async story about a bench into a test."""
 
     def test() -> None:
@@ -104,57 +104,57 @@ def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], No
     return test
 
 
-@story
+@scenario
 async def test_next_plan_sees_an_own_write_before_any_watch(bench: Bench) -> None:
     await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
-    assert bench.seen.run.phase == "Running"
-    assert bench.seen.run.meta.version > bench.version
+    assert bench.observed.run.phase == "Running"
+    assert bench.observed.run.meta.version > bench.version
 
 
-@story
-async def test_write_to_a_changed_run_is_not_done_and_the_store_knows_better(bench: Bench) -> None:
+@scenario
+async def test_conflict_updates_the_cache_and_asks_for_another_plan(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
         await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
     assert "phase" not in bench.status(Place("appruns", *RUN))
-    assert bench.seen.run.suspend
+    assert bench.observed.run.suspend
 
 
-@story
+@scenario
 async def test_run_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.server.remove(Place("appruns", *RUN))
     with pytest.raises(ReplanError):
         await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
-    assert bench.seen is None
+    assert bench.observed is None
 
 
-@story
+@scenario
 async def test_nulls_inside_an_output_survive_an_exact_write(bench: Bench) -> None:
     status = {"output": {"x": None}, "phase": "Succeeded"}
     await bench.executor.execute_run_action(PatchRun(RUN, bench.version, status, exact=True))
     assert bench.status(Place("appruns", *RUN))["output"] == {"x": None}
 
 
-@story
+@scenario
 async def test_exact_write_has_the_same_precondition(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
         await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=True))
 
 
-@story
+@scenario
 async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
     place = Place("appruns", *RUN)
-    made = bench.server.objects[place]
+    created = bench.server.objects[place]
     bench.server.remove(place)
-    bench.server.create("user", place, {"metadata": {"name": "r"}, "spec": made["spec"]})
+    bench.server.create("user", place, {"metadata": {"name": "r"}, "spec": created["spec"]})
     for exact in (True, False):
         with pytest.raises(ReplanError):
             await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=exact))
     assert "phase" not in bench.status(place)
 
 
-@story
+@scenario
 async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     await bench.executor.execute_item_action(RUN, bench.driver())
     bench.cache.remove("apptasks", Key("default", "r-driver"))
@@ -163,7 +163,7 @@ async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> Non
     assert cache.sizes()["apptasks"] == 1
 
 
-@story
+@scenario
 async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
     await bench.executor.execute_item_action(RUN, bench.driver())
     bench.run_uid = "newer"
@@ -171,23 +171,23 @@ async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
         await bench.executor.execute_item_action(RUN, bench.driver())
 
 
-@story
+@scenario
 async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -> None:
     await bench.with_driver()
-    task = bench.seen.tasks["r-driver"]
+    task = bench.observed.tasks["r-driver"]
     bench.server.report("default", bench.pod_name, "r-driver", {"phase": "Succeeded", "output": 1})
     with pytest.raises(ReplanError):
         await bench.executor.execute_item_action(RUN, PatchTask(task.meta.key, task.meta.version, {"attempt": 2}))
-    assert bench.seen.tasks["r-driver"].phase == "Succeeded"
+    assert bench.observed.tasks["r-driver"].phase == "Succeeded"
 
 
-@story
+@scenario
 async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench) -> None:
     await bench.with_driver()
     first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
     bench.server.report("default", bench.pod_name, "r-driver", {"error": first})
     bench.cache.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
-    task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
+    task, final = bench.observed.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
     await bench.executor.execute_item_action(
         RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None})
     )
@@ -196,23 +196,23 @@ async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench
     assert "message" not in stored
 
 
-@story
+@scenario
 async def test_task_left_by_a_deleted_run_is_told_as_a_refusal(bench: Bench) -> None:
     left = {"metadata": {"name": "r-driver"}, "spec": {"run": "r", "role": "driver", "key": "driver", "task": "run"}}
     bench.server.create("gc", Place("apptasks", "default", "r-driver"), left)
     with pytest.raises(ReplanError):
         await bench.executor.execute_item_action(RUN, bench.driver())
-    assert bench.seen.refusals["r-driver"].kind == "NameTaken"
+    assert bench.observed.refusals["r-driver"].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_committed_task_is_looked_up_and_its_loss_is_told(bench: Bench) -> None:
     entry = {"sequence": 0, "key": "0" * 32, "task": "t", "outcome": "Succeeded", "digest": "d"}
     place = Place("appruns", *RUN)
     bench.cache.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
-    (name,) = bench.seen.unseen_tasks
+    (name,) = bench.observed.unseen_tasks
     await bench.executor.execute_run_action(FetchTask(RUN, name))
-    assert set(bench.seen.lost_tasks) == {name}
+    assert set(bench.observed.lost_tasks) == {name}
 
 
 def happened(reason: str = "LoadFailed") -> Announce:
@@ -220,7 +220,7 @@ def happened(reason: str = "LoadFailed") -> Announce:
     return Announce(Key("default", "r.1"), body)
 
 
-@story
+@scenario
 async def test_repeated_event_is_counted_in_the_first_one(bench: Bench) -> None:
     for _ in range(3):
         await bench.executor.execute_run_action(happened())
@@ -230,7 +230,7 @@ async def test_repeated_event_is_counted_in_the_first_one(bench: Bench) -> None:
     assert sum(1 for place in bench.server.objects if place.plural == "events") == 1
 
 
-@story
+@scenario
 async def test_event_that_is_refused_holds_up_nothing(bench: Bench) -> None:
     async def refuse(moment: str, call: str) -> None:
         raise ForbiddenError("the namespace is being terminated", status=403)
@@ -244,7 +244,7 @@ def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:
     return CreateRun(RUN, Key("default", "r-2"), {"metadata": {"name": "r-2"}, "spec": spec})
 
 
-@story
+@scenario
 async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     await bench.executor.execute_run_action(going_on(bench))
     bench.cache.remove("appruns", Key("default", "r-2"))
@@ -254,15 +254,15 @@ async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -
     assert [place.name for _, verb, place in bench.server.writes if verb == "create"].count("r-2") == 1
 
 
-@story
-async def test_foreign_run_with_the_name_of_a_successor_is_told_as_a_refusal(bench: Bench) -> None:
+@scenario
+async def test_successors_name_taken_by_another_run_is_a_refusal(bench: Bench) -> None:
     await bench.executor.execute_run_action(going_on(bench, uid="of another chain"))
     with pytest.raises(ReplanError):
         await bench.executor.execute_run_action(going_on(bench))
-    assert bench.seen.refusals["r-2"].kind == "NameTaken"
+    assert bench.observed.refusals["r-2"].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.execute_item_action(RUN, bench.pod(uid))
@@ -272,83 +272,83 @@ async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None
     assert cache.sizes()["pods"] == 1
 
 
-@story
+@scenario
 async def test_pod_of_another_owner_is_told_as_a_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     bench.server.create("user", Place("pods", *POD), {"metadata": {"name": POD.name}, "spec": {}})
     await bench.executor.execute_item_action(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "NameTaken"
+    assert bench.observed.refusals[POD.name].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_terminating_namesake_is_waited_for(bench: Bench) -> None:
     uid = await bench.with_driver()
     place = Place("pods", *POD)
     bench.server.create("user", place, {"metadata": {"name": POD.name}, "spec": {"nodeName": "n"}})
     bench.server.delete("user", place)
     await bench.executor.execute_item_action(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "Terminating"
+    assert bench.observed.refusals[POD.name].kind == "Terminating"
 
 
-@story
+@scenario
 async def test_missing_own_service_account_makes_the_namespace_unready(bench: Bench) -> None:
     uid = await bench.with_driver()
     bench.cache.set_namespace_ready("default")
     words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
     await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).execute_item_action(RUN, bench.pod(uid))
-    assert not bench.seen.namespace_ready
-    assert bench.seen.refusals[POD.name].kind == "NoAccount"
+    assert not bench.observed.namespace_ready
+    assert bench.observed.refusals[POD.name].kind == "NoAccount"
 
 
-@story
+@scenario
 async def test_account_that_the_chart_should_have_made_is_told_as_such(bench: Bench) -> None:
     uid = await bench.with_driver()
     words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
     api = FakeApi(bench.server, "o", raised(ForbiddenError(words)))
     await bench.on(api, accounts_preinstalled=True).execute_item_action(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].message.endswith(
+    assert bench.observed.refusals[POD.name].message.endswith(
         "the chart makes it in the namespaces that it is given: helm upgrade"
     )
 
 
-@story
+@scenario
 async def test_trouble_on_the_way_is_no_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     with pytest.raises(UnavailableError):
         await bench.on(FakeApi(bench.server, "o", raised(UnavailableError("down")))).execute_item_action(
             RUN, bench.pod(uid)
         )
-    assert not bench.seen.refusals
+    assert not bench.observed.refusals
 
 
-@story
+@scenario
 async def test_webhook_that_does_not_answer_is_told_as_a_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     down = UnavailableError('failed calling webhook "w": context deadline exceeded', status=500)
     await bench.on(FakeApi(bench.server, "o", raised(down))).execute_item_action(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "Webhook"
+    assert bench.observed.refusals[POD.name].kind == "Webhook"
 
 
-@story
+@scenario
 async def test_fight_for_a_quotas_count_is_no_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     conflict = ConflictError('Operation cannot be fulfilled on resourcequotas "q"', status=409)
     with pytest.raises(UnavailableError):
         await bench.on(FakeApi(bench.server, "o", raised(conflict))).execute_item_action(RUN, bench.pod(uid))
-    assert not bench.seen.refusals
+    assert not bench.observed.refusals
 
 
-@story
+@scenario
 async def test_deleting_a_pod_that_is_gone_is_done(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.execute_item_action(RUN, bench.pod(uid))
-    pod = bench.seen.pods[POD.name]
+    pod = bench.observed.pods[POD.name]
     bench.server.remove(Place("pods", *POD))
     await bench.executor.execute_item_action(RUN, DeletePod(POD, pod.meta.uid))
-    assert not [p for p in bench.seen.pods.values() if not p.gone]
+    assert not [p for p in bench.observed.pods.values() if not p.gone]
 
 
-@story
+@scenario
 async def test_only_the_pod_that_was_planned_with_is_deleted(bench: Bench) -> None:
     uid = await bench.with_driver()
     await bench.executor.execute_item_action(RUN, bench.pod(uid))
@@ -356,7 +356,7 @@ async def test_only_the_pod_that_was_planned_with_is_deleted(bench: Bench) -> No
     assert Place("pods", *POD) in bench.server.objects
 
 
-@story
+@scenario
 async def test_page_is_adopted_when_it_has_the_same_content(bench: Bench) -> None:
     action = page(bench, "a")
     await bench.executor.execute_run_action(action)
@@ -364,7 +364,7 @@ async def test_page_is_adopted_when_it_has_the_same_content(bench: Bench) -> Non
     assert bench.cache.sizes()["appledgers"] == 1
 
 
-@story
+@scenario
 async def test_page_with_other_content_is_never_taken_for_ours(bench: Bench) -> None:
     await bench.executor.execute_run_action(page(bench, "a"))
     with pytest.raises(InvalidError, match="altered by hand"):
@@ -377,31 +377,33 @@ def page(bench: Bench, key: str) -> CreatePage:
     return CreatePage(Key("default", "r-0"), {"metadata": {"name": "r-0", "ownerReferences": [owner]}, "spec": spec})
 
 
-@story
+@scenario
 async def test_lost_page_is_remembered(bench: Bench) -> None:
     await bench.executor.execute_run_action(FetchPage(RUN, 0))
-    assert bench.seen.lost_pages == {0}
+    assert bench.observed.lost_pages == {0}
 
 
-@story
+@scenario
 async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -> None:
     await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
     await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
-    made = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
-    assert sorted(place.name for place in made) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
+    created = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
+    assert sorted(place.name for place in created) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
     anyone = bench.server.objects[Place("rolebindings", "default", "apprun-task")]
     assert anyone["subjects"][0]["name"] == "system:serviceaccounts:default"
-    assert bench.seen.namespace_ready
+    assert bench.observed.namespace_ready
 
 
-@story
+@scenario
 async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench) -> None:
     name = "appruns.apprun.dev"
     crd = bench.server.create("helm", Place("customresourcedefinitions", "", name), {"metadata": {"name": name}})
     await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
-    made = [item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")]
-    assert len(made) == 4
-    for item in made:
+    created = [
+        item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")
+    ]
+    assert len(created) == 4
+    for item in created:
         (owner,) = item["metadata"]["ownerReferences"]
         assert owner == {
             "apiVersion": "apiextensions.k8s.io/v1",
@@ -411,18 +413,18 @@ async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench
         }
 
 
-@story
+@scenario
 async def test_accounts_that_the_chart_makes_are_not_touched(bench: Bench) -> None:
     untouchable = FakeApi(bench.server, "o", raised(ForbiddenError("no right to")))
     await bench.on(untouchable, accounts_preinstalled=True).execute_run_action(EnsureNamespace(RUN, POD.name))
-    assert bench.seen.namespace_ready
+    assert bench.observed.namespace_ready
 
 
-@story
+@scenario
 async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
     await bench.executor.execute_run_action(DeleteRun(RUN, bench.run_uid))
     assert Place("appruns", *RUN) not in bench.server.objects
-    assert bench.seen is None
+    assert bench.observed is None
 
 
 @pytest.mark.parametrize(
@@ -474,12 +476,12 @@ def heard(events: Events) -> str:
     cache.apply("appruns", bench.server.read(Place("appruns", *RUN)))
     executor = bench.on(events, cache)
     virtual_time.run(executor.execute_run_action(FetchWords(RUN, "p-1", "uid-p")))
-    seen = cache.observe(RUN)
-    assert seen is not None
-    return seen.pod_events["p-1"].message
+    observed = cache.observe(RUN)
+    assert observed is not None
+    return observed.pod_events["p-1"].message
 
 
-def test_kubelets_plain_words_about_a_mount_are_preferred_to_its_summary() -> None:
+def test_event_that_names_the_cause_is_preferred_to_a_summary() -> None:
     plain = 'MountVolume.SetUp failed for volume "secret-0" : secret "payments" not found'
     events = Events(["Unable to attach or mount volumes: timed out waiting for the condition", plain])
     assert heard(events) == plain
@@ -495,22 +497,22 @@ def test_events_that_may_not_be_read_hold_nothing_up() -> None:
     assert heard(Events([], ForbiddenError("no", status=403))) == ""
 
 
-@story
+@scenario
 async def test_a_run_is_marked_in_one_write_to_the_run_itself(bench: Bench) -> None:
     await bench.executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
     assert bench.server.writes[-1] == ("operator", "patch", Place("appruns", *RUN))
-    assert bench.seen.run.began_as == bench.run_uid
+    assert bench.observed.run.began_as == bench.run_uid
 
 
-@story
+@scenario
 async def test_a_run_that_has_changed_is_not_marked(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
         await bench.executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
-    assert (bench.seen.run.began_as, bench.seen.run.suspend) == ("", True)
+    assert (bench.observed.run.began_as, bench.observed.run.suspend) == ("", True)
 
 
-@story
+@scenario
 async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> None:
     async def refuse(moment: str, call: str) -> None:
         raise ForbiddenError("denied", status=403)
@@ -518,10 +520,10 @@ async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> N
     executor = bench.on(FakeApi(bench.server, "operator", refuse))
     with pytest.raises(ReplanError):
         await executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
-    assert "denied" in bench.seen.refusals["r"].message
+    assert "denied" in bench.observed.refusals["r"].message
 
 
-@story
+@scenario
 async def test_a_mark_that_a_webhook_takes_off_is_a_fact_too(bench: Bench) -> None:
     class Stripping(FakeApi):
         async def patch(self, path: str, body: Any, content_type: str = "") -> Object:
@@ -531,7 +533,7 @@ async def test_a_mark_that_a_webhook_takes_off_is_a_fact_too(bench: Bench) -> No
         await bench.on(Stripping(bench.server, "operator")).execute_run_action(
             MarkRun(RUN, bench.version, bench.run_uid)
         )
-    assert "webhook removes" in bench.seen.refusals["r"].message
+    assert "webhook removes" in bench.observed.refusals["r"].message
 
 
 @pytest.mark.parametrize("answer", [{}, {"metadata": {"name": "r"}}])
@@ -541,10 +543,10 @@ def test_a_write_whose_answer_can_not_be_read_is_done(answer: Object) -> None:
             await super().patch(path, body, content_type)
             return answer
 
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         executor = bench.on(Unclear(bench.server, "operator"))
         await executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
         assert bench.server.read(Place("appruns", *RUN))["status"]["phase"] == "Running"
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

@@ -42,10 +42,10 @@ def a_page(*objects: str) -> bytes:
 
 
 def objects(page: Page) -> list[Any]:
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         return [item async for _, item in page]
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def names(page: Page) -> list[str]:
@@ -152,7 +152,7 @@ def test_the_measured_depth_is_that_of_the_value(value: object, escaped: bool) -
 def turns_of_others(work: Callable[[], Awaitable[object]]) -> int:
     """How often others have their turn while that is done."""
 
-    async def story() -> int:
+    async def scenario() -> int:
         turns = 0
 
         async def others() -> None:
@@ -167,7 +167,7 @@ def turns_of_others(work: Callable[[], Awaitable[object]]) -> int:
         waiting.cancel()
         return turns
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 LONG_TEXT = an_object(spec=f'{{"input":{{"a":[{",".join(["{}"] * LONG)}]}}}}')

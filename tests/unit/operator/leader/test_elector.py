@@ -183,7 +183,7 @@ def test_a_stopped_leader_does_not_lead_when_it_goes_on() -> None:
     virtual_time.run(main())
 
 
-def test_a_leader_stopped_for_long_leads_in_a_new_term_if_nobody_came() -> None:
+def test_leader_that_was_stopped_resumes_in_a_new_term() -> None:
     async def main() -> None:
         server = FakeServer(wall)
         only = Replica(server, "a")
@@ -208,7 +208,7 @@ def test_a_leader_whose_main_loop_hangs_is_succeeded() -> None:
     virtual_time.run(main())
 
 
-def test_an_api_server_that_is_away_costs_leadership_but_no_process() -> None:
+def test_unavailable_api_server_ends_leadership_not_the_process() -> None:
     async def main() -> None:
         _, first, second = await pair()
         first.down = second.down = UnavailableError("down")

@@ -62,7 +62,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def test_a_standby_does_no_work_and_says_that_it_could() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             await asyncio.sleep(10)
             assert it.begun == []
@@ -70,11 +70,11 @@ def test_a_standby_does_no_work_and_says_that_it_could() -> None:
             assert not it.gate.is_leading
             assert not it.gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_work_begins_and_ends_with_leadership() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
@@ -85,13 +85,13 @@ def test_work_begins_and_ends_with_leadership() -> None:
             assert it.working == []
             assert not it.gate.is_leading
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_new_term_is_new_work_even_when_nobody_led_between() -> None:
     """What the old work knows may be older than what somebody else did meanwhile."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
@@ -100,11 +100,11 @@ def test_a_new_term_is_new_work_even_when_nobody_led_between() -> None:
             assert it.begun == [1, 2]
             assert it.working == [2]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_work_of_a_term_that_is_over_may_not_write_before_it_notices() -> None:
-    async def story() -> None:
+def test_work_of_an_expired_term_may_not_write() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
@@ -113,11 +113,11 @@ def test_work_of_a_term_that_is_over_may_not_write_before_it_notices() -> None:
             assert it.working == [1]
             assert not it.gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_work_that_fails_by_itself_is_a_bug_and_shown() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         leader = Leader()
         leader.now = 1
 
@@ -129,11 +129,11 @@ def test_work_that_fails_by_itself_is_a_bug_and_shown() -> None:
             await gate.run(work)
         assert not gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_the_fence_lets_nothing_through_but_reading() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server = FakeServer(wall)
         leading = True
         fenced = FencedClient(FakeApi(server, "operator"), lambda: leading)
@@ -151,4 +151,4 @@ def test_the_fence_lets_nothing_through_but_reading() -> None:
             "metadata"
         ]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

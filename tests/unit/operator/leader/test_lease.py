@@ -45,7 +45,7 @@ def test_takes_its_own_lease_back_at_once() -> None:
     assert after_read(candidate(), 100, OURS).decide(100) == UpdateLease(OURS, transitions=3, acquiring=False)
 
 
-def test_leaves_a_lease_alone_for_its_duration_since_it_was_seen_to_change() -> None:
+def test_leaves_a_lease_alone_for_its_duration_after_a_change() -> None:
     election = after_read(candidate(), 100, THEIRS)
     for now in (102.0, 104.0, 106.0, 108.0, 109.9):
         assert not isinstance(election.decide(now), CreateLease | UpdateLease)
@@ -73,7 +73,7 @@ def test_the_holders_time_of_day_means_nothing() -> None:
         assert isinstance(after_read(election, 110, election.lease).decide(110), UpdateLease)
 
 
-def test_waits_for_the_duration_that_the_holder_wrote_not_for_its_own() -> None:
+def test_waits_for_the_duration_that_the_holder_wrote() -> None:
     """The holder may be of a version with other times."""
     found = replace(THEIRS, duration=30)
     election = after_read(after_read(candidate(), 100, found), 129, found)
@@ -96,7 +96,7 @@ def test_looks_when_the_lease_may_be_free_and_not_later() -> None:
     assert election.decide(109) == Wait(1)
 
 
-def test_leads_until_its_deadline_counted_from_when_it_sent_the_renewal() -> None:
+def test_deadline_counts_from_when_the_renewal_was_sent() -> None:
     election = after_read(candidate(), 100, FREE).before_call(100).after_write(101.4, OURS)
     assert election.leads(107.9)
     assert not election.leads(108)
@@ -128,7 +128,7 @@ def test_after_a_lapse_it_looks_first_and_a_new_term_begins() -> None:
     assert election.before_call(120).after_write(120, OURS).term == 2
 
 
-def test_whether_a_failed_renewal_was_done_is_found_out_by_looking() -> None:
+def test_failed_renewal_is_followed_by_a_read() -> None:
     election = leader(100).before_call(102).after_failure()
     assert election.decide(103) == Wait(1)
     assert election.decide(104) == ReadLease()

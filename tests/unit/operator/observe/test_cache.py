@@ -36,7 +36,7 @@ def known() -> Known:
 
 
 def metadata(name: str, version: int, owner: str = "", **fields: Any) -> dict[str, Any]:
-    made = {
+    item = {
         "name": name,
         "namespace": "default",
         "uid": f"uid-{name}",
@@ -46,8 +46,8 @@ def metadata(name: str, version: int, owner: str = "", **fields: Any) -> dict[st
         **fields,
     }
     if owner:
-        made["ownerReferences"] = [{"kind": "AppTask", "name": owner, "uid": f"uid-{owner}"}]
-    return made
+        item["ownerReferences"] = [{"kind": "AppTask", "name": owner, "uid": f"uid-{owner}"}]
+    return item
 
 
 def run(version: int = 1, *keys: str, **status: Any) -> dict[str, Any]:
@@ -62,21 +62,21 @@ def key(letter: str) -> str:
 
 def task(letter: str, version: int, **status: Any) -> dict[str, Any]:
     name = names.task_name("r", key(letter))
-    made = metadata(name, version, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
-    return {"metadata": made, "spec": {"run": "r", "role": "task", "key": key(letter), "task": "t"}, "status": status}
+    item = metadata(name, version, ownerReferences=[{"kind": "AppRun", "name": "r", "uid": "uid-r"}])
+    return {"metadata": item, "spec": {"run": "r", "role": "task", "key": key(letter), "task": "t"}, "status": status}
 
 
 def pod(letter: str, version: int, attempt: int = 1, **status: Any) -> dict[str, Any]:
     owner = names.task_name("r", key(letter))
     labels = {names.RUN_LABEL: "r", names.ATTEMPT_LABEL: str(attempt)}
-    made = metadata(names.pod_name(owner, attempt, "uid-r"), version, owner, labels=labels)
-    return {"metadata": made, "spec": {}, "status": status}
+    item = metadata(names.pod_name(owner, attempt, "uid-r"), version, owner, labels=labels)
+    return {"metadata": item, "spec": {}, "status": status}
 
 
 def observe(known: Known) -> Any:
-    seen = known.cache.observe(RUN)
-    assert seen is not None
-    return seen
+    observed = known.cache.observe(RUN)
+    assert observed is not None
+    return observed
 
 
 def test_newer_version_wins_whatever_the_order(known: Known) -> None:
@@ -92,7 +92,7 @@ def test_same_version_twice_wakes_nobody(known: Known) -> None:
     assert known.wakes() == 0
 
 
-def test_change_that_says_nothing_new_wakes_nobody_but_its_version_counts(known: Known) -> None:
+def test_change_without_news_wakes_nothing_but_updates_version(known: Known) -> None:
     known.cache.apply("appruns", run(1))
     known.cache.apply("apptasks", task("a", 2))
     known.wakes()
@@ -102,11 +102,11 @@ def test_change_that_says_nothing_new_wakes_nobody_but_its_version_counts(known:
     assert kept.meta.version == 3
 
 
-def test_answer_to_an_own_write_does_not_revive_what_the_watch_saw_die(known: Known) -> None:
+def test_late_response_to_a_write_revives_no_deleted_object(known: Known) -> None:
     known.cache.apply("appruns", run(1))
-    made = pod("a", 2)
-    known.cache.apply("pods", made)
-    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
+    item = pod("a", 2)
+    known.cache.apply("pods", item)
+    known.cache.remove("pods", Key("default", item["metadata"]["name"]))
     known.cache.apply("pods", pod("a", 3))
     assert not observe(known).pods
 
@@ -114,13 +114,13 @@ def test_answer_to_an_own_write_does_not_revive_what_the_watch_saw_die(known: Kn
 def test_committed_call_shrinks_to_its_name(known: Known) -> None:
     known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
     known.cache.apply("appruns", run(3, key("a")))
-    seen = observe(known)
-    assert not seen.tasks
-    assert seen.committed_tasks == {names.task_name("r", key("a"))}
-    assert key("a") in seen.committed_keys
+    observed = observe(known)
+    assert not observed.tasks
+    assert observed.committed_tasks == {names.task_name("r", key("a"))}
+    assert key("a") in observed.committed_keys
 
 
-def test_committed_call_stays_committed_whatever_its_apptask_says_later(known: Known) -> None:
+def test_committed_call_stays_committed_whatever_its_task_says(known: Known) -> None:
     known.cache.apply("appruns", run(3, key("a")))
     known.cache.apply("apptasks", task("a", 9, phase="Active"))
     assert not observe(known).tasks
@@ -140,13 +140,13 @@ def test_committed_call_whose_apptask_is_as_committed_is_settled(known: Known) -
     assert observe(known).committed_tasks
 
 
-def test_committed_call_whose_apptask_vanishes_is_unseen_until_it_is_known_to_be_lost(known: Known) -> None:
+def test_committed_call_whose_apptask_vanishes_is_unseen(known: Known) -> None:
     known.cache.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
     known.cache.apply("appruns", committed_run(3))
     name = names.task_name("r", key("a"))
     known.cache.remove("apptasks", Key("default", name))
-    seen = observe(known)
-    assert (seen.unseen_tasks, set(seen.lost_tasks)) == ((name,), set())
+    observed = observe(known)
+    assert (observed.unseen_tasks, set(observed.lost_tasks)) == ((name,), set())
     known.cache.verify_task(Key("default", "r"), name, None)
     assert set(observe(known).lost_tasks) == {name}
 
@@ -157,11 +157,11 @@ def test_old_news_of_a_committed_call_is_no_alteration(known: Known) -> None:
     name = names.task_name("r", key("a"))
     assert observe(known).unseen_tasks == (name,)
     known.cache.verify_task(Key("default", "r"), name, task("a", 2, phase="Succeeded", output=1))
-    seen = observe(known)
-    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+    observed = observe(known)
+    assert (observed.unseen_tasks, set(observed.altered_tasks)) == ((), set())
 
 
-def test_altered_result_of_a_committed_call_is_found_and_found_mended(known: Known) -> None:
+def test_altered_result_is_reported_until_it_is_put_back(known: Known) -> None:
     known.cache.apply("apptasks", task("a", 2, phase="Succeeded", output=1))
     known.cache.apply("appruns", committed_run(3))
     altered = task("a", 4, phase="Succeeded", output=2)
@@ -171,8 +171,8 @@ def test_altered_result_of_a_committed_call_is_found_and_found_mended(known: Kno
     known.cache.verify_task(Key("default", "r"), name, altered)
     assert set(observe(known).altered_tasks) == {name}
     known.cache.apply("apptasks", task("a", 5, phase="Succeeded", output=1))
-    seen = observe(known)
-    assert (seen.unseen_tasks, set(seen.altered_tasks)) == ((), set())
+    observed = observe(known)
+    assert (observed.unseen_tasks, set(observed.altered_tasks)) == ((), set())
 
 
 def test_cancellation_of_the_ledger_has_no_apptask(known: Known) -> None:
@@ -188,17 +188,17 @@ def test_calls_on_pages_are_committed_too(known: Known) -> None:
     assert observe(known).missing_pages == (0,)
     spec = {"run": "r", "number": 0, "checkpoints": [{"sequence": 0, "key": key("a")}]}
     known.cache.apply("appledgers", {"metadata": metadata("r-0", 4), "spec": spec})
-    seen = observe(known)
-    assert seen.missing_pages == ()
-    assert not seen.tasks
+    observed = observe(known)
+    assert observed.missing_pages == ()
+    assert not observed.tasks
 
 
 def test_pod_that_vanished_unanswered_leaves_a_trace(known: Known) -> None:
     known.cache.apply("appruns", run(1))
     known.cache.apply("apptasks", task("a", 2))
-    made = pod("a", 3, phase="Running")
-    known.cache.apply("pods", made)
-    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
+    item = pod("a", 3, phase="Running")
+    known.cache.apply("pods", item)
+    known.cache.remove("pods", Key("default", item["metadata"]["name"]))
     (trace,) = observe(known).pods.values()
     assert trace.gone
 
@@ -209,7 +209,7 @@ def test_trace_goes_when_the_attempt_is_answered(known: Known) -> None:
     assert not observe(known).pods
 
 
-def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Known) -> None:
+def test_vanished_pod_is_forgotten_with_its_task(known: Known) -> None:
     """A deleted run whose pod's end was seen before its task's: the run that is made anew mustn't
     wait for that pod."""
     test_pod_that_vanished_unanswered_leaves_a_trace(known)
@@ -220,9 +220,9 @@ def test_trace_goes_with_its_task_so_that_a_namesakes_pod_can_be_made(known: Kno
 def test_pod_of_a_reported_attempt_leaves_no_trace(known: Known) -> None:
     known.cache.apply("appruns", run(1))
     known.cache.apply("apptasks", task("a", 2, phase="Succeeded"))
-    made = pod("a", 3)
-    known.cache.apply("pods", made)
-    known.cache.remove("pods", Key("default", made["metadata"]["name"]))
+    item = pod("a", 3)
+    known.cache.apply("pods", item)
+    known.cache.remove("pods", Key("default", item["metadata"]["name"]))
     assert not observe(known).pods
 
 
@@ -246,9 +246,9 @@ def test_namesake_starts_with_an_empty_ledger(known: Known) -> None:
     again = run(10)
     again["metadata"]["uid"] = "uid-new"
     known.cache.apply("appruns", again)
-    seen = observe(known)
-    assert not seen.committed_keys
-    assert not seen.tasks, "the old run's calls are not the new one's"
+    observed = observe(known)
+    assert not observed.committed_keys
+    assert not observed.tasks, "the old run's calls are not the new one's"
 
 
 def test_deletion_of_an_older_namesake_changes_nothing(known: Known) -> None:
@@ -270,9 +270,9 @@ def test_nothing_is_kept_of_a_run_that_is_gone(known: Known) -> None:
 
 def test_finished_run_lets_go_of_what_nobody_asks_for_again(known: Known) -> None:
     known.cache.apply("appruns", run(1, key("a"), phase="Succeeded"))
-    seen = observe(known)
-    assert seen.run.checkpoints == ()
-    assert key("a") in seen.committed_keys
+    observed = observe(known)
+    assert observed.run.checkpoints == ()
+    assert key("a") in observed.committed_keys
 
 
 def test_refusals_back_off_and_end_with_the_pod(known: Known) -> None:
@@ -353,7 +353,7 @@ def test_odd_run_becomes_a_record_that_says_what_is_wrong(known: Known, status: 
     assert bool(problem) == bool(words)
 
 
-def test_odd_app_is_known_with_what_is_wrong_and_wakes_who_waits_for_it(known: Known) -> None:
+def test_unreadable_app_has_a_problem_and_wakes_its_runs(known: Known) -> None:
     known.cache.apply("appruns", {**run(1), "spec": {"appRef": {"name": "x"}}})
     known.wakes()
     known.cache.apply("apps", {"metadata": metadata("x", 1), "spec": {"parallelism": 3}})

@@ -95,9 +95,9 @@ def test_attempts_that_failed_are_counted_with_the_commit() -> None:
 def test_driver_is_given_the_secrets_that_say_so() -> None:
     app: dict[str, Any] = {"secrets": [{"name": "openai", "driver": True}, {"name": "database"}]}
     assert for_driver(app) == ["openai"]
-    made, mounts = volumes(app, for_driver(app))
+    item, mounts = volumes(app, for_driver(app))
     assert [mount["mountPath"] for mount in mounts if isinstance(mount, dict)] == ["/apprun/secrets/openai"]
-    assert len(made) == 1
+    assert len(item) == 1
 
 
 @pytest.mark.parametrize(

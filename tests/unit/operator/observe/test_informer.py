@@ -86,7 +86,7 @@ async def running() -> AsyncIterator[Bench]:
 
 
 def test_objects_come_by_list_and_by_watch() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             assert bench.known == ["early"]
             late = bench.create("late")
@@ -96,11 +96,11 @@ def test_objects_come_by_list_and_by_watch() -> None:
             await asyncio.sleep(1)
             assert bench.known == ["early"]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_deletion_during_an_outage_is_noticed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             for call in ("WATCH", "GET"):
                 bench.fault.errors[f"before {call}"] = UnavailableError("down")
@@ -115,11 +115,11 @@ def test_deletion_during_an_outage_is_noticed() -> None:
             await asyncio.sleep(20)
             assert bench.known == ["breaks-the-watch", "meanwhile"]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_outage_is_no_reason_to_call_the_operator_dead() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             bench.fault.errors |= {
                 f"{m}": UnavailableError("x") for m in ("before WATCH", "watching WATCH", "before GET")
@@ -128,11 +128,11 @@ def test_outage_is_no_reason_to_call_the_operator_dead() -> None:
             await asyncio.sleep(3600)
             assert bench.informer.silence < 180
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
-    async def story() -> None:
+def test_pause_between_lists_is_no_silence() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         for _ in range(1000):
@@ -141,11 +141,11 @@ def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_list_by_somebody_else_shortens_no_rest() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         await asyncio.sleep(10)
@@ -155,11 +155,11 @@ def test_a_list_by_somebody_else_shortens_no_rest() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_silence_counts_from_the_end_of_a_rest() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         await asyncio.sleep(10)
@@ -174,11 +174,11 @@ def test_silence_counts_from_the_end_of_a_rest() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_an_informer_that_hangs_is_told_of() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             never = asyncio.Event()
 
@@ -189,11 +189,11 @@ def test_an_informer_that_hangs_is_told_of() -> None:
             await asyncio.sleep(600)
             assert bench.informer.silence > 180
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_watch_that_ends_at_once_every_time_does_not_spin() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             bench.fault.errors["before WATCH"] = GoneError("expired")
             bench.fault.errors["watching WATCH"] = GoneError("expired")
@@ -201,11 +201,11 @@ def test_watch_that_ends_at_once_every_time_does_not_spin() -> None:
             await asyncio.sleep(60)
             assert len(bench.fault.calls) < 60
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_odd_object_does_not_hide_the_others() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             odd = Place("appruns", "default", "odd")
             bench.server.put("ADDED", odd, {"metadata": {"name": "odd", "namespace": "default"}})
@@ -213,11 +213,11 @@ def test_odd_object_does_not_hide_the_others() -> None:
             await asyncio.sleep(5)
             assert "good" in bench.known
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_relisting_finds_what_events_missed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         bench.create("early")
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
@@ -230,4 +230,4 @@ def test_relisting_finds_what_events_missed() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

@@ -64,7 +64,7 @@ def inspected(result: str = "Published", **contracts: Any) -> dict[str, Any]:
     return {"inspection": last, "contracts": {"code": "c", **contracts}}
 
 
-def test_an_inspection_is_its_apps_and_never_a_runs_of_the_same_name(known: Known) -> None:
+def test_inspection_is_kept_apart_from_a_run_of_the_same_name(known: Known) -> None:
     known.cache.apply("apps", app())
     known.cache.apply("appruns", run())
     known.runs.clear()

@@ -71,65 +71,65 @@ async def fed() -> AsyncIterator[Fed]:
 
 
 def test_large_object_is_decoded_in_several_turns_of_the_loop() -> None:
-    async def story() -> tuple[int, int]:
+    async def scenario() -> tuple[int, int]:
         async with fed() as world:
             small = await world.until_applied()
         async with fed() as world:
             world.from_thread(("appruns", "MODIFIED", shown(a_run("large", input={"a": [{}] * LONG}))))
             return small, await world.until_applied()
 
-    small, large = asyncio.run(story())
+    small, large = asyncio.run(scenario())
     # One for the object itself; measuring and decoding it have a turn each besides.
     assert large >= small + 3
 
 
 def test_events_are_applied_in_their_order() -> None:
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         async with fed() as world:
             large = a_run("large", input={"a": [{}] * LONG})
             world.from_thread(("appruns", "ADDED", shown(large)), ("appruns", "ADDED", shown(a_run("small"))))
             await world.until_applied()
             return world.woken
 
-    assert asyncio.run(story()) == ["large", "small", "last"]
+    assert asyncio.run(scenario()) == ["large", "small", "last"]
 
 
 def test_deleted_object_leaves_the_cache() -> None:
-    async def story() -> list[Key]:
+    async def scenario() -> list[Key]:
         async with fed() as world:
             item = shown(a_run("gone"))
             world.from_thread(("appruns", "ADDED", item), ("appruns", "DELETED", item))
             await world.until_applied()
             return world.cache.keys()
 
-    assert asyncio.run(story()) == [Key("default", "last")]
+    assert asyncio.run(scenario()) == [Key("default", "last")]
 
 
 def test_object_of_kopfs_list_asks_for_a_list_of_our_own() -> None:
-    async def story() -> list[Kind]:
+    async def scenario() -> list[Kind]:
         async with fed() as world:
             world.from_thread(("apps", "None", {"metadata": a_run("listed")["metadata"]}))
             await world.until_applied()
             return world.relisted
 
-    assert asyncio.run(story()) == ["apps"]
+    assert asyncio.run(scenario()) == ["apps"]
 
 
 def test_bug_that_one_object_reveals_stops_no_other() -> None:
-    async def story() -> list[Key]:
+    async def scenario() -> list[Key]:
         async with fed() as world:
             world.from_thread(("unheard of", "ADDED", shown(a_run("odd"))))
             await world.until_applied()
             return world.cache.keys()
 
-    assert asyncio.run(story()) == [Key("default", "last")]
+    assert asyncio.run(scenario()) == [Key("default", "last")]
 
 
 def test_object_that_cannot_be_read_stops_no_other() -> None:
-    async def story() -> list[Key]:
+    async def scenario() -> list[Key]:
         async with fed() as world:
             world.from_thread(("appruns", "ADDED", {RAW: "{"}), ("appruns", "DELETED", {}))
             await world.until_applied()
             return world.cache.keys()
 
-    assert asyncio.run(story()) == [Key("default", "last")]
+    assert asyncio.run(scenario()) == [Key("default", "last")]

@@ -119,13 +119,13 @@ def a_run() -> JSONObject:
 
 
 def listing(server: Server) -> Bench:
-    async def story() -> Bench:
+    async def scenario() -> Bench:
         bench = Bench(server)
         await bench.synced()
         await bench.stop()
         return bench
 
-    return virtual_time.run(story())
+    return virtual_time.run(scenario())
 
 
 def test_pages_of_small_objects_grow() -> None:
@@ -168,7 +168,7 @@ def after_failures(error: Exception) -> list[int]:
     """How many objects are asked for at a time, once an API server that has failed so for a minute
     is well again."""
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         bench = Bench(Server(*(a_task(number=n) for n in range(1, 1500))))
         bench.server.broken = error
         running = asyncio.create_task(bench.informer.run())
@@ -180,7 +180,7 @@ def after_failures(error: Exception) -> list[int]:
         assert bench.known == 1499
         return bench.server.limits
 
-    return virtual_time.run(story())
+    return virtual_time.run(scenario())
 
 
 def test_an_outage_makes_no_page_smaller() -> None:
@@ -205,7 +205,7 @@ def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:
 
 
 def test_a_deep_event_does_not_restart_the_watch() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1)))
         await bench.synced()
         bench.server.lines.put_nowait(f'{{"type":"ADDED","object":{a_task(number=2, heartbeat=nested(5000))}}}')
@@ -214,11 +214,11 @@ def test_a_deep_event_does_not_restart_the_watch() -> None:
         assert (bench.known, bench.server.lists) == (3, 1)
         await bench.stop()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_corrected_object_is_read_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1, heartbeat=nested(5000))))
         await bench.synced()
         newer = a_task(number=1).replace('"101"', '"200"')
@@ -227,11 +227,11 @@ def test_a_corrected_object_is_read_again() -> None:
         assert bench.cache.unreadable()["apptasks"] == 0
         await bench.stop()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_kind_that_can_not_be_read_is_said_so_after_a_while() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1)))
         bench.server.broken = UnavailableError("etcd says no")
         running = asyncio.create_task(bench.informer.run())
@@ -246,4 +246,4 @@ def test_a_kind_that_can_not_be_read_is_said_so_after_a_while() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

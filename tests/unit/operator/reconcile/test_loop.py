@@ -18,26 +18,26 @@ BAD, GOOD = Key("shop", "bad"), Key("shop", "good")
 
 
 def passes(reconcile: Callable[[Key], Awaitable[None]], seconds: float, replan_after: float = 0.0) -> list[str]:
-    """What is told of, in a while of working off BAD and GOOD."""
-    told: list[str] = []
+    """The errors that a loop over BAD and GOOD reports in that time."""
+    errors: list[str] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = KeyQueue()
         queue.put(BAD)
         queue.put(GOOD)
-        tell = lambda key, name, error, delay: told.append(f"{key.name}{name} {error!r} {delay:.2f}")  # noqa: E731
+        on_error = lambda key, name, error, delay: errors.append(f"{key.name}{name} {error!r} {delay:.2f}")  # noqa: E731
         backoff = Backoff(1.0, 8.0, lambda: 1.0)
-        work = asyncio.create_task(run_loop(queue, reconcile, backoff, tell, replan_after))
+        work = asyncio.create_task(run_loop(queue, reconcile, backoff, on_error, replan_after))
         await asyncio.sleep(seconds)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         queue.close()
 
-    virtual_time.run(story())
-    return told
+    virtual_time.run(scenario())
+    return errors
 
 
-def test_failing_key_is_tried_again_ever_more_slowly_and_holds_up_no_other() -> None:
+def test_failing_key_backs_off_and_holds_up_no_other() -> None:
     good: list[Key] = []
 
     async def reconcile(key: Key) -> None:
@@ -45,8 +45,8 @@ def test_failing_key_is_tried_again_ever_more_slowly_and_holds_up_no_other() -> 
             raise ZeroDivisionError
         good.append(key)
 
-    told = passes(reconcile, seconds=30)
-    assert [line.split()[-1] for line in told] == ["1.00", "2.00", "4.00", "8.00", "8.00", "8.00"]
+    errors = passes(reconcile, seconds=30)
+    assert [line.split()[-1] for line in errors] == ["1.00", "2.00", "4.00", "8.00", "8.00", "8.00"]
     assert good == [GOOD]
 
 
@@ -70,7 +70,7 @@ def test_what_the_api_server_asks_for_is_waited_in_full() -> None:
 
 
 @pytest.mark.parametrize(("pause", "most"), [(2.0, 6), (10.0, 2)])
-def test_stale_plan_is_made_anew_after_its_pause_and_told_of_to_nobody(pause: float, most: int) -> None:
+def test_stale_plan_is_repeated_after_its_delay_without_an_error(pause: float, most: int) -> None:
     times: list[Key] = []
 
     async def reconcile(key: Key) -> None:

@@ -23,7 +23,7 @@ class Desk:
         self.slots = SlotLimiter(replace(LIMITS, max_pods=places), self.woken.append, there)
 
 
-def test_pods_that_an_earlier_term_started_are_counted_before_their_runs_are_planned() -> None:
+def test_pods_of_an_earlier_term_are_counted_before_any_plan() -> None:
     desk = Desk(large=3)
     assert desk.slots.quota(SMALL).places == 1
 

@@ -29,13 +29,13 @@ def test_trouble_with_a_run_is_logged_with_its_name(caplog: pytest.LogCaptureFix
         if moment == "before" and "PATCH appruns" in call:
             raise InvalidError("never")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a"]])) as world:
             world.start_operator(broken)
             world.apply_run("daily")
             await asyncio.sleep(3)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
     record = next(record for record in caplog.records if "never" in record.getMessage())
     assert vars(record)["run"] == "daily"
     assert vars(record)["namespace"] == "default"

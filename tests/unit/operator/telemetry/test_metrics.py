@@ -52,7 +52,7 @@ def fails_once(call: Object) -> Outcome:
 
 
 def test_a_runs_life_in_figures() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a", "b"], ["c"]], fails_once)) as world:
             world.start_operator()
             name = world.apply_run("nightly-2027-01-15")
@@ -72,7 +72,7 @@ def test_a_runs_life_in_figures() -> None:
             assert values(told, "apprun_task_stage_seconds_sum")[*app, "run"] == pytest.approx(21, abs=3)
             assert "nightly" not in told.text().decode(), "runs have no series of their own"
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def census(
@@ -174,7 +174,7 @@ def test_the_number_of_series_has_a_bound() -> None:
 def test_a_loop_that_is_held_up_is_told_so() -> None:
     late: list[float] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         measuring = asyncio.create_task(measure_lag(late.append))
         await asyncio.sleep(2.5)
@@ -182,10 +182,10 @@ def test_a_loop_that_is_held_up_is_told_so() -> None:
         assert late == [0.0, 0.0]
         assert isinstance(loop, virtual_time.VirtualLoop)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_work_without_an_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in its image, which holds nothing but the files."""
 
     def absent(name: str) -> str:

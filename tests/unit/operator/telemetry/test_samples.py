@@ -17,7 +17,7 @@ from apprun_operator.telemetry import samples
 from apprun_operator.telemetry.samples import AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch
 
 
-def told(observed: Observed) -> list[object]:
+def samples_of(observed: Observed) -> list[object]:
     """All figures of what a plan decides."""
     decided = plan(observed, NOW, LIMITS)
     found: list[object] = []
@@ -36,25 +36,25 @@ def test_a_commit_tells_where_the_time_of_a_call_went() -> None:
     )
     pod = a_pod(task, seen_at=NOW - 50)
     pod = replace(pod, meta=replace(pod.meta, created=NOW - 50.5))
-    assert told(seen(a_driver(), task, a_pod(a_driver()), pod)) == [
+    assert samples_of(seen(a_driver(), task, a_pod(a_driver()), pod)) == [
         CallCommitted("Succeeded", {"queue": 9.5, "start": 30.0, "run": 18.0, "commit": 2.0})
     ]
 
 
-def test_the_clock_of_a_node_that_is_ahead_makes_no_negative_times() -> None:
+def test_node_clock_that_is_ahead_makes_no_negative_times() -> None:
     task = a_task(phase="Succeeded", digest="d", started_at=NOW - 90, finished_at=NOW + 5)
-    (sample,) = told(seen(a_driver(), task, a_pod(a_driver()), a_pod(task)))
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), a_pod(task)))
     assert isinstance(sample, CallCommitted)
     assert sample.stages["start"] == 0.0
     assert sample.stages["commit"] == 0.0
 
 
-def test_what_an_earlier_operator_saw_counts_to_the_second_at_least() -> None:
+def test_creation_counts_to_the_second_after_a_restart() -> None:
     """A replica that has just started sees everything for the first time: that is no wait of the
     calls'."""
     task = a_task(phase="Succeeded", digest="d", started_at=NOW - 20, finished_at=NOW - 2, seen_at=NOW)
     pod = a_pod(task, seen_at=NOW)
-    (sample,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
     assert isinstance(sample, CallCommitted)
     assert sample.stages["queue"] == 0.0
     assert sample.stages["start"] == 39.0
@@ -63,21 +63,23 @@ def test_what_an_earlier_operator_saw_counts_to_the_second_at_least() -> None:
 def test_a_retry_tells_whom_it_was_charged_to() -> None:
     error: ErrorFields = {"type": "MyOwnError", "message": "", "attempt": 1}
     task = a_task(error=error)
-    assert told(seen(a_driver(), task, a_pod(a_driver()), a_pod(task))) == [AttemptFailed("task", "App", "Exception")]
+    assert samples_of(seen(a_driver(), task, a_pod(a_driver()), a_pod(task))) == [
+        AttemptFailed("task", "App", "Exception")
+    ]
 
 
 @pytest.mark.parametrize("condition", sorted(DISRUPTIONS))
 def test_what_the_cluster_did_is_told_by_its_reason(condition: str) -> None:
     task = a_task()
     pod = a_pod(task, phase="Failed", disruption=condition)
-    (sample,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
     assert sample == AttemptFailed("task", "Disruption", DISRUPTIONS[condition][0])
 
 
 def test_an_unknown_reason_makes_no_label_of_its_own() -> None:
     task = a_task()
     pod = a_pod(task, phase="Failed", disruption="SomethingNew")
-    (sample,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
     assert sample == AttemptFailed("task", "Disruption", "Other")
 
 
