@@ -113,7 +113,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
     kopf_thread.start()
     if lease is not None:
         lease.start()
-    replica = run(settings, components, lambda: kopf_thread.works, gate)
+    replica = run(settings, components, lambda: kopf_thread.is_watching, gate)
     running = asyncio.create_task(_together(feed.run(), replica))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,15 +136,15 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         running.result()
 
 
-async def run(settings: Settings, components: Components, kopf_works: Callable[[], bool], gate: LeaderGate) -> None:
+async def run(settings: Settings, components: Components, kopf_is_up: Callable[[], bool], gate: LeaderGate) -> None:
     """Run the informers, and in each term of leadership the workers, until cancelled.
 
-    Workers start when every kind has been listed. `kopf_works` says whether kopf brings the events
+    Workers start when every kind has been listed. `kopf_is_up` says whether kopf brings the events
     of Apps and AppRuns; while it doesn't, they are listed more often.
     """
 
     def relist_interval() -> float:
-        return RELIST_SECONDS if kopf_works() else RELIST_SECONDS_WITHOUT_KOPF
+        return RELIST_SECONDS if kopf_is_up() else RELIST_SECONDS_WITHOUT_KOPF
 
     async with asyncio.TaskGroup() as group:
         for informer in components.watching:

@@ -110,7 +110,7 @@ class KopfThread:
         self._thread = threading.Thread(target=self._supervise, name="kopf", daemon=True)
 
     @property
-    def works(self) -> bool:
+    def is_watching(self) -> bool:
         """Whether kopf is watching. While it isn't, new runs have to be found by lists."""
         return self._ready.is_set()
 

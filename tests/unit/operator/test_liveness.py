@@ -26,7 +26,7 @@ SETTINGS = {"APPRUN_RUNTIME_IMAGE": "runtime:1", "APPRUN_LEASE": "apprun-system/
 class Operator:
     """One replica with an election, as `main` puts it together, and the answer that its probe gets."""
 
-    def __init__(self, settings: Settings, kopf_works: Callable[[], bool], clock: Callable[[], float] = wall) -> None:
+    def __init__(self, settings: Settings, kopf_is_up: Callable[[], bool], clock: Callable[[], float] = wall) -> None:
         server = FakeServer(wall)
         assert settings.lease is not None
         ticks = asyncio.get_running_loop().time
@@ -38,7 +38,7 @@ class Operator:
         self.probed = health.application(self.informers, {}, metrics)
         self.tasks = [
             asyncio.create_task(self.elector.run(api)),
-            asyncio.create_task(main.run(settings, parts, kopf_works, self.gate)),
+            asyncio.create_task(main.run(settings, parts, kopf_is_up, self.gate)),
         ]
 
     async def probe(self) -> int:
@@ -52,10 +52,10 @@ class Operator:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("kopf_works", [True, False])
-def test_a_leader_is_alive_for_its_whole_term(kopf_works: bool) -> None:
+@pytest.mark.parametrize("kopf_is_up", [True, False])
+def test_a_leader_is_alive_for_its_whole_term(kopf_is_up: bool) -> None:
     async def scenario() -> None:
-        operator = Operator(from_environment(SETTINGS), lambda: kopf_works)
+        operator = Operator(from_environment(SETTINGS), lambda: kopf_is_up)
         answers: set[int] = set()
         while not operator.gate.is_leading:  # noqa: ASYNC110 (the term has no event)
             await asyncio.sleep(0.1)
