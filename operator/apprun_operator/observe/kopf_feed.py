@@ -2,7 +2,7 @@
 event loop.
 
 An object may be as large as etcd allows. It is decoded in steps, one object at a time, so that no
-turn of the loop is long: renewals of the lease, commits and probes wait for the same loop.
+turn of the loop is long: commits, probes and the heartbeat of the election wait for the same loop.
 """
 
 from __future__ import annotations
@@ -60,13 +60,12 @@ class KopfFeed:
             try:
                 await self._apply(event)
             except (Unreadable, DecodeError) as error:
-                logger.warning("%s is left alone: %s", event.kind, error)
+                logger.warning("%s: an object can't be read and is ignored: %s", event.kind, error)
             except Exception:
                 # guard: feed-goes-on - one object that reveals a bug would end the events of all
                 # others
-                logger.exception("%s: unexpected; the object is left alone", event.kind)
-            # Events that have arrived already are taken without a pause, and others wait for the
-            # loop.
+                logger.exception("%s: unexpected error; the object is ignored", event.kind)
+            # Events that have arrived already are taken without waiting, so give the loop to others.
             await asyncio.sleep(0)
 
     async def _apply(self, event: _Event) -> None:
