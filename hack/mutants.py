@@ -348,8 +348,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "accounts-renewed",
-        part="self._store.ensured_before(self._clock() - EACH_SECONDS)",
-        without="self._store.ensured_before(0.0)",
+        part="self._cache.namespaces_ensured_before(self._clock() - SYNC_SECONDS)",
+        without="self._cache.namespaces_ensured_before(0.0)",
         tests=(f"{UNIT}/operator/act/test_service_account_sync.py",),
     ),
     Mutant(
@@ -465,7 +465,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "adopt-own-pod",
-        without="found",
+        without="existing",
         tests=(f"{UNIT}/operator/act/test_executor.py",),
     ),
     Mutant(
@@ -485,7 +485,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "commit-once",
-        part="and task.key not in seen.committed",
+        part="and task.key not in seen.committed_keys",
         without="",
         tests=(
             f"{UNIT}/operator/plan/run/test_commit.py",
@@ -547,7 +547,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "older-version-ignored",
-        without="meta.uid in self._buried",
+        without="meta.uid in self._tombstones",
         tests=(f"{UNIT}/operator/observe",),
     ),
     Mutant(
@@ -562,8 +562,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "rest-is-no-silence",
-        part="max(self._heard_at, self._rests_until)",
-        without="self._heard_at",
+        part="max(self._last_contact, self._resting_until)",
+        without="self._last_contact",
         tests=(
             f"{UNIT}/operator/observe",
             f"{UNIT}/operator/test_liveness.py",
@@ -929,6 +929,26 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "strays-occupy",
+        without="calls.strays, given_up = 0, None",
+        tests=(f"{UNIT}/operator/plan/run/test_stray_pods.py",),
+    ),
+    Mutant(
+        "gone-run-occupies",
+        without="claim, given_up = claim_of(key.name, (), now)",
+        tests=("tests/simulation/operator/test_runs.py",),
+    ),
+    Mutant(
+        "last-pod-wakes",
+        without="pass",
+        tests=(f"{UNIT}/operator/observe/test_cache.py",),
+    ),
+    Mutant(
+        "feed-goes-on",
+        without="raise",
+        tests=(f"{UNIT}/operator/observe/test_kopf_feed.py",),
+    ),
+    Mutant(
         "strays-deleted",
         without="False",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),
@@ -941,7 +961,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "account-allowed",
-        without="task.undisturbed",
+        without="task.is_first_healthy_attempt",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),
     ),
     Mutant(
@@ -962,7 +982,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "handler-owned",
-        without="found",
+        without="existing",
         tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),
     Mutant(
@@ -978,7 +998,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "handler-delete-by-uid",
-        part='"preconditions": {"uid": cast("JSONObject", found["metadata"])["uid"]}',
+        part='"preconditions": {"uid": cast("JSONObject", existing["metadata"])["uid"]}',
         without='"preconditions": {}',
         tests=(f"{UNIT}/operator/act/test_app_executor.py",),
     ),

@@ -1,1 +1,2 @@
-"""The AppRun operator: observes runs, decides with a pure planner, and acts through a thin executor."""
+"""The AppRun operator: observes runs, decides with a pure planner, and acts through a thin
+executor."""

@@ -1,7 +1,8 @@
-"""How often Python looks for reference cycles.
+"""Tunes how often Python's garbage collector looks for reference cycles.
 
-By default it looks after each 700 new containers. An object of the largest size that the API server takes is decoded to
-750,000 of them, none in a cycle, and four fifths of the time would go into looking at them again and again.
+By default it runs after each 700 new containers. An object of the largest size that the API server
+accepts is decoded to 750,000 of them, none in a cycle, and four fifths of the time would go into
+examining them again and again.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-NEW_CONTAINERS: Final = 50_000
-"""As many may be left in cycles between two looks: some 10 MB, if all were."""
-YOUNG_LOOKS: Final = 20
-MIDDLE_LOOKS: Final = 100
+GENERATION_0_THRESHOLD: Final = 50_000
+"""New containers between two collections: some 10 MB, if all of them were in cycles."""
+GENERATION_1_THRESHOLD: Final = 20
+GENERATION_2_THRESHOLD: Final = 100
 
 
-def collect_rarely() -> None:
-    """For the whole process. What is there already, modules above all, is never looked at again."""
+def tune_gc() -> None:
+    """Apply the thresholds to the process, and exclude what exists already, mostly modules, from
+    collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(NEW_CONTAINERS, YOUNG_LOOKS, MIDDLE_LOOKS)
+    gc.set_threshold(GENERATION_0_THRESHOLD, GENERATION_1_THRESHOLD, GENERATION_2_THRESHOLD)

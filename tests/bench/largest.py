@@ -25,11 +25,11 @@ from tests.support.figures import write
 from application_sdk.wire import names
 from application_sdk.wire.fields import MAX_CONTRACTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from apprun_operator import main as operator
-from apprun_operator.gc_tuning import collect_rarely
+from apprun_operator.gc_tuning import tune_gc
 from apprun_operator.kube.client import Client
 from apprun_operator.kube.credentials import Cluster
-from apprun_operator.leader.elector import Alone
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.elector import AlwaysLeader
+from apprun_operator.leader.gate import LeaderGate
 from apprun_operator.settings import from_environment
 from apprun_operator.telemetry.metrics import Metrics
 
@@ -195,15 +195,15 @@ def memory(field: str) -> int:
 
 def operate(port: int, answer: Connection) -> None:
     """The operator's process: until it knows and has planned everything."""
-    collect_rarely()
+    tune_gc()
     answer.send(asyncio.run(_operate(port)))
 
 
 async def _operate(port: int) -> Figures:
     settings = from_environment({"APPRUN_RUNTIME_IMAGE": "runtime:1"})
-    metrics, terms = Metrics(), Terms(Alone())
+    metrics, gate = Metrics(), LeaderGate(AlwaysLeader())
     client = Client(Cluster(f"http://127.0.0.1:{port}", False, dict))
-    parts = operator.build(settings, client, terms, metrics)
+    parts = operator.build(settings, client, gate, metrics)
     gc.collect()
     idle, blocks, works = memory("VmRSS"), [0.0], [0.0]
 
@@ -217,7 +217,7 @@ async def _operate(port: int) -> Figures:
 
     tasks = [
         asyncio.create_task(watch_the_loop()),
-        asyncio.create_task(operator.run(settings, parts, lambda: True, terms)),
+        asyncio.create_task(operator.run(settings, parts, lambda: True, gate)),
     ]
     began = time.perf_counter()
     for informer in (*parts.watching, *parts.listing):
@@ -227,7 +227,7 @@ async def _operate(port: int) -> Figures:
         await asyncio.sleep(0.5)
     longest, work = max(blocks), max(works)
     gc.collect()
-    sizes = parts.store.sizes()
+    sizes = parts.cache.sizes()
     known = sizes["appruns"] + sizes["apps"] + sizes["apptasks"]
     made = Figures(idle, memory("VmHWM"), memory("VmRSS"), ready, longest, work, known)
     for task in tasks:
@@ -237,9 +237,9 @@ async def _operate(port: int) -> Figures:
     return made
 
 
-def _settled(parts: operator.Parts) -> bool:
+def _settled(parts: operator.Components) -> bool:
     """Whether each run has been planned, and says that it is suspended."""
-    return all(run.phase == "Suspended" for run, _, _ in parts.store.survey())
+    return all(run.phase == "Suspended" for run, _, _ in parts.cache.survey())
 
 
 def measured(dense: bool, share: float) -> tuple[Figures, int]:

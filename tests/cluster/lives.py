@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.client import MERGE, KubeApi, PatchBody
 from apprun_operator.kube.decode import Page
-from apprun_operator.leader.elector import Alone
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.elector import AlwaysLeader
+from apprun_operator.leader.gate import LeaderGate
 from apprun_operator.main import build, work
 from apprun_operator.settings import Settings
 from apprun_operator.telemetry.metrics import Metrics
@@ -26,7 +26,7 @@ class Wire:
     Number 0 is never cut.
     """
 
-    api: Api
+    api: KubeApi
     number: int = 0
     moment: str = "before"
     writes: list[str] = field(default_factory=list)
@@ -67,10 +67,10 @@ class Wire:
         await asyncio.Event().wait()
 
 
-async def live(settings: Settings, api: Api) -> None:
+async def live(settings: Settings, api: KubeApi) -> None:
     """One life of the operator, until cancelled: then it is gone from one moment to the next, with all that it knew."""
-    terms = Terms(Alone())
-    parts = build(settings, api, terms, Metrics(settings.metrics_max_apps))
+    gate = LeaderGate(AlwaysLeader())
+    parts = build(settings, api, gate, Metrics(settings.metrics_max_apps))
     informers = [*parts.watching, *parts.listing]
     try:
         async with asyncio.TaskGroup() as group:
@@ -78,7 +78,7 @@ async def live(settings: Settings, api: Api) -> None:
                 group.create_task(informer.run())
             for informer in informers:
                 await informer.synced.wait()
-            group.create_task(terms.run(lambda: work(settings, parts)))
+            group.create_task(gate.run(lambda: work(settings, parts)))
     finally:
         parts.queue.close()
         parts.app_queue.close()

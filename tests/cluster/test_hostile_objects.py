@@ -82,7 +82,7 @@ def longest_block(bed: Bed) -> str:
 
 
 @pytest.fixture
-def undisturbed(bed: Bed, runs: Runs) -> Iterator[None]:
+def is_first_healthy_attempt(bed: Bed, runs: Runs) -> Iterator[None]:
     """Good runs before, amid and after; no replica restarts meanwhile."""
     known = {one.name: one.restarts for one in Replicas(bed).all()}
     runs.start("before", "probe", {**GOOD, "seconds": 5})
@@ -98,7 +98,7 @@ def undisturbed(bed: Bed, runs: Runs) -> Iterator[None]:
     assert all(restarts[name] == known.get(name, 0) for name in restarts)
 
 
-def test_deep_objects_are_told_of_on_their_runs(bed: Bed, runs: Runs, undisturbed: None) -> None:
+def test_deep_objects_are_told_of_on_their_runs(bed: Bed, runs: Runs, is_first_healthy_attempt: None) -> None:
     runs.start("victim", "probe", {"before": 0, "width": 1, "after": 0, "seconds": 40})
     (task,) = eventually("the victim's call is made", lambda: runs.tasks("victim") or None)
     name = task["metadata"]["name"]
@@ -154,7 +154,7 @@ def test_what_is_longer_is_refused_with_the_limit(runs: Runs, bed: Bed) -> None:
     assert runs.until_phase("reporting", "Succeeded", "Failed", seconds=180)["phase"] == "Succeeded"
 
 
-def test_a_forged_schema_without_end_lets_runs_begin(runs: Runs, bed: Bed, undisturbed: None) -> None:
+def test_a_forged_schema_without_end_lets_runs_begin(runs: Runs, bed: Bed, is_first_healthy_attempt: None) -> None:
     runs.until_inspected("probe")
     contracts = runs.kube.get(f"{runs.api}/apps/probe")["status"]["contracts"]
     endless = {"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}] * 8}}, "$ref": "#/$defs/A"}

@@ -106,7 +106,7 @@ def seen(*things: TaskRecord | PodRecord, run: RunRecord | None = None, **fields
         "app": None,
         "tasks": {t.meta.key.name: t for t in things if isinstance(t, TaskRecord)},
         "pods": {p.meta.key.name: p for p in things if isinstance(p, PodRecord)},
-        "committed": {entry["key"] for entry in run.checkpoints},
+        "committed_keys": {entry["key"] for entry in run.checkpoints},
         "namespace_ready": True,
     }
     return Observed(**{**defaults, **fields})

@@ -20,14 +20,14 @@ from tests.support.virtual_time import wall
 from application_sdk.wire import names
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import CANCELLED, StateWrite
-from apprun_operator.act.executor import KINDS, Executor
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.executor import RESOURCES, Executor
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.limits import Limits
-from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry.metrics import Metrics
 
@@ -77,41 +77,41 @@ class World:
     """What its operators tell, one after the other."""
     _pods: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _operator: list[asyncio.Task[Any]] = field(default_factory=list)
-    _worker: Worker | None = None
+    _worker: RunWorker | None = None
     _queue: KeyQueue | None = None
     _scheduled: int = 0
 
     # The operator
 
-    def start_operator(self, fault: Fault = no_fault) -> Store:
+    def start_operator(self, fault: Fault = no_fault) -> Cache:
         api = FakeApi(self.server, "operator", fault)
         queue = KeyQueue()
-        store = Store(queue.put, wall)
-        executor = Executor(api, store, Accounts(api, "apprun-driver", "apprun-task"))
-        worker = Worker(queue, store, executor, self.limits, self.metrics, wall, lambda: 0.5)
+        cache = Cache(queue.put, wall)
+        executor = Executor(api, cache, ServiceAccounts(api, "apprun-driver", "apprun-task"))
+        worker = RunWorker(queue, cache, executor, self.limits, self.metrics, wall, lambda: 0.5)
         informers = [
             Informer(
                 api,
-                store,
+                cache,
                 kind,
                 resource,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
-                chance=lambda: 0.5,
+                jitter=lambda: 0.5,
                 clock=wall,
             )
-            for kind, resource in KINDS.items()
+            for kind, resource in RESOURCES.items()
         ]
 
         async def work() -> None:
             for informer in informers:
                 await informer.synced.wait()
-            worker.begin()
+            worker.start_term()
             await asyncio.gather(*(worker.run() for _ in range(3)))
 
         self._operator = [asyncio.create_task(informer.run()) for informer in informers]
         self._operator.append(asyncio.create_task(work()))
         self._worker, self._queue = worker, queue
-        return store
+        return cache
 
     async def stop_operator(self) -> None:
         """It is gone from one moment to the next, with all that it knew."""

@@ -1,4 +1,4 @@
-"""Carries out what `plan.app.reconcile` asks for, and tells the cache what the next plan has to know."""
+"""Executes the actions of an App's plan, and puts what the next plan has to know into the cache."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.executor import Executor, ReplanError, exact
-from apprun_operator.act.owned import ForeignError, PredecessorError, apply_owned, delete_owned, find_owned
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.executor import Executor, ReplanError
+from apprun_operator.act.owned import NotOwnedError, PredecessorError, apply_owned, delete_owned, find_owned
+from apprun_operator.act.patches import status_patch
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.client import JSON_PATCH, KubeApi
 from apprun_operator.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -19,8 +20,8 @@ from apprun_operator.kube.errors import (
     NotFoundError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.apps import ServedRecord
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.apps import HandlerDeployment
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key, inspection_of
 from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
 from apprun_operator.plan.app.inspection import DeleteTask
@@ -29,27 +30,31 @@ from apprun_operator.plan.app.reconcile import AppAction, ApplyHandler, PatchApp
 logger = logging.getLogger(__name__)
 
 SERVING: Final = ((resources.DEPLOYMENTS, "Deployment"), (resources.SERVICES, "Service"))
-"""What an App with a handler has, in the order in which it goes."""
+"""What serves an App with a handler, in the order of deletion."""
 
 
 class AppExecutor:
-    """`clock` tells the time of day; `executor` does what concerns the AppTasks and pods of inspections."""
+    """Sends the requests of Apps' plans.
+
+    `executor` handles the AppTasks and pods of inspections; `clock` returns the time of day in
+    seconds since the epoch.
+    """
 
     def __init__(
-        self, api: Api, store: Store, accounts: Accounts, executor: Executor, clock: Callable[[], float]
+        self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, executor: Executor, clock: Callable[[], float]
     ) -> None:
         self._api = api
         self._executor = executor
-        self._store = store
+        self._cache = cache
         self._accounts = accounts
         self._clock = clock
 
-    async def carry_out(self, app: Key, action: AppAction) -> None:
-        """Raises ReplanError, or the ApiError that prevented it."""
+    async def execute(self, app: Key, action: AppAction) -> None:
+        """Execute one action. Raises ReplanError, or the ApiError of the request that failed."""
         if isinstance(action, EnsureNamespace):
-            await self._executor.first(action)
+            await self._executor.execute_run_action(action)
         elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
-            await self._executor.then(inspection_of(app), action)
+            await self._executor.execute_item_action(inspection_of(app), action)
         elif isinstance(action, DeleteTask):
             await self._delete_task(action)
         elif isinstance(action, ApplyHandler):
@@ -57,7 +62,7 @@ class AppExecutor:
         elif isinstance(action, RemoveHandler):
             for resource, kind in SERVING:
                 await self._remove(action, resource, kind)
-            self._store.serve(action.app, None)
+            self._cache.set_deployment(action.app, None)
         else:
             await self._patch(action)
 
@@ -65,23 +70,27 @@ class AppExecutor:
         try:
             deployment = await self._apply_both(action)
         except PredecessorError as predecessor:
-            served = ServedRecord(action.generation, self._clock(), waits=str(predecessor))
-        except ForeignError as foreign:
-            served = ServedRecord(action.generation, self._clock(), problem=str(foreign))
+            served = HandlerDeployment(action.generation, self._clock(), waits=str(predecessor))
+        except NotOwnedError as foreign:
+            served = HandlerDeployment(action.generation, self._clock(), problem=str(foreign))
         except (ForbiddenError, InvalidError, ConflictError) as error:
-            served = ServedRecord(action.generation, self._clock(), problem=error.message)
+            served = HandlerDeployment(action.generation, self._clock(), problem=error.message)
         else:
             served = _served(action.generation, deployment, self._clock())
-        self._store.serve(action.app, served)
+        self._cache.set_deployment(action.app, served)
 
     async def _apply_both(self, action: ApplyHandler) -> JSONObject:
-        """The account first, or the pods would be refused; the Service before there is something behind it. Neither of
-        the two is touched before both are known to be the App's."""
+        """Apply the service account, then the Service, then the Deployment.
+
+        Without the account the pods would be rejected. Neither of the two objects is touched before
+        both are known to be the App's: a crash in between leaves a Service without pods, and the
+        next plan applies both again.
+        """
         await self._accounts.ensure_handler(action.app.namespace)
         bodies = {"Deployment": action.deployment, "Service": action.service}
-        found = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
+        existing = {kind: await self._find(action, resource, kind) for resource, kind in SERVING}
         applied = {
-            kind: await apply_owned(self._api, resource, bodies[kind], found[kind])
+            kind: await apply_owned(self._api, resource, bodies[kind], existing[kind])
             for resource, kind in reversed(SERVING)
         }
         return applied["Deployment"]
@@ -92,29 +101,30 @@ class AppExecutor:
 
     async def _remove(self, action: RemoveHandler, resource: Resource, kind: str) -> None:
         try:
-            found = await self._find(action, resource, kind)
-        except (ForeignError, PredecessorError) as error:
-            logger.info("App %s isn't served any more: %s", action.app.path, error)
+            existing = await self._find(action, resource, kind)
+        except (NotOwnedError, PredecessorError) as error:
+            # It isn't the App's, so it stays.
+            logger.info("App %s is no longer served: %s", action.app.path, error)
             return
-        if found is not None:
-            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), found)
+        if existing is not None:
+            await delete_owned(self._api, resource, Key(action.app.namespace, action.name), existing)
 
     async def _delete_task(self, action: DeleteTask) -> None:
         await self._executor.delete("apptasks", action.task, action.uid)
-        self._store.remove("apptasks", action.task, action.uid)
+        self._cache.remove("apptasks", action.task, action.uid)
 
     async def _patch(self, action: PatchApp) -> None:
         path = resources.APPS.path(action.app.namespace, action.app.name, "status")
         try:
-            # Schemas are set as they are: merged with those before, fields that are gone would stay.
-            answer = await self._api.patch(path, exact(action.version, action.status), JSON_PATCH)
+            # The fields are replaced: merged with the schemas before, removed fields would stay.
+            answer = await self._api.patch(path, status_patch(action.version, action.status), JSON_PATCH)
         except (ConflictError, NotFoundError) as error:
-            # A newer version is on its way: kopf brings it.
+            # The cached version is old. kopf's event of the newer one has the App planned again.
             raise ReplanError(str(error)) from error
-        self._executor.take_in("apps", answer)
+        self._executor.update_cache("apps", answer)
 
 
-def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord:
+def _served(generation: int, deployment: JSONObject, now: float) -> HandlerDeployment:
     metadata, spec = cast("JSONObject", deployment["metadata"]), cast("JSONObject", deployment["spec"])
     status = cast("JSONObject", deployment.get("status") or {})
     wanted = _count(spec.get("replicas"))
@@ -124,8 +134,8 @@ def _served(generation: int, deployment: JSONObject, now: float) -> ServedRecord
         and _count(status.get("replicas")) == _count(status.get("updatedReplicas"))
     )
     conditions = cast("list[JSONObject]", status.get("conditions") or [])
-    failing = [one for one in conditions if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]
-    return ServedRecord(
+    failing = [c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True"]
+    return HandlerDeployment(
         generation,
         now,
         replicas=wanted,

@@ -1,7 +1,9 @@
-"""One function per action: the API call, its precondition, and what "conflict" and "already exists" mean for it.
+"""Executes the actions of a run's plan. One function per action: the API call, its precondition,
+and what "conflict" and "already exists" mean for it.
 
-Called by the worker. Every answer goes straight into the store, so that the next plan sees what was written before any
-watch tells of it. A conflict isn't an error: the object is read anew, and the run is planned again.
+The worker calls it. Every response goes straight into the cache, so that the next plan sees a write
+before any watch shows it. A conflict isn't an error: the object is read again, and the run is
+planned again.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, is_webhook_failure, read_refusal
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act import events
+from apprun_operator.act.patches import status_merge_patch, status_patch
+from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_refusal, is_webhook_failure
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
-from apprun_operator.kube.client import JSON_PATCH, Api
+from apprun_operator.kube.client import JSON_PATCH, KubeApi
 from apprun_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -26,7 +30,7 @@ from apprun_operator.kube.errors import (
     UnavailableError,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.records import Key
@@ -52,7 +56,7 @@ from apprun_operator.plan.actions import (
 
 logger = logging.getLogger(__name__)
 
-KINDS: Final[dict[Kind, Resource]] = {
+RESOURCES: Final[dict[Kind, Resource]] = {
     "apps": resources.APPS,
     "appruns": resources.APP_RUNS,
     "apptasks": resources.APP_TASKS,
@@ -63,24 +67,31 @@ KINDS: Final[dict[Kind, Resource]] = {
 
 
 class ReplanError(Exception):
-    """The world isn't as the plan supposed, and the store knows better now: plan again."""
+    """The plan was made on outdated facts. The cache is up to date now: plan again."""
 
 
 class UnownedError(ApiError):
-    """An object that nobody will collect has the name of one to create."""
+    """An object without an owner, which is never garbage-collected, has the name of one to create."""
 
 
 class Executor:
-    """Carries out actions. `instance` is this replica's name in Events."""
+    """Sends the requests that plans ask for. `instance` is this replica's name in Events."""
 
-    def __init__(self, api: Api, store: Store, accounts: Accounts, instance: str = "apprun-operator") -> None:
+    def __init__(
+        self, api: KubeApi, cache: Cache, accounts: ServiceAccounts, instance: str = "apprun-operator"
+    ) -> None:
         self._api = api
-        self._store = store
+        self._cache = cache
         self._accounts = accounts
         self._instance = instance
 
-    async def first(self, action: RunAction) -> None:
-        """Carry out an action about a run as a whole. Raises ReplanError, or the ApiError that prevented it."""
+    async def execute_run_action(self, action: RunAction) -> None:
+        """Execute an action about a run as a whole.
+
+        Raises:
+            ReplanError: The plan was out of date; the cache holds the newer object.
+            ApiError: The request failed; whether it was carried out may be unknown.
+        """
         if isinstance(action, PatchRun):
             await self._patch_run(action)
         elif isinstance(action, MarkRun):
@@ -92,47 +103,53 @@ class Executor:
         elif isinstance(action, FetchTask):
             await self._fetch_task(action)
         elif isinstance(action, FetchWords):
-            await self._fetch_words(action)
+            await self._fetch_pod_event(action)
         elif isinstance(action, WriteState):
             await self._write_state(action)
         elif isinstance(action, CreateRun):
             await self._create_run(action)
         elif isinstance(action, Announce):
-            await self._announce(action)
+            await events.announce(self._api, action, self._instance)
         elif isinstance(action, EnsureNamespace):
             await self._ensure_namespace(action)
         else:
             await self._delete_run(action)
 
-    async def then(self, run: Key, action: ItemAction) -> None:
-        """Carry out an action about one pod or AppTask of `run`. Raises as `first` does."""
+    async def execute_item_action(self, run: Key, action: ItemAction) -> None:
+        """Execute an action about one pod or AppTask of `run`. Raises as `execute_run_action` does."""
         if isinstance(action, CreatePod):
             await self._create_pod(run, action)
         elif isinstance(action, DeletePod):
             await self._delete_pod(action)
         elif isinstance(action, PatchTask):
-            body = exact(action.version, action.status)
+            body = status_patch(action.version, action.status)
             await self._patch("apptasks", action.task, body, JSON_PATCH)
         else:
             await self._create_task(run, action)
 
-    def take_in(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
-        """Have the store know an object as the API server has just shown it. One that can't be read, or a write whose
-        answer can't, is no reason to write again: the store knows what is the matter, or its watch will tell."""
+    def update_cache(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
+        """Put an object into the cache as the API server has just returned it.
+
+        An object that can't be read is no reason to write again: the cache records it as
+        unreadable, or the watch brings it.
+        """
         try:
-            self._store.apply(kind, answer)
+            self._cache.apply(kind, answer)
         except Unreadable as error:
-            logger.warning("%s: what the API server answered is left alone: %s", kind, error)
+            logger.warning("%s: ignored the API server's response: %s", kind, error)
 
     async def _patch_run(self, action: PatchRun) -> None:
         if action.exact:
-            await self._patch("appruns", action.run, exact(action.version, action.status), JSON_PATCH)
+            await self._patch("appruns", action.run, status_patch(action.version, action.status), JSON_PATCH)
         else:
-            body = _with_precondition(action.version, action.status)
+            body = status_merge_patch(action.version, action.status)
             await self._patch("appruns", action.run, body)
 
     async def _mark_run(self, action: MarkRun) -> None:
-        """The one write of the operator to an AppRun itself. A policy holds it to this annotation."""
+        """Annotate an AppRun: the operator's only write outside of a status.
+
+        An admission policy allows nothing else.
+        """
         metadata: JSONObject = {
             "resourceVersion": str(action.version),
             "annotations": {names.BEGAN_AS_ANNOTATION: action.uid},
@@ -140,14 +157,15 @@ class Executor:
         try:
             answer = await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
         except (ForbiddenError, InvalidError) as error:
-            self._store.refuse(action.run, action.run.name, *read_refusal(error))
+            self._cache.refuse(action.run, action.run.name, *classify_refusal(error))
             raise ReplanError(str(error)) from error
-        shown = answer.get("metadata")
-        annotations = shown.get("annotations") or {} if isinstance(shown, dict) else None
+        returned = answer.get("metadata")
+        annotations = returned.get("annotations") or {} if isinstance(returned, dict) else None
         if isinstance(annotations, dict) and names.BEGAN_AS_ANNOTATION not in annotations:
-            # The object hasn't changed, so no event follows: without this fact nothing would ever plan the run again.
-            message = "the API server took it, but it isn't there: an admission webhook removes annotations"
-            self._store.refuse(action.run, action.run.name, "Webhook", message)
+            # The object hasn't changed, so no event follows. Without a recorded refusal nothing
+            # would plan the run again.
+            message = "the API server accepted the annotation but doesn't have it: an admission webhook removes it"
+            self._cache.refuse(action.run, action.run.name, "Webhook", message)
             raise ReplanError(message)
 
     async def _patch(
@@ -159,42 +177,49 @@ class Executor:
         *,
         subresource: str = "status",
     ) -> JSONObject:
-        path = KINDS[kind].path(key.namespace, key.name, subresource)
+        path = RESOURCES[kind].path(key.namespace, key.name, subresource)
         try:
             answer = await (self._api.patch(path, body, content_type) if content_type else self._api.patch(path, body))
         except ConflictError as error:
-            # Our copy is old. Reading it anew is quicker, and surer, than to wait for a watch.
+            # The cached version is old. Reading the object is quicker than waiting for a watch,
+            # which may be broken.
             await self._refresh(kind, key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
-            self._store.remove(kind, key)
+            self._cache.remove(kind, key)
             raise ReplanError(str(error)) from error
-        self.take_in(kind, answer)
+        self.update_cache(kind, answer)
         return answer
 
     async def _create(self, kind: Kind, key: Key, body: JSONObject) -> None:
-        """Create, or adopt what an earlier life created: the same owner, and for a page the same content."""
+        """Create an object, or adopt the one that an earlier operator process created.
+
+        The names are deterministic: a crash after the create, before anything was written about it,
+        leaves exactly this object. It is adopted if its owner is the same, and for a page also its
+        content.
+        """
         try:
-            answer = await self._api.create(KINDS[kind].path(key.namespace), body)
+            answer = await self._api.create(RESOURCES[kind].path(key.namespace), body)
         except AlreadyExistsError as error:
             answer = await self._read(kind, key)
             if not _owner(answer):
-                raise UnownedError(f"{key.path} is there and belongs to nobody", status=409) from error
+                raise UnownedError(f"{key.path} exists already and has no owner", status=409) from error
             # guard: adopt-own-object - an AppTask or page of this name may belong to a deleted run
             if _owner(answer) != _owner(body):
                 raise UnavailableError(
                     f"{key.path} belongs to an object that is being deleted: waiting until it is gone", status=409
                 ) from error
-            # guard: adopt-same-page - an existing page with other checkpoints would falsify the ledger
+            # guard: adopt-same-page - an existing page with other checkpoints would falsify the
+            # ledger
             if kind == "appledgers" and answer.get("spec") != body.get("spec"):
                 raise InvalidError(
                     f"AppLedger {key.path} holds other checkpoints than the run's status: one was altered by hand"
                 ) from error
-        self.take_in(kind, answer)
+        self.update_cache(kind, answer)
 
     async def _write_state(self, action: WriteState) -> None:
         key = action.state
-        path = KINDS["appstates"].path(key.namespace, key.name if action.uid else "")
+        path = RESOURCES["appstates"].path(key.namespace, key.name if action.uid else "")
         try:
             if not action.uid:
                 answer = await self._api.create(path, action.body)
@@ -208,9 +233,9 @@ class Executor:
             await self._refresh("appstates", key)
             raise ReplanError(str(error)) from error
         except NotFoundError as error:
-            self._store.remove("appstates", key)
+            self._cache.remove("appstates", key)
             raise ReplanError(str(error)) from error
-        self.take_in("appstates", answer)
+        self.update_cache("appstates", answer)
 
     async def _create_run(self, action: CreateRun) -> None:
         key = action.successor
@@ -219,19 +244,21 @@ class Executor:
         except AlreadyExistsError as error:
             answer = await self._read("appruns", key)
             if _predecessor(answer) != _predecessor(action.body):
-                self._store.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
+                self._cache.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
                 raise ReplanError(str(error)) from error
         except (ForbiddenError, InvalidError, NotFoundError) as error:
-            self._store.refuse(action.run, key.name, *read_refusal(error))
+            self._cache.refuse(action.run, key.name, *classify_refusal(error))
             raise ReplanError(str(error)) from error
-        self.take_in("appruns", answer)
+        self.update_cache("appruns", answer)
 
     async def _create_task(self, run: Key, action: CreateTask) -> None:
         try:
             await self._create("apptasks", action.task, action.body)
         except UnownedError as error:
-            message = f"AppTask {action.task.name!r} is left of a run that was deleted without its tasks: delete it"
-            self._store.refuse(run, action.task.name, "NameTaken", message)
+            message = (
+                f"AppTask {action.task.name!r} is left over from a run that was deleted without its tasks: delete it"
+            )
+            self._cache.refuse(run, action.task.name, "NameTaken", message)
             raise ReplanError(message) from error
 
     async def _create_pod(self, run: Key, action: CreatePod) -> None:
@@ -242,160 +269,125 @@ class Executor:
             await self._adopt_pod(run, action)
             return
         except ConflictError as error:
-            # Quotas are counted in an object of their own, which many writers fight for.
+            # The conflict is about a ResourceQuota's status, which every create in the namespace
+            # updates.
             raise UnavailableError(error.message, status=error.status) from error
         except ApiError as error:
-            # Only a refusal says that there is no pod. Whatever else went wrong, it may be there.
+            # Only a rejection proves that there is no pod. After any other error it may exist: the
+            # next plan creates it again, and adopts it if it does.
             if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
-            kind, message = read_refusal(error)
+            kind, message = classify_refusal(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
-                self._store.namespace_is_ready(key.namespace, False)
-                if self._accounts.given:
+                self._cache.set_namespace_ready(key.namespace, False)
+                if self._accounts.preinstalled:
                     message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
-            self._store.refuse(run, key.name, kind, message)
+            self._cache.refuse(run, key.name, kind, message)
             return
-        self.take_in("pods", answer)
+        self.update_cache("pods", answer)
 
     async def _adopt_pod(self, run: Key, action: CreatePod) -> None:
         key = action.pod
-        found = await self._read("pods", key)
-        # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to another run
-        if _owner(found) == action.task_uid:
-            self.take_in("pods", found)
+        existing = await self._read("pods", key)
+        # guard: adopt-own-pod - a pod of this name may belong to somebody else, and its report to
+        # another run
+        if _owner(existing) == action.task_uid:
+            self.update_cache("pods", existing)
             return
-        deleting = "deletionTimestamp" in cast("JSONObject", found["metadata"])
+        deleting = "deletionTimestamp" in cast("JSONObject", existing["metadata"])
         message = f"a pod {key.name!r} of another owner is in the way"
         if deleting:
-            self._store.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
+            self._cache.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
         else:
-            self._store.refuse(run, key.name, "NameTaken", f"{message}: delete it")
+            self._cache.refuse(run, key.name, "NameTaken", f"{message}: delete it")
 
     async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
-        """Delete exactly that object, and what it owns after it. The answer; empty where it was gone already."""
+        """Delete exactly the object with that uid, and in the background what it owns.
+
+        Returns:
+            The API server's response; empty if the object was gone already.
+        """
         # guard: delete-by-uid - an object of the same name may have been created since
         options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            return await self._api.delete(KINDS[kind].path(key.namespace, key.name), options)
+            return await self._api.delete(RESOURCES[kind].path(key.namespace, key.name), options)
         except (NotFoundError, ConflictError):
             return {}
 
     async def _delete_pod(self, action: DeletePod) -> None:
         answer = await self.delete("pods", action.pod, action.uid)
         if answer.get("kind") == "Pod":
-            self.take_in("pods", answer)
+            self.update_cache("pods", answer)
         else:
-            self._store.remove("pods", action.pod, action.uid)
+            self._cache.remove("pods", action.pod, action.uid)
 
     async def _delete_run(self, action: DeleteRun) -> None:
         await self.delete("appruns", action.run, action.uid)
-        self._store.remove("appruns", action.run, action.uid)
-
-    async def _announce(self, action: Announce) -> None:
-        """A repeated Event becomes a series of the first one, as long as the API server keeps that."""
-        namespace, name = action.event
-        path = resources.EVENTS.path(namespace)
-        try:
-            try:
-                await self._api.create(path, {**action.body, "reportingInstance": self._instance})
-            except AlreadyExistsError:
-                found = await self._api.get(resources.EVENTS.path(namespace, name))
-                count = cast("JSONObject", found.get("series") or {}).get("count", 1)
-                series: JSONObject = {
-                    "count": cast("int", count) + 1,
-                    "lastObservedTime": action.body["eventTime"],
-                }
-                await self._api.patch(resources.EVENTS.path(namespace, name), {"series": series})
-        except ApiError as error:
-            logger.warning("Event %s wasn't written: %s", action.event.path, error)
+        self._cache.remove("appruns", action.run, action.uid)
 
     async def _ensure_namespace(self, action: EnsureNamespace) -> None:
-        """A refusal counts as one of the pod that would be next: so the run tells of it, and it is tried again."""
+        """Create the service accounts and bindings that the namespace lacks.
+
+        A rejection is recorded as one of the pod that would be next, so that the run reports it and
+        the plan tries again.
+        """
         namespace = action.run.namespace
         try:
             await self._accounts.ensure(namespace)
         except ForbiddenError as error:
-            kind, words = read_refusal(error)
+            kind, message = classify_refusal(error)
             if kind != "Terminating":
                 kind = "NotAllowed"
-                words = f"the operator may not make the service accounts of this namespace; is its role whole? {words}"
-            self._store.namespace_is_ready(namespace, False)
-            self._store.refuse(action.run, action.pod, kind, words)
-            raise ReplanError(words) from error
-        self._store.namespace_is_ready(namespace)
+                message = (
+                    "the operator may not create the service accounts of this namespace:"
+                    f" compare its ClusterRole with the chart's. {message}"
+                )
+            self._cache.set_namespace_ready(namespace, False)
+            self._cache.refuse(action.run, action.pod, kind, message)
+            raise ReplanError(message) from error
+        self._cache.set_namespace_ready(namespace)
 
     async def _refresh(self, kind: Kind, key: Key) -> None:
-        """Have the store know the object as it is now, or know that it is gone."""
+        """Read an object and put it into the cache, or remove it there if it is gone."""
         try:
-            self.take_in(kind, await self._api.get(KINDS[kind].path(key.namespace, key.name)))
+            self.update_cache(kind, await self._api.get(RESOURCES[kind].path(key.namespace, key.name)))
         except NotFoundError:
-            self._store.remove(kind, key)
+            self._cache.remove(kind, key)
 
     async def _fetch_page(self, action: FetchPage) -> None:
         key = Key(action.run.namespace, names.page_name(action.run.name, action.number))
         try:
-            self.take_in("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
+            self.update_cache("appledgers", await self._api.get(resources.APP_LEDGERS.path(key.namespace, key.name)))
         except NotFoundError:
-            self._store.lose_page(action.run, action.number)
+            self._cache.mark_page_lost(action.run, action.number)
 
     async def _fetch_task(self, action: FetchTask) -> None:
-        found = None
+        task = None
         try:
-            found = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
+            task = await self._api.get(resources.APP_TASKS.path(action.run.namespace, action.name))
         except NotFoundError:
             pass
-        self._store.verify_task(action.run, action.name, found)
+        self._cache.verify_task(action.run, action.name, task)
 
-    async def _fetch_words(self, action: FetchWords) -> None:
-        path = resources.EVENTS.path(action.run.namespace)
-        try:
-            found = await self._api.get(path, {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"})
-        except ApiError as error:
-            # It only explains: a run mustn't be held up by it.
-            logger.warning("Events of pod %s can't be read: %s", action.pod, error)
-            found = {}
-        notes = [str(item.get("note", "")) for item in cast("list[JSONObject]", found.get("items") or [])]
-        # It sums up, "timed out waiting for the condition", beside saying what it is that fails.
-        plain = [note for note in notes if "timed out waiting" not in note and "Unable to attach or mount" not in note]
-        self._store.hear(action.run, action.pod, min(plain or notes, default=""))
+    async def _fetch_pod_event(self, action: FetchWords) -> None:
+        self._cache.record_pod_event(action.run, action.pod, await events.mount_failure(self._api, action))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:
-        """An object that was there a moment ago."""
+        """Read an object that existed a moment ago."""
         try:
-            return await self._api.get(KINDS[kind].path(key.namespace, key.name))
+            return await self._api.get(RESOURCES[kind].path(key.namespace, key.name))
         except NotFoundError as error:
-            raise ReplanError(f"{key.path} went away meanwhile") from error
-
-
-def _with_precondition(version: int, status: JSONObject) -> JSONObject:
-    # guard: commit-precondition - two leaders that overlap for a moment must not both append to the ledger
-    return {"metadata": {"resourceVersion": str(version)}, "status": status}
-
-
-def exact(version: int, status: JSONObject) -> list[JSONObject]:
-    """The same precondition as a JSON patch: writing another version than the present one is a conflict. Each field is
-    set as it is, not merged with what is there; one whose value is None goes."""
-    # guard: update-precondition - a decision holds for the version that it was made on
-    operations: list[JSONObject] = [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
-    ]
-    for name, value in status.items():
-        path = f"/status/{name}"
-        operations.append({"op": "add", "path": path, "value": value})
-        if value is None:
-            # Removing what isn't there is an error, so it is put there first.
-            operations.append({"op": "remove", "path": path})
-    return operations
+            raise ReplanError(f"{key.path} was deleted meanwhile") from error
 
 
 def _predecessor(raw: JSONObject) -> JSON:
-    """Uid of the run that this one continues."""
+    """The uid of the run that this one continues."""
     spec = cast("JSONObject", raw.get("spec") or {})
     return cast("JSONObject", spec.get("continuedFrom") or {}).get("uid")
 
 
 def _owner(raw: JSONObject) -> JSON:
-    """Uid of the controlling owner."""
+    """The uid of the controlling owner."""
     metadata = cast("JSONObject", raw.get("metadata") or {})
     owners = cast("list[JSONObject]", metadata.get("ownerReferences") or [{}])
     return owners[0].get("uid")

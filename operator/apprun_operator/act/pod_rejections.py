@@ -1,4 +1,7 @@
-"""What the API server means when it won't create a pod: read off its words, since the codes say too little."""
+"""Classifies why the API server rejects a pod.
+
+Status codes say too little, so the message is read as well.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +17,30 @@ OWN_ACCOUNTS_MISSING: Final = tuple(
 
 
 def is_webhook_failure(error: ApiError) -> bool:
-    """Whether the API server is well, but can't reach a webhook that has to agree."""
+    """Whether the API server itself is healthy but can't reach an admission webhook."""
     return "failed calling webhook" in error.message
 
 
-def read_refusal(error: ApiError) -> tuple[RefusalKind, str]:
-    """The kind of refusal, and the API server's words."""
+def classify_refusal(error: ApiError) -> tuple[RefusalKind, str]:
+    """The kind of the rejection, and the message to show."""
     message = error.message
-    words = message.lower()
+    lowered = message.lower()
     if is_webhook_failure(error):
         return "Webhook", message
     if is_policy_denial(message):
-        # Whatever its author chose to say: no word of that is Kubernetes' own.
+        # The policy's author wrote the message: none of the texts below can be looked for in it.
         return "Forbidden", message
-    if isinstance(error, NotFoundError) or "being terminated" in words:
+    if isinstance(error, NotFoundError) or "being terminated" in lowered:
         return "Terminating", message
-    if "serviceaccount" in words and "not found" in words:
+    if "serviceaccount" in lowered and "not found" in lowered:
         return "NoAccount", message
     if isinstance(error, InvalidError):
         return "Invalid", message
-    if "exceeded quota" in words or "failed quota" in words:
+    if "exceeded quota" in lowered or "failed quota" in lowered:
         return "Quota", message
-    if 'cannot create resource "pods"' in words:
-        return "NotAllowed", f"the operator itself may not create pods here; its ClusterRole is wrong: {message}"
+    if 'cannot create resource "pods"' in lowered:
+        return (
+            "NotAllowed",
+            f"the operator may not create pods here: compare its ClusterRole with the chart's. {message}",
+        )
     return "Forbidden", message

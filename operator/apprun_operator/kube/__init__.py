@@ -1,1 +1,4 @@
-"""A small asynchronous Kubernetes client: JSON in, JSON out, errors by meaning. Knows nothing of runs."""
+"""A small asynchronous Kubernetes client:
+
+JSON in, JSON out, errors by meaning. It knows nothing of runs.
+"""

@@ -1,6 +1,7 @@
-"""Where the API server is and who we are: the pod's service account in a cluster, else the current kubeconfig context.
+"""The API server's address and the operator's identity: the pod's service account, or the
+kubeconfig's context.
 
-Read once at the start, by `main`; only a service account's token is read again, since kubelet rotates it.
+`main` reads them once. Only a service account's token is read again, since kubelet rotates it.
 """
 
 from __future__ import annotations
@@ -27,32 +28,39 @@ class Cluster:
     server: str
     ssl: ssl.SSLContext | bool
     headers: Callable[[], Mapping[str, str]]
-    """Called for each request: the token may have changed."""
-    renew: Callable[[], None] = lambda: None
-    """Called when the API server refused the headers: the next ones should be fresh."""
+    """Called for each request, since the token may have changed."""
+    invalidate: Callable[[], None] = lambda: None
+    """Called when the API server rejected the headers, so that the next ones are fresh."""
     account: JSONObject | None = None
-    """Our service account, as an owner of what we create in its namespace; None outside of a cluster."""
+    """The operator's service account as an ownerReference, for what it creates in its namespace;
+    None outside a cluster."""
 
 
 class NoClusterError(Exception):
-    """Neither a service account nor a kubeconfig is there: the text says where was looked."""
+    """There is neither a service account nor a kubeconfig.
+
+    The message says where they were looked for.
+    """
 
 
 class RotatingToken:
-    """A token file that kubelet rewrites: read again when it is a minute old, or when the API server refused it."""
+    """A token file that kubelet rewrites.
+
+    It is read again after a minute, or when the API server rejected the token.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._token = ""
         self._read_at = 0.0
 
-    def renew(self) -> None:
-        """Read the file again next time."""
+    def invalidate(self) -> None:
+        """Have the file read again for the next request."""
         self._token = ""
 
     def headers(self) -> Mapping[str, str]:
         now = time.monotonic()
-        token = self._token  # two threads ask: the other one may forget it in between
+        token = self._token  # the other thread may invalidate it in between
         if not token or now - self._read_at > TOKEN_MAX_AGE:
             token = self._token = self._path.read_text().strip()
             self._read_at = now
@@ -60,8 +68,10 @@ class RotatingToken:
 
 
 def account_of(token: str) -> JSONObject | None:
-    """The service account that a token was issued to, as an ownerReference. The API server vouches for the token; we
-    only read what it says, and None where it says nothing of the kind."""
+    """The service account of a token, as an ownerReference; None if the token names none.
+
+    The token isn't verified: the API server issued it.
+    """
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -72,20 +82,23 @@ def account_of(token: str) -> JSONObject | None:
 
 
 def load(environment: Mapping[str, str]) -> Cluster:
-    """The cluster that this process runs in, or the one that its kubeconfig names. Raises NoClusterError."""
+    """The cluster that this process runs in, or the one of its kubeconfig.
+
+    Raises NoClusterError if there is neither.
+    """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if host and (SERVICE_ACCOUNT / "token").exists():
         ca = str(SERVICE_ACCOUNT / "ca.crt")
-        where = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host
         token = RotatingToken(SERVICE_ACCOUNT / "token")
         context = ssl.create_default_context(cafile=ca)
         account = account_of((SERVICE_ACCOUNT / "token").read_text())
-        return Cluster(f"https://{where}:{port}", context, token.headers, token.renew, account)
+        return Cluster(f"https://{address}:{port}", context, token.headers, token.invalidate, account)
     return _from_kubeconfig()
 
 
 def _from_kubeconfig() -> Cluster:
-    # Imported here: inside a cluster its half second of import and its memory would be for nothing.
+    # Imported here: inside a cluster it isn't needed, and it takes half a second and much memory.
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
 
@@ -94,7 +107,8 @@ def _from_kubeconfig() -> Cluster:
         config.load_kube_config(client_configuration=loaded)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise NoClusterError(
-            f"not in a cluster, and no usable kubeconfig ($KUBECONFIG or ~/.kube/config): {error}"
+            f"this isn't a pod with a service account ({SERVICE_ACCOUNT}), and there is no usable kubeconfig"
+            f" ($KUBECONFIG or ~/.kube/config): {error}. Run it in a cluster, or set KUBECONFIG"
         ) from error
     context: ssl.SSLContext | bool = True
     if loaded.host.startswith("https"):
@@ -105,8 +119,8 @@ def _from_kubeconfig() -> Cluster:
             context.load_cert_chain(loaded.cert_file, loaded.key_file)
 
     def headers() -> Mapping[str, str]:
-        # Asked for each request: the library renews what a credential plug-in gave it.
-        wanted = cast("Iterable[Mapping[str, str]]", loaded.auth_settings().values())
-        return {setting["key"]: setting["value"] for setting in wanted if setting["in"] == "header"}
+        # Called for each request: the library renews the credentials of plug-ins.
+        auth_settings = cast("Iterable[Mapping[str, str]]", loaded.auth_settings().values())
+        return {setting["key"]: setting["value"] for setting in auth_settings if setting["in"] == "header"}
 
     return Cluster(loaded.host, context, headers)

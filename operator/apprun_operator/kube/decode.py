@@ -1,9 +1,9 @@
-"""The API server's JSON to values, one object at a time, within bounds that no object can break.
+"""Decodes the API server's JSON, one object at a time, within bounds that no object can exceed.
 
-Python's decoder recurses, and so does nearly everything that walks what it returns: an object that is nested deeply
-enough would end whatever reads it. So each is measured first, and a field that is too deep is cut out of the text. What
-is left says which object it is, whose it is, and under `CUT` what is missing: that is this object's problem, and nobody
-else's.
+Python's decoder recurses, and so does nearly everything that walks its results. An object that is
+nested deeply enough would exhaust the stack of whatever reads it. So each is measured first, and a
+field that is too deep is cut out of the text. What remains identifies the object and its owner, and
+says under `CUT` what is missing, so that the problem stays with this object.
 """
 
 from __future__ import annotations
@@ -16,25 +16,28 @@ from itertools import accumulate
 from typing import Final, TypeAlias, TypeVar, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.errors import UndecodableError
+from apprun_operator.kube.errors import DecodeError
 
 MAX_DEPTH: Final = 256
-"""Levels of an object, the object itself included. pydantic reads 255 at most, so no app could use more."""
+"""Levels of an object, the object itself included. pydantic reads at most 255, so no app could use
+more."""
 CUT: Final = "x-apprun-cut"
-"""Field of a decoded object that says what was cut out of it. The API server prunes it from any that it is sent."""
+"""Field of a decoded object that says what was cut out of it. The API server drops it from objects
+it receives."""
 MANAGED_FIELDS: Final = "metadata.managedFields"
-"""Nests as deep as the object does, and nobody reads it: its loss is no problem."""
+"""It nests as deep as the object and isn't read, so it may be cut without a mention."""
 FIELD: Final = 2
-"""What is cut are fields of this level, such as `spec.input`."""
+"""Fields of this level, such as `spec.input`, are cut."""
 
 LONG: Final = 64 * 1024
-"""Characters of a text whose decoding takes a noticeable time: its steps leave the event loop to others in between."""
+"""Characters from which on a text is decoded in steps, with the event loop free for others in
+between."""
 TOKENS_AT_A_TIME: Final = 40_000
-"""So many brackets and strings of a text that is too deep are walked in one step."""
+"""How many brackets and strings of a text that is too deep are walked in one step."""
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
-"""Work that pauses where others may run, and returns its result."""
+"""Work in steps: it yields where others may run, and returns its result."""
 
 _TOKENS: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]', re.DOTALL)
 _SPACE: Final = re.compile(r"[\s,]*")
@@ -45,27 +48,36 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def decode(body: bytes) -> JSONObject:
-    """One object, less the fields that are too deep, without a pause. Raises UndecodableError."""
-    return _at_once(_decoding(body, FIELD))
+    """Decode one object without the fields that are too deep, in one go. Raises DecodeError."""
+    return _run_steps(_decoding(body, FIELD))
 
 
 def decode_event(line: bytes) -> JSONObject:
-    """One event of a watch: `type` and `object`, less the object's fields that are too deep, without a pause."""
-    return _at_once(_decoding(line, FIELD + 1))
+    """Decode one event of a watch without its object's fields that are too deep, in one go.
+
+    Raises DecodeError.
+    """
+    return _run_steps(_decoding(line, FIELD + 1))
 
 
-async def decode_in_turns(body: bytes) -> JSONObject:
-    """`decode`, one step in each turn of the event loop. What is done with the object is the next turn's."""
-    return await _in_turns(_decoding(body, FIELD))
+async def decode_async(body: bytes) -> JSONObject:
+    """Decode like `decode`, one step in each turn of the event loop.
+
+    The caller continues in a turn of its own.
+    """
+    return await _run_steps_async(_decoding(body, FIELD))
 
 
-async def decode_event_in_turns(line: bytes) -> JSONObject:
-    """`decode_event`, one step in each turn of the event loop."""
-    return await _in_turns(_decoding(line, FIELD + 1))
+async def decode_event_async(line: bytes) -> JSONObject:
+    """Decode like `decode_event`, one step in each turn of the event loop."""
+    return await _run_steps_async(_decoding(line, FIELD + 1))
 
 
 class Page:
-    """One page of a list. Iterating decodes its objects one after the other; only then `details` is complete."""
+    """One page of a list.
+
+    Iterating decodes its objects one by one; `details` is complete after that.
+    """
 
     def __init__(self, body: bytes) -> None:
         self._text = body.decode("utf-8", "replace")
@@ -73,7 +85,8 @@ class Page:
         """The list's own metadata."""
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, JSONObject]]:
-        """The length of each object's text, and the object, decoded in steps as `decode_in_turns` does it."""
+        """Yield the length of each object's text and the object, decoded in steps like
+        `decode_async`."""
         text, at = self._text, _expect(self._text, 0, "{")
         while (at := _skip(text, at)) < len(text) and text[at] != "}":
             name, at = _value(text, at)
@@ -81,7 +94,7 @@ class Page:
             if name == "items" and text.startswith("[", at):
                 at += 1
                 while (at := _skip(text, at)) < len(text) and text[at] != "]":
-                    item, end = await _in_turns(_item(text, at))
+                    item, end = await _run_steps_async(_item(text, at))
                     yield end - at, item
                     at = end
                 at += 1
@@ -90,10 +103,10 @@ class Page:
             if name == "metadata" and isinstance(value, dict):
                 self.details = value
         if at >= len(text):
-            raise UndecodableError("the list ends too early")
+            raise DecodeError("the list is cut off")
 
 
-def _at_once(steps: Steps[T]) -> T:
+def _run_steps(steps: Steps[T]) -> T:
     while True:
         try:
             next(steps)
@@ -101,7 +114,7 @@ def _at_once(steps: Steps[T]) -> T:
             return cast("T", end.value)
 
 
-async def _in_turns(steps: Steps[T]) -> T:
+async def _run_steps_async(steps: Steps[T]) -> T:
     while True:
         try:
             next(steps)
@@ -111,16 +124,16 @@ async def _in_turns(steps: Steps[T]) -> T:
 
 
 def _item(text: str, at: int) -> Steps[tuple[JSONObject, int]]:
-    """The object of a list that begins there, and where it ends."""
+    """Decode the object of a list that begins at `at`; returns it and its end."""
     try:
         value, end = _DECODER.raw_decode(text, at)
     except RecursionError:
         pass
     except ValueError as error:
-        raise UndecodableError(str(error)) from error
+        raise DecodeError(str(error)) from error
     else:
         if not isinstance(value, dict):
-            raise UndecodableError(f"the list has {type(value).__name__} among its objects")
+            raise DecodeError(f"the list contains a {type(value).__name__} instead of an object")
         if end - at > LONG:
             yield
         deep = _may_be_deep(text, at, end) and depth(text[at:end]) > MAX_DEPTH
@@ -151,13 +164,13 @@ def _decoding(body: bytes, level: int) -> Steps[JSONObject]:
 
 
 def _object(text: str, level: int, cut: list[str]) -> JSONObject:
-    """The decoded text, from which the fields named in `cut` are missing."""
+    """Decode a text, and note in the object the fields in `cut`, which are missing."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(repr(error)) from error
+        raise DecodeError(repr(error)) from error
     if not isinstance(value, dict):
-        raise UndecodableError(f"a {type(value).__name__} where an object should be")
+        raise DecodeError(f"expected an object, got a {type(value).__name__}")
     listed = ", ".join(dict.fromkeys(field for field in cut if field != MANAGED_FIELDS))
     target = value if level == FIELD else value.get("object")
     if listed and isinstance(target, dict):
@@ -170,14 +183,15 @@ def _may_be_deep(text: str, start: int, end: int) -> bool:
 
 
 def depth(text: str) -> int:
-    """How many levels a JSON text nests, without decoding it."""
-    # In JSON a backslash is in strings only, and a run of them pairs up from its beginning.
+    """How many levels a JSON text nests, measured without decoding it."""
+    # In JSON, backslashes occur in strings only, and a sequence of them pairs up from its start.
     if "\\" in text:
         text = text.replace("\\\\", "").replace('\\"', "")
-    # Two quotes side by side, in or between strings, change nothing of what is within quotes.
+    # Two adjacent quotes, in or between strings, don't change what is inside of quotes.
     signs = text.encode("ascii", "replace").translate(_ONE_KIND, _NO_STRUCTURE).replace(b'""', b"")
     brackets = b"".join(signs.split(b'"')[::2])
-    # The deepest bracket has nothing within. Without all that have nothing within, the rest is one level less deep.
+    # The deepest brackets are empty pairs. Removing all empty pairs leaves a text that is one level
+    # less deep.
     level = 0
     while brackets and 2 * len(rest := brackets.replace(b"[]", b"")) <= len(brackets):
         brackets, level = rest, level + 1
@@ -185,14 +199,19 @@ def depth(text: str) -> int:
 
 
 def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]:
-    """The object that begins there with null for each field of that level that nests too deep, the names of these
-    fields, and where the object ends."""
+    """Cut the fields of `level` that nest too deep out of the object that begins at `start`.
+
+    Returns:
+        The object's text with null for each of these fields, their names, and where the object
+            ends.
+    """
     kept: list[str] = []
     fields: list[str] = []
     path = [""] * (level + 1)
     at, deep, opened, deepest = start, 0, 0, 0
     for count, token in enumerate(_TOKENS.finditer(text, start), 1):
-        # guard: cut-in-steps - a walk over one hostile object would block the event loop for a second
+        # guard: cut-in-steps - a walk over one hostile object would block the event loop for a
+        # second
         if count % TOKENS_AT_A_TIME == 0:
             yield
         sign = text[token.start()]
@@ -212,30 +231,30 @@ def _cut(text: str, start: int, level: int) -> Steps[tuple[str, list[str], int]]
                 at = token.end()
             if not deep:
                 return "".join([*kept, text[at : token.end()]]), fields, token.end()
-    raise UndecodableError("an object ends too early")
+    raise DecodeError("an object is cut off")
 
 
 def _value(text: str, at: int) -> tuple[JSON, int]:
     try:
         value, end = _DECODER.raw_decode(text, _skip(text, at))
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(repr(error)) from error
+        raise DecodeError(repr(error)) from error
     return cast("JSON", value), end
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
+    space = _SPACE.match(text, at)
+    return at if space is None else space.end()
 
 
 def _expect(text: str, at: int, sign: str) -> int:
     at = _skip(text, at)
     if not text.startswith(sign, at):
-        raise UndecodableError(f"no {sign!r} where one should be")
+        raise DecodeError(f"expected {sign!r}")
     return _skip(text, at + 1)
 
 
 def problem_of(raw: Mapping[str, object]) -> str:
-    """What was cut out of a decoded object; empty for a whole one."""
-    found = raw.get(CUT)
-    return found if isinstance(found, str) else ""
+    """What was cut out of a decoded object; empty if it is complete."""
+    problem = raw.get(CUT)
+    return problem if isinstance(problem, str) else ""

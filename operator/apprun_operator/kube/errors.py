@@ -1,4 +1,7 @@
-"""What can go wrong with an API call, by meaning. Raised by the client; everybody else decides by these types alone."""
+"""Errors of API calls, by meaning.
+
+The client raises them, and all other code decides by these types alone.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,20 @@ from typing import Final
 
 MAX_TEXT: Final = 2000
 STARTING: Final = "not yet ready to handle request"
-"""An API server that was started a moment ago refuses writes as forbidden until its admission plugins know enough."""
+"""An API server that has just started rejects writes as forbidden until its admission plugins are
+ready."""
 
 DENIED: Final = "denied the request"
 POLICY_DENIED: Final = "denied request"
-"""So the API server says that a webhook did, whose code comes with it: any that is no success."""
+"""Text of a denial by a webhook, which chooses the status code, and by a ValidatingAdmissionPolicy.
+"""
 
 
 class ApiError(Exception):
-    """The API server refused. `status` is the HTTP status, `reason` the Status object's, `message` its words."""
+    """The API server rejected a request:
+
+    HTTP `status`, and `reason` and `message` of the Status object.
+    """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(message[:MAX_TEXT])
@@ -26,62 +34,62 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    """404, in the API server's own words: there is no such object or namespace."""
+    """404 of the API server itself: there is no such object or namespace."""
 
 
 class AlreadyExistsError(ApiError):
-    """409 on a create: an object of that name is there."""
+    """409 on a create: an object of that name exists."""
 
 
 class ConflictError(ApiError):
-    """409: the object has changed, or isn't the one with that uid. Plan anew."""
+    """409: the object has changed, or has another uid. Plan again."""
 
 
 class GoneError(ApiError):
-    """410: the version to go on from is too old. List anew."""
+    """410: the version to continue from is too old. List again."""
 
 
 class InvalidError(ApiError):
-    """400, 413, 422: the request itself is wrong, and stays so."""
+    """400, 413, 422: the request itself is wrong, and repeating it won't help."""
 
 
 class ForbiddenError(ApiError):
     """403: RBAC, quota, Pod Security or an admission policy says no. The message says which.
 
-    A webhook that denies a request may choose the code: 418 or 409, it's the same no.
+    A webhook that denies a request may choose another code, such as 418 or 409.
     """
 
 
 class TransientError(ApiError):
-    """Worth trying again later, unchanged. Whether a write was done is unknown."""
+    """Worth retrying later, unchanged. Whether a write was carried out is unknown."""
 
 
 class UnauthorizedError(TransientError):
-    """401: the token isn't accepted (any more). Tokens rotate, so it is read anew and tried again."""
+    """401: the token isn't accepted. Tokens rotate, so it is read again and the request retried."""
 
 
 class ThrottledError(TransientError):
-    """429: too many requests; `retry_after` is the server's wish, in seconds."""
+    """429: too many requests. `retry_after` is the delay that the server asks for, in seconds."""
 
 
 class TooLargeError(TransientError):
-    """The answer is longer than anything that is read at once. Ask for less."""
+    """The response is longer than the client reads. Request less."""
 
 
 class UnavailableError(TransientError):
-    """5xx, no connection, or no answer in time."""
+    """5xx, no connection, or no response in time."""
 
 
-class BrokenOffError(UnavailableError):
-    """The answer began and came to no end: it may be too long for what lies between."""
+class TruncatedError(UnavailableError):
+    """The response was cut off: it may be too long for a proxy in between."""
 
 
-class UndecodableError(UnavailableError):
-    """The answer is no JSON: one that was cut off, or somebody else's."""
+class DecodeError(UnavailableError):
+    """The response isn't JSON: it was cut off, or isn't the API server's."""
 
 
 def from_response(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
-    """The error that an HTTP answer means."""
+    """The error that an HTTP response means."""
     reason, message = "", body[:MAX_TEXT].decode("utf-8", "replace")
     try:
         parsed = json.loads(body)
@@ -92,29 +100,33 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
     if status == 403 and STARTING in message:
         return UnavailableError(f"{message} (HTTP {status})", status=status, reason=reason)
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
-    kind = ForbiddenError if _is_denial(status, message) else _kind(status, reason)
-    return kind(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
+    error_type = ForbiddenError if _is_denial(status, message) else _error_type(status, reason)
+    return error_type(f"{message} (HTTP {status})", status=status, reason=reason, retry_after=wait)
 
 
 def _is_denial(status: int, message: str) -> bool:
-    """Whether somebody's policy said no. Webhooks choose the code of that. A ValidatingAdmissionPolicy has 422 unless
-    it says otherwise, which is also the code of an object that makes no sense."""
+    """Whether an admission policy denied the request.
+
+    Webhooks choose the status code. A ValidatingAdmissionPolicy has 422 unless it says otherwise,
+    which is also the code of an invalid object. So the message decides.
+    """
     webhook = message.startswith("admission webhook") and DENIED in message
-    # guard: policy-denial - a denial can pass when a policy changes, a malformed object never becomes valid
+    # guard: policy-denial - a denial can pass when a policy changes, a malformed object never
+    # becomes valid
     return 400 <= status < 500 and status != 429 and (webhook or is_policy_denial(message))
 
 
 def is_policy_denial(message: str) -> bool:
-    """Whether a refusal is the word of a policy of the cluster's own, of whichever kind."""
+    """Whether a ValidatingAdmissionPolicy wrote the message."""
     return "ValidatingAdmissionPolicy '" in message and POLICY_DENIED in message
 
 
-def _kind(status: int, reason: str) -> type[ApiError]:
+def _error_type(status: int, reason: str) -> type[ApiError]:
     if status == 409:
         return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
     if status == 404 and reason != "NotFound":
-        return UnavailableError  # Somebody on the way, who knows nothing of objects: none may be taken for gone.
-    known: dict[int, type[ApiError]] = {
+        return UnavailableError  # A proxy's 404 says nothing about the object: it must not be taken for deleted.
+    by_status: dict[int, type[ApiError]] = {
         400: InvalidError,
         401: UnauthorizedError,
         403: ForbiddenError,
@@ -124,4 +136,4 @@ def _kind(status: int, reason: str) -> type[ApiError]:
         422: InvalidError,
         429: ThrottledError,
     }
-    return known.get(status, UnavailableError if status >= 500 else ApiError)
+    return by_status.get(status, UnavailableError if status >= 500 else ApiError)

@@ -1,4 +1,4 @@
-"""The kinds that the operator touches, and where they live in the API."""
+"""The API paths of the kinds that the operator reads or writes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class Resource:
     plural: str
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Path of the collection, an object or its subresource; of all namespaces when none is given.
+        """Path of the collection, an object or its subresource; across all namespaces if none is
+        given.
 
-        Names come out of other objects too: none may lead anywhere else.
+        Names also come from other objects, so they are quoted: none may lead to another path.
         """
         parts = ["namespaces", namespace] if namespace else []
         parts += [part for part in (self.plural, name, subresource) if part]

@@ -1,1 +1,2 @@
-"""Leader election: one replica of the operator acts at a time, and a replica that lost its Lease can't write."""
+"""Leader election: one replica of the operator acts at a time, and a replica that lost its Lease
+can't write."""

@@ -1,7 +1,9 @@
-"""Campaigns for the Lease, in a thread with a loop and a connection of its own: a busy main loop is no lost leadership.
+"""Leader election over a Lease, in a thread with an event loop and a connection of its own.
 
-`main` makes it, `Terms` asks it. The thread replaces one frozen `Election` by the next; others only read the newest and
-compare it with the clock. So nobody has to be told that a deadline has passed, least of all a process that was stopped.
+A busy main loop therefore loses no leadership. `main` makes the elector, `LeaderGate` asks it. The
+thread replaces one frozen `Election` by the next; every other thread only reads the newest and
+compares it with the clock. No notification is needed when a deadline passes, and none could reach a
+process that was stopped.
 """
 
 from __future__ import annotations
@@ -14,73 +16,82 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.client import Api, Client
+from apprun_operator.kube.client import Client, KubeApi
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from apprun_operator.kube.resources import LEASES
 from apprun_operator.leader import lease
-from apprun_operator.leader.lease import Create, Election, Hold, Look, Wait
+from apprun_operator.leader.lease import CreateLease, Election, ReadLease, UpdateLease, Wait
 from apprun_operator.observe.times import rfc3339
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS: Final = 15.0
-"""Whose main loop is silent for longer doesn't renew: it wouldn't work either."""
-THREAD_SILENCE: Final = 60.0
+HEARTBEAT_TIMEOUT: Final = 15.0
+"""Seconds. A replica whose main loop is silent for longer doesn't renew: it does no work either."""
+THREAD_TIMEOUT: Final = 60.0
+"""Seconds without a step after which the thread counts as hung."""
 NEVER: Final = lease.NEVER
 
 
 def local_clock() -> float:
-    """Seconds of a clock that nobody sets, and that counts the time asleep too where the system has such a one."""
+    """Seconds of a monotonic clock, one that counts the machine's sleep where the system has it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
-class Leader(Protocol):
-    """What is asked of leadership."""
+class Leadership(Protocol):
+    """Whether this replica leads."""
 
-    def attend(self) -> int:
-        """Say that the caller is ready to work; the present term, 0 for somebody who doesn't lead now."""
+    def heartbeat(self) -> int:
+        """Report that the caller can work, and return the current term; 0 while it doesn't lead."""
         ...
 
     def term(self) -> int:
-        """The present term; 0 for somebody who doesn't lead now."""
+        """The current term; 0 while this replica doesn't lead."""
         ...
 
 
-class Alone:
-    """Leads always: for an operator of which there is only one, outside of a cluster."""
+class AlwaysLeader:
+    """Always leads: for the only operator there is, outside of a cluster."""
 
-    def attend(self) -> int:
+    def heartbeat(self) -> int:
         return 1
 
     def term(self) -> int:
         return 1
 
 
-class Campaign:
-    """One candidate for the Lease `where`: namespace and name. Any thread may call `attend` and `term`. A Lease that it
-    creates belongs to `owner`, if there is one, and goes with it."""
+class LeaderElector:
+    """One candidate for a Lease. Any thread may call `heartbeat` and `term`.
+
+    Args:
+        lease_name: Namespace and name of the Lease.
+        election: The state to start from; its identity must be this replica's own.
+        clock: Returns seconds of a monotonic clock.
+        wall_clock: Returns the time of day, which is only written down for people.
+        owner: ownerReference of a Lease that has to be created, so that it is collected with its
+            owner.
+    """
 
     def __init__(
         self,
-        where: tuple[str, str],
+        lease_name: tuple[str, str],
         election: Election,
         clock: Callable[[], float],
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         owner: JSONObject | None = None,
     ) -> None:
-        self._namespace, self._name = where
-        self._path = LEASES.path(*where)
+        self._namespace, self._name = lease_name
+        self._path = LEASES.path(*lease_name)
         self._election = election
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._owners: list[JSON] = [owner] if owner else []
-        self._beaten_at = NEVER
-        self._told = ""
-        self.worked_at = clock()
-        """When its loop last did something: a thread that hangs is to be noticed."""
+        self._last_heartbeat = NEVER
+        self._logged_state = ""
+        self.last_step_at = clock()
+        """When the loop took its last step, by `clock`: shows a thread that hangs."""
 
-    def attend(self) -> int:
-        self._beaten_at = self._clock()
+    def heartbeat(self) -> int:
+        self._last_heartbeat = self._clock()
         return self.term()
 
     def term(self) -> int:
@@ -88,110 +99,115 @@ class Campaign:
         return election.term if election.leads(self._clock()) else 0
 
     @property
-    def informed(self) -> bool:
-        """Whether the Lease could be read: else this replica could never lead."""
+    def has_read_lease(self) -> bool:
+        """Whether the Lease could be read at least once. Without that this replica can never lead."""
         return self._election.lease is not None
 
-    async def run(self, api: Api, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Until cancelled. No answer of the API server ends it."""
+    async def run(self, api: KubeApi, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Take part in the election until cancelled. No response of the API server ends it."""
         while True:
-            self.worked_at = now = self._clock()
-            action = self._election.decide(now, able=now - self._beaten_at < BEAT_SECONDS)
+            self.last_step_at = now = self._clock()
+            action = self._election.decide(now, able=now - self._last_heartbeat < HEARTBEAT_TIMEOUT)
             if isinstance(action, Wait):
                 await sleep(action.seconds)
             else:
                 await self._call(api, action)
-            self._tell()
+            self._log_change()
 
-    async def resign(self, api: Api) -> None:
-        """Lead no more, and let the next one begin at once. Call it when `run` has ended, and all work has."""
-        self._election = self._election.resigned()
+    async def release(self, api: KubeApi) -> None:
+        """Stop leading, and empty the Lease so that the next replica takes over at once.
+
+        Call it only when `run` and all work have ended: the next leader may write from here on.
+        """
+        self._election = self._election.released()
         try:
             async with asyncio.timeout(2 * self._election.timing.call):
-                # Read first: whether the last renewal was done may be unknown.
-                found = lease.read(await api.get(self._path))
-                if found.holder == self._election.identity:
-                    metadata: JSONObject = {"uid": found.uid, "resourceVersion": found.version}
-                    written: JSONObject = {"holderIdentity": "", "renewTime": rfc3339(self._wall())}
-                    await api.patch(self._path, {"metadata": metadata, "spec": written})
-                    logger.info("gave the lease %s/%s back", self._namespace, self._name)
+                # The last renewal may have been cut off, with its result unknown. So the Lease is
+                # read first, and emptied only in the version that names this replica.
+                current = lease.read(await api.get(self._path))
+                if current.holder == self._election.identity:
+                    metadata: JSONObject = {"uid": current.uid, "resourceVersion": current.version}
+                    released: JSONObject = {"holderIdentity": "", "renewTime": rfc3339(self._wall_clock())}
+                    await api.patch(self._path, {"metadata": metadata, "spec": released})
+                    logger.info("released the lease %s/%s", self._namespace, self._name)
         except (ApiError, TimeoutError) as error:
-            logger.warning("the lease %s/%s runs out by itself: %s", self._namespace, self._name, error)
+            # Nothing is lost but time: the others take over when its duration is over.
+            logger.warning("lease %s/%s wasn't released, it expires by itself: %s", self._namespace, self._name, error)
 
-    async def _call(self, api: Api, action: Look | Create | Hold) -> None:
-        self._election = self._election.calling(self._clock())
+    async def _call(self, api: KubeApi, action: ReadLease | CreateLease | UpdateLease) -> None:
+        # The time of sending is noted first. The deadline counts from it, so a slow response makes
+        # the term shorter, never longer than the others wait.
+        self._election = self._election.before_call(self._clock())
         try:
             async with asyncio.timeout(self._election.timing.call):
-                found = lease.read(await self._send(api, action))
+                current = lease.read(await self._send(api, action))
         except (AlreadyExistsError, ConflictError):
-            self._election = self._election.refused()
+            self._election = self._election.after_conflict()
         except NotFoundError:
-            if isinstance(action, Look):
-                self._election = self._election.saw(self._clock(), None)
+            if isinstance(action, ReadLease):
+                self._election = self._election.after_read(self._clock(), None)
             else:
-                self._election = self._election.refused()
+                self._election = self._election.after_conflict()
         except (ApiError, TimeoutError) as error:
-            self._election = self._election.failed()
-            logger.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
-        except Exception:  # whatever it is: a thread that ended could never lead again
-            self._election = self._election.failed()
-            logger.exception("lease %s/%s: unexpected", self._namespace, self._name)
+            self._election = self._election.after_failure()
+            logger.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no response in time")
+        except Exception:  # whatever it is: without this thread the replica could never lead again
+            self._election = self._election.after_failure()
+            logger.exception("lease %s/%s: unexpected error", self._namespace, self._name)
         else:
-            took_in = self._election.saw if isinstance(action, Look) else self._election.wrote
-            self._election = took_in(self._clock(), found)
+            after_answer = self._election.after_read if isinstance(action, ReadLease) else self._election.after_write
+            self._election = after_answer(self._clock(), current)
 
-    async def _send(self, api: Api, action: Look | Create | Hold) -> JSONObject:
-        if isinstance(action, Look):
+    async def _send(self, api: KubeApi, action: ReadLease | CreateLease | UpdateLease) -> JSONObject:
+        if isinstance(action, ReadLease):
             return await api.get(self._path)
-        written = lease.spec(self._election, action, rfc3339(self._wall()))
-        if isinstance(action, Create):
+        spec = lease.spec(self._election, action, rfc3339(self._wall_clock()))
+        if isinstance(action, CreateLease):
             metadata: JSONObject = {"name": self._name, "namespace": self._namespace, "ownerReferences": self._owners}
             body: JSONObject = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
-            return await api.create(LEASES.path(self._namespace), {**body, "spec": written})
+            return await api.create(LEASES.path(self._namespace), {**body, "spec": spec})
         metadata = {"uid": action.lease.uid, "resourceVersion": action.lease.version}
-        return await api.patch(self._path, {"metadata": metadata, "spec": written})
+        return await api.patch(self._path, {"metadata": metadata, "spec": spec})
 
-    def _tell(self) -> None:
+    def _log_change(self) -> None:
         """Log who leads, when that has changed."""
-        found, term = self._election.lease, self.term()
-        news = (
-            f"leading, term {term}"
-            if term
-            else f"standing by; the lease is {found.holder or 'nobody'}'s"
-            if found
-            else ""
-        )
-        if news and news != self._told:
-            self._told = news
-            logger.info("%s", news)
+        current, term = self._election.lease, self.term()
+        state = ""
+        if term:
+            state = f"leading, term {term}"
+        elif current is not None:
+            state = f"standing by; the lease is held by {current.holder or 'nobody'}"
+        if state and state != self._logged_state:
+            self._logged_state = state
+            logger.info("%s", state)
 
 
-class LeadershipThread:
-    """Runs a campaign beside the main loop. `connect` is called in its thread."""
+class LeaderElectionThread:
+    """Runs an elector in a thread. `connect` is called in that thread."""
 
-    def __init__(self, campaign: Campaign, connect: Callable[[], Client]) -> None:
-        self.campaign = campaign
+    def __init__(self, elector: LeaderElector, connect: Callable[[], Client]) -> None:
+        self.elector = elector
         self._connect = connect
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
-        self._asked = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and local_clock() - self.campaign.worked_at < THREAD_SILENCE
+        return self._thread.is_alive() and local_clock() - self.elector.last_step_at < THREAD_TIMEOUT
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Resign, and wait that long for it. All work must have ended before."""
-        self._asked.set()
+        """Release the Lease, and wait up to `seconds` for it. All work must have ended before."""
+        self._stopping.set()
         loop, running = self._loop, self._running
         if loop is not None and running is not None:
             try:
                 loop.call_soon_threadsafe(running.cancel)
-            except RuntimeError:  # it has ended already
+            except RuntimeError:  # the thread has ended already
                 pass
         self._thread.join(seconds)
 
@@ -201,11 +217,11 @@ class LeadershipThread:
     async def _serve(self) -> None:
         client = self._connect()
         try:
-            self._running = asyncio.create_task(self.campaign.run(client))
+            self._running = asyncio.create_task(self.elector.run(client))
             self._loop = asyncio.get_running_loop()
-            if self._asked.is_set():
+            if self._stopping.is_set():
                 self._running.cancel()
             await asyncio.wait({self._running})
-            await self.campaign.resign(client)
+            await self.elector.release(client)
         finally:
             await client.close()

@@ -1,6 +1,7 @@
-"""Lets writes through only while this replica leads. Wraps the executor's connection; reading is always allowed.
+"""An API client whose writes pass only while this replica leads. Reads always pass.
 
-A process that was stopped for a while goes on in the middle of its work: the first write it attempts asks the clock.
+A process that was stopped for a while resumes in the middle of its work, perhaps after another
+replica has taken over. So each write asks again whether the term still lasts.
 """
 
 from __future__ import annotations
@@ -8,19 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.kube.client import MERGE, Api, PatchBody
+from apprun_operator.kube.client import MERGE, KubeApi, PatchBody
 from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import TransientError
 
 
 class NotLeadingError(TransientError):
-    """Another replica leads, or may: nothing was sent."""
+    """Another replica leads, or may lead: nothing was sent."""
 
 
-class Fenced:
-    """`Api`, whose writes raise NotLeadingError unless `may_write()` says yes."""
+class FencedClient:
+    """A `KubeApi` whose writes raise NotLeadingError unless `may_write()` returns True."""
 
-    def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
+    def __init__(self, api: KubeApi, may_write: Callable[[], bool]) -> None:
         self._api = api
         self._may_write = may_write
 
@@ -48,4 +49,4 @@ class Fenced:
     def _check(self, path: str) -> None:
         # guard: leader-writes - a replica that has lost its lease must not write
         if not self._may_write():
-            raise NotLeadingError(f"{path}: not written, since this replica doesn't lead any more")
+            raise NotLeadingError(f"{path}: not written: this replica no longer leads")

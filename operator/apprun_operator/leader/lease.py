@@ -1,8 +1,10 @@
-"""Who leads, by the rules of a Lease: a pure state machine. `leadership` moves bytes for it, the clock is an argument.
+"""Leader election by a Lease, as a pure state machine. `elector` sends its requests; time is an
+argument.
 
-Two rules make it safe with clocks that nobody compares. A leader counts its deadline from *before* it sent the renewal;
-the others count the Lease's longer duration from when they *saw* it change. So the one ends before the other begins.
-A Lease can't fence a write that is on its way already: deterministic names and preconditions do that.
+Two rules make it safe although no two clocks are compared. A leader counts its deadline from
+*before* it sent the renewal. The others count the Lease's longer duration from when they *saw* it
+change. So one term ends before the next begins. A Lease can't stop a write that is already on its
+way: deterministic names and preconditions do that.
 """
 
 from __future__ import annotations
@@ -15,24 +17,24 @@ from application_sdk.wire.digest import JSON, JSONObject
 
 SHORTEST_DURATION: Final = 1.0
 LONGEST_DURATION: Final = 60.0
-"""Seconds. A duration that somebody wrote by hand must not keep everybody out for hours."""
-ATTENTION: Final = 0.25
-"""Seconds in which somebody who becomes able to work notices it."""
+"""Seconds. A duration that was written by hand must not keep every replica out for hours."""
+READY_POLL_SECONDS: Final = 0.25
+"""Seconds within which a replica that becomes able to work acts on it."""
 NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """All in seconds. A leader that dies is succeeded within `duration` + `retry` + two calls."""
+    """All in seconds. A leader that dies is replaced within `duration` + `retry` + two calls."""
 
     duration: float = 10.0
-    """How long others leave a Lease alone after they saw it change."""
+    """How long the others leave a Lease alone after they saw it change."""
     deadline: float = 8.0
-    """How long a leader acts after its last renewal."""
+    """How long a leader acts after it sent its last renewal."""
     retry: float = 2.0
-    """Between renewals, and between looks at somebody else's Lease."""
+    """Between two renewals, and between two reads of another replica's Lease."""
     call: float = 1.5
-    """How long one request may take."""
+    """Timeout of one request."""
 
     def __post_init__(self) -> None:
         if not 0 < self.call < self.retry < self.deadline < self.duration <= LONGEST_DURATION:
@@ -41,7 +43,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The Lease as the API server showed it. `renewed` is only compared: it is the time of another machine's clock."""
+    """The Lease as the API server returned it.
+
+    `renewed` is another machine's time: it is only compared for equality.
+    """
 
     holder: str
     renewed: str
@@ -51,7 +56,10 @@ class Lease:
     version: str
 
     def renewed_since(self, other: Lease) -> bool:
-        """Whether its holder wrote it since `other`. Another change, as of a label, is no sign of life."""
+        """Whether its holder wrote it since `other`.
+
+        Another change, such as of a label, isn't a renewal.
+        """
         return (self.uid, self.holder, self.renewed, self.transitions) != (
             other.uid,
             other.holder,
@@ -68,95 +76,102 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Read the Lease; the answer goes to `saw`."""
+class ReadLease:
+    """Read the Lease; the result goes to `after_read`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Create the Lease as its holder; the answer goes to `wrote`."""
+class CreateLease:
+    """Create the Lease as its holder; the result goes to `after_write`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Write oneself down as the holder, if the Lease is still `lease`; the answer goes to `wrote`."""
+class UpdateLease:
+    """Become or stay the holder, if the Lease still is `lease`; the result goes to `after_write`."""
 
     lease: Lease
     transitions: int
     acquiring: bool
 
 
-Action: TypeAlias = Wait | Look | Create | Hold
+Action: TypeAlias = Wait | ReadLease | CreateLease | UpdateLease
 
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """What one candidate knows. `identity` must be its own: whoever finds it in the Lease takes over at once.
+    """What one candidate knows. `identity` must be its own: a candidate that finds it in the Lease
+    takes over at once.
 
-    All times are of one local clock that never goes back and goes on while the process is stopped.
+    All times are of one local clock that never goes back, and that runs on while the process is
+    stopped.
     """
 
     identity: str
     timing: Timing = field(default_factory=Timing)
     lease: Lease | None = None
-    """As last seen; it is kept when the object vanishes, since its holder may not know yet."""
+    """As last read. Kept when the object vanishes, since its holder may not know of that yet."""
     changed_at: float = NEVER
-    """When its holder was last seen to write it."""
+    """When it was last seen that its holder had written it."""
     present: bool = False
     certain: bool = False
-    """Whether `lease` is the present one, as far as is known; if not, the next call is a look."""
-    unused: bool = False
-    """Whether the last call was a look that nothing was made of yet."""
+    """Whether `lease` is the current version, as far as is known; if not, it is read next."""
+    fresh_read: bool = False
+    """Whether the last call was a read on which no write has been based yet."""
     called_at: float = NEVER
     until: float = NEVER
-    """Up to when it leads."""
+    """When its leadership ends unless it is renewed."""
     term: int = 0
-    """Counts the times that it began to lead."""
+    """How often it has begun to lead."""
 
     def leads(self, now: float) -> bool:
         return now < self.until
 
     def decide(self, now: float, able: bool = True) -> Action:
-        """The next thing to do. Who isn't `able` to work only watches: it neither takes the Lease nor renews it."""
+        """The next action.
+
+        A candidate that isn't `able` to work only reads: it neither takes nor renews the Lease.
+        """
         due = self.called_at + self.timing.retry
-        if now < due and not self.unused:
+        if now < due and not self.fresh_read:
             return Wait(due - now)
         if not able:
-            # What the look found is still of use as soon as it is able: at its start, the time of a restart.
-            return Wait(min(due - now, ATTENTION)) if now < due else Look()
-        if not (self.unused or (self.leads(now) and self.certain)):
-            return Look()
+            # The read stays usable for when it becomes able: that saves a read when a replica
+            # starts.
+            return Wait(min(due - now, READY_POLL_SECONDS)) if now < due else ReadLease()
+        if not (self.fresh_read or (self.leads(now) and self.certain)):
+            return ReadLease()
         lease = self.lease
         free_at = self._free_at()
         if now < free_at:
-            # Look again when it may be free, not only when the next look is due.
-            return Wait(max(min(due, free_at) - now, 0.0)) if now < due else Look()
+            # Act when the Lease may be free, not only when the next read is due.
+            return Wait(max(min(due, free_at) - now, 0.0)) if now < due else ReadLease()
         if lease is None or not self.present:
-            return Create()
+            return CreateLease()
         acquiring = lease.holder != self.identity
-        return Hold(lease, lease.transitions + acquiring, acquiring)
+        return UpdateLease(lease, lease.transitions + acquiring, acquiring)
 
-    def calling(self, now: float) -> Election:
-        """A request is about to be sent."""
-        return replace(self, called_at=now, unused=False)
+    def before_call(self, now: float) -> Election:
+        """The state in which a request is sent."""
+        return replace(self, called_at=now, fresh_read=False)
 
-    def saw(self, now: float, lease: Lease | None) -> Election:
-        """A look was answered; None: there is no Lease."""
+    def after_read(self, now: float, lease: Lease | None) -> Election:
+        """The state after the Lease was read; None: there is none."""
         if lease is None:
-            return replace(self, present=False, certain=True, unused=True)
+            return replace(self, present=False, certain=True, fresh_read=True)
         changed = self.lease is None or lease.renewed_since(self.lease)
         return replace(
             self,
             lease=lease,
             present=True,
             certain=True,
-            unused=True,
+            fresh_read=True,
             changed_at=now if changed else self.changed_at,
             until=self.until if lease.holder == self.identity else NEVER,
         )
 
-    def wrote(self, now: float, lease: Lease) -> Election:
-        """A write was accepted: lead until the deadline, counted from when the request was sent."""
+    def after_write(self, now: float, lease: Lease) -> Election:
+        """The state after a write was accepted: lead until the deadline, counted from when it was
+        sent."""
         continued = self.leads(now)
         return replace(
             self,
@@ -168,27 +183,27 @@ class Election:
             term=self.term if continued else self.term + 1,
         )
 
-    def failed(self) -> Election:
-        """A request wasn't answered, or with an error: whether a write was done is unknown."""
-        return replace(self, certain=False, unused=False)
+    def after_failure(self) -> Election:
+        """The state after a request without a usable response: whether a write was done is unknown."""
+        return replace(self, certain=False, fresh_read=False)
 
-    def refused(self) -> Election:
-        """Somebody else wrote, created or deleted the Lease: look at it at once."""
-        return replace(self, certain=False, unused=False, called_at=NEVER)
+    def after_conflict(self) -> Election:
+        """The state after somebody else wrote, created or deleted the Lease: it is read at once."""
+        return replace(self, certain=False, fresh_read=False, called_at=NEVER)
 
-    def resigned(self) -> Election:
-        """Lead no more, from now on."""
-        return replace(self, until=NEVER, certain=False, unused=False)
+    def released(self) -> Election:
+        """The state of a candidate that has stopped leading."""
+        return replace(self, until=NEVER, certain=False, fresh_read=False)
 
     def _free_at(self) -> float:
-        """From when on the Lease may be taken."""
+        """The time from which the Lease may be taken."""
         if self.lease is None or self.lease.holder in ("", self.identity):
             return NEVER
         return self.changed_at + self.lease.duration
 
 
 def read(raw: Mapping[str, JSON]) -> Lease:
-    """A Lease object. What is missing in it counts as empty: then it is free."""
+    """Parse a Lease object. A missing field counts as empty, and a Lease without a holder is free."""
     meta = cast("JSONObject", raw["metadata"])
     spec = cast("JSONObject", raw.get("spec") or {})
     duration = float(cast("int", spec.get("leaseDurationSeconds") or 0))
@@ -202,15 +217,18 @@ def read(raw: Mapping[str, JSON]) -> Lease:
     )
 
 
-def spec(election: Election, action: Create | Hold, moment: str) -> JSONObject:
-    """What to write. `moment` is the time of day, as Kubernetes writes it: for people, and to differ from the last."""
-    written: JSONObject = {
+def spec(election: Election, action: CreateLease | UpdateLease, moment: str) -> JSONObject:
+    """The spec to write.
+
+    `moment` is the time of day in RFC 3339: for people, and to differ from the last one.
+    """
+    fields: JSONObject = {
         "holderIdentity": election.identity,
         "leaseDurationSeconds": int(election.timing.duration),
         "renewTime": moment,
     }
-    if isinstance(action, Create):
-        return {**written, "acquireTime": moment, "leaseTransitions": 0}
+    if isinstance(action, CreateLease):
+        return {**fields, "acquireTime": moment, "leaseTransitions": 0}
     if action.acquiring:
-        return {**written, "acquireTime": moment, "leaseTransitions": action.transitions}
-    return written
+        return {**fields, "acquireTime": moment, "leaseTransitions": action.transitions}
+    return fields

@@ -1,1 +1,2 @@
-"""What the operator knows: records, the informer that brings them, the store, the queue of runs to plan."""
+"""What the operator knows of the cluster: records, the informers and kopf that bring them, and the
+cache."""

@@ -1,4 +1,5 @@
-"""What is known of Apps: the object, the inspection of its code, and what serves it over HTTP."""
+"""Records of Apps: the object, the inspection of its code, and the Deployment that serves it over
+HTTP."""
 
 from __future__ import annotations
 
@@ -14,65 +15,65 @@ from apprun_operator.observe.records import AppSpecRecord, Condition, Meta, Task
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """An App. `problem` says why it can't be understood; then it has no spec."""
+    """An App. `problem` says why it can't be read; it has no spec then."""
 
     meta: Meta
     spec: AppSpecRecord | None
     problem: str = ""
     handler: JSONObject | None = None
-    """`spec.handler`: how the app is to be served over HTTP; None when it isn't."""
+    """`spec.handler`: how the app is served over HTTP; None if it isn't."""
     conditions: tuple[Condition, ...] = ()
     observed_generation: int = 0
-    served: JSONObject | None = None
-    """`status.handler`, as written."""
+    handler_status: JSONObject | None = None
+    """`status.handler`, as it was last written."""
     refuses_changes: bool = False
     """`spec.contractChanges: Refuse`: code with incompatible contracts starts no run."""
-    wish: str = ""
-    """The annotation by which people have it inspected anew."""
-    inspection: InspectedRecord | None = None
-    """The last inspection that came to an end."""
+    inspect_request: str = ""
+    """Value of the annotation by which a person requests a new inspection."""
+    inspection: InspectionRecord | None = None
+    """The last inspection that finished."""
     contracts: Contracts | None = None
     """`status.contracts`, as published."""
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type."""
-        return next((one for one in self.conditions if one.type == kind), None)
+        """The condition of type `kind`, or None."""
+        return next((condition for condition in self.conditions if condition.type == kind), None)
 
 
 InspectionResult: TypeAlias = Literal["Published", "Refused", "Failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class InspectedRecord:
+class InspectionRecord:
     """`status.inspection` of an App: how its last inspection ended."""
 
     code: str
-    """Which code it was of: `plan.app.inspection.code_of`."""
+    """Identity of the inspected code: `plan.code_identity.code_of`."""
     at: float
-    """When its pod looked at the code."""
+    """When its pod read the code."""
     result: InspectionResult
     failures: int = 0
-    """How many have failed in succession."""
+    """How many inspections have failed one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
-class InspectingRecord:
-    """What is known of an App's inspection that is under way."""
+class OngoingInspection:
+    """An App's inspection that hasn't finished."""
 
     tasks: Mapping[str, TaskRecord] = field(default_factory=dict)
-    """Its AppTasks, by name. More than one when the code has changed meanwhile."""
+    """Its AppTasks, by name. There are several if the code has changed meanwhile."""
     pods: Mapping[str, PodRecord] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     namespace_ready: bool = False
     others: int = 0
     """Inspections of other Apps whose pods start or run."""
-    doubted_at: float = 0.0
-    """When a run last gave reason to think that the code is another by now; 0 when none does."""
+    stale_since: float = 0.0
+    """When a run last showed that the published contracts may be outdated; 0 if none does."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServedRecord:
-    """The Deployment that serves an App, as it was when it was last applied."""
+class HandlerDeployment:
+    """The Deployment that serves an App, as of its last apply."""
 
     generation: int
     """Generation of the App that it was applied for."""
@@ -81,8 +82,8 @@ class ServedRecord:
     replicas: int = 0
     ready: int = 0
     current: bool = False
-    """Whether these pods are all of the latest kind."""
+    """Whether all pods are of the latest pod template."""
     problem: str = ""
-    """Why the API server, or the Deployment's controller, can't do what it should; or that it isn't the App's."""
+    """Why the API server or the Deployment's controller failed, or that the object isn't the App's."""
     waits: str = ""
-    """What has to go before it can be made."""
+    """What has to be deleted before it can be created."""

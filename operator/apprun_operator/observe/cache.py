@@ -1,23 +1,26 @@
-"""What is known of every run, in memory: the newest version of each object, whether a watch or an own write brought it.
+"""The operator's cache: the newest version of each object, whether a watch or an own write brought
+it.
 
-Informer, kopf's handlers and executor feed it; the worker asks it for one run at a time. It holds facts only: those of
-each run in a `RunFacts`, beside them those of Apps, and whose each object is.
+Informers, kopf's feed and the executor update it; workers read one run or App at a time. It keeps
+the objects of each run in a `RunState`, those of Apps beside them, and the owner of each object.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe import parse, parse_pod
-from apprun_operator.observe.apps import AppRecord, InspectingRecord, ServedRecord
-from apprun_operator.observe.fields import Raw, Unreadable
+from apprun_operator.observe import parse
+from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingInspection
+from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import KIND_NAMES, Kind
+from apprun_operator.observe.namespaces import Namespaces
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, RefusalKind, Words
+from apprun_operator.observe.parsers import PARSERS, parse_object
+from apprun_operator.observe.pods import PodEvent, PodRecord, RefusalKind
 from apprun_operator.observe.records import (
     Key,
     Meta,
@@ -28,35 +31,22 @@ from apprun_operator.observe.records import (
     inspected_by,
     inspection_of,
 )
-from apprun_operator.observe.run_state import RunFacts
-from apprun_operator.observe.staleness import concerns_runs, doubted_at
+from apprun_operator.observe.run_state import RunState
+from apprun_operator.observe.staleness import concerns_runs, stale_since
 
-Record: TypeAlias = AppRecord | RunRecord | TaskRecord | PageRecord | StateRecord | PodRecord
-
-PROJECTIONS: Final[Mapping[Kind, Callable[[Raw], Record]]] = {
-    "apps": parse.app,
-    "appruns": parse.run,
-    "apptasks": parse.task,
-    "appledgers": parse.page,
-    "appstates": parse.state,
-    "pods": parse_pod.pod,
-}
-REMEMBERED_BURIALS: Final = 20_000
-"""How many deleted objects are remembered, so that a late answer to an own write doesn't bring one back."""
+MAX_TOMBSTONES: Final = 20_000
+"""How many deleted objects are remembered, so that a late response to an own write doesn't bring
+one back."""
 
 
-def read(kind: Kind, raw: Mapping[str, JSON]) -> Record:
-    """The record of a raw object. Raises `Unreadable`, whatever is odd about the object."""
-    try:
-        return PROJECTIONS[kind](raw)
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise Unreadable(f"{kind}: {error!r}") from error
+class Cache:
+    """One event loop owns it.
 
-
-class Store:
-    """One event loop owns it. `wake` is called with a run's key whenever its next plan may differ."""
+    Args:
+        wake: Called with a run's key whenever its next plan may differ.
+        clock: Returns the time of day, in seconds since the epoch.
+        wake_app: The same for Apps.
+    """
 
     def __init__(
         self,
@@ -67,19 +57,15 @@ class Store:
         self._wake_run = wake
         self._wake_app = wake_app
         self._clock = clock
-        self._runs: dict[Key, RunFacts] = {}
+        self._runs: dict[Key, RunState] = {}
         self._apps: dict[Key, AppRecord] = {}
-        self._served: dict[Key, ServedRecord] = {}
-        self._kept: dict[Key, StateRecord] = {}
-        self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PROJECTIONS}
-        self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PROJECTIONS}
-        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PROJECTIONS}
-        self._buried: OrderedDict[str, None] = OrderedDict()
-        self._ready_namespaces: set[str] = set()
-        self._at_work: dict[str, set[str]] = {}
-        """Names of the runs at work, by namespace: nobody has to walk all runs for them."""
-        self._ensured: dict[str, float] = {}
-        """When the accounts and bindings of a namespace were last ensured, or that was tried."""
+        self._deployments: dict[Key, HandlerDeployment] = {}
+        self._app_states: dict[Key, StateRecord] = {}
+        self._versions: dict[Kind, dict[Key, tuple[str, int]]] = {kind: {} for kind in PARSERS}
+        self._owners: dict[Kind, dict[Key, Key]] = {kind: {} for kind in PARSERS}
+        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in PARSERS}
+        self._tombstones: OrderedDict[str, None] = OrderedDict()
+        self._namespaces = Namespaces()
 
     def _wake(self, key: Key) -> None:
         app = inspected_by(key)
@@ -88,19 +74,21 @@ class Store:
         else:
             self._wake_app(app)
 
-    # Feeding
+    # Updates from the API server
 
     def apply(self, kind: Kind, raw: Mapping[str, JSON]) -> None:
-        """Take in an object as the API server showed it. Older versions than the known one are ignored.
+        """Store an object as the API server returned it. A version older than the known one is
+        ignored.
 
-        Raises `Unreadable` for what can't be understood.
+        Raises:
+            Unreadable: The object can't be parsed. It is recorded as such, and its run says so.
         """
         try:
-            record = read(kind, raw)
+            record = parse_object(kind, raw)
         except Unreadable as problem:
-            self._put_unreadable(kind, raw, str(problem))
+            self._file_unreadable(kind, raw, str(problem))
             raise
-        if not self._is_news(kind, record.meta):
+        if not self._is_newer(kind, record.meta):
             return
         self._forget_unreadable(kind, record.meta.key)
         if isinstance(record, AppRecord | RunRecord) and record.problem:
@@ -114,16 +102,17 @@ class Store:
         elif isinstance(record, PodRecord):
             self._put_pod(record)
         elif isinstance(record, StateRecord):
-            self._kept[record.meta.key] = record
+            self._app_states[record.meta.key] = record
         else:
             self._put_page(record)
 
-    def _is_news(self, kind: Kind, meta: Meta) -> bool:
-        """Whether it is newer than what is known of the object; then it is what is known from now on."""
+    def _is_newer(self, kind: Kind, meta: Meta) -> bool:
+        """Whether this version is newer than the known one; if so, it becomes the known one."""
         known = self._versions[kind].get(meta.key)
-        # guard: deleted-stays-deleted - a late event would bring a deleted object back into the cache
+        # guard: deleted-stays-deleted - a late event would bring a deleted object back into the
+        # cache
         # guard: older-version-ignored - events of two watches may arrive out of order
-        if meta.uid in self._buried or (known is not None and known[1] >= meta.version):
+        if meta.uid in self._tombstones or (known is not None and known[1] >= meta.version):
             return False
         if known is not None and known[0] != meta.uid:
             self.remove(kind, meta.key)
@@ -131,235 +120,243 @@ class Store:
         return True
 
     def remove(self, kind: Kind, key: Key, uid: str = "") -> None:
-        """The object is gone. With a `uid`, only if it is that one: a namesake may have come since."""
+        """Remove a deleted object.
+
+        With a `uid`, only if it has that uid: the name may have a new object.
+        """
         known = self._versions[kind].get(key)
         if known is None or (uid and known[0] != uid):
             return
         del self._versions[kind][key]
         self._unreadable[kind].discard(key)
-        self._buried[known[0]] = None
-        if len(self._buried) > REMEMBERED_BURIALS:
-            self._buried.popitem(last=False)
+        self._tombstones[known[0]] = None
+        if len(self._tombstones) > MAX_TOMBSTONES:
+            self._tombstones.popitem(last=False)
         if kind == "apps":
             self._apps.pop(key, None)
-            self._served.pop(key, None)
+            self._deployments.pop(key, None)
             return
         if kind == "appstates":
-            self._kept.pop(key, None)
+            self._app_states.pop(key, None)
             return
         run = key if kind == "appruns" else self._owners[kind].pop(key, None)
-        facts = None if run is None else self._runs.get(run)
-        if run is None or facts is None:
+        state = None if run is None else self._runs.get(run)
+        if run is None or state is None:
             return
-        facts.drop(kind, key)
-        self._file_at_work(run)
-        if facts.empty:
+        state.drop(kind, key)
+        self._index_active_run(run)
+        if state.empty:
             del self._runs[run]
-        else:
-            self._wake(run)
+        # guard: last-pod-wakes - the places of a deleted run would stay occupied after its last pod
+        self._wake(run)
 
     def replace(self, kind: Kind, listed: Iterable[Key], version: int, namespace: str = "") -> None:
-        """A list as of `version` is complete: whatever it lacks, and isn't newer, vanished while nobody watched."""
+        """Remove what a complete list lacks.
+
+        An object that isn't in the list as of `version`, and isn't newer, was deleted while no
+        watch was open.
+        """
         present = set(listed)
-        vanished = [
+        deleted = [
             key
             for key, (_, known) in self._versions[kind].items()
             if known <= version and key not in present and namespace in ("", key.namespace)
         ]
-        for key in vanished:
+        for key in deleted:
             self.remove(kind, key)
 
-    # Facts about own requests
+    # What the operator's own requests have shown
 
-    def begin(self, run: Key, target: str) -> None:
-        """A request about the pod or AppTask `target` is under way: plans leave it alone until `end`."""
-        self._facts(run).in_flight.add(target)
+    def begin_request(self, run: Key, target: str) -> None:
+        """Mark the pod or AppTask `target` as in flight: plans leave it alone until `end_request`."""
+        self._run_state(run).in_flight.add(target)
 
-    def end(self, run: Key, target: str) -> None:
-        facts = self._runs.get(run)
-        if facts is not None:
-            facts.in_flight.discard(target)
-            if facts.empty:
+    def end_request(self, run: Key, target: str) -> None:
+        """The request about `target` has ended: plan the run again."""
+        state = self._runs.get(run)
+        if state is not None:
+            state.in_flight.discard(target)
+            if state.empty:
                 del self._runs[run]
                 return
         self._wake(run)
 
     def refuse(self, run: Key, pod: str, kind: RefusalKind, message: str) -> None:
-        """The API server won't create `pod`. Each further refusal doubles the time until the next try."""
-        self._facts(run).refuse(pod, kind, message, self._clock())
+        """The API server rejected `pod`. Each further refusal doubles the time until the next try."""
+        self._run_state(run).refuse(pod, kind, message, self._clock())
 
-    def hear(self, run: Key, pod: str, message: str) -> None:
-        """What kubelet says of a pod that doesn't start; empty when it says nothing."""
-        self._facts(run).words[pod] = Words(message, self._clock())
+    def record_pod_event(self, run: Key, pod: str, message: str) -> None:
+        """Record what kubelet's Events say of a pod that doesn't start; empty if they say nothing."""
+        self._run_state(run).pod_events[pod] = PodEvent(message, self._clock())
         self._wake(run)
 
-    def lose_page(self, run: Key, number: int) -> None:
-        """The API server says that it has no such page."""
-        self._facts(run).lost_pages.add(number)
+    def mark_page_lost(self, run: Key, number: int) -> None:
+        """The API server doesn't have that page."""
+        self._run_state(run).lost_pages.add(number)
         self._wake(run)
 
     def verify_task(self, run: Key, name: str, raw: Mapping[str, JSON] | None) -> None:
-        """What the API server has of an AppTask whose completion is committed; None when it has none."""
+        """Record what the API server has of a committed call's AppTask; None if it has none."""
         try:
-            record = None if raw is None else read("apptasks", raw)
+            record = None if raw is None else parse_object("apptasks", raw)
         except Unreadable:
             record = None
         task = record if isinstance(record, TaskRecord) else None
-        self._facts(run).verify_task(name, task, exists=raw is not None)
+        self._run_state(run).verify_task(name, task, exists=raw is not None)
         self._wake(run)
 
-    def namespace_is_ready(self, namespace: str, ready: bool | None = True) -> None:
-        """Whether the service accounts and bindings of `namespace` are known to exist: they were just ensured, or it
-        turned out that they don't; None when that was tried and nothing was learned."""
-        self._ensured[namespace] = self._clock()
-        if ready:
-            self._ready_namespaces.add(namespace)
-        elif ready is not None:
-            self._ready_namespaces.discard(namespace)
+    def set_namespace_ready(self, namespace: str, ready: bool | None = True) -> None:
+        """Record whether the service accounts and bindings of `namespace` exist.
 
-    def serve(self, app: Key, served: ServedRecord | None) -> None:
-        """What was seen of the Deployment that serves an App; None when there is none any more."""
-        if served is None:
-            self._served.pop(app, None)
+        None means that the check failed without showing either.
+        """
+        self._namespaces.set_ready(namespace, ready, self._clock())
+
+    def set_deployment(self, app: Key, deployment: HandlerDeployment | None) -> None:
+        """Record the Deployment that serves an App; None if it was deleted."""
+        if deployment is None:
+            self._deployments.pop(app, None)
         elif app in self._apps:
-            self._served[app] = served
+            self._deployments[app] = deployment
             self._wake_app(app)
 
-    # Asking
+    # Reads
 
     def app(self, key: Key) -> AppRecord | None:
         """The App of that name, or None."""
         return self._apps.get(key)
 
-    def served(self, key: Key) -> ServedRecord | None:
-        """What was last seen of the Deployment that serves an App."""
-        return self._served.get(key)
+    def deployment(self, key: Key) -> HandlerDeployment | None:
+        """The Deployment that serves an App, as of its last apply; None if there is none."""
+        return self._deployments.get(key)
 
-    def inspecting(self, key: Key) -> InspectingRecord:
-        """What is known of the inspection of that App. Valid until the next feeding."""
+    def inspecting(self, key: Key) -> OngoingInspection:
+        """The inspection of that App. Valid until the next update."""
         app, own, now = self._apps.get(key), inspection_of(key), self._clock()
-        facts = self._runs.get(own) or RunFacts(own.name)
+        state = self._runs.get(own) or RunState(own.name)
         uid = "" if app is None else app.meta.uid
-        return InspectingRecord(
-            tasks={name: task for name, task in facts.tasks.items() if task.meta.owner_uid == uid},
-            pods=facts.pods,
-            refusals=facts.refusals,
-            namespace_ready=key.namespace in self._ready_namespaces,
-            doubted_at=max((doubted_at(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
+        return OngoingInspection(
+            tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
+            pods=state.pods,
+            refusals=state.refusals,
+            namespace_ready=self._namespaces.is_ready(key.namespace),
+            stale_since=max((stale_since(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
                 1
-                for other, one in self._runs.items()
-                if other != own and inspected_by(other) is not None and any(pod.healthy for pod in one.pods.values())
+                for other, state in self._runs.items()
+                if other != own and inspected_by(other) is not None and any(pod.healthy for pod in state.pods.values())
             ),
         )
 
     def _runs_of(self, app: Key) -> Iterable[RunRecord]:
-        for key, facts in self._runs.items():
-            if facts.run is not None and key.namespace == app.namespace and facts.run.app_ref == app.name:
-                yield facts.run
+        for key, state in self._runs.items():
+            if state.run is not None and key.namespace == app.namespace and state.run.app_ref == app.name:
+                yield state.run
 
     def app_keys(self) -> list[Key]:
-        """All known Apps."""
+        """The keys of all known Apps."""
         return list(self._apps)
 
     def observe(self, key: Key) -> Observed | None:
-        """All that is known of one run; None when there is no such run. Valid until the next feeding."""
-        facts = self._runs.get(key)
-        if facts is None or facts.run is None:
+        """All that is known of one run; None if there is no such run. Valid until the next update."""
+        state = self._runs.get(key)
+        if state is None or state.run is None:
             return None
-        run = facts.run
+        run = state.run
         uid = run.meta.uid
         return Observed(
             run=run,
             app=self._apps.get(Key(key.namespace, run.app_ref)) if run.app_ref else None,
-            tasks={name: task for name, task in facts.tasks.items() if task.meta.owner_uid == uid},
-            pods=facts.pods,
-            committed=facts.committed.keys(),
-            settled=facts.settled,
-            missing_pages=tuple(n for n in range(run.pages) if n not in facts.pages),
-            lost_pages=facts.lost_pages,
-            unseen_tasks=facts.unseen_tasks(),
-            lost_tasks=facts.lost_tasks,
-            altered_tasks=facts.altered_tasks,
+            tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
+            pods=state.pods,
+            committed_keys=state.committed_digests.keys(),
+            committed_tasks=state.committed_tasks,
+            missing_pages=tuple(n for n in range(run.pages) if n not in state.pages),
+            lost_pages=state.lost_pages,
+            unseen_tasks=state.unseen_tasks(),
+            lost_tasks=state.lost_tasks,
+            altered_tasks=state.altered_tasks,
             unreadable={
                 f"{KIND_NAMES[kind]} {name}": problem
-                for (kind, name), (problem, owner) in facts.unreadable.items()
+                for (kind, name), (problem, owner) in state.unreadable.items()
                 if owner == uid
             },
-            refusals=facts.refusals,
-            in_flight=facts.in_flight,
-            words=facts.words,
-            state=self._kept.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
-            namespace_ready=key.namespace in self._ready_namespaces,
-            ensured_at=self._ensured.get(key.namespace, 0.0),
+            refusals=state.refusals,
+            in_flight=state.in_flight,
+            pod_events=state.pod_events,
+            state=self._app_states.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
+            namespace_ready=self._namespaces.is_ready(key.namespace),
+            ensured_at=self._namespaces.ensured_at(key.namespace),
         )
 
-    def ensured_before(self, moment: float) -> list[str]:
-        """Namespaces with runs at work whose accounts nobody has ensured since."""
-        return sorted(namespace for namespace in self._at_work if self._ensured.get(namespace, 0.0) < moment)
+    def namespaces_ensured_before(self, moment: float) -> list[str]:
+        """Namespaces with active runs whose accounts were last ensured before `moment`."""
+        return self._namespaces.ensured_before(moment)
 
     def task_pods(self) -> Mapping[Key, int]:
-        """How many task pods that haven't ended each run has."""
+        """How many task pods that haven't ended each run has, drivers excluded."""
         return {
-            key: sum(1 for pod in facts.pods.values() if not pod.ended and pod.task != names.driver_task_name(key.name))
-            for key, facts in self._runs.items()
+            key: sum(1 for pod in state.pods.values() if not pod.ended and pod.task != names.driver_task_name(key.name))
+            for key, state in self._runs.items()
             if inspected_by(key) is None
         }
 
+    def pods_of(self, run: Key) -> Collection[PodRecord]:
+        """The pods that are known under the name of a run, whether or not the run itself still
+        exists."""
+        state = self._runs.get(run)
+        return () if state is None else state.pods.values()
+
     def keys(self) -> list[Key]:
-        """All known runs."""
-        return [key for key, facts in self._runs.items() if facts.run is not None]
+        """The keys of all known runs."""
+        return [key for key, state in self._runs.items() if state.run is not None]
 
     def survey(self) -> Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]:
-        """Each run with its open calls and the pods that are there: for figures. Valid until the next feeding."""
-        for facts in self._runs.values():
-            if facts.run is not None:
-                yield facts.run, facts.tasks, facts.pods
+        """Each run with its open calls and its pods, for metrics. Valid until the next update."""
+        for state in self._runs.values():
+            if state.run is not None:
+                yield state.run, state.tasks, state.pods
 
     def sizes(self) -> Mapping[str, int]:
         """How many objects of each kind are known."""
         return {kind: len(versions) for kind, versions in self._versions.items()}
 
     def unreadable(self) -> Mapping[str, int]:
-        """How many objects of each kind can't be understood."""
+        """How many objects of each kind can't be read."""
         return {kind: len(keys) for kind, keys in self._unreadable.items()}
 
-    # Filing
+    # Where each object belongs
 
-    def _facts(self, run: Key) -> RunFacts:
+    def _run_state(self, run: Key) -> RunState:
         if run not in self._runs:
-            self._runs[run] = RunFacts(run.name)
+            self._runs[run] = RunState(run.name)
         return self._runs[run]
 
-    def _file_at_work(self, run: Key) -> None:
-        """To be called whenever the run itself or a pod of it has changed."""
-        facts = self._runs.get(run)
-        if facts is not None and facts.at_work:
-            self._at_work.setdefault(run.namespace, set()).add(run.name)
-        elif run.namespace in self._at_work:
-            self._at_work[run.namespace].discard(run.name)
-            if not self._at_work[run.namespace]:
-                del self._at_work[run.namespace]
+    def _index_active_run(self, run: Key) -> None:
+        """Keep the index of active runs. Called whenever the run or a pod of it has changed."""
+        state = self._runs.get(run)
+        self._namespaces.index_run(run, state is not None and state.is_active)
 
-    def _put_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
-        """What can't be understood still belongs to a run, which has to say so, and must not go on without it."""
+    def _file_unreadable(self, kind: Kind, raw: Mapping[str, JSON], problem: str) -> None:
+        """An unreadable object still belongs to a run, which has to report it and must not continue
+        without it."""
         meta = parse.meta(raw)
         run = parse.owning_run(raw)
-        if not self._is_news(kind, meta):
+        if not self._is_newer(kind, meta):
             return
         self._unreadable[kind].add(meta.key)
         if kind not in KIND_NAMES or not run:
             return
         owner = Key(meta.key.namespace, run)
         self._owners[kind][meta.key] = owner
-        self._facts(owner).unreadable[kind, meta.key.name] = (problem, meta.owner_uid)
+        self._run_state(owner).unreadable[kind, meta.key.name] = (problem, meta.owner_uid)
         self._wake(owner)
 
     def _forget_unreadable(self, kind: Kind, key: Key) -> None:
         self._unreadable[kind].discard(key)
-        facts = self._runs.get(self._owners[kind].get(key, key))
-        if facts is not None:
-            facts.unreadable.pop((kind, key.name), None)
+        state = self._runs.get(self._owners[kind].get(key, key))
+        if state is not None:
+            state.unreadable.pop((kind, key.name), None)
 
     def _put_app(self, app: AppRecord) -> None:
         before = self._apps.get(app.meta.key)
@@ -372,30 +369,30 @@ class Store:
                 self._wake(run.meta.key)
 
     def _put_run(self, run: RunRecord) -> None:
-        facts = self._facts(run.meta.key)
-        resolved = facts.run is not None and facts.run.app != run.app
+        state = self._run_state(run.meta.key)
+        resolved = state.run is not None and state.run.app != run.app
         if run.app_ref and (run.phase == "Stalled" or resolved):
             self._wake_app(Key(run.meta.key.namespace, run.app_ref))
-        facts.put_run(run)
-        self._file_at_work(run.meta.key)
+        state.put_run(run)
+        self._index_active_run(run.meta.key)
         self._wake(run.meta.key)
 
     def _put_task(self, task: TaskRecord) -> None:
         run = Key(task.meta.key.namespace, task.run)
         self._owners["apptasks"][task.meta.key] = run
-        if self._facts(run).put_task(task, self._clock()):
+        if self._run_state(run).put_task(task, self._clock()):
             self._wake(run)
 
     def _put_pod(self, pod: PodRecord) -> None:
         run = Key(pod.meta.key.namespace, pod.run)
         self._owners["pods"][pod.meta.key] = run
-        changed = self._facts(run).put_pod(pod, self._clock())
-        self._file_at_work(run)
+        changed = self._run_state(run).put_pod(pod, self._clock())
+        self._index_active_run(run)
         if changed:
             self._wake(run)
 
     def _put_page(self, page: PageRecord) -> None:
         run = Key(page.meta.key.namespace, page.run)
         self._owners["appledgers"][page.meta.key] = run
-        self._facts(run).put_page(page)
+        self._run_state(run).put_page(page)
         self._wake(run)

@@ -1,6 +1,7 @@
-"""One field of raw JSON to a value: checked as it is read, bounded, or `Unreadable` with the field's name.
+"""Parses single fields of raw JSON: each is checked and bounded, or raises `Unreadable` with the
+field's name.
 
-Nothing here trusts that a schema held: objects outlive the schemas that admitted them.
+Nothing here relies on a schema: objects outlive the schemas that admitted them.
 """
 
 from __future__ import annotations
@@ -28,32 +29,36 @@ SPANS: Final = (
 )
 MAX_ATTEMPTS: Final = 2**31 - 1
 SLACK: Final = 1.5
-"""By so much longer than their limit inputs, outputs and heartbeats may be: other versions of the SDK wrote them."""
+"""Factor by which inputs, outputs and heartbeats may exceed their limit: other SDK versions wrote
+them."""
 
 # Raw JSON comes from outside and is checked field by field as it is read, hence Any.
 Raw = Mapping[str, Any]
 
 
 class Unreadable(ValueError):
-    """An object that this version of the operator can't understand: the text names the field."""
+    """This version of the operator can't read an object. The message names the field."""
 
 
 def check_whole(raw: Raw) -> None:
-    """Raise Unreadable for an object of which the decoder had to leave something out."""
+    """Raise Unreadable if the decoder had to cut something out of the object."""
     problem = problem_of(raw)
     if problem:
         raise Unreadable(problem)
 
 
 def packed(value: object, name: str, limit: int = MAX_PAYLOAD_BYTES) -> Packed | None:
-    """A value as it is kept. The chart's policies refuse what is longer than the SDK takes, but measure roughly, and
-    not where they aren't installed."""
+    """Pack a value, within its limit.
+
+    The chart's policies refuse longer values too, but they measure roughly, and they may not be
+    installed.
+    """
     if value is None:
         return None
-    made = Packed.of(value)
-    if len(made.data) > limit * SLACK:
-        raise Unreadable(f"{name} has {len(made.data)} bytes of JSON, and {limit} are the limit")
-    return made
+    value_packed = Packed.of(value)
+    if len(value_packed.data) > limit * SLACK:
+        raise Unreadable(f"{name} has {len(value_packed.data)} bytes of JSON, the limit is {limit}")
+    return value_packed
 
 
 def packed_object(raw: Raw, name: str, where: str) -> Packed:
@@ -65,7 +70,7 @@ def object_(raw: Raw, name: str, default: JSONObject | None = None) -> dict[str,
     if value is None and default is not None:
         return default
     if not isinstance(value, dict):
-        raise Unreadable(f"{name} is missing or no object")
+        raise Unreadable(f"{name} is missing or not an object")
     return value
 
 
@@ -74,33 +79,33 @@ def text(raw: Raw, name: str, default: str | None = None) -> str:
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise Unreadable(f"{name} is missing or no text")
+        raise Unreadable(f"{name} is missing or not a string")
     return value
 
 
 def number(raw: Raw, name: str) -> Any:
     value = raw.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise Unreadable(f"{name} is {value!r}, no number")
+        raise Unreadable(f"{name} is {value!r}, not a number")
     return value
 
 
 def seconds(raw: Raw, name: str) -> float | None:
-    """A time span, of a century at most: `1e308` is a number that nobody can wait for or add to."""
+    """A duration of a century at most: `1e308` would overflow in any sum with it."""
     value = number(raw, name)
     return None if value is None else min(max(value, 0), MAX_SECONDS)
 
 
 def policy(spec: Raw) -> Policy | None:
-    """The policy with numbers that a plan can reckon with, whatever was written."""
+    """The policy, with every number within bounds that a plan can calculate with."""
     if spec.get("policy") is None:
         return None
-    made = dict(object_(spec, "policy"))
+    fields = dict(object_(spec, "policy"))
     for name in SPANS:
-        if made.get(name) is not None:
-            made[name] = seconds(made, name)
-    if made.get("retry") is not None:
-        retry = made["retry"] = dict(object_(made, "retry"))
+        if fields.get(name) is not None:
+            fields[name] = seconds(fields, name)
+    if fields.get("retry") is not None:
+        retry = fields["retry"] = dict(object_(fields, "retry"))
         for name in ("initialIntervalSeconds", "maxIntervalSeconds"):
             if retry.get(name) is not None:
                 retry[name] = seconds(retry, name)
@@ -109,7 +114,7 @@ def policy(spec: Raw) -> Policy | None:
             retry["backoffCoefficient"] = min(max(coefficient, 0), MAX_COEFFICIENT)
         if attempts is not None:
             retry["maxAttempts"] = int(min(max(attempts, 0), MAX_ATTEMPTS))
-    return cast("Policy", made)
+    return cast("Policy", fields)
 
 
 def count(raw: Raw, name: str) -> int:
@@ -117,7 +122,7 @@ def count(raw: Raw, name: str) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Unreadable(f"{name} is {value!r}, no count")
+        raise Unreadable(f"{name} is {value!r}, not a count")
     return value
 
 
@@ -128,4 +133,4 @@ def time(raw: Raw, name: str) -> float | None:
     try:
         return times.parse(value)
     except (ValueError, TypeError) as error:
-        raise Unreadable(f"{name} is {value!r}, no timestamp") from error
+        raise Unreadable(f"{name} is {value!r}, not a timestamp") from error

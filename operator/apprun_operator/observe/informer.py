@@ -1,7 +1,9 @@
-"""Lists a kind, then watches it, for ever: raw objects go to the store, whatever the API server does meanwhile.
+"""Lists a kind and then watches it, without end: raw objects go to the cache, whatever the API
+server does.
 
-`Progress` is the state machine, without I/O: which version to go on from, when to list anew, how long to back off.
-`Informer` moves bytes for it. A list is compared with what was known, so that deletions nobody saw are noticed too.
+`Progress` is the state machine, without I/O: which version to continue from, when to list again,
+how long to back off. `Informer` sends its requests. A list is compared with what was known, so that
+deletions which no watch saw are noticed too.
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.client import Api
+from apprun_operator.kube.client import KubeApi
 from apprun_operator.kube.decode import Page
 from apprun_operator.kube.errors import (
     ApiError,
-    BrokenOffError,
     GoneError,
     TooLargeError,
+    TruncatedError,
     UnavailableError,
     from_response,
 )
 from apprun_operator.kube.resources import Resource
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.parse import meta
@@ -35,13 +37,14 @@ logger = logging.getLogger(__name__)
 FIRST_PAGE: Final = 10
 LAST_PAGE: Final = 500
 PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at once."""
+"""A page grows until it has so many objects or bytes: 500 of the largest objects would be 700 MB at
+once."""
 GROWTH: Final = 5
 RECOVERY: Final = 2
-"""The bound that a page which has failed sets doubles with each page that is read."""
+"""After a page has failed, the bound of the page size doubles with each page that is read."""
 FAILING_AFTER: Final = 120.0
-"""Seconds without success after a failure until a kind counts as one that can't be read. A healthy watch is silent for
-less."""
+"""Seconds without success after a failure until a kind counts as unreadable. A healthy watch is
+silent for less."""
 SERVER_TIMEOUT: Final = 300
 FIRST_BACKOFF: Final = 0.2
 LAST_BACKOFF: Final = 10.0
@@ -50,127 +53,142 @@ SHORT_WATCH: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the informer is. `version` is empty when it has to list."""
+    """The informer's position. `version` is empty if it has to list."""
 
     version: str = ""
     failures: int = 0
 
     def listed(self, version: str) -> Progress:
-        """A list ends no backoff: one that is expired as soon as it is made must not become a storm of lists."""
+        """A list doesn't end the backoff: if its version has expired at once, lists must not follow
+        without delay."""
         return replace(self, version=version)
 
     def moved(self, version: str) -> Progress:
-        """An event or bookmark: go on from here after a break."""
+        """After an event or bookmark: a new watch continues from here."""
         return Progress(version or self.version)
 
     def failed(self, error: Exception) -> Progress:
-        """A break: list anew if the version is too old, else watch on from it."""
+        """After an error: list again if the version is too old, otherwise watch from it."""
         expired = isinstance(error, GoneError)
-        # guard: expired-version - a watch that continues from an expired version is refused each time
+        # guard: expired-version - a watch that continues from an expired version is refused each
+        # time
         return Progress("" if expired else self.version, self.failures + 1)
 
-    def backoff(self, chance: float) -> float:
-        """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in [0, 1)."""
+    def backoff(self, jitter: float) -> float:
+        """Seconds to wait before the next try, at random up to a bound that doubles; `chance` is in
+        [0, 1)."""
         if not self.failures:
             return 0.0
         bound: float = min(FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 16), LAST_BACKOFF)
-        return bound * (0.5 + chance / 2)
+        return bound * (0.5 + jitter / 2)
 
 
 class Informer:
-    """One kind, in all namespaces or one."""
+    """Keeps one kind up to date in the cache, in all namespaces or one."""
 
     def __init__(
         self,
-        api: Api,
-        store: Store,
+        api: KubeApi,
+        cache: Cache,
         kind: Kind,
         resource: Resource,
         *,
         namespace: str = "",
         selector: str = "",
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        """`clock` measures silence: it must be one that nobody sets."""
+        """`clock` measures silence: it must be monotonic.
+
+        `jitter` returns a random number in [0, 1).
+        """
         self.kind = kind
         self.synced = asyncio.Event()
-        self._heard_at = clock()
-        """When it last heard from the API server, or tried to. It only grows."""
-        self._rests_until = 0.0
-        """The end of the latest rest that `relist` took on purpose: nothing is expected before it."""
+        self._last_contact = clock()
+        """When it last was in contact with the API server, or tried to be. It only grows."""
+        self._resting_until = 0.0
+        """When the present pause of `relist` ends: no contact is expected before that."""
         self._api = api
-        self._store = store
+        self._cache = cache
         self._path = resource.path(namespace)
         self._namespace = namespace
         self._query: Mapping[str, str] = {"labelSelector": selector} if selector else {}
-        self._chance = chance
+        self._jitter = jitter
         self._clock = clock
         self._progress = Progress()
-        self._hurried = asyncio.Event()
+        self._relist_now = asyncio.Event()
         self._page = FIRST_PAGE
         self._largest_page = LAST_PAGE
-        """Smaller after a page has failed, so that the next try doesn't grow to what has failed at once."""
-        self._broke_off = False
-        """A page has ended too early since the last complete list. A list starts over after that, and would never
-        come to its end if its pages grew to the same length again."""
+        """Upper bound of the page size; smaller after a page has failed, so that the next try
+        doesn't fail alike."""
+        self._truncated = False
+        """A page was cut off since the last complete list. The list starts over after that, and
+        would never be complete if its pages grew to the same length again."""
         self._failing_since: float | None = None
         self._failure = ""
 
     @property
     def failing(self) -> str:
-        """Why the kind can't be read, if that has been so for a while."""
+        """Why the kind can't be read; empty unless that has lasted for a while."""
         since = self._failing_since
         return self._failure if since is not None and self._clock() - since >= FAILING_AFTER else ""
 
     @property
     def silence(self) -> float:
-        """For how many seconds nothing came from the API server, nor was tried, although it should have."""
+        """Seconds without contact with the API server, or an attempt, beyond planned pauses."""
         # guard: rest-is-no-silence - a planned pause of the watch isn't a sign of a broken one
-        return max(self._clock() - max(self._heard_at, self._rests_until), 0.0)
+        return max(self._clock() - max(self._last_contact, self._resting_until), 0.0)
 
-    def _hear(self) -> None:
-        # `renew` hears the API server while `relist` rests: neither may undo what the other one has noted.
-        self._heard_at = max(self._heard_at, self._clock())
+    def _note_contact(self) -> None:
+        # `resync` may run during a pause of `relist`: neither may set the time back that the other
+        # has noted.
+        self._last_contact = max(self._last_contact, self._clock())
 
     async def run(self) -> None:
-        """List and watch until cancelled. No answer of the API server ends it."""
-        await self._forever(self._follow)
+        """List and watch until cancelled. No response of the API server ends it."""
+        await self._retry_forever(self._follow)
 
-    async def relist(self, pause: Callable[[], float]) -> None:
-        """Only list, every `pause()` seconds, until cancelled: for kinds whose events come from elsewhere, to find what
-        those missed."""
+    async def relist(self, interval: Callable[[], float]) -> None:
+        """List every `interval()` seconds, until cancelled.
+
+        For kinds whose events come from kopf: it finds what those missed.
+        """
 
         async def once() -> None:
-            self._hurried.clear()
+            self._relist_now.clear()
             await self._list()
             self._progress = Progress()
-            rest = pause()
-            self._rests_until = self._clock() + rest
+            rest = interval()
+            self._resting_until = self._clock() + rest
             try:
-                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with
+                # the event.
                 async with asyncio.timeout(rest):
-                    await self._hurried.wait()
+                    await self._relist_now.wait()
             except TimeoutError:
                 pass
-            self._rests_until = 0.0
+            self._resting_until = 0.0
 
-        await self._forever(once)
+        await self._retry_forever(once)
 
-    def hurry(self) -> None:
-        """End the rest of `relist`: there is something to list."""
-        self._hurried.set()
+    def trigger_relist(self) -> None:
+        """End the pause of `relist`: there is something to list."""
+        self._relist_now.set()
 
-    async def renew(self) -> None:
-        """Beside `run`: know all that the API server holds by now, however late the watch is. Waits until it is so."""
-        tries = Progress()
+    async def resync(self) -> None:
+        """List once more, beside `run`, and return when it has succeeded.
+
+        After that the cache has everything that the API server held at the call, however late the
+        watch is.
+        """
+        attempts = Progress()
         while True:
             try:
                 await self._list()
             except ApiError as error:
-                tries = tries.failed(error)
+                attempts = attempts.failed(error)
                 logger.warning("%s: %s; listing again", self.kind, error)
-                await asyncio.sleep(tries.backoff(self._chance()))
+                await asyncio.sleep(attempts.backoff(self._jitter()))
             else:
                 return
 
@@ -182,30 +200,33 @@ class Informer:
         if self._clock() - started < SHORT_WATCH:
             raise UnavailableError("the watch ended at once")
 
-    async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _retry_forever(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()
             except ApiError as error:
-                self._fail(error)
+                self._record_failure(error)
                 self._progress = self._progress.failed(error)
                 if self._progress.failures > 1 or not self.synced.is_set():
                     logger.warning("%s: %s; trying again", self.kind, error)
-            except Exception as error:  # no odd answer may end the informer: the operator would be blind from then on
-                self._fail(error)
-                logger.exception("%s: unexpected answer; listing anew", self.kind)
+            except (
+                Exception
+            ) as error:  # no unexpected response may end the informer: the operator would see nothing more
+                self._record_failure(error)
+                logger.exception("%s: unexpected response; listing again", self.kind)
                 self._progress = replace(self._progress.failed(GoneError("")), version="")
-            # Trying counts as being alive: an API server that is down is no reason to restart the operator.
-            self._hear()
-            await asyncio.sleep(self._progress.backoff(self._chance()))
+            # An attempt counts as contact: an API server that is unavailable is no reason to
+            # restart the operator.
+            self._note_contact()
+            await asyncio.sleep(self._progress.backoff(self._jitter()))
 
-    def _fail(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         self._failure = f"{type(error).__name__}: {error}"[:500]
         if self._failing_since is None:
             self._failing_since = self._clock()
 
-    def _works(self) -> None:
-        self._hear()
+    def _record_success(self) -> None:
+        self._note_contact()
         self._failing_since, self._failure = None, ""
 
     async def _list(self) -> None:
@@ -213,45 +234,51 @@ class Informer:
         token = ""
         while True:
             page = await self._next_page(token)
-            self._hear()
+            self._note_contact()
             longest = 0
             async for size, item in page:
                 longest = max(longest, size)
                 if self._apply(item):
                     keys.append(_key(item))
-                # Others wait for the event loop: never for more than one object, nor for its decoding besides.
+                # Give the loop to others after each object. Decoding has its own turns.
                 await asyncio.sleep(0)
-            self._page = _fitting(self._page, longest, self._largest_page)
-            # guard: broken-pages-stay-short - a list that starts over with pages as long would never be complete
-            if not self._broke_off:
-                # What was too long lies behind: each page that is read lets the next ones grow a little more.
+            self._page = _next_page_size(self._page, longest, self._largest_page)
+            # guard: broken-pages-stay-short - a list that starts over with pages as long would
+            # never be complete
+            if not self._truncated:
+                # The objects that made a page too long have been read: let the next pages grow
+                # again.
                 self._largest_page = min(self._largest_page * RECOVERY, LAST_PAGE)
             token = str(page.details.get("continue") or "")
             if not token:
                 break
         version = str(page.details["resourceVersion"])
         # guard: list-removes - an object that was deleted between two watches has no DELETED event
-        self._store.replace(self.kind, keys, int(version), self._namespace)
+        self._cache.replace(self.kind, keys, int(version), self._namespace)
         self._progress = self._progress.listed(version)
-        self._largest_page, self._broke_off = LAST_PAGE, False
-        self._works()
+        self._largest_page, self._truncated = LAST_PAGE, False
+        self._record_success()
         self.synced.set()
 
     async def _next_page(self, token: str) -> Page:
-        """The page that follows. One that is too long, or breaks off, is asked for in smaller pages, down to a single
-        object. An API server that is away says nothing about length: after it, a list of many thousand objects must not
-        come one by one."""
+        """Request the next page. If it is too long or cut off, request a smaller one, down to a
+        single object.
+
+        An API server that is unavailable says nothing about length: after that error the page keeps
+        its size, or a list of thousands of objects would come one by one.
+        """
         while True:
             query = {**self._query, "limit": str(self._page), **({"continue": token} if token else {})}
             try:
                 return await self._api.page(self._path, query)
-            except (TooLargeError, BrokenOffError) as error:
+            except (TooLargeError, TruncatedError) as error:
                 if self._page == 1:
                     raise
                 self._page = self._largest_page = max(self._page // GROWTH, 1)
-                # guard: page-too-large - only an answer that is too large gets better with a smaller page
+                # guard: page-too-large - only an answer that is too large gets better with a
+                # smaller page
                 if not isinstance(error, TooLargeError):
-                    self._broke_off = True
+                    self._truncated = True
                     raise
 
     async def _watch(self) -> None:
@@ -262,48 +289,52 @@ class Informer:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         async for events in self._api.watch(self._path, query):
-            self._hear()
+            self._note_contact()
             for event in events:
-                self._take(str(event.get("type")), cast("JSONObject", event["object"]))
-            self._works()
-            # Events that are there already are read without a pause, and others wait for the event loop.
+                self._handle_event(str(event.get("type")), cast("JSONObject", event["object"]))
+            self._record_success()
+            # Events that have arrived already are read without waiting, so give the loop to others.
             await asyncio.sleep(0)
 
-    def _take(self, kind: str, item: JSONObject) -> None:
+    def _handle_event(self, kind: str, item: JSONObject) -> None:
         if kind == "ERROR":
             raise from_response(int(cast("int", item.get("code", 500))), b"watch error: " + str(item).encode())
         if kind == "DELETED":
             data = cast("JSONObject", item["metadata"])
-            self._store.remove(self.kind, _key(item), str(data.get("uid", "")))
+            self._cache.remove(self.kind, _key(item), str(data.get("uid", "")))
         elif kind != "BOOKMARK":
             self._apply(item)
         self._progress = self._progress.moved(str(cast("JSONObject", item["metadata"]).get("resourceVersion", "")))
 
     def _apply(self, item: Mapping[str, JSON]) -> bool:
-        """Hand it to the store. False for an object that can't even be named: whatever is odd about one object, the
-        informer goes on with the others."""
+        """Put an object into the cache. Returns False for one without a readable name.
+
+        Whatever is wrong with one object, the informer continues with the others.
+        """
         try:
-            self._store.apply(self.kind, item)
+            self._cache.apply(self.kind, item)
         except Unreadable as error:
             name = _name(item)
-            logger.warning("%s %s is left alone: %s", self.kind, name or "without a name", error)
+            logger.warning("%s %s can't be read and is ignored: %s", self.kind, name or "without a name", error)
             return bool(name)
         return True
 
 
-def _fitting(page: int, longest: int, most: int) -> int:
-    """How many objects to ask for next, when the longest of a page had so many bytes: growing slowly, since the next
-    ones may be longer."""
+def _next_page_size(page: int, longest: int, most: int) -> int:
+    """How many objects to request next, if the longest of a page had so many bytes.
+
+    The page grows slowly, since the next objects may be longer.
+    """
     # guard: page-bytes - a page of large objects takes all memory, whatever its count
     return max(min(page * GROWTH, most, PAGE_BYTES // max(longest, 1)), 1)
 
 
-def silences(informers: Sequence[Informer]) -> Mapping[str, float]:
+def silence_by_kind(informers: Sequence[Informer]) -> Mapping[str, float]:
     """The longest silence about each kind, in seconds."""
-    found: dict[str, float] = {}
+    silence: dict[str, float] = {}
     for informer in informers:
-        found[informer.kind] = max(informer.silence, found.get(informer.kind, 0.0))
-    return found
+        silence[informer.kind] = max(informer.silence, silence.get(informer.kind, 0.0))
+    return silence
 
 
 def _key(item: Mapping[str, JSON]) -> Key:

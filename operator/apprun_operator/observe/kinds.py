@@ -1,4 +1,4 @@
-"""Kinds of objects that the operator watches, by the names that the API server has for them."""
+"""The kinds of objects that the operator watches, by their plural names."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from application_sdk.wire import names
 Kind: TypeAlias = Literal["apps", "appruns", "apptasks", "appledgers", "appstates", "pods"]
 
 KIND_NAMES: Final[Mapping[Kind, str]] = {"apptasks": names.APP_TASK_KIND, "appledgers": names.APP_LEDGER_KIND}
-"""What a run is made of. Pods are Kubernetes' own: there are none that can't be read."""
+"""The kinds a run consists of. Pods are missing: Kubernetes validates them, so each can be read."""

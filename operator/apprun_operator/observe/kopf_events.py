@@ -1,7 +1,8 @@
-"""kopf's part: App and AppRun events, handed on to the store. With `main`, the only modules that import kopf.
+"""Runs kopf, which watches Apps and AppRuns, and passes its events on.
 
-It runs in a thread with a loop of its own: when kopf ends, it cancels every task of its loop, and it ends for no more
-than an API server that was away for a minute. Then it is started again, and everything else goes on meanwhile.
+kopf runs in a thread with a loop of its own. When it ends it cancels every task of its loop, and an
+API server that is unavailable for a minute is enough to end it. It is started again then, and
+everything else continues meanwhile.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ import kopf
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON
-from apprun_operator.observe.kopf_session import bounded
+from apprun_operator.observe.kopf_session import bounded_session
 
 logger = logging.getLogger(__name__)
 
 Feed = Callable[[str, str, Mapping[str, JSON]], None]
-"""Called in kopf's thread with kind, event type (`DELETED`, others) and what kopf was shown of the object."""
+"""Called in kopf's thread with kind, event type (`DELETED`, others) and the object as kopf has it.
+"""
 
 RESTART_FIRST: Final = 1.0
 RESTART_LAST: Final = 30.0
+"""Seconds between two starts of kopf, at first and at most."""
 END_SECONDS: Final = 15.0
-"""How long a kopf that ends may take for it. It cancels each of its tasks once and waits for ever; and now and then a
-cancellation gets lost in a request whose session was closed meanwhile."""
+"""Seconds that kopf may take to end. It cancels each of its tasks once and then waits without a
+limit, and now and then a cancellation gets lost in a request whose session was closed meanwhile."""
 
 
 class EndlessBackoffs:
-    """kopf gives up, and ends, when its list of backoffs does. So this one doesn't."""
+    """Backoffs without an end: kopf gives up, and ends, when its list of backoffs is used up."""
 
     def __iter__(self) -> Iterator[float]:
         delay = 0.5
@@ -42,55 +45,56 @@ class EndlessBackoffs:
             delay = min(delay * 2, 5.0)
 
 
-async def log_in_by_address(**given: Any) -> kopf.AiohttpSession | None:
-    """kopf's login of a pod, but at the API server's address: by name, as kopf has it, it would need a DNS."""
-    found = kopf.login_with_service_account(**given)
-    if found is None or "KUBERNETES_SERVICE_HOST" not in os.environ:
-        return bounded(found)
+async def log_in_by_address(**context: Any) -> kopf.AiohttpSession | None:
+    """Log kopf in as the pod's service account, by the API server's address: its host name would
+    need DNS."""
+    login = kopf.login_with_service_account(**context)
+    if login is None or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return bounded_session(login)
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return bounded(dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}"))
+    return bounded_session(dataclasses.replace(login, server=f"https://{f'[{host}]' if ':' in host else host}:{port}"))
 
 
-async def log_in_with_kubeconfig(**given: Any) -> kopf.AiohttpSession | None:
-    """As the user of the machine, for an operator outside of a cluster."""
-    return bounded(kopf.login_with_kubeconfig(**given))
+async def log_in_with_kubeconfig(**context: Any) -> kopf.AiohttpSession | None:
+    """Log kopf in with the kubeconfig, for an operator outside of a cluster."""
+    return bounded_session(kopf.login_with_kubeconfig(**context))
 
 
 def registry(feed: Feed) -> kopf.OperatorRegistry:
-    """Handlers that only pass on what they see: no finalizer, no annotation, no status of their own."""
-    made = kopf.OperatorRegistry()
+    """Handlers that only pass events on: no finalizer, no annotation, no status of their own."""
+    handlers = kopf.OperatorRegistry()
 
     def handler(kind: str) -> Callable[..., Any]:
-        async def seen(event: Mapping[str, Any], **_: object) -> None:
+        async def pass_on(event: Mapping[str, Any], **_: object) -> None:
             feed(kind, str(event.get("type")), event["object"])
 
-        return seen
+        return pass_on
 
     for kind in (names.APPS, names.APP_RUNS):
-        kopf.on.event(names.GROUP, names.VERSION, kind, registry=made, id=f"see-{kind}")(handler(kind))
-    kopf.on.login(registry=made, id="service-account")(log_in_by_address)
-    kopf.on.login(registry=made, id="kubeconfig")(log_in_with_kubeconfig)
-    return made
+        kopf.on.event(names.GROUP, names.VERSION, kind, registry=handlers, id=f"see-{kind}")(handler(kind))
+    kopf.on.login(registry=handlers, id="service-account")(log_in_by_address)
+    kopf.on.login(registry=handlers, id="kubeconfig")(log_in_with_kubeconfig)
+    return handlers
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf's settings, away from defaults that pause, forget or give up."""
-    made = kopf.OperatorSettings()
-    made.peering.standalone = True
-    made.scanning.disabled = True
-    made.posting.enabled = False
-    made.watching.inactivity_timeout = 70
-    made.watching.server_timeout = 300
-    made.watching.client_timeout = 310
-    made.watching.connect_timeout = 10
-    made.watching.chunk_size = 20  # of the largest objects that there may be, 30 MB
-    made.networking.request_timeout = 30
-    made.networking.connect_timeout = 10
-    made.networking.error_backoffs = EndlessBackoffs()
-    made.queueing.worker_limit = None
-    # This thread is watched over by `KopfThread`; kopf's own last resort would kill the whole process.
-    made.process.ultimate_exiting_timeout = None
-    return made
+    """kopf's settings, without the defaults that pause, forget or give up."""
+    options = kopf.OperatorSettings()
+    options.peering.standalone = True
+    options.scanning.disabled = True
+    options.posting.enabled = False
+    options.watching.inactivity_timeout = 70
+    options.watching.server_timeout = 300
+    options.watching.client_timeout = 310
+    options.watching.connect_timeout = 10
+    options.watching.chunk_size = 20  # up to 30 MB, if all are of the largest size
+    options.networking.request_timeout = 30
+    options.networking.connect_timeout = 10
+    options.networking.error_backoffs = EndlessBackoffs()
+    options.queueing.worker_limit = None
+    # `KopfThread` supervises this thread; kopf's own last resort would kill the whole process.
+    options.process.ultimate_exiting_timeout = None
+    return options
 
 
 class KopfThread:
@@ -102,12 +106,12 @@ class KopfThread:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._end: Callable[[], None] = lambda: None
-        """Ends the present life of kopf, from any thread."""
+        """Ends the running kopf, from any thread."""
         self._thread = threading.Thread(target=self._supervise, name="kopf", daemon=True)
 
     @property
-    def works(self) -> bool:
-        """Whether kopf is up: if not, somebody else should look for new runs now and then."""
+    def is_watching(self) -> bool:
+        """Whether kopf is watching. While it isn't, new runs have to be found by lists."""
         return self._ready.is_set()
 
     @property
@@ -118,7 +122,7 @@ class KopfThread:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Ask it to end, and wait that long for it."""
+        """End kopf and its thread, and wait up to `seconds` for that."""
         self._stop.set()
         self._end()
         self._thread.join(seconds)
@@ -128,8 +132,8 @@ class KopfThread:
         while not self._stop.is_set():
             try:
                 asyncio.run(self._operate())
-            except BaseException as error:  # noqa: BLE001 (a thread: nothing outside is to be unwound)
-                logger.warning("kopf ended: %r; starting it again in %.0f s", error, delay)
+            except BaseException as error:  # noqa: BLE001 (kopf is started again whatever ended it)
+                logger.warning("kopf ended: %r; restarting it in %.0f s", error, delay)
             if self._ready.is_set():
                 delay = RESTART_FIRST
             self._ready.clear()
@@ -137,13 +141,14 @@ class KopfThread:
             delay = min(delay * 2, RESTART_LAST)
 
     async def _operate(self) -> None:
-        # Not `self._stop`: kopf would wait for it in a thread, which holds up the end of its loop for ever.
+        # Not `self._stop`: kopf would wait for it in a thread of its own, and its loop could never
+        # be closed.
         end, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def end_from_outside() -> None:
             try:
                 loop.call_soon_threadsafe(end.set)
-            except RuntimeError:  # this life is over already
+            except RuntimeError:  # this kopf has ended already
                 pass
 
         self._end = end_from_outside
@@ -158,12 +163,12 @@ class KopfThread:
             stop_flag=end,
             ready_flag=self._ready,
         )
-        life = asyncio.create_task(kopf.run_tasks(roots, ignored=ours))
+        operator = asyncio.create_task(kopf.run_tasks(roots, ignored=ours))
         await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)  # then kopf ends
-        _, hung = await asyncio.wait({life}, timeout=END_SECONDS)
+        _, hung = await asyncio.wait({operator}, timeout=END_SECONDS)
         while hung:
-            logger.warning("kopf doesn't end: cancelling %d tasks of it once more", len(hung))
+            logger.warning("kopf doesn't end: cancelling %d of its tasks once more", len(hung))
             for task in hung:
                 task.cancel()
             _, hung = await asyncio.wait(asyncio.all_tasks() - ours, timeout=1)
-        await life
+        await operator

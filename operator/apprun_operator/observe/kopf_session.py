@@ -1,8 +1,10 @@
-"""kopf's session, whose answers about Apps and AppRuns hold nothing that kopf could fail on.
+"""kopf's HTTP session, whose responses about Apps and AppRuns contain nothing that kopf could fail
+on.
 
-kopf decodes whole lists and whole objects with a decoder that recurses. So of an object it is shown the metadata here,
-and in events the object's text as one string, which our own loop decodes within its bounds. What a list holds is read
-by our informer; kopf's says only that there is something to read.
+kopf decodes whole lists and whole objects with a decoder that recurses. So it gets only an object's
+metadata here, and in events the object's text as one string, which the main loop decodes within its
+bounds. The content of a list is read by the operator's own informer; kopf's list only says that
+there is something to read.
 """
 
 from __future__ import annotations
@@ -18,42 +20,42 @@ from typing_extensions import override
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.kube.decode import Page, decode, decode_event
+from apprun_operator.kube.decode import Page, decode_event
 
 RAW: Final = "raw"
-"""Field of what kopf is shown that holds the object's text."""
+"""Field of the shortened object that has the whole object's text."""
 _OURS: Final = re.compile(rf"/apis/{names.GROUP}/[^/]+(/namespaces/[^/]+)?/({names.APPS}|{names.APP_RUNS})/?$")
-_SHOWN: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+_KEPT: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
 _CHUNK: Final = 1024 * 1024
 
 
-def bounded(found: kopf.ConnectionInfo | None) -> kopf.AiohttpSession | None:
-    """The same login, over a session that shows kopf no more than it can take. To be called in kopf's loop."""
-    if found is None:
+def bounded_session(login: kopf.ConnectionInfo | None) -> kopf.AiohttpSession | None:
+    """The login over a session that shortens objects. Must be called in kopf's loop."""
+    if login is None:
         return None
-    made = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
-        headers=found.as_http_headers(),
-        proxy=found.proxy_url,
-        trust_env=found.trust_env,
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=login.as_ssl_context()),
+        headers=login.as_http_headers(),
+        proxy=login.proxy_url,
+        trust_env=login.trust_env,
         response_class=_Response,
     )
     return kopf.AiohttpSession(
-        server=found.server,
-        default_namespace=found.default_namespace,
-        priority=found.priority,
-        expiration=found.expiration,
-        aiohttp_session=made,
+        server=login.server,
+        default_namespace=login.default_namespace,
+        priority=login.priority,
+        expiration=login.expiration,
+        aiohttp_session=session,
     )
 
 
 class _Response(aiohttp.ClientResponse):
-    """An answer, shortened where it is about our kinds."""
+    """A response, shortened if it is about Apps or AppRuns."""
 
     @override
-    async def json(self, **given: Any) -> Any:
+    async def json(self, **options: Any) -> Any:
         if not self._is_ours():
-            return await super().json(**given)
+            return await super().json(**options)
         page = Page(await self.read())
         items = [{"metadata": _identity(item)} async for _, item in page]
         return {"metadata": page.details, "items": items}
@@ -70,7 +72,7 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _Events:
-    """The stream of a watch, line by line."""
+    """The stream of a watch, with each event shortened."""
 
     def __init__(self, stream: aiohttp.StreamReader) -> None:
         self._stream = stream
@@ -84,31 +86,31 @@ class _Events:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line:
-                    yield shown(line) + b"\n"
+                    yield shortened(line) + b"\n"
 
 
-def shown(line: bytes) -> bytes:
-    """What kopf is shown of an event."""
+def shortened(line: bytes) -> bytes:
+    """The event as kopf gets it: the object's identity, and its text as one string."""
     event = decode_event(line)
     item = event.get("object")
     if event.get("type") not in ("ADDED", "MODIFIED", "DELETED") or not isinstance(item, dict):
         return json.dumps(event).encode()
-    short: JSONObject = {
+    summary: JSONObject = {
         "apiVersion": item.get("apiVersion"),
         "kind": item.get("kind"),
         "metadata": _identity(item),
         RAW: json.dumps(item, ensure_ascii=False, separators=(",", ":")),
     }
-    return json.dumps({**event, "object": cast("JSON", short)}).encode()
+    return json.dumps({**event, "object": cast("JSON", summary)}).encode()
 
 
-def hidden(item: Mapping[str, Any]) -> JSONObject | None:
-    """The object of which kopf was shown that; None for one of a list."""
+def object_text(item: Mapping[str, JSON]) -> str | None:
+    """The whole object as JSON text, from a shortened one; None for an object that came in a list."""
     text = item.get(RAW)
-    return decode(text.encode()) if isinstance(text, str) else None
+    return text if isinstance(text, str) else None
 
 
 def _identity(item: JSONObject) -> JSONObject:
     metadata = item.get("metadata")
-    known = metadata if isinstance(metadata, dict) else {}
-    return {name: known[name] for name in _SHOWN if name in known}
+    fields = metadata if isinstance(metadata, dict) else {}
+    return {name: fields[name] for name in _KEPT if name in fields}

@@ -1,4 +1,5 @@
-"""What one pass of the plan sees of one run: its records, and what the operator itself has learned about them."""
+"""The input of one plan: the records of one run, and what the operator's own requests have shown
+about them."""
 
 from __future__ import annotations
 
@@ -6,54 +7,56 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.pods import PodRecord, Refusal, Words
+from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal
 from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How many more task pods a run may have beside those of other runs; None for as many as it likes."""
+class PodQuota:
+    """How many more task pods a run may start while other runs have theirs; None for any number."""
 
     places: int | None = None
     why: str = ""
-    """What is the limit, in words."""
+    """The limit that applies, as text for the run's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """All that one pass of the plan sees of one run.
+    """Everything that one plan sees of one run.
 
-    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name and include those
-    of committed calls until they are deleted. `committed` has every key of the ledger, pages included.
+    `tasks` are the calls that aren't committed yet, the driver among them; `pods` are keyed by name
+    and include those of committed calls until they are deleted. `committed_keys` has every key of
+    the ledger, pages included.
     """
 
     run: RunRecord
     app: AppRecord | None
     tasks: Mapping[str, TaskRecord]
     pods: Mapping[str, PodRecord]
-    committed: Collection[str]
-    settled: Collection[str] = frozenset()
+    committed_keys: Collection[str]
+    committed_tasks: Collection[str] = frozenset()
     """Names of the AppTasks whose completion is committed."""
     missing_pages: tuple[int, ...] = ()
-    """Pages that the run counts and that aren't known yet."""
+    """Numbers of the ledger pages that the run counts and that aren't cached yet."""
     lost_pages: Collection[int] = frozenset()
-    """Those among them that the API server says it hasn't."""
+    """Those among them that the API server doesn't have."""
     unseen_tasks: tuple[str, ...] = ()
-    """AppTasks of committed calls that aren't known as what the ledger has of them."""
+    """AppTasks of committed calls that aren't cached as the ledger has them."""
     lost_tasks: Collection[str] = frozenset()
-    """Those among them that the API server says it hasn't."""
+    """Those among them that the API server doesn't have."""
     altered_tasks: Collection[str] = frozenset()
-    """Those that are something else to the API server as well."""
+    """Those among them that differ from the ledger on the API server too."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """What is the matter with AppTasks and AppLedgers of the run that can't be understood, by kind and name."""
+    """Why AppTasks and AppLedgers of the run can't be read, by kind and name."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
-    """Names of pods and AppTasks that a request is under way for."""
-    words: Mapping[str, Words] = field(default_factory=dict)
-    """What kubelet said of pods that don't start, by the pod's name."""
+    """Names of pods and AppTasks that a request is in flight for."""
+    pod_events: Mapping[str, PodEvent] = field(default_factory=dict)
+    """What kubelet's Events say of pods that don't start, by the pod's name."""
     state: StateRecord | None = None
-    """What the app keeps; None when it keeps nothing yet."""
+    """The app's saved state; None if it has saved nothing yet."""
     namespace_ready: bool = False
     ensured_at: float = 0.0
-    """When the namespace's service accounts and bindings were last ensured, or that was tried; 0 for never."""
-    room: Room = Room()
+    """When the namespace's service accounts and bindings were last ensured, or an attempt failed; 0
+    for never."""
+    pod_quota: PodQuota = PodQuota()

@@ -1,4 +1,4 @@
-"""JSON of users and pods, kept as text: decoded, `{"a": [{}, {}]}` takes twenty times the memory that etcd gives it."""
+"""JSON of users and pods, kept as text: decoded, `{"a": [{}, {}]}` takes twenty times the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """One JSON value as compact UTF-8. Decode it where the pod, patch or object is built that it goes into."""
+    """One JSON value as compact UTF-8.
+
+    It is decoded where the pod, patch or object that contains it is built.
+    """
 
     data: bytes
 
@@ -25,7 +28,7 @@ class Packed:
         return cast("JSON", json.loads(self.data.decode("utf-8", "surrogatepass")))
 
     def object(self) -> JSONObject:
-        """Of what was an object when it was packed."""
+        """Decode a value that was an object when it was packed."""
         return cast("JSONObject", self.decode())
 
 
@@ -34,7 +37,8 @@ EMPTY: Final = Packed(b"{}")
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """What an App publishes of its code: all of it packed, and what runs and plans ask for again and again."""
+    """The contracts that an App publishes: all of them packed, and the fields that plans read
+    often."""
 
     packed: Packed
     code: str = ""

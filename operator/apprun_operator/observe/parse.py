@@ -1,8 +1,9 @@
-"""Raw JSON of the API server to records. Called by the informer, by kopf's handlers and for the answers to own writes.
+"""Parses raw JSON of the API server into records: from lists, watches, and responses to the
+operator's writes.
 
-An App or AppRun that can't be understood becomes a record with a `problem`; another object that can't raises
-`Unreadable`, and its run says so. Nothing here trusts that a schema held: objects outlive the schemas that admitted
-them.
+An App or AppRun that can't be read becomes a record with a `problem`. Any other object that can't
+be read raises `Unreadable`, and its run reports it. Nothing here relies on a schema: objects
+outlive the schemas that admitted them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from application_sdk.wire.fields import (
     TaskPhase,
 )
 from apprun_operator.observe import times
-from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectionResult
+from apprun_operator.observe.apps import AppRecord, InspectionRecord, InspectionResult
 from apprun_operator.observe.fields import Raw, Unreadable, check_whole, packed, packed_object
 from apprun_operator.observe.fields import count as _count
 from apprun_operator.observe.fields import number as _number
@@ -84,7 +85,7 @@ def meta(raw: Raw) -> Meta:
 
 
 def owning_run(raw: Raw) -> str:
-    """Name of the run that an object is part of; empty for one that is part of none, or doesn't say."""
+    """Name of the run that owns an object; empty if none does."""
     owners = _object(raw, "metadata").get("ownerReferences") or []
     return next((str(owner.get("name", "")) for owner in owners if owner.get("kind") == names.APP_RUN_KIND), "")
 
@@ -100,22 +101,22 @@ def app(raw: Raw) -> AppRecord:
             handler=None if spec.get("handler") is None else _object(spec, "handler"),
             conditions=_conditions(raw),
             observed_generation=_number(status, "observedGeneration") or 0,
-            served=None if status.get("handler") is None else _object(status, "handler"),
+            handler_status=None if status.get("handler") is None else _object(status, "handler"),
             refuses_changes=spec.get("contractChanges") == "Refuse",
-            wish=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
+            inspect_request=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
             inspection=_inspected(_object(status, "inspection", {})),
             contracts=None if status.get("contracts") is None else Contracts.of(_object(status, "contracts")),
         )
-    except Exception as error:  # noqa: BLE001 (whatever is odd about it is this object's problem)
+    except Exception as error:  # noqa: BLE001 (whatever is wrong with it is this object's problem)
         return AppRecord(identity, None, problem=str(error), conditions=_conditions(raw))
 
 
-def _inspected(status: Raw) -> InspectedRecord | None:
-    """None also for one that a later version wrote: then the App is inspected anew."""
+def _inspected(status: Raw) -> InspectionRecord | None:
+    """None also if a later version of the operator wrote it: the App is inspected again then."""
     result = status.get("result")
     if result not in RESULTS:
         return None
-    return InspectedRecord(
+    return InspectionRecord(
         code=_text(status, "code", ""),
         at=_time(status, "at") or 0.0,
         result=cast("InspectionResult", result),
@@ -184,11 +185,12 @@ def task(raw: Raw) -> TaskRecord:
     role = spec.get("role")
     # guard: driver-task-outcome-in-spec - a recorded call would be given a pod and executed again
     if role == "local":
-        # The call's driver has recorded how it ended, together with the call. Nobody reports into the status.
+        # The call's driver has recorded the outcome together with the call. No pod reports into the
+        # status.
         status = _outcome(spec)
     phase = status.get("phase") or "Active"
     if role != "inspect":
-        # An inspection without its report has failed, and that is said of its App.
+        # An inspection without its report has failed, and its App reports that.
         check_whole(raw)
     attempt = status.get("attempt", names.FIRST_ATTEMPT)
     if role not in ROLES or phase not in TASK_PHASES or not isinstance(attempt, int):
@@ -231,7 +233,7 @@ def task(raw: Raw) -> TaskRecord:
 def _outcome(spec: Raw) -> Raw:
     outcome = _object(spec, "outcome")
     if outcome.get("phase") not in TERMINAL_TASK_PHASES:
-        raise Unreadable(f"spec.outcome.phase {outcome.get('phase')!r} is no end of a call")
+        raise Unreadable(f"spec.outcome.phase {outcome.get('phase')!r} is not an outcome of a call")
     return outcome
 
 
@@ -252,7 +254,7 @@ def page(raw: Raw) -> PageRecord:
     entries = _checkpoints(spec.get("checkpoints") or [], "spec.checkpoints")
     number = spec.get("number")
     if not isinstance(number, int):
-        raise Unreadable("spec.number is no number")
+        raise Unreadable("spec.number is not a number")
     return PageRecord(
         meta(raw), _text(spec, "run"), number, {entry["key"]: entry.get("digest", "") for entry in entries}
     )
@@ -264,10 +266,10 @@ def state(raw: Raw) -> StateRecord:
     entries = _object(spec, "entries", {})
     for key, entry in entries.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("value"), dict):
-            raise Unreadable(f"spec.entries[{key!r}].value is no object")
+            raise Unreadable(f"spec.entries[{key!r}].value is not an object")
     applied = spec.get("applied") or []
     if not isinstance(applied, list):
-        raise Unreadable("spec.applied is no list")
+        raise Unreadable("spec.applied is not a list")
     return StateRecord(meta(raw), Packed.of(spec), tuple(map(str, applied)))
 
 
@@ -302,37 +304,42 @@ def _writes(status: Raw) -> Packed:
 
 
 def _continuation(status: Raw) -> Packed | None:
-    wish = _object(status, "continueWith", {})
-    if not wish:
+    request = _object(status, "continueWith", {})
+    if not request:
         return None
-    fields = ContinuationFields(input=_object(wish, "input", {}), entrypoint=_text(wish, "entrypoint", ""))
+    fields = ContinuationFields(input=_object(request, "input", {}), entrypoint=_text(request, "entrypoint", ""))
     return packed(fields, "status.continueWith")
 
 
 def _checkpoints(entries: object, where: str) -> tuple[Checkpoint, ...]:
-    """The ledger's entries, unaltered: they are written back so. Numbers without a gap prove that none is lost."""
+    """The ledger's entries, unchanged, since they are written back.
+
+    Sequence numbers without a gap prove that none is missing.
+    """
     if not isinstance(entries, list):
-        raise Unreadable(f"{where} is no list")
+        raise Unreadable(f"{where} is not a list")
     for place, entry in enumerate(entries):
         expected = place if place == 0 else entries[place - 1]["sequence"] + 1
         if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
             raise Unreadable(f"{where}[{place}] has no key")
         if not isinstance(entry.get("digest", ""), str):
-            raise Unreadable(f"{where}[{place}].digest is no text")
-        # guard: sequence-without-gap - a gap means that a checkpoint is lost, and the run must not continue without it
+            raise Unreadable(f"{where}[{place}].digest is not a string")
+        # guard: sequence-without-gap - a gap means that a checkpoint is lost, and the run must not
+        # continue without it
         if not isinstance(entry.get("sequence"), int) or (place and entry["sequence"] != expected):
             raise Unreadable(f"{where}[{place}].sequence is {entry.get('sequence')!r} where {expected} should follow")
     if entries:
-        _time(entries[-1], "at")  # the time of the next commit goes on from it
+        _time(entries[-1], "at")  # the time of the next commit must not be earlier
     return tuple(entries)
 
 
 def _check_seam(pages: int, checkpoints: tuple[Checkpoint, ...]) -> None:
-    """The status goes on where the pages end: else a part of the ledger is missing."""
+    """Check that the status continues where the pages end: otherwise a part of the ledger is
+    missing."""
     expected = pages * PAGE_SIZE
-    found = checkpoints[0]["sequence"] if checkpoints else None
-    if found != expected and (pages or checkpoints):
-        raise Unreadable(f"status.checkpoints begins with {found} where {expected} should, after {pages} ledgerPages")
+    first = checkpoints[0]["sequence"] if checkpoints else None
+    if first != expected and (pages or checkpoints):
+        raise Unreadable(f"status.checkpoints begins with {first} where {expected} should, after {pages} ledgerPages")
 
 
 def _conditions(raw: Raw) -> tuple[Condition, ...]:
@@ -365,11 +372,12 @@ def _error(status: Raw) -> ErrorFields | None:
     error = status.get("error")
     if not isinstance(error, dict):
         return None
-    return cast("ErrorFields", {"type": "Error", "message": "", **error, **_wish(error)})
+    return cast("ErrorFields", {"type": "Error", "message": "", **error, **_retry_after(error)})
 
 
-def _wish(error: Raw) -> Raw:
-    """When the task wants to be tried again, a century from now at the latest."""
-    wish = _seconds(error, "retryAfterSeconds")
-    # guard: retry-after-bounded - any pod can write this number, and an unbounded one would park the call for years
-    return {} if wish is None else {"retryAfterSeconds": wish}
+def _retry_after(error: Raw) -> Raw:
+    """The delay that the task asks for before its next attempt, of a century at most."""
+    seconds = _seconds(error, "retryAfterSeconds")
+    # guard: retry-after-bounded - any pod can write this number, and an unbounded one would park
+    # the call for years
+    return {} if seconds is None else {"retryAfterSeconds": seconds}

@@ -1,4 +1,4 @@
-"""A raw pod to its record, cut to what decides."""
+"""Parses a raw pod into its record, reduced to what plans depend on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import INSPECTING
 
 MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
-"""Kinds of volumes without which a pod waits, and doesn't say what for."""
+"""Kinds of volumes whose absence keeps a pod waiting without a reason in its status."""
 
 
 def pod(raw: Raw) -> PodRecord:
-    """One of our pods. Unreadable when it isn't owned by an AppTask or lacks our labels."""
+    """Parse a pod of an AppTask.
+
+    Raises Unreadable if no AppTask owns it or it lacks AppRun's labels.
+    """
     identity, data = meta(raw), _object(raw, "metadata")
     status = _object(raw, "status", {})
     labels = data.get("labels") or {}
@@ -27,7 +30,7 @@ def pod(raw: Raw) -> PodRecord:
     inspected = labels.get(names.APP_LABEL) if labels.get(names.ROLE_LABEL) == "inspect" else None
     run = labels.get(names.RUN_LABEL) if inspected is None else f"{INSPECTING}{inspected}"
     if owner is None or run is None or not str(attempt).isdigit():
-        raise Unreadable("the pod carries our labels but isn't owned by an AppTask")
+        raise Unreadable("the pod has AppRun's labels but isn't owned by an AppTask")
     conditions: Raw = {c.get("type", ""): c for c in status.get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
@@ -43,7 +46,7 @@ def pod(raw: Raw) -> PodRecord:
         task=owner.get("name", ""),
         attempt=int(attempt),
         image=image,
-        # Pods of older operators don't say it.
+        # Pods of older operators lack the annotation.
         asked_image=(data.get("annotations") or {}).get(names.IMAGE_ANNOTATION) or image,
         image_id=container.get("imageID") or "",
         phase=status.get("phase", "Pending"),

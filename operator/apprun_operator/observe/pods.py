@@ -1,4 +1,4 @@
-"""What is known of pods: what each was last seen as, and what API server and kubelet said of it."""
+"""Records of pods, and of what the API server and kubelet say about them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from apprun_operator.observe.records import Meta
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """A pod of an AppTask, cut to what decides. `gone` is a pod that vanished before its attempt was answered.
+    """A pod of an AppTask, reduced to what plans depend on. `gone`: it vanished before its attempt
+    was decided.
 
-    Image, waiting, exit and running are those of the call's own container, whatever else runs in the pod.
+    Image, waiting, exit and running are those of the call's own container, whatever else runs in
+    the pod.
     """
 
     meta: Meta
@@ -23,7 +25,8 @@ class PodRecord:
     attempt: int
     image: str = ""
     asked_image: str = ""
-    """The image that the operator asked for. Another one is in the container where a webhook rewrites images."""
+    """The image that the operator asked for. Another one is in the container where a webhook
+    rewrites images."""
     image_id: str = ""
     """The image that its node has really started, as the kubelet names it."""
     phase: str = "Pending"
@@ -31,18 +34,18 @@ class PodRecord:
     reason: str = ""
     message: str = ""
     deletion_at: float | None = None
-    """When the grace of its deletion is over; None while nobody deletes it."""
+    """When the grace period of its deletion ends; None while it isn't being deleted."""
     disruption: str = ""
     """Reason of its `DisruptionTarget` condition."""
     disruption_message: str = ""
     unschedulable: str = ""
-    """The scheduler's words, while it can't place the pod."""
+    """The scheduler's message, while it can't place the pod."""
     gates: str = ""
     """Names of the scheduling gates that hold it back from the scheduler."""
     scheduled_at: float = 0.0
-    """When it was given its node."""
+    """When it was bound to its node."""
     ungated_at: float = 0.0
-    """When the operator saw that the last of its gates was opened."""
+    """When the operator saw its last scheduling gate removed."""
     blocker: Blocker | None = None
     """The init container that keeps the call's container from starting."""
     waiting_reason: str = ""
@@ -52,13 +55,13 @@ class PodRecord:
     exit_message: str = ""
     running_since: float | None = None
     seen_at: float = 0.0
-    """When the operator first saw it: better than to the second, as its creation is."""
+    """When the operator first saw it: more precise than the creation time, which is cut to seconds."""
     gone: bool = False
     mounts: bool = False
-    """It has volumes that the kubelet may not be able to mount, and says so in Events only."""
+    """It has volumes whose mount may fail, which kubelet reports in Events only."""
 
     healthy: bool = field(init=False, compare=False)
-    """It starts or runs, and nobody wants to end it: no reason to look at it again before it changes."""
+    """It starts or runs and isn't being ended: a plan need not look closer before it changes."""
 
     def __post_init__(self) -> None:
         starts = self.starting and not self.mounts
@@ -67,26 +70,29 @@ class PodRecord:
 
     @property
     def running(self) -> bool:
-        """The call's container is at work. The pod may well be Pending then, since another container's image is
-        missing."""
+        """The call's container is at work.
+
+        The pod may well be Pending then, since another container's image is missing.
+        """
         at_work = self.running_since is not None or self.phase == "Running"
         return at_work and self.exit_code is None
 
     @property
     def starting(self) -> bool:
-        """Kubelet prepares it, or the scheduler has just been told, and neither has said that anything is wrong."""
+        """It is pending, and neither scheduler nor kubelet has reported a problem."""
         held = self.unschedulable or self.gates or self.blocker is not None
         return self.phase == "Pending" and not self.running and not held and self.waiting_reason in STARTING
 
     @property
     def ended(self) -> bool:
-        """The attempt is over when its container is, though a sidecar may keep the pod Running."""
-        # guard: own-container-ended - a sidecar that keeps running would hide the end of the attempt
+        """The call's container has ended. A sidecar may keep the pod Running all the same."""
+        # guard: own-container-ended - a sidecar that keeps running would hide the end of the
+        # attempt
         return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
 
     @property
     def pending_since(self) -> float:
-        """Since when scheduler or kubelet could start it: a queue before them is no part of that."""
+        """Since when it could have started: time behind scheduling gates doesn't count."""
         return max(self.meta.created, self.ungated_at, self.scheduled_at)
 
 
@@ -97,7 +103,7 @@ RefusalKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server's answer to a pod that it won't create: a fact for the plan, kept by the store."""
+    """A pod that the API server rejected: kept in the cache for the next plans."""
 
     pod: str
     kind: RefusalKind
@@ -108,9 +114,12 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What kubelet said last of a pod that doesn't start: asked for by a plan, kept by the store."""
+class PodEvent:
+    """What kubelet's Events last said of a pod that doesn't start.
+
+    A plan asks for it, the cache keeps it.
+    """
 
     message: str
-    """Empty when it said nothing."""
-    heard_at: float
+    """Empty if they said nothing."""
+    read_at: float

@@ -1,8 +1,8 @@
-"""Small frozen views of runs and of what belongs to them. Those of pods and Apps stand in `pods` and `apps`; together
-they are all that the plan may know of the world.
+"""Frozen records of runs and of what belongs to them. Those of pods and Apps are in `pods` and
+`apps`.
 
-`observe.parse` makes them from raw JSON, the store keeps them, the plan reads them. Times are seconds since
-the epoch.
+Together they are all that a plan may know of the cluster. `observe.parse` makes them from raw JSON,
+the cache keeps them, plans read them. Times are in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from apprun_operator.observe.packed_json import EMPTY, Packed
 
 
 class Key(NamedTuple):
-    """An object's place: what queue and store are keyed by."""
+    """Namespace and name of an object: the key of the work queues and the cache."""
 
     namespace: str
     name: str
@@ -41,22 +41,24 @@ class Key(NamedTuple):
 
 
 INSPECTING: Final = "app/"
-"""What the store files an App's inspection under is this and the App's name; no run's name has a slash."""
+"""Prefix of the name under which the cache keeps an App's inspection. No run's name contains a
+slash."""
 
 
 def inspection_of(app: Key) -> Key:
-    """What AppTasks and pods of an App's inspection are filed under, as those of a run are under the run's key."""
+    """The key under which the AppTasks and pods of an App's inspection are kept, like those of a
+    run under its key."""
     return Key(app.namespace, f"{INSPECTING}{app.name}")
 
 
 def inspected_by(key: Key) -> Key | None:
-    """The App whose inspection that is the key of; None for the key of a run."""
+    """The App to whose inspection `key` belongs; None for the key of a run."""
     return Key(key.namespace, key.name.removeprefix(INSPECTING)) if key.name.startswith(INSPECTING) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What every object has."""
+    """The metadata of an object."""
 
     key: Key
     uid: str
@@ -69,7 +71,10 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class AppSpecRecord:
-    """An App's spec, of an App object or inline in a run. `template` has the fields that `status.app` shares."""
+    """An App's spec, of an App object or inline in a run.
+
+    `template` has the fields that `status.app` shares.
+    """
 
     template: JSONObject
     parallelism: int | None = None
@@ -89,7 +94,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """An AppRun. `problem` says why it can't be understood; the other fields mean nothing then."""
+    """An AppRun. `problem` says why it can't be read; the other fields mean nothing then."""
 
     meta: Meta
     problem: str = ""
@@ -105,7 +110,7 @@ class RunRecord:
     ttl_seconds: float | None = None
     correlation_id: str = ""
     spec: Packed = field(default=EMPTY, repr=False)
-    """The spec as it is stored, but for the input: what a continuation of the run starts from."""
+    """The spec as stored, without the input: what a continuation of the run starts from."""
 
     phase: RunPhase = "Pending"
     conditions: tuple[Condition, ...] = ()
@@ -113,25 +118,28 @@ class RunRecord:
     message: str = ""
     started_at: float | None = None
     cancelled_at: float | None = None
-    """When its cancellation was written into the ledger."""
+    """When its cancellation was committed to the ledger."""
     finished_at: float | None = None
     replay_rules: int = 0
     app: JSONObject | None = None
-    """`status.app`: the app as resolved; None until the run began."""
+    """`status.app`: the app as resolved; None until the run has begun."""
     counts: Mapping[str, int] = field(default_factory=dict)
     checkpoints: tuple[Checkpoint, ...] = ()
     pages: int = 0
 
     began_as: str = ""
-    """Annotation: the uid under which an operator began it."""
+    """Annotation: the uid that the run had when an operator began it."""
     restored_from: str = ""
-    """Annotation: the uid of the run that an import makes it a copy of."""
+    """Annotation: the uid of the run that it is a restored copy of."""
     restored_uid: str = ""
     """`status.restoredFrom.uid`, written last by an import: the uid that the run began with."""
 
     @property
     def origin_uid(self) -> str:
-        """The uid that it began with. Idempotency keys, correlation, files and state outlive a backup by it."""
+        """The uid that it began with.
+
+        Idempotency keys, correlation, files and state use it, so they survive a restore.
+        """
         return self.restored_uid or self.meta.uid
 
     @property
@@ -148,7 +156,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """An AppTask. Once it is committed, the store keeps its name only."""
+    """An AppTask. Once it is committed, the cache keeps only its name."""
 
     meta: Meta
     run: str
@@ -164,9 +172,10 @@ class TaskRecord:
     cleanup: bool = False
     """The route made the call after it was cancelled."""
     source_digest: str = ""
-    """Of the files that the call's driver was given as the app's source."""
+    """Digest of the source files that the call's driver had."""
     seen_at: float = 0.0
-    """When this operator first saw it: finer than the creation time, which is cut to seconds."""
+    """When this operator first saw it: more precise than the creation time, which is cut to
+    seconds."""
 
     phase: TaskPhase = "Active"
     attempt: int = 1
@@ -175,15 +184,16 @@ class TaskRecord:
     output: Packed | None = None
     """Only the driver's, which becomes the run's, and an inspection's, which becomes the App's."""
     continue_with: Packed | None = None
-    """Only the driver's: the run goes on as a new one, `ContinuationFields`."""
+    """Only the driver's: the run continues as a new run, `ContinuationFields`."""
     error: ErrorFields | None = None
     heartbeat: Packed | None = None
     progress: str = ""
-    """Only the driver's: what it says of a route that doesn't yield."""
+    """Only the driver's: its message about a route that doesn't yield."""
     abandoned: frozenset[str] = frozenset()
     """Only the driver's: keys of calls that its route no longer waits for."""
     saves: Packed | None = None
-    """A list of `StateWrite`: what is to be kept before it has succeeded; only in the phase Saving."""
+    """A list of `StateWrite`: what has to be saved before the call succeeds; only in the phase
+    Saving."""
     node: str = ""
     started_at: float = 0.0
     """When the current attempt's process began."""
@@ -194,26 +204,27 @@ class TaskRecord:
     restored_from: str = ""
     """Annotation: the uid of the run that an import has copied it from."""
 
-    # Worked out once per version, since a plan asks each of thousands of calls.
+    # Computed once per version, since each plan asks thousands of calls.
     pod_name: str = field(init=False, compare=False)
     """The pod of the current attempt."""
     finished: bool = field(init=False, compare=False)
-    undisturbed: bool = field(init=False, compare=False)
-    """A first attempt of a task about which nothing has been said yet: only its pod can ask for an action."""
+    is_first_healthy_attempt: bool = field(init=False, compare=False)
+    """A first attempt of a task without error, delay or special needs: only its pod can require an
+    action."""
 
     def __post_init__(self) -> None:
-        plain = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT
+        is_first_attempt = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT
         limited = self.policy is not None and "scheduleToCloseSeconds" in self.policy
         object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt, self.meta.owner_uid))
         object.__setattr__(self, "finished", self.phase in TERMINAL_TASK_PHASES)
-        # One that asks for secrets may ask for what nobody declares, or for an account that no task may have.
+        # A call with secrets or an account of its own may ask for what isn't declared or allowed.
         asks = "secrets" in self.pod or "serviceAccountName" in self.pod
         quiet = self.error is None and not self.not_before
-        object.__setattr__(self, "undisturbed", plain and not limited and not asks and quiet)
+        object.__setattr__(self, "is_first_healthy_attempt", is_first_attempt and not limited and not asks and quiet)
 
     @property
     def reported_error(self) -> ErrorFields | None:
-        """The error of the current attempt, when it has reported one that nobody answered yet."""
+        """The error that the current attempt has reported, until a plan has decided on it."""
         if self.finished or self.error is None or self.error.get("attempt") != self.attempt:
             return None
         return self.error
@@ -221,7 +232,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageRecord:
-    """A page of older checkpoints, cut to their keys and digests."""
+    """A page of older checkpoints, reduced to their keys and digests."""
 
     meta: Meta
     run: str
@@ -232,10 +243,10 @@ class PageRecord:
 
 @dataclass(frozen=True, slots=True)
 class StateRecord:
-    """An AppState: what an app keeps beyond its runs."""
+    """An AppState: what an app keeps across its runs."""
 
     meta: Meta
     spec: Packed
-    """As it is stored: it is written back with changes."""
+    """As stored: it is written back with changes."""
     applied: tuple[str, ...] = ()
-    """Task calls whose writes are in it."""
+    """Keys of the task calls whose writes it contains."""

@@ -1,7 +1,7 @@
-"""The facts about one run: everything that belongs to it, filed as it comes in.
+"""The state of one run in the cache: every object that belongs to it.
 
-What is kept apart decides what a pass costs: committed calls shrink to their names, so a plan walks the open calls
-alone.
+How it is kept decides what a plan costs. A committed call shrinks to its name, so a plan walks the
+open calls alone.
 """
 
 from __future__ import annotations
@@ -12,68 +12,73 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.packed_json import EMPTY
-from apprun_operator.observe.pods import PodRecord, Refusal, RefusalKind, Words
+from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal, RefusalKind
 from apprun_operator.observe.records import Key, PageRecord, RunRecord, TaskRecord
 
 MAX_REFUSAL_DELAY: Final = 60.0
-"""In seconds."""
+"""Seconds until a rejected pod is tried again, at most."""
 
 
 @dataclass(slots=True)
-class RunFacts:
-    """One run with all that belongs to it. Mutable: the store's alone.
+class RunState:
+    """One run with everything that belongs to it. Mutable: only the cache changes it.
 
-    What takes in an object says whether the run's next plan may differ for it. `now` is in seconds since the epoch.
+    A `put_` method returns whether the run's next plan may differ. `now` is in seconds since the
+    epoch.
     """
 
     name: str
     run: RunRecord | None = None
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
-    settled: set[str] = field(default_factory=set)
-    committed: dict[str, str] = field(default_factory=dict)
-    """Digests of what is committed, by the call's key; empty for the cancellation, which has none."""
-    counted: int = 0
-    """Ledger entries below this sequence are in `committed`, or on pages."""
+    committed_tasks: set[str] = field(default_factory=set)
+    committed_digests: dict[str, str] = field(default_factory=dict)
+    """Digests of committed results, by the call's key; empty for the cancellation, which has no
+    result."""
+    next_sequence: int = 0
+    """Ledger entries below this sequence are in `committed_digests`, or on pages."""
     pages: dict[int, PageRecord] = field(default_factory=dict)
     lost_pages: set[int] = field(default_factory=set)
     lost_tasks: set[str] = field(default_factory=set)
     altered_tasks: set[str] = field(default_factory=set)
     unreadable: dict[tuple[Kind, str], tuple[str, str]] = field(default_factory=dict)
-    """Objects of the run that can't be understood: why, and the uid of their owner."""
+    """Unreadable objects of the run: why, and the uid of their owner."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
-    words: dict[str, Words] = field(default_factory=dict)
+    pod_events: dict[str, PodEvent] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
 
     @property
     def empty(self) -> bool:
-        known = self.tasks or self.pods or self.pages or self.settled or self.unreadable
+        """Nothing is known any more, so the cache drops it."""
+        known = self.tasks or self.pods or self.pages or self.committed_tasks or self.unreadable
         return self.run is None and not (known or self.in_flight)
 
     @property
-    def at_work(self) -> bool:
-        """Pods of the run may talk to the API server, or be made any moment."""
+    def is_active(self) -> bool:
+        """Pods of the run may call the API server, or be created at any moment: their accounts have
+        to exist."""
         if self.run is None or not self.run.began or self.run.finished:
             return False
         resting = self.run.phase in ("Suspended", "Stalled")
-        # guard: suspended-pods-keep-accounts - a task that still works couldn't report without its account
+        # guard: suspended-pods-keep-accounts - a task that still works couldn't report without its
+        # account
         return not resting or any(not pod.ended for pod in self.pods.values())
 
-    # Taking in
+    # Updates
 
     def put_run(self, run: RunRecord) -> None:
         if self.run is not None and self.run.app != run.app:
-            # A corrected app deserves a new try at once.
+            # A corrected app is tried at once, whatever the delay was.
             self.refusals.clear()
         self.run = run
         for entry in reversed(run.checkpoints):
-            if entry["sequence"] < self.counted:
+            if entry["sequence"] < self.next_sequence:
                 break
             self._commit(entry["key"], entry.get("digest", ""))
         if run.checkpoints:
-            self.counted = max(self.counted, run.checkpoints[-1]["sequence"] + 1)
+            self.next_sequence = max(self.next_sequence, run.checkpoints[-1]["sequence"] + 1)
         if run.finished:
-            # Nobody will ask for these again, and finished runs may be many.
+            # No plan reads these again, and there may be many finished runs.
             self.run = replace(run, checkpoints=(), input=EMPTY, spec=EMPTY)
 
     def put_page(self, page: PageRecord) -> None:
@@ -84,8 +89,8 @@ class RunFacts:
 
     def put_task(self, task: TaskRecord, now: float) -> bool:
         name = task.meta.key.name
-        if task.key in self.committed:
-            self._settle(name, task)
+        if task.key in self.committed_digests:
+            self._file_committed_task(name, task)
             return True
         before = self.tasks.get(name)
         seen_at = now if before is None else before.seen_at
@@ -102,11 +107,11 @@ class RunFacts:
         self.pods[name] = pod = replace(pod, seen_at=seen_at, ungated_at=ungated_at)
         self.refusals.pop(name, None)
         if not pod.starting:
-            self.words.pop(name, None)
+            self.pod_events.pop(name, None)
         return before is None or replace(pod, meta=before.meta) != before
 
     def refuse(self, pod: str, kind: RefusalKind, message: str, now: float) -> None:
-        """The API server won't create `pod`. Each further refusal doubles the time until the next try."""
+        """The API server rejected `pod`. Each further refusal doubles the time until the next try."""
         before = self.refusals.get(pod)
         count = 1 if before is None or before.kind != kind else before.count + 1
         delay = min(2.0 ** (count - 1), MAX_REFUSAL_DELAY)
@@ -114,28 +119,31 @@ class RunFacts:
         self.refusals[pod] = Refusal(pod, kind, message, since, now + delay, count)
 
     def verify_task(self, name: str, task: TaskRecord | None, exists: bool) -> None:
-        """What the API server has of an AppTask whose completion is committed; no `task` when that can't be read."""
+        """Record what the API server has of a committed call's AppTask; no `task` if that can't be
+        read."""
         if not exists:
             self.lost_tasks.add(name)
-        elif task is None or task.key not in self.committed or not self._is_committed(task):
+        elif task is None or task.key not in self.committed_digests or not self._matches_ledger(task):
             self.altered_tasks.add(name)
         else:
-            self._settle(name, task)
+            self._file_committed_task(name, task)
 
-    # Letting go
+    # Deletions
 
     def drop(self, kind: Kind, key: Key) -> None:
-        """The object is gone."""
+        """Remove a deleted object."""
         self.unreadable.pop((kind, key.name), None)
         if kind == "appruns":
             self._drop_run()
         elif kind == "apptasks":
             task = self.tasks.pop(key.name, None)
             if task is not None:
-                # The pod of one that is made again has the same name: no trace of this one's may stand in its way.
-                # guard: vanished-pod-forgotten - a new run of the same name would inherit the end of this pod
+                # The pod of an AppTask that is created again has the same name: nothing of this one
+                # may be left.
+                # guard: vanished-pod-forgotten - a new run of the same name would inherit the end
+                # of this pod
                 self._forget_pod(task.pod_name)
-            self.settled.discard(key.name)
+            self.committed_tasks.discard(key.name)
             self.altered_tasks.discard(key.name)
         elif kind == "appledgers":
             number = next((n for n, page in self.pages.items() if page.meta.key == key), None)
@@ -145,64 +153,72 @@ class RunFacts:
             self._drop_pod(key.name)
 
     def _drop_run(self) -> None:
-        """A namesake starts with an empty ledger; its predecessor's objects are told apart by their owner."""
+        """A new run of the same name starts with an empty ledger; objects of the deleted one have
+        another owner uid."""
         self.run = None
-        self.committed.clear()
-        self.settled.clear()
+        self.committed_digests.clear()
+        self.committed_tasks.clear()
         self.pages.clear()
         self.lost_pages.clear()
         self.lost_tasks.clear()
         self.altered_tasks.clear()
-        self.counted = 0
+        self.next_sequence = 0
 
     def _drop_pod(self, name: str) -> None:
         pod = self.pods.pop(name, None)
-        self.words.pop(name, None)
+        self.pod_events.pop(name, None)
         task = None if pod is None else self.tasks.get(pod.task)
         if pod is not None and task is not None and _unanswered(task, pod):
-            # Whoever deleted it, the attempt has ended: the plan has to see that, though the pod is gone.
-            # guard: vanished-pod-kept - the end of a pod that was deleted before it was read must still be decided
+            # Whoever deleted it, the attempt has ended, and the plan has to see that although the
+            # pod is gone.
+            # guard: vanished-pod-kept - the end of a pod that was deleted before it was read must
+            # still be decided
             self.pods[name] = replace(pod, gone=True)
 
-    # Asking
+    # Reads
 
     def unseen_tasks(self) -> tuple[str, ...]:
-        """AppTasks of committed calls that aren't known. Counted first: with thousands of calls a pass mustn't look
-        for each."""
-        expected = len(self.committed) - (names.CANCEL_KEY in self.committed)
-        if expected <= len(self.settled):
-            return ()
-        missing = (names.task_name(self.name, key) for key in self.committed if key != names.CANCEL_KEY)
-        return tuple(sorted(name for name in missing if name not in self.settled))
+        """AppTasks of committed calls that aren't known as the ledger has them.
 
-    # What is committed
+        They are counted first: with thousands of calls a plan must not look for each.
+        """
+        expected = len(self.committed_digests) - (names.CANCEL_KEY in self.committed_digests)
+        if expected <= len(self.committed_tasks):
+            return ()
+        missing = (names.task_name(self.name, key) for key in self.committed_digests if key != names.CANCEL_KEY)
+        return tuple(sorted(name for name in missing if name not in self.committed_tasks))
+
+    # Commits
 
     def _commit(self, key: str, digest: str) -> None:
-        self.committed[key] = digest
+        self.committed_digests[key] = digest
         name = names.task_name(self.name, key)
         task = self.tasks.get(name)
         if task is not None:
-            self._settle(name, task)
+            self._file_committed_task(name, task)
 
-    def _settle(self, name: str, task: TaskRecord) -> None:
-        """The call is committed: nothing about it may change any more, so only its name is kept. One that isn't what
-        the ledger has counts as unseen: it may be old news, or altered."""
+    def _file_committed_task(self, name: str, task: TaskRecord) -> None:
+        """Keep only the name of a committed call: nothing about it may change any more.
+
+        An AppTask that differs from the ledger counts as unseen: it may be an old version, or
+        altered.
+        """
         if self.tasks.pop(name, None) is not None:
             self._forget_pod(task.pod_name)
-        if self._is_committed(task):
-            self.settled.add(name)
+        if self._matches_ledger(task):
+            self.committed_tasks.add(name)
             self.lost_tasks.discard(name)
             self.altered_tasks.discard(name)
         else:
-            self.settled.discard(name)
+            self.committed_tasks.discard(name)
 
-    def _is_committed(self, task: TaskRecord) -> bool:
-        """Whether a call whose key is in the ledger is what the ledger says."""
+    def _matches_ledger(self, task: TaskRecord) -> bool:
+        """Whether the AppTask of a committed call has the digest that the ledger has."""
         # guard: output-digest - an output that was changed after its commit would change the past
-        return self.committed[task.key] in ("", task.digest)
+        return self.committed_digests[task.key] in ("", task.digest)
 
     def _forget_pod(self, name: str) -> None:
-        """Drop what was kept of an attempt that is answered: the trace of its vanished pod, and refusals."""
+        """Drop what was kept of a decided attempt: the record of its vanished pod, and refusals."""
         self.refusals.pop(name, None)
         if name in self.pods and self.pods[name].gone:
             del self.pods[name]

@@ -1,5 +1,8 @@
-"""What Apps and their runs tell one another: what of an App a run may depend on, and when a run says that an App is
-published as something else than it is by now."""
+"""How Apps and their runs affect one another.
+
+Which parts of an App a run depends on, and when a run shows that the App's published contracts are
+outdated.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,31 @@ from apprun_operator.observe.apps import AppRecord
 from apprun_operator.observe.records import RunRecord
 
 REFUSED_BY_CONTRACT: Final = ("InvalidInput", "EntrypointNotFound")
-"""Reasons of runs that couldn't begin with what is published."""
+"""Reasons of runs that couldn't begin with the published contracts."""
 
 CLOCK_SKEW: Final = 60.0
-"""By so much the clock of another replica, which wrote the time, may be ahead."""
+"""Seconds by which the clock of another replica, which wrote the time, may be ahead."""
 
 
 def concerns_runs(app: AppRecord) -> tuple[object, ...]:
-    """What runs that haven't begun, or are stalled, may depend on."""
+    """The parts of an App that runs which haven't begun, or are stalled, may depend on."""
     condition = app.condition("Inspected")
-    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.wish, app.inspection, condition
+    return app.meta.uid, app.spec, app.problem, app.refuses_changes, app.inspect_request, app.inspection, condition
 
 
-def doubted_at(run: RunRecord | None, app: AppRecord, now: float) -> float:
-    """When a run gave reason to think that an App's code is another than the one that was inspected: it was refused by
-    what is published, though somebody thought it right; or it has begun with other code. 0 when it didn't.
+def stale_since(run: RunRecord | None, app: AppRecord, now: float) -> float:
+    """When a run showed that an App's code may differ from the code that was inspected; 0 if it
+    didn't.
 
-    A moment that is still to come is none: it would be newer than each inspection, and have the App inspected for ever.
+    It shows that if the published contracts refuse it although a person thought it right, or if it
+    has begun with other code. A time in the future is ignored: it would be newer than every
+    inspection, and the App would be inspected without end.
     """
-    moment = _doubted_at(run, app)
+    moment = _stale_since(run, app)
     return moment if 0.0 < moment <= now + CLOCK_SKEW else 0.0
 
 
-def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
+def _stale_since(run: RunRecord | None, app: AppRecord) -> float:
     last = app.inspection
     if run is None or last is None:
         return 0.0
@@ -44,7 +49,7 @@ def _doubted_at(run: RunRecord | None, app: AppRecord) -> float:
     if run.app.get("generation") != app.meta.generation or began <= last.at:
         return 0.0
     if last.result == "Failed":
-        # That it has called a task proves that the code can be imported by now.
+        # It has called a task, which proves that the code can be imported by now.
         return began if run.app.get("sourceDigest") or run.app.get("imageDigest") else 0.0
     published = app.contracts
     image, source = (published.image_digest, published.source_digest) if published is not None else ("", "")

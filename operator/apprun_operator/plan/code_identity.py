@@ -47,7 +47,7 @@ def code_of(app: AppRecord, limits: Limits) -> str:
     if app.spec is None:
         return ""
     named = {"image": limits.runtime_image, **app.spec.template}
-    return digest([{field: named.get(field) for field in NAMING}, app.wish])
+    return digest([{field: named.get(field) for field in NAMING}, app.inspect_request])
 
 
 def may_move(app: AppRecord, limits: Limits) -> bool:

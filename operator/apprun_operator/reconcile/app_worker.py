@@ -1,4 +1,4 @@
-"""Takes an App's key from its queue, has it planned, and carries the plan out."""
+"""Reconciles Apps: takes an App's key from the queue, plans the App, and executes the plan."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.kube.errors import ApiError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import CreatePod
 from apprun_operator.plan.app.reconcile import plan_app
 from apprun_operator.plan.limits import Limits
-from apprun_operator.reconcile.loop import Pauses, work_off
+from apprun_operator.reconcile.loop import Backoff, run_loop
 from apprun_operator.reconcile.workqueue import KeyQueue
 
 logger = logging.getLogger(__name__)
@@ -24,50 +24,54 @@ LAST_BACKOFF: Final = 60.0
 
 
 class AppWorker:
-    """Plans and acts on Apps for ever. `clock` tells the time of day, `chance` gives jitter."""
+    """Plans Apps and executes their plans.
+
+    `clock` returns the time of day in seconds since the epoch, `jitter` a random number in [0, 1).
+    """
 
     def __init__(
         self,
         queue: KeyQueue,
-        store: Store,
+        cache: Cache,
         executor: AppExecutor,
         limits: Limits,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._store = store
+        self._cache = cache
         self._executor = executor
         self._limits = limits
         self._clock = clock
-        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
+        self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
 
-    def begin(self) -> None:
-        """At the start of a term: what an earlier one had begun is planned anew."""
-        for key in self._store.app_keys():
+    def start_term(self) -> None:
+        """Queue every App: an earlier term may have left its plan half done."""
+        for key in self._cache.app_keys():
             self._queue.put(key)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        await work_off(self._queue, self._pass, self._pauses, _log, REPLAN_SECONDS)
+        """Reconcile Apps until cancelled."""
+        await run_loop(self._queue, self._reconcile, self._backoff, _log, REPLAN_SECONDS)
 
-    async def _pass(self, key: Key) -> None:
-        app = self._store.app(key)
+    async def _reconcile(self, key: Key) -> None:
+        app = self._cache.app(key)
         if app is None:
             return
         now = self._clock()
-        decided = plan_app(app, self._store.served(key), now, self._limits, self._store.inspecting(key))
-        if decided.wake_at is not None:
-            self._queue.put_after(key, decided.wake_at - now)
-        for action in decided.actions:
-            await self._executor.carry_out(key, action)
+        planned = plan_app(app, self._cache.deployment(key), now, self._limits, self._cache.inspecting(key))
+        if planned.wake_at is not None:
+            self._queue.put_after(key, planned.wake_at - now)
+        for action in planned.actions:
+            await self._executor.execute(key, action)
             if isinstance(action, CreatePod):
-                # A refusal is a fact about the pod that nobody else tells of.
+                # No event follows when the API server rejects a pod: only another plan sees the
+                # rejection.
                 self._queue.put(key)
 
 
 def _log(key: Key, name: str, error: Exception, delay: float) -> None:
     if isinstance(error, ApiError):
-        logger.warning("App %s: %s; again in %.1f s", key.path, error, delay)
+        logger.warning("App %s: %s; retrying in %.1f s", key.path, error, delay)
     else:
-        logger.error("App %s: unexpected; again in %.1f s", key.path, delay, exc_info=error)
+        logger.error("App %s: unexpected error; retrying in %.1f s", key.path, delay, exc_info=error)

@@ -1,4 +1,6 @@
-"""A number of places for requests, given to runs in turn: the one with thousands of them delays another by one at most.
+"""A semaphore that serves runs in turn: a run with thousands of requests delays another by one at
+most.
+
 One event loop owns it.
 """
 
@@ -12,45 +14,48 @@ from contextlib import asynccontextmanager
 from apprun_operator.observe.records import Key
 
 
-class Turns:
-    """`async with turns.of(run)` waits for a place and holds it."""
+class RoundRobin:
+    """`async with round_robin.slot(run)` waits for one of `slots` and holds it."""
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._waiting: dict[Key, deque[asyncio.Future[None]]] = {}
         """In the order of their next turn."""
 
     @asynccontextmanager
-    async def of(self, run: Key) -> AsyncIterator[None]:
-        await self._enter(run)
+    async def slot(self, run: Key) -> AsyncIterator[None]:
+        """Hold a slot for one request of `run`."""
+        await self._acquire(run)
         try:
             yield
         finally:
             self._free += 1
-            self._call_next()
+            self._wake_next()
 
-    async def _enter(self, run: Key) -> None:
+    async def _acquire(self, run: Key) -> None:
         if self._free and not self._waiting:
             self._free -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(run, deque()).append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(run, deque()).append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # The place was given in the very moment of the cancellation.
+            if waiter.done() and not waiter.cancelled():
+                # The slot was handed over in the very turn of the cancellation: pass it on, or it
+                # is lost.
                 self._free += 1
-                self._call_next()
+                self._wake_next()
             raise
 
-    def _call_next(self) -> None:
+    def _wake_next(self) -> None:
         while self._free and self._waiting:
-            run, queue = next(iter(self._waiting.items()))
+            run, waiters = next(iter(self._waiting.items()))
+            # A run that has more to do goes to the end of the line.
             del self._waiting[run]
-            turn = queue.popleft()
-            if queue:
-                self._waiting[run] = queue
-            if not turn.cancelled():
+            waiter = waiters.popleft()
+            if waiters:
+                self._waiting[run] = waiters
+            if not waiter.cancelled():
                 self._free -= 1
-                turn.set_result(None)
+                waiter.set_result(None)

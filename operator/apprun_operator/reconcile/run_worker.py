@@ -1,7 +1,8 @@
-"""Takes a run's key from the queue, has it planned, and hands the actions over. One pass per run at a time.
+"""Reconciles AppRuns: takes a run's key from the queue, plans the run, and executes the plan.
 
-What concerns the run as a whole goes first and in order: commits never wait for pods. What concerns single pods and
-AppTasks runs side by side, marked in the store as in flight, so that the next plan neither repeats nor waits for it.
+Actions about the run as a whole go first, one after the other: a commit never waits for a pod.
+Actions about single pods and AppTasks run concurrently. Each is marked in the cache as in flight,
+so that the next plan neither repeats it nor waits for it.
 """
 
 from __future__ import annotations
@@ -15,119 +16,143 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim, ItemAction, PatchRun, target
+from apprun_operator.plan.actions import ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.reconcile import plan
-from apprun_operator.reconcile.loop import Pauses, work_off
-from apprun_operator.reconcile.pod_quota import Shares
-from apprun_operator.reconcile.round_robin import Turns
+from apprun_operator.plan.run.stray_pods import claim_of
+from apprun_operator.reconcile.loop import Backoff, run_loop
+from apprun_operator.reconcile.pod_quota import SlotLimiter
+from apprun_operator.reconcile.round_robin import RoundRobin
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry import samples
-from apprun_operator.telemetry.logs import about
+from apprun_operator.telemetry.logs import log_context
 from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 30.0
-SIDE_BY_SIDE: Final = 16
-"""Requests about pods and AppTasks at a time: enough to keep the API server busy, and room for commits."""
+MAX_CONCURRENT_REQUESTS: Final = 16
+"""Concurrent requests about pods and AppTasks: enough to keep the API server busy, with room for
+commits."""
 
 
-class Worker:
-    """Plans and acts on runs for ever. `clock` tells the time of day, `chance` gives jitter."""
+class RunWorker:
+    """Plans runs and executes their plans.
+
+    Args:
+        queue: Keys of the runs to plan.
+        cache: What is known of them.
+        executor: Sends the requests that a plan asks for.
+        limits: The operator's settings that plans depend on.
+        metrics: Where plans, accepted writes and failures are counted.
+        clock: Returns the time of day, in seconds since the epoch.
+        jitter: Returns a random number in [0, 1), for backoffs.
+    """
 
     def __init__(
         self,
         queue: KeyQueue,
-        store: Store,
+        cache: Cache,
         executor: Executor,
         limits: Limits,
         metrics: Metrics,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._store = store
+        self._cache = cache
         self._executor = executor
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._pauses = Pauses(FIRST_BACKOFF, LAST_BACKOFF, chance)
+        self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
         self._running: set[asyncio.Task[None]] = set()
-        self._turns = Turns(SIDE_BY_SIDE)
-        self._shares = Shares(limits, queue.put, {})
+        self._request_slots = RoundRobin(MAX_CONCURRENT_REQUESTS)
+        self._slots = SlotLimiter(limits, queue.put, {})
 
-    def begin(self) -> None:
-        """At the start of a term: take stock of the pods that are there."""
-        self._shares = Shares(self._limits, self._queue.put, self._store.task_pods())
+    def start_term(self) -> None:
+        """Count the task pods that exist, before any run of the new term is planned."""
+        self._slots = SlotLimiter(self._limits, self._queue.put, self._cache.task_pods())
 
     async def run(self) -> None:
-        """Until cancelled."""
-        await work_off(self._queue, self._pass, self._pauses, self._log)
+        """Reconcile runs until cancelled."""
+        await run_loop(self._queue, self._reconcile, self._backoff, self._log)
 
     async def stop(self) -> None:
-        """Give up what is under way: the next life plans it again."""
+        """Cancel the requests that are in flight.
+
+        Whether the API server has carried one out is unknown then. The plans of the next term start
+        from what it holds, so an action that was carried out isn't asked for again.
+        """
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _pass(self, key: Key) -> None:
-        seen = self._store.observe(key)
-        if seen is None:
-            self._shares.note(key, Claim())
-            return
+    async def _reconcile(self, key: Key) -> None:
         now = self._clock()
+        observed = self._cache.observe(key)
+        if observed is None:
+            # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use
+            # the nodes meanwhile
+            claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
+            self._slots.update(key, claim)
+            if given_up is not None:
+                self._queue.put_after(key, given_up - now)
+            return
         with self._metrics.planning():
-            decided = plan(replace(seen, room=self._shares.room(key)), now, self._limits)
-        if decided.claim is not None:
-            self._shares.note(key, decided.claim)
-        if decided.wake_at is not None:
-            self._queue.put_after(key, decided.wake_at - now)
-        for action in decided.first:
-            told = samples.of_run(seen, action, now) if isinstance(action, PatchRun) else None
-            await self._executor.first(action)
-            if told is not None:
-                self._metrics.tell(told)
-        for item in decided.then:
+            planned = plan(replace(observed, pod_quota=self._slots.quota(key)), now, self._limits)
+        if planned.claim is not None:
+            self._slots.update(key, planned.claim)
+        if planned.wake_at is not None:
+            self._queue.put_after(key, planned.wake_at - now)
+        # In order, and each only after the API server has accepted the one before. A crash between
+        # two leaves the rest undone, and the next plan asks for it again.
+        for action in planned.first:
+            batch = samples.of_run(observed, action, now) if isinstance(action, PatchRun) else None
+            await self._executor.execute_run_action(action)
+            if batch is not None:
+                self._metrics.record(batch)
+        for item in planned.then:
             role = "driver" if target(item) == names.driver_task_name(key.name) else "task"
-            self._start(key, item, samples.of_item(key, seen.run, role, item))
+            self._start(key, item, samples.of_item(key, observed.run, role, item))
 
-    def _start(self, key: Key, action: ItemAction, told: samples.Told) -> None:
-        # guard: action-in-flight - the watch shows a write later than its answer, and the plan would ask for it again
-        self._store.begin(key, target(action))
-        task = asyncio.create_task(self._carry_out(key, action, told))
+    def _start(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
+        # guard: action-in-flight - the watch shows a write later than its answer, and the plan
+        # would ask for it again
+        self._cache.begin_request(key, target(action))
+        task = asyncio.create_task(self._execute(key, action, batch))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _carry_out(self, key: Key, action: ItemAction, told: samples.Told) -> None:
+    async def _execute(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
         name = target(action)
         delay = 0.0
         try:
-            async with self._turns.of(key):
-                await self._executor.then(key, action)
-            self._metrics.tell(told)
-            self._pauses.forget((key, name))
+            async with self._request_slots.slot(key):
+                await self._executor.execute_item_action(key, action)
+            self._metrics.record(batch)
+            self._backoff.reset((key, name))
         except ReplanError:
             pass
-        except Exception as error:  # noqa: BLE001 (as above: the pause is this object's alone)
-            delay = self._pauses.after((key, name), error)
+        except Exception as error:  # noqa: BLE001 (as in `run_loop`: the delay is this object's alone)
+            delay = self._backoff.next_delay((key, name), error)
             self._log(key, name, error, delay)
         finally:
-            # Still in flight during the pause: the plan asks for it again when that is over.
+            # It stays in flight until the delay is over, so that no plan asks for it earlier.
             if delay:
-                asyncio.get_running_loop().call_later(delay, self._store.end, key, name)
+                asyncio.get_running_loop().call_later(delay, self._cache.end_request, key, name)
             else:
-                self._store.end(key, name)
+                self._cache.end_request(key, name)
 
     def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
-        where, extra = f"{key.path} {name}".strip(), about(key, name)
+        where, extra = f"{key.path} {name}".strip(), log_context(key, name)
         self._metrics.failed(type(error).__name__)
         if isinstance(error, TransientError):
-            logger.warning("%s: %s; again in %.1f s", where, error, delay, extra=extra)
+            logger.warning("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
         elif isinstance(error, ApiError):
-            logger.error("%s: %s; again in %.1f s", where, error, delay, extra=extra)
+            logger.error("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
         else:
-            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error, extra=extra)
+            logger.error("%s: unexpected error; retrying in %.1f s", where, delay, exc_info=error, extra=extra)

@@ -1,6 +1,7 @@
-"""A queue of keys: each at most once, never handed to two workers at a time, now or at a later time.
+"""A work queue of keys. A key is queued at most once, and never handed to two workers at a time.
 
-Everything that learns something new about a run puts its key; workers take it. Not thread-safe: one event loop owns it.
+The cache puts the key of a run or App whenever its next plan may differ. Not thread-safe: one event
+loop owns it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Final
 
 from apprun_operator.observe.records import Key
 
-SHORTEST: Final = 0.001
-"""Seconds: a moment that has just passed must not make a worker spin."""
+MIN_DELAY: Final = 0.001
+"""Seconds. A due time that has just passed must not make a worker spin."""
 
 
 class KeyQueue:
-    """First come, first served, so that no run starves another."""
+    """First in, first out, so that no run starves another."""
 
     def __init__(self) -> None:
         self._ready: deque[Key] = deque()
@@ -30,7 +31,7 @@ class KeyQueue:
         return len(self._ready)
 
     def put(self, key: Key) -> None:
-        """Have `key` taken soon; if it is being worked on, once more when that is done."""
+        """Queue `key`. If a worker has it, it is queued again when the worker is done."""
         if key in self._taken:
             self._again.add(key)
         elif key not in self._queued:
@@ -39,9 +40,12 @@ class KeyQueue:
             self._available.set()
 
     def put_after(self, key: Key, seconds: float) -> None:
-        """Have `key` taken in `seconds`. Only the earliest of several such wishes is kept: the pass renews them."""
+        """Queue `key` in `seconds`.
+
+        Of several timers the earliest is kept: each plan sets the next one.
+        """
         loop = asyncio.get_running_loop()
-        due = loop.time() + max(seconds, SHORTEST)
+        due = loop.time() + max(seconds, MIN_DELAY)
         timer = self._timers.get(key)
         if timer is not None:
             if timer.when() <= due:
@@ -50,7 +54,7 @@ class KeyQueue:
         self._timers[key] = loop.call_at(due, self._due, key)
 
     async def get(self) -> Key:
-        """The next key. It is the caller's until `done`."""
+        """Wait for the next key. It belongs to the caller until `done`."""
         while not self._ready:
             self._available.clear()
             await self._available.wait()
@@ -60,14 +64,14 @@ class KeyQueue:
         return key
 
     def done(self, key: Key) -> None:
-        """Give `key` back. What was put meanwhile is taken again."""
+        """Return `key`. If it was put meanwhile, it is queued again."""
         self._taken.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.put(key)
 
     def close(self) -> None:
-        """Forget all that was to come later."""
+        """Cancel all timers."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

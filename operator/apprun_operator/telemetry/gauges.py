@@ -1,6 +1,7 @@
-"""Counts of what there is now, made anew from the store each time that Prometheus asks: nothing to drift or to leak.
+"""Gauges of runs and calls, counted from the cache at each scrape, so that they can't drift or
+leak.
 
-Only the replica that leads counts; else two replicas would tell of every run twice.
+Only the replica that leads reports them; otherwise every run would be counted once per replica.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.telemetry.label_limit import AppLabels
-from apprun_operator.telemetry.samples import app_of, hold_reason, message_reason
+from apprun_operator.telemetry.samples import app_of, message_reason, wait_reason
 
 Survey: TypeAlias = Callable[[], Iterable[tuple[RunRecord, Mapping[str, TaskRecord], Mapping[str, PodRecord]]]]
 
-MOVING: Final = frozenset({"Pending", "Running", "Suspended", "Cancelling"})
+UNFINISHED_PHASES: Final = frozenset({"Pending", "Running", "Suspended", "Cancelling"})
 
 
-class Census(Collector):
+class RunGauges(Collector):
     """Runs by phase, open calls by state, and what they wait for."""
 
     def __init__(self, survey: Survey, leads: Callable[[], bool], labels: AppLabels) -> None:
@@ -39,13 +40,13 @@ class Census(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         runs: Counter[tuple[str, str, str]] = Counter()
         tasks: Counter[tuple[str, str, str]] = Counter()
-        held: Counter[tuple[str, str, str, str]] = Counter()
+        waiting: Counter[tuple[str, str, str, str]] = Counter()
         for run, calls, pods in self._survey() if self._leads() else ():
             app = self._labels.of(run.meta.key.namespace, app_of(run))
             runs[*app, run.phase] += 1
-            reason = _held(run)
+            reason = _run_wait_reason(run)
             if reason:
-                held[*app, "run", reason] += 1
+                waiting[*app, "run", reason] += 1
             if run.finished:
                 continue
             for task in calls.values():
@@ -53,14 +54,14 @@ class Census(Collector):
                     continue
                 tasks[*app, _state(task, pods)] += 1
                 if task.phase == "Waiting":
-                    held[*app, "task", message_reason(task.message)] += 1
-        yield from self._families(runs, tasks, held)
+                    waiting[*app, "task", message_reason(task.message)] += 1
+        yield from self._families(runs, tasks, waiting)
 
     @staticmethod
     def _families(
         runs: Mapping[tuple[str, str, str], int],
         tasks: Mapping[tuple[str, str, str], int],
-        held: Mapping[tuple[str, str, str, str], int],
+        waiting: Mapping[tuple[str, str, str, str], int],
     ) -> Iterator[GaugeMetricFamily]:
         kinds = (
             ("apprun_runs", "AppRuns that there are, by phase.", ["namespace", "app", "phase"], runs),
@@ -69,7 +70,7 @@ class Census(Collector):
                 "apprun_held",
                 "Runs that are stalled, and runs and task calls that can't start, by what they wait for.",
                 ["namespace", "app", "kind", "reason"],
-                held,
+                waiting,
             ),
         )
         for name, text, labels, counts in kinds:
@@ -79,19 +80,24 @@ class Census(Collector):
             yield family
 
 
-def _held(run: RunRecord) -> str:
-    """What a run that isn't over waits for; empty while it gets on, also when some of its calls wait: those count as
-    calls."""
+def _run_wait_reason(run: RunRecord) -> str:
+    """What an unfinished run waits for; empty while it makes progress.
+
+    Waiting calls are counted as calls.
+    """
     ready = run.condition("Ready")
     if run.finished or ready is None or (run.phase == "Running" and is_of_calls(run.message)):
         return ""
     if run.problem or run.phase == "Stalled":
-        return hold_reason(ready.reason)
-    return hold_reason(ready.reason) if run.phase in MOVING and ready.reason not in MOVING else ""
+        return wait_reason(ready.reason)
+    return wait_reason(ready.reason) if run.phase in UNFINISHED_PHASES and ready.reason not in UNFINISHED_PHASES else ""
 
 
 def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
-    """Queued (no pod yet), Starting, Running, Waiting (can't start), or Sleeping: a timer."""
+    """The state of an open call:
+
+    Queued (no pod yet), Starting, Running, Waiting (can't start), Sleeping (a timer).
+    """
     if task.role == "timer":
         return "Sleeping"
     if task.phase == "Waiting":

@@ -1,7 +1,7 @@
-"""Which values the labels of a figure may have: as many apps as were agreed on, then no more.
+"""Limits how many apps have metric series of their own, since series are what monitoring costs.
 
-Series are what a monitoring system pays for. A process tells of the first apps that it sees by name, for as long as it
-lives, and of all others together.
+A process gives the first apps that it sees labels of their own for as long as it lives, and all
+others a shared one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ OTHERS: Final = "(other)"
 
 
 class AppLabels:
-    """Gives namespace and app as labels. What isn't told apart any more has `(other)` for both."""
+    """Returns namespace and app as labels; `(other)` for both once the limit is reached."""
 
     def __init__(self, most: int = MAX_APPS) -> None:
         self._most = most

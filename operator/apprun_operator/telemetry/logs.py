@@ -1,6 +1,7 @@
-"""How the operator's log lines look: for people, or one JSON object a line for collectors.
+"""Formats the operator's log: as text for people, or as one JSON object a line for collectors.
 
-In JSON the words are those that drivers and tasks use too: `wire.logs`. What a line is about comes with the record.
+The JSON fields are those of drivers and tasks too: `wire.logs`. A record's `extra` says what it is
+about.
 """
 
 from __future__ import annotations
@@ -16,30 +17,31 @@ from apprun_operator.observe.times import rfc3339
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line."""
+    """Formats a record as one JSON object."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        given = vars(record)
+        fields = vars(record)
         return logs.line(
             rfc3339(record.created),
             record.levelname,
             record.name,
             logs.SOURCE_APPRUN,
             record.getMessage(),
-            {name: given[name] for name in logs.CONTEXT if name in given},
+            {name: fields[name] for name in logs.CONTEXT if name in fields},
             traceback=self.formatException(record.exc_info) if record.exc_info else "",
         )
 
 
-def about(run: Key, app_task: str = "") -> dict[str, JSON]:
-    """The `extra` of a record that is about a run, or about one of its AppTasks (or the pod of one)."""
-    found: dict[str, JSON] = {logs.NAMESPACE: run.namespace, logs.RUN: run.name}
-    return {**found, logs.APP_TASK: app_task} if app_task else found
+def log_context(run: Key, app_task: str = "") -> dict[str, JSON]:
+    """The `extra` of a record about a run, or about one of its AppTasks or that AppTask's pod."""
+    context: dict[str, JSON] = {logs.NAMESPACE: run.namespace, logs.RUN: run.name}
+    return {**context, logs.APP_TASK: app_task} if app_task else context
 
 
 def set_up(level: str, style: str) -> None:
-    """Log to standard error. kopf's own lines only from WARNING on: its events are ours to tell of."""
+    """Log to standard error. kopf logs from WARNING on: the operator itself logs what it does about
+    events."""
     handler = logging.StreamHandler()
     plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if style == "json" else plain)

@@ -1,4 +1,7 @@
-"""How late the event loop is. All that the operator does, it does on one loop: when that is late, everything is."""
+"""Measures how late the event loop is.
+
+The operator does everything on one loop, so its lag delays everything.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import Final
 PAUSE_SECONDS: Final = 1.0
 
 
-async def measure_lag(tell: Callable[[float], None]) -> None:
-    """Until cancelled: sleep for a second, and tell by how much longer it took."""
+async def measure_lag(record: Callable[[float], None]) -> None:
+    """Sleep for a second at a time, until cancelled, and record in seconds how much longer each
+    sleep took."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + PAUSE_SECONDS
         await asyncio.sleep(PAUSE_SECONDS)
-        tell(max(loop.time() - due, 0.0))
+        record(max(loop.time() - due, 0.0))

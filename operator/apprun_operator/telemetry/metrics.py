@@ -1,7 +1,8 @@
-"""What the operator tells Prometheus. No label has the name of a run, task or pod: their number has no end.
+"""The operator's Prometheus metrics. No label has the name of a run, task or pod: their number is
+unbounded.
 
-Figures are derived elsewhere: `figures` reads them off accepted writes, `census` counts what there is. Here they become
-counters and histograms.
+`samples` derives samples from accepted writes, which become counters and histograms here; `gauges`
+counts what exists.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from prometheus_client import (
 )
 
 from application_sdk.wire import reasons
-from apprun_operator.telemetry.gauges import Census, Survey
+from apprun_operator.telemetry.gauges import RunGauges, Survey
 from apprun_operator.telemetry.label_limit import MAX_APPS, AppLabels
-from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
+from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch
 
 PLAN_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
@@ -35,12 +36,12 @@ RUN_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 7 * 24 * 3600)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 20)
 LAG_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
-# A second series for each counter, with the time of its making: nobody asks for it.
+# Without this, each counter has a second series with its creation time.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """One registry per operator, so that tests can have several. `max_apps` bounds the label `app`."""
+    """All metrics, in a registry of their own. `max_apps` limits the values of the label `app`."""
 
     def __init__(self, max_apps: int = MAX_APPS) -> None:
         self.registry = registry = CollectorRegistry()
@@ -97,35 +98,37 @@ class Metrics:
 
     @contextmanager
     def planning(self) -> Iterator[None]:
+        """Measure the time of one plan."""
         started = time.perf_counter()
         yield
         self._plan.observe(time.perf_counter() - started)
 
-    def tell(self, told: Told) -> None:
-        """Count what an accepted write means."""
-        app = self._labels.of(told.namespace, told.app)
+    def record(self, batch: SampleBatch) -> None:
+        """Count the samples of an accepted write."""
+        app = self._labels.of(batch.namespace, batch.app)
         self._make_known(app)
         committed = 0
-        for figure in told.figures:
-            if isinstance(figure, RunBegan):
+        for sample in batch.samples:
+            if isinstance(sample, RunBegan):
                 self._began.labels(*app).inc()
-            elif isinstance(figure, RunEnded):
-                self._runs.labels(*app, figure.outcome).inc()
-                if figure.seconds is not None:
-                    self._run.labels(*app, figure.outcome).observe(figure.seconds)
-            elif isinstance(figure, CallCommitted):
+            elif isinstance(sample, RunEnded):
+                self._runs.labels(*app, sample.outcome).inc()
+                if sample.seconds is not None:
+                    self._run.labels(*app, sample.outcome).observe(sample.seconds)
+            elif isinstance(sample, CallCommitted):
                 committed += 1
-                self._calls.labels(*app, figure.outcome).inc()
-                for stage, seconds in figure.stages.items():
+                self._calls.labels(*app, sample.outcome).inc()
+                for stage, seconds in sample.stages.items():
                     self._stages.labels(*app, stage).observe(seconds)
-            elif isinstance(figure, AttemptFailed):
-                self._attempts.labels(*app, figure.role, figure.budget, figure.reason).inc()
+            elif isinstance(sample, AttemptFailed):
+                self._attempts.labels(*app, sample.role, sample.budget, sample.reason).inc()
         if committed:
             self._commits.inc(committed)
             self._commit_writes.inc()
 
     def _make_known(self, app: tuple[str, str]) -> None:
-        """Begin at zero what alerts ask for: a counter that begins at one hasn't increased, to Prometheus."""
+        """Start counters that alerts use at zero: to Prometheus, a counter that starts at one
+        hasn't increased."""
         if app in self._known:
             return
         self._known.add(app)
@@ -136,31 +139,35 @@ class Metrics:
             self._attempts.labels(*app, "task", "App", reason)
 
     def failed(self, error: str) -> None:
+        """Count an action that failed, by the type of its error."""
         self._failures.labels(error).inc()
 
     def requested(self, verb: str, code: str, seconds: float | None = None) -> None:
-        """A request was answered, or not: then its code is `none`. Called from any thread."""
+        """Count a request; its code is `none` if there was no response.
+
+        May be called from any thread.
+        """
         self._requests.labels(verb, code).inc()
         if seconds is not None:
             self._request_time.labels(verb).observe(seconds)
 
     def lagged(self, seconds: float) -> None:
-        """The event loop was late by so much."""
+        """Record how late the event loop was, in seconds."""
         self._lag.observe(seconds)
 
     def watch_runs(self, survey: Survey, leads: Callable[[], bool]) -> None:
-        """Count runs and calls when asked, while this replica leads."""
-        self.registry.register(Census(survey, leads, self._labels))
+        """Count runs and calls at each scrape, while this replica leads."""
+        self.registry.register(RunGauges(survey, leads, self._labels))
 
     def watch_sizes(self, sizes: Callable[[], Mapping[str, int]], queue: Callable[[], int]) -> None:
-        """Report how many objects are known, and how many runs wait for a plan, when asked."""
+        """Report at each scrape how many objects are cached and how many runs wait for a plan."""
         known = Gauge("apprun_known_objects", "Objects in memory.", ["kind"], registry=self.registry)
         for kind in sizes():
             known.labels(kind).set_function(partial(_value, sizes, kind))
         Gauge("apprun_queue_length", "Runs that wait for a plan.", registry=self.registry).set_function(queue)
 
     def watch_unreadable(self, unreadable: Callable[[], Mapping[str, int]]) -> None:
-        """Report how many objects can't be understood, when asked."""
+        """Report at each scrape how many objects can't be read."""
         gauge = Gauge(
             "apprun_unreadable_objects",
             "Objects that this operator can't read, and leaves alone; they or their runs say why.",
@@ -171,7 +178,7 @@ class Metrics:
             gauge.labels(kind).set_function(partial(_value, unreadable, kind))
 
     def watch_silence(self, silence: Callable[[], Mapping[str, float]]) -> None:
-        """Report for how long nothing was heard of each kind, when asked."""
+        """Report at each scrape how long each kind has been without contact with the API server."""
         gauge = Gauge(
             "apprun_watch_silence_seconds",
             "Seconds since the API server was heard, or asked, about a kind.",
@@ -182,13 +189,14 @@ class Metrics:
             gauge.labels(kind).set_function(partial(_value, silence, kind))
 
     def watch_leadership(self, leads: Callable[[], bool]) -> None:
-        """Report whether this replica works off the queue, when asked."""
+        """Report at each scrape whether this replica leads."""
         gauge = Gauge(
             "apprun_is_leader", "1 for the replica that plans and acts, 0 for a standby.", registry=self.registry
         )
         gauge.set_function(lambda: float(leads()))
 
     def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
@@ -197,7 +205,7 @@ def _value(values: Callable[[], Mapping[str, float]], name: str) -> float:
 
 
 def _version() -> str:
-    """The image has our files as they are, without a package's description: its tag says the version there."""
+    """The version of the installed package. The image has none: its tag says the version there."""
     try:
         return version("apprun")
     except PackageNotFoundError:

@@ -1,7 +1,8 @@
-"""What an accepted write means in figures: runs that began and ended, calls committed, attempts that failed.
+"""Derives metric samples from accepted writes: runs that began or ended, calls committed, attempts
+that failed.
 
-Pure, and read off the actions of a plan: the plan itself knows no metrics. All times come out of the objects and the
-store, not out of a process' memory, so a replica that has just taken over tells of work that began before it.
+Pure. The samples are read from the actions of a plan, since plans know no metrics. All times come
+from objects, not from the process' memory, so a new leader also measures work that began before it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ Stage: TypeAlias = Literal["queue", "start", "run", "commit"]
 STAGES: Final[tuple[Stage, ...]] = ("queue", "start", "run", "commit")
 
 NO_APP: Final = "(none)"
-"""App of a run that was never resolved, or couldn't be read."""
+"""App label of a run that was never resolved or couldn't be read."""
 EXCEPTION: Final = "Exception"
-"""Reason of all attempts that ended by an exception of the app's own: its classes are without number."""
+"""Reason of every attempt that ended with an exception of the app: the number of its classes is
+unbounded."""
 OTHER: Final = "Other"
 
-HOLDS: Final = frozenset(
+WAIT_REASONS: Final = frozenset(
     {
         "AdmissionUnavailable", "AppMissing", "AppNotFound", "ContainerNotStarted", "ContinuationRefused",
         "ImagePullFailed", "InitContainerFailed", "MarkRefused", "NameTaken", "NoContact", "OperatorNotAllowed",
@@ -37,12 +39,12 @@ HOLDS: Final = frozenset(
         *STALL_REASONS,
     }
 )  # fmt: skip
-"""Reasons for which a run or call waits, as conditions and messages have them."""
-ENDS: Final = HOLDS | {
+"""Reasons for which a run or call waits, as in conditions and messages."""
+END_REASONS: Final = WAIT_REASONS | {
     *reasons.ON_EVERY_ENGINE, *reasons.ON_A_CLUSTER, *pod_status.CLUSTER_REASONS,
     *(reason for reason, _ in pod_status.DISRUPTIONS.values()),
 }  # fmt: skip
-"""Reasons of attempts that ended, but for exceptions."""
+"""Reasons for which attempts end, other than exceptions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ class RunBegan:
 class RunEnded:
     outcome: str
     seconds: float | None
-    """Since it began; None for one that never did."""
+    """Since the run began; None if it never did."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallCommitted:
     outcome: str
     stages: Mapping[Stage, float]
-    """Seconds that it spent in each, as far as they are known."""
+    """Seconds that the call spent in each stage, as far as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,97 +73,103 @@ class AttemptFailed:
     reason: str
 
 
-Figure: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed
+Sample: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What to count when a write has been accepted, and for which app."""
+class SampleBatch:
+    """The samples to record when a write has been accepted, and their app."""
 
     namespace: str
     app: str
-    figures: tuple[Figure, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 def app_of(run: RunRecord | None) -> str:
-    """Name of the App that a run runs; of the class where it stands in the run itself. Never the run's own name."""
+    """Name of a run's App, or of the class if the run has an inline app. Never the run's own name."""
     if run is None:
         return NO_APP
     name = (run.app or {}).get("name") or run.app_ref
     return name if isinstance(name, str) and name else NO_APP
 
 
-def of_run(seen: Observed, action: PatchRun, now: float) -> Told:
-    """Figures of a write to the run's status."""
-    run, status = seen.run, action.status
-    found: list[Figure] = []
+def of_run(observed: Observed, action: PatchRun, now: float) -> SampleBatch:
+    """Samples of a write to the run's status."""
+    run, status = observed.run, action.status
+    samples: list[Sample] = []
     if "startedAt" in status:
-        found.append(RunBegan())
+        samples.append(RunBegan())
     entries = cast("list[Checkpoint]", status.get("checkpoints") or [])
     for entry in entries[len(entries) - action.commits :] if action.commits else ():
         if entry["key"] != names.CANCEL_KEY:
-            task = seen.tasks.get(names.task_name(run.meta.key.name, entry["key"]))
-            found.append(CallCommitted(entry["outcome"], {} if task is None else _stages(seen, task, now)))
-            found += [] if task is None or task.role != "local" else _recorded_failures(task)
+            task = observed.tasks.get(names.task_name(run.meta.key.name, entry["key"]))
+            samples.append(CallCommitted(entry["outcome"], {} if task is None else _stages(observed, task, now)))
+            samples += [] if task is None or task.role != "local" else _recorded_failures(task)
     phase = status.get("phase")
     if phase in TERMINAL_RUN_PHASES and run.phase != phase:
         began = None if run.started_at is None else max(now - run.started_at, 0.0)
-        found.append(RunEnded(str(phase), began))
+        samples.append(RunEnded(str(phase), began))
     resolved = status.get("app")
     if isinstance(resolved, dict):
         run = replace(run, app=resolved)
-    return Told(run.meta.key.namespace, app_of(run), tuple(found))
+    return SampleBatch(run.meta.key.namespace, app_of(run), tuple(samples))
 
 
-def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -> Told:
-    """Figures of a write to one AppTask: the attempt that it answers, if it answers one."""
+def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -> SampleBatch:
+    """Samples of a write to one AppTask: the attempt whose end it records, if any."""
     app = app_of(record)
     history = action.status.get("attempts") if isinstance(action, PatchTask) else None
     if not isinstance(history, list) or not history:
-        return Told(run.namespace, app)
+        return SampleBatch(run.namespace, app)
     ended = cast("AttemptFields", history[-1])
-    return Told(run.namespace, app, (AttemptFailed(role, ended["budget"], end_reason(ended)),))
+    return SampleBatch(run.namespace, app, (AttemptFailed(role, ended["budget"], end_reason(ended)),))
 
 
 def end_reason(ended: AttemptFields) -> str:
-    """One of a fixed set: `Exception` stands for all classes that apps may raise."""
-    if ended["reason"] in ENDS:
+    """The reason of an ended attempt, from a fixed set:
+
+    `Exception` stands for every class that apps raise.
+    """
+    if ended["reason"] in END_REASONS:
         return ended["reason"]
     return EXCEPTION if ended["budget"] == "App" else OTHER
 
 
-def hold_reason(reason: str) -> str:
-    """The same for what a run or call waits for."""
-    return reason if reason in HOLDS else OTHER
+def wait_reason(reason: str) -> str:
+    """The reason for which a run or call waits, from a fixed set."""
+    return reason if reason in WAIT_REASONS else OTHER
 
 
-def _recorded_failures(task: TaskRecord) -> list[Figure]:
-    """Attempts of a driver task: they were answered by the driver, so they come to be known with the outcome only."""
+def _recorded_failures(task: TaskRecord) -> list[Sample]:
+    """Attempts of a driver task: the driver decides them, so they become known with the outcome."""
     return [AttemptFailed(task.role, entry["budget"], end_reason(entry)) for entry in task.attempts]
 
 
-def _stages(seen: Observed, task: TaskRecord, now: float) -> Mapping[Stage, float]:
-    """Where the time of a call went, its last attempt's for what each attempt has. Clocks of nodes may be off, so
-    nothing is less than zero."""
-    pod = seen.pods.get(task.pod_name)
-    made = None if pod is None else _first_seen(pod)
-    found: dict[Stage, float] = {}
-    if made is not None and task.attempt == names.FIRST_ATTEMPT:
-        found["queue"] = made - _first_seen(task)
-    if made is not None and task.started_at:
-        found["start"] = task.started_at - made
+def _stages(observed: Observed, task: TaskRecord, now: float) -> Mapping[Stage, float]:
+    """Seconds that a call spent in each stage; of its last attempt for the stages that each attempt
+    has.
+
+    Clocks of nodes may differ, so negative values become zero.
+    """
+    pod = observed.pods.get(task.pod_name)
+    pod_created = None if pod is None else _first_seen(pod)
+    stages: dict[Stage, float] = {}
+    if pod_created is not None and task.attempt == names.FIRST_ATTEMPT:
+        stages["queue"] = pod_created - _first_seen(task)
+    if pod_created is not None and task.started_at:
+        stages["start"] = task.started_at - pod_created
     if task.started_at and task.finished_at:
-        found["run"] = task.finished_at - task.started_at
+        stages["run"] = task.finished_at - task.started_at
     if task.finished_at:
-        found["commit"] = now - task.finished_at
-    return {stage: max(seconds, 0.0) for stage, seconds in found.items()}
+        stages["commit"] = now - task.finished_at
+    return {stage: max(seconds, 0.0) for stage, seconds in stages.items()}
 
 
 def _first_seen(record: TaskRecord | PodRecord) -> float:
-    """When it was made, better than to the second unless an earlier operator saw that."""
+    """When it was created, more precise than to the second unless an earlier operator saw it first."""
     return min(record.seen_at or record.meta.created, record.meta.created + 1.0)
 
 
 def message_reason(message: str) -> str:
     """The reason that the message of a waiting call begins with."""
-    return hold_reason(message.partition(":")[0])
+    return wait_reason(message.partition(":")[0])

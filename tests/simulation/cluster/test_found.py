@@ -42,16 +42,16 @@ def test_a_new_leader_whose_watches_are_late_starts_no_committed_call_again() ->
         cluster = Cluster(elected=True)
         async with cluster.living():
             leader = cluster.replicas[0]
-            await cluster.until(lambda: leader.terms.acting)
+            await cluster.until(lambda: leader.gate.is_leading)
             standby = cluster.start_operator()
             await cluster.until(lambda: all(informer.synced.is_set() for informer in standby.informers))
             standby.deaf = {"pods"}
             run = cluster.apply_run("r", "Chain", {"width": 3})
-            await cluster.until(lambda: standby.store.sizes()["apptasks"] == 2)
+            await cluster.until(lambda: standby.cache.sizes()["apptasks"] == 2)
             standby.deaf = {"pods", "apptasks", "appruns"}
             await cluster.until(lambda: len(cluster.entries(run)) == 2)
             await cluster.stop_operator(leader)
-            await cluster.until(lambda: standby.terms.acting)
+            await cluster.until(lambda: standby.gate.is_leading)
             await asyncio.sleep(5)
             standby.deaf = set()
             await cluster.until_ended(run)

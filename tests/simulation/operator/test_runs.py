@@ -230,3 +230,23 @@ def test_large_run_shares_the_operators_places_with_one_that_comes_later() -> No
             assert most == 4
 
     virtual_time.run(story())
+
+
+def test_pods_of_a_deleted_run_occupy_places_until_gone() -> None:
+    limits = Limits(runtime_image="runtime", node_lost_grace=3, max_pods=2)
+
+    async def story() -> None:
+        most = 0
+        async with living(World([["a", "b"]], lambda call: Outcome(30), limits=limits)) as world:
+            world.start_operator()
+            deleted = world.apply_run("deleted")
+            await world.until(lambda: task_pods(world) == {"deleted": 2})
+            later = world.apply_run("later")
+            await world.until(lambda: "allows 2 task pods" in world.status(later).get("message", ""))
+            world.server.delete("user", deleted)
+            while world.status(later)["tasks"].get("succeeded", 0) == 0:
+                most = max(most, len([name for name in world.live_pods() if "-driver-" not in name]))
+                await asyncio.sleep(0.1)
+            assert most == 2
+
+    virtual_time.run(story())

@@ -25,17 +25,17 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from apprun_operator.act.app_executor import AppExecutor
-from apprun_operator.act.executor import KINDS, Executor
-from apprun_operator.act.service_accounts import Accounts
-from apprun_operator.leader.elector import Alone, Campaign
-from apprun_operator.leader.fenced_client import Fenced
-from apprun_operator.leader.gate import Terms
+from apprun_operator.act.executor import RESOURCES, Executor
+from apprun_operator.act.service_accounts import ServiceAccounts
+from apprun_operator.leader.elector import AlwaysLeader, LeaderElector
+from apprun_operator.leader.fenced_client import FencedClient
+from apprun_operator.leader.gate import LeaderGate
 from apprun_operator.leader.lease import Election
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer
 from apprun_operator.plan.limits import Limits
 from apprun_operator.reconcile.app_worker import AppWorker
-from apprun_operator.reconcile.run_worker import Worker
+from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry.metrics import Metrics
 
@@ -49,7 +49,7 @@ Hook = Callable[[str, str, str, "Process | None"], Awaitable[None]]
 `after`, `watching`), the request, and a pod's process. May raise an ApiError, take time, or never return."""
 
 
-async def undisturbed(party: str, moment: str, request: str, process: Process | None) -> None:
+async def is_first_healthy_attempt(party: str, moment: str, request: str, process: Process | None) -> None:
     return None
 
 
@@ -76,37 +76,37 @@ class Replica:
         """Kinds whose watches tell it nothing for now."""
         self._tasks: list[asyncio.Task[Any]] = []
         self.queue, self.app_queue = KeyQueue(), KeyQueue()
-        self.store = Store(self.queue.put, wall, self.app_queue.put)
+        self.cache = Cache(self.queue.put, wall, self.app_queue.put)
         api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
         candidate = Election(name)
-        self.campaign = Campaign(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
+        self.elector = LeaderElector(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
         self._api = api
-        self.terms = Terms(self.campaign or Alone())
-        fenced = Fenced(api, self.terms.may_write)
-        accounts = Accounts(fenced, "apprun-driver", "apprun-task")
-        executor = Executor(fenced, self.store, accounts, name)
-        chance = cluster.chance.random
-        apps_executor = AppExecutor(fenced, self.store, accounts, executor, wall)
-        self.app_worker = AppWorker(self.app_queue, self.store, apps_executor, cluster.limits, wall, chance)
-        self.worker = Worker(self.queue, self.store, executor, cluster.limits, Metrics(), wall, chance)
+        self.gate = LeaderGate(self.elector or AlwaysLeader())
+        fenced = FencedClient(api, self.gate.may_write)
+        accounts = ServiceAccounts(fenced, "apprun-driver", "apprun-task")
+        executor = Executor(fenced, self.cache, accounts, name)
+        jitter = cluster.chance.random
+        apps_executor = AppExecutor(fenced, self.cache, accounts, executor, wall)
+        self.app_worker = AppWorker(self.app_queue, self.cache, apps_executor, cluster.limits, wall, jitter)
+        self.worker = RunWorker(self.queue, self.cache, executor, cluster.limits, Metrics(), wall, jitter)
         self.informers = [
             Informer(
                 api,
-                self.store,
+                self.cache,
                 kind,
                 resource,
                 selector=f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}" if kind == "pods" else "",
-                chance=chance,
+                jitter=jitter,
                 clock=wall,
             )
-            for kind, resource in KINDS.items()
+            for kind, resource in RESOURCES.items()
         ]
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(informer.run()) for informer in self.informers]
         self._tasks.append(asyncio.create_task(self._serve()))
-        if self.campaign is not None:
-            self._tasks.append(asyncio.create_task(self.campaign.run(self._api, self._sleep)))
+        if self.elector is not None:
+            self._tasks.append(asyncio.create_task(self.elector.run(self._api, self._sleep)))
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -115,20 +115,20 @@ class Replica:
     async def _serve(self) -> None:
         for informer in self.informers:
             await informer.synced.wait()
-        await self.terms.run(self._work)
+        await self.gate.run(self._work)
 
     async def _work(self) -> None:
-        if self.campaign is not None:
-            await asyncio.gather(*(informer.renew() for informer in self.informers))
-        self.worker.begin()
-        known = self.store.keys()
+        if self.elector is not None:
+            await asyncio.gather(*(informer.resync() for informer in self.informers))
+        self.worker.start_term()
+        known = self.cache.keys()
         for key in known:
             self.queue.put(key)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(3):
                     group.create_task(self.worker.run())
-                self.app_worker.begin()
+                self.app_worker.start_term()
                 group.create_task(self.app_worker.run())
         finally:
             await self.worker.stop()
@@ -175,7 +175,7 @@ class Cluster:
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     limits: Limits = field(default_factory=lambda: Limits(runtime_image="runtime", node_lost_grace=3))
     node_count: int = 3
-    hook: Hook = undisturbed
+    hook: Hook = is_first_healthy_attempt
     elected: bool = False
     """Whether replicas take part in an election for a Lease; else each acts as if it were alone."""
     repeats: float = 0.0

@@ -13,7 +13,7 @@ from tests.support.fake_api import FakeApi, FakeServer
 from apprun_operator import health
 from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.kube.resources import PODS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import FAILING_AFTER, Informer
 from apprun_operator.telemetry.metrics import Metrics
 
@@ -31,8 +31,8 @@ class Operator:
         def clock() -> float:
             return self.now
 
-        api, store = FakeApi(FakeServer(clock), "operator"), Store(lambda key: None, clock)
-        self.informer = Informer(api, store, "pods", PODS, chance=lambda: 0.5, clock=clock)
+        api, cache = FakeApi(FakeServer(clock), "operator"), Cache(lambda key: None, clock)
+        self.informer = Informer(api, cache, "pods", PODS, jitter=lambda: 0.5, clock=clock)
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ async def test_an_informer_that_is_silent_for_too_long_is_named(operator: Operat
     operator.now += health.STALE_AFTER + 1
     answer = await http.get("/healthz")
     assert answer.status == 503
-    assert (await answer.json())["stale"] == ["pods"]
+    body = await answer.json()
+    assert body["stale"] == ["pods"]
+    assert body["messages"][0].startswith("informer of pods: no contact with the API server for 180 s")
 
 
 async def test_a_part_that_died_is_named(operator: Operator, http: TestClient[Any, Any]) -> None:
@@ -75,7 +77,9 @@ async def test_ready_when_everything_is_known_and_the_lease_can_be_read(
     operator.needed["lease"] = lambda: lease
     answer = await http.get("/readyz")
     assert answer.status == 503
-    assert (await answer.json())["waiting"] == ["pods", "lease"]
+    body = await answer.json()
+    assert body["waiting"] == ["pods", "lease"]
+    assert [message.partition(":")[0] for message in body["messages"]] == ["pods", "lease"]
     operator.informer.synced.set()
     lease = True
     assert (await http.get("/readyz")).status == 200
@@ -87,14 +91,18 @@ async def test_figures_are_in_prometheus_own_words(http: TestClient[Any, Any]) -
     assert "# TYPE apprun_commits_total counter" in await answer.text()
 
 
-async def test_a_kind_that_can_not_be_read_is_named_and_nobody_is_restarted(
+async def test_unreadable_kind_makes_it_unready_but_restarts_nothing(
     operator: Operator, http: TestClient[Any, Any]
 ) -> None:
     operator.informer.synced.set()
-    operator.informer._fail(UnavailableError("etcd says no"))
+    operator.informer._record_failure(UnavailableError("etcd says no"))
     assert (await http.get("/readyz")).status == 200
     operator.now += FAILING_AFTER
     answer = await http.get("/readyz")
     assert answer.status == 503
-    assert (await answer.json())["failing"] == {"pods": "UnavailableError: etcd says no"}
+    body = await answer.json()
+    assert body["failing"] == {"pods": "UnavailableError: etcd says no"}
+    assert body["messages"] == [
+        "pods: can't be read (UnavailableError: etcd says no); check the API server and the operator's ClusterRole"
+    ]
     assert (await http.get("/healthz")).status == 200

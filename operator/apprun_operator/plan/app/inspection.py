@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import Findings, RetryFields, TaskSpec
-from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectingRecord
+from apprun_operator.observe.apps import AppRecord, InspectionRecord, OngoingInspection
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import Key, RunRecord, TaskRecord, inspection_of
 from apprun_operator.observe.times import rfc3339
@@ -89,7 +89,7 @@ class Verdict:
     """Fields of the status to set."""
 
 
-def inspect(app: AppRecord, seen: InspectingRecord, now: float, limits: Limits) -> Verdict:
+def inspect(app: AppRecord, seen: OngoingInspection, now: float, limits: Limits) -> Verdict:
     """Decide about an App that isn't being deleted and can be read."""
     if len(app.meta.key.name) > names.APP_NAME_MAX_LENGTH:
         message = f"an App whose name has more than {names.APP_NAME_MAX_LENGTH} characters isn't inspected"
@@ -113,7 +113,7 @@ def inspect(app: AppRecord, seen: InspectingRecord, now: float, limits: Limits) 
     return _go_on(app, task, seen, stale, now, limits)
 
 
-def _due(app: AppRecord, seen: InspectingRecord, limits: Limits) -> float:
+def _due(app: AppRecord, seen: OngoingInspection, limits: Limits) -> float:
     """From when on the App is to be inspected: 0 for now, infinity for never as far as one can see."""
     last = app.inspection
     if last is None or last.code != code_of(app, limits):
@@ -123,12 +123,12 @@ def _due(app: AppRecord, seen: InspectingRecord, limits: Limits) -> float:
     dues = [float("inf")]
     if last.result == "Failed":
         dues.append(last.at + min(FIRST_REPEAT * 2.0 ** min(last.failures - 1, 16), LAST_REPEAT))
-    if seen.doubted_at > last.at and may_move(app, limits):
-        dues.append(max(seen.doubted_at, last.at + DOUBT_SECONDS))
+    if seen.stale_since > last.at and may_move(app, limits):
+        dues.append(max(seen.stale_since, last.at + DOUBT_SECONDS))
     return min(dues)
 
 
-def _rest(app: AppRecord, seen: InspectingRecord, due: float, now: float) -> Verdict:
+def _rest(app: AppRecord, seen: OngoingInspection, due: float, now: float) -> Verdict:
     """Nothing to inspect for now. The AppTask that was goes, once its pod has told all that there is to tell."""
     wake_at = None if due == float("inf") else due
     last, contracts = app.inspection, app.contracts
@@ -148,7 +148,7 @@ def _rest(app: AppRecord, seen: InspectingRecord, due: float, now: float) -> Ver
     return Verdict(_stale(seen, done.meta.key.name), attempts.earliest(wake_at, late))
 
 
-def _stale(seen: InspectingRecord, name: str) -> list[InspectionAction]:
+def _stale(seen: OngoingInspection, name: str) -> list[InspectionAction]:
     """AppTasks of inspections of which nobody waits any more: all but `name`."""
     return [
         DeleteTask(task.meta.key, task.meta.uid)
@@ -195,7 +195,7 @@ def _accounts(app: AppRecord, pod: str) -> EnsureNamespace:
 def _go_on(
     app: AppRecord,
     task: TaskRecord,
-    seen: InspectingRecord,
+    seen: OngoingInspection,
     stale: Sequence[InspectionAction],
     now: float,
     limits: Limits,
@@ -250,7 +250,7 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
             inspected=Said("False", CONTRACT_REFUSED, told),
             compatible=Said("False", CONTRACT_REFUSED, told),
             stalled=True,
-            facts={"inspection": _ended(InspectedRecord(code, at, "Refused"))},
+            facts={"inspection": _ended(InspectionRecord(code, at, "Refused"))},
         )
     contracts: JSONObject = {
         name: value for name, value in cast("JSONObject", found).items() if name in PUBLISHED and value is not None
@@ -266,7 +266,7 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
     return Verdict(
         inspected=Said("True", "Inspected", _counted(found)),
         compatible=_kept(app, code, compatible),
-        facts={"inspection": _ended(InspectedRecord(code, at, "Published")), "contracts": contracts},
+        facts={"inspection": _ended(InspectionRecord(code, at, "Published")), "contracts": contracts},
     )
 
 
@@ -276,7 +276,7 @@ def _failed(app: AppRecord, code: str, at: float, reason: str, message: str) -> 
     return Verdict(
         inspected=Said("False", reason, message),
         stalled=True,
-        facts={"inspection": _ended(InspectedRecord(code, at, "Failed", failures))},
+        facts={"inspection": _ended(InspectionRecord(code, at, "Failed", failures))},
     )
 
 
@@ -307,7 +307,7 @@ def _at(task: TaskRecord) -> float:
     return task.started_at or task.meta.created
 
 
-def _ended(record: InspectedRecord) -> JSONObject:
+def _ended(record: InspectionRecord) -> JSONObject:
     made: JSONObject = {"code": record.code, "at": rfc3339(record.at), "result": cast("JSON", record.result)}
     return {**made, "failures": record.failures} if record.failures else made
 

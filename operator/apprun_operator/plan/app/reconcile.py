@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.apps import AppRecord, InspectingRecord, ServedRecord
+from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingInspection
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.app import handler
@@ -32,7 +32,7 @@ NAME_MAX: Final = 63
 @dataclass(frozen=True, slots=True)
 class ApplyHandler:
     """Have Service and Deployment of that name be like this, if they are this App's or aren't there yet. What becomes
-    of that is a `ServedRecord`."""
+    of that is a `HandlerDeployment`."""
 
     app: Key
     app_uid: str
@@ -97,7 +97,11 @@ class _Serving:
 
 
 def plan_app(
-    app: AppRecord, served: ServedRecord | None, now: float, limits: Limits, inspecting: InspectingRecord | None = None
+    app: AppRecord,
+    served: HandlerDeployment | None,
+    now: float,
+    limits: Limits,
+    inspecting: OngoingInspection | None = None,
 ) -> AppPlan:
     """What to do for this App, now. Same input, same actions. `served` is what was last seen of its Deployment.
 
@@ -119,9 +123,11 @@ def plan_app(
     return AppPlan([*actions, *inspection.actions], earliest(serving.wake_at, inspection.wake_at))
 
 
-def _serve(app: AppRecord, template: JSONObject, served: ServedRecord | None, now: float, limits: Limits) -> _Serving:
+def _serve(
+    app: AppRecord, template: JSONObject, served: HandlerDeployment | None, now: float, limits: Limits
+) -> _Serving:
     if app.handler is None:
-        if app.served is None:
+        if app.handler_status is None:
             return _Serving(standing=_Standing("True", "NotServed", ""))
         removing = RemoveHandler(app.meta.key, app.meta.uid, names.handler_name(app.meta.key.name))
         return _Serving([removing], standing=_Standing("True", "NotServed", ""), facts={"handler": None})
@@ -148,15 +154,15 @@ def _serve(app: AppRecord, template: JSONObject, served: ServedRecord | None, no
     return _Serving(
         wake_at=served.at + pause,
         standing=_standing(app, served, now),
-        facts={} if app.served == facts else {"handler": facts},
+        facts={} if app.handler_status == facts else {"handler": facts},
     )
 
 
-def _is_up(app: AppRecord, served: ServedRecord) -> bool:
+def _is_up(app: AppRecord, served: HandlerDeployment) -> bool:
     return not (served.problem or served.waits) and served.current and served.ready >= handler.replicas(app)
 
 
-def _standing(app: AppRecord, served: ServedRecord, now: float) -> _Standing:
+def _standing(app: AppRecord, served: HandlerDeployment, now: float) -> _Standing:
     name = names.handler_name(app.meta.key.name)
     if served.problem:
         return _Standing("False", "HandlerRefused", f"the handler can't be served: {served.problem}", stalled=True)

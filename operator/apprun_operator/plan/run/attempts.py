@@ -135,7 +135,7 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
 
 def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> Held | None:
     """What a pod waits for that says nothing itself, if kubelet said it."""
-    words = seen.words.get(pod.meta.key.name)
+    words = seen.pod_events.get(pod.meta.key.name)
     if words is None or not words.message or not (pod.mounts and pod.starting):
         return None
     reason, message = secrets.explained(words.message, pod.meta.key.namespace)
@@ -147,12 +147,12 @@ def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[Fet
     """Whether kubelet is to be asked why a pod doesn't start, and otherwise when."""
     if pod is None or not pod.mounts or not pod.starting or pod.deletion_at is not None:
         return None, None
-    words = seen.words.get(pod.meta.key.name)
+    words = seen.pod_events.get(pod.meta.key.name)
     if words is None:
         due = pod.meta.created + MOUNT_GRACE
     else:
-        soon = not words.message and words.heard_at < pod.meta.created + YOUNG
-        due = words.heard_at + (MOUNT_GRACE if soon else WORDS_SECONDS)
+        soon = not words.message and words.read_at < pod.meta.created + YOUNG
+        due = words.read_at + (MOUNT_GRACE if soon else WORDS_SECONDS)
     if now < due:
         return None, due
     return FetchWords(seen.run.meta.key, pod.meta.key.name, pod.meta.uid), None

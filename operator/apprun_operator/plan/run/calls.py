@@ -13,6 +13,7 @@ from apprun_operator.plan.actions import FetchWords, ItemAction
 from apprun_operator.plan.limits import LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, WORDS_AT_A_TIME, Limits
 from apprun_operator.plan.pod import service_accounts
 from apprun_operator.plan.run import attempts, pod_status
+from apprun_operator.plan.run.stray_pods import occupancy, stray_pods
 from apprun_operator.plan.run.waiting import unsaid_since
 
 
@@ -29,6 +30,8 @@ class Calls:
     unsaid_since: float | None = None
     """Since when the first of those waits whose AppTask is about to say so."""
     occupied: int = 0
+    strays: int = 0
+    """Pods beside those that occupy a place too: they count against the operator's limits, not the run's own."""
     unplaced: int = 0
     """Pods among them that no node takes for now."""
     asks: list[FetchWords] = field(default_factory=list)
@@ -79,7 +82,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
         # guard: account-allowed - the pod would run with rights that only AppRun's own accounts have
-        if task.undisturbed and startable:
+        if task.is_first_healthy_attempt and startable:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:
                 if task.pod_name in seen.in_flight:
@@ -118,4 +121,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
             calls.asks.append(verdict.asks)
         if verdict.wants_pod:
             calls.waiting.append(task)
+    # guard: strays-occupy - runs together would have more pods than the limits allow until the strays are gone
+    calls.strays, given_up = occupancy(seen.run.meta.key.name, stray_pods(seen), now)
+    calls.wake_at = attempts.earliest(calls.wake_at, given_up)
     return calls

@@ -92,7 +92,7 @@ def give_up(seen: Observed, task: TaskRecord, now: float) -> Verdict:
     pod = seen.pods.get(task.pod_name)
     if task.meta.key.name in seen.in_flight or task.pod_name in seen.in_flight:
         return Verdict(occupies=pod is not None)
-    if pod is None or _stopped(pod, now) or task.reported_error is not None:
+    if pod is None or stopped(pod, now) or task.reported_error is not None:
         return Verdict([attempts.cancel(task, WHY, now, pod)])
     if pod.deletion_at is None:
         return Verdict([DeletePod(pod.meta.key, pod.meta.uid)], occupies=True)
@@ -105,7 +105,7 @@ def wind_up(seen: Observed, ending: Ending, now: float) -> Plan:
     ledger = commit(seen, now)
     ending = _as_the_route_ended(driver, ending)
     first: list[RunAction] = [] if ledger.page is None else [ledger.page]
-    stopping = [pod for pod in seen.pods.values() if not _stopped(pod, now)]
+    stopping = [pod for pod in seen.pods.values() if not stopped(pod, now)]
     still_open = [task for task in seen.tasks.values() if not task.finished and task.role != "driver"]
     # A route that ended well in spite of it keeps nobody waiting.
     waits = ending.phase != "Succeeded" and (stopping or seen.in_flight or still_open)
@@ -154,7 +154,7 @@ def _runs(pod: PodRecord | None) -> bool:
     return pod is not None and not pod.ended and pod.running_since is not None
 
 
-def _stopped(pod: PodRecord, now: float) -> bool:
+def stopped(pod: PodRecord, now: float) -> bool:
     """Whether nobody has to wait for this pod any more: it ended, was lost, or is past its grace."""
     given_up = pod.deletion_at is not None and now >= pod.deletion_at + DELETION_SLACK
     return pod.ended or given_up or pod.disruption == pod_status.NODE_LOST

@@ -38,7 +38,7 @@ def uncommitted(seen: Observed) -> list[TaskRecord]:
         (
             task
             for task in seen.tasks.values()
-            if task.finished and task.role != "driver" and task.key not in seen.committed
+            if task.finished and task.role != "driver" and task.key not in seen.committed_keys
         ),
         key=lambda task: (task.finished_at, task.key),
     )
@@ -54,7 +54,7 @@ def commit(seen: Observed, now: float, *, cancel: bool = False) -> Commit:
     if seen.missing_pages:
         return NOTHING
     ended = uncommitted(seen)
-    cancel = cancel and names.CANCEL_KEY not in seen.committed
+    cancel = cancel and names.CANCEL_KEY not in seen.committed_keys
     if not ended and not cancel:
         return NOTHING
     run, tail, page = seen.run, list(seen.run.checkpoints), None

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
@@ -42,6 +42,7 @@ from apprun_operator.plan.run.continuation import successor
 from apprun_operator.plan.run.driver_contact import with_contact
 from apprun_operator.plan.run.preconditions import Unresolved
 from apprun_operator.plan.run.stall import standing, with_changed_code
+from apprun_operator.plan.run.stray_pods import claim_of
 from apprun_operator.plan.run.waiting import with_queue, with_waits
 from apprun_operator.plan.status_patch import patch_run, replacing
 
@@ -59,12 +60,13 @@ def plan(seen: Observed, now: float, limits: Limits) -> Plan:
 def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     run = seen.run
     if run.meta.deleting:
-        return Plan(claim=Claim())
+        claim, given_up = claim_of(run.meta.key.name, seen.pods.values(), now)
+        return Plan(wake_at=given_up, claim=claim)
     if run.problem:
         marks = conditions.unreadable(run, now)
         return Plan(first=[patch_run(run, marks)] if marks else [])
     if run.finished:
-        return replace(retention.clean_up(seen, now), claim=Claim())
+        return _clean_up(seen, now)
     if (held := restored.held(run)) is not None:
         return _say(seen, held, now)
     ending, deadline = due_to_end(run, now)
@@ -82,6 +84,14 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
         return _cancel(seen, ending, now, limits)
     decided = _go_on(seen, now, limits) if run.began else _begin(seen, now, limits)
     return replace(decided, wake_at=attempts.earliest(decided.wake_at, deadline))
+
+
+def _clean_up(seen: Observed, now: float) -> Plan:
+    """A finished run keeps the places of its pods until they are gone, and wants no others."""
+    unfinished = [pod for pod in seen.pods.values() if pod.task not in seen.committed_tasks]
+    claim, given_up = claim_of(seen.run.meta.key.name, unfinished, now)
+    decided = retention.clean_up(seen, now)
+    return replace(decided, claim=claim, wake_at=attempts.earliest(decided.wake_at, given_up))
 
 
 def _unreadable(seen: Observed) -> str:
@@ -270,14 +280,14 @@ class _Starts:
 def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Limits) -> _Starts:
     """Pods to create: the driver's first, then tasks in the route's order, as far as there is room for them."""
     if seen.run.suspend and seen.run.cancelled_at is None:
-        return _Starts([], Claim(calls.occupied, calls.occupied))
+        return _Starts([], Claim(calls.occupied + calls.strays, calls.occupied + calls.strays))
     side_by_side = parallelism(seen, limits)
     own = [
-        Room(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
-        Room(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
+        PodQuota(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
+        PodQuota(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
     ]
     alone = min(len(calls.waiting), *(max(room.places or 0, 0) for room in own))
-    rooms = own if seen.room.places is None else [*own, seen.room]
+    rooms = own if seen.pod_quota.places is None else [*own, seen.pod_quota]
     tightest = min(rooms, key=lambda room: room.places or 0)
     count = min(alone, max(tightest.places or 0, 0))
     # In the common pass of a large fan-out nothing may start, and thousands needn't be put in order.
@@ -285,7 +295,7 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Lim
     chosen, left = queue[:count], queue[count:]
     return _Starts(
         [pods.pod(seen.run, task, limits, seen.state) for task in ([driver] if driver else []) + chosen],
-        Claim(calls.occupied + count, calls.occupied + alone),
+        Claim(calls.occupied + calls.strays + count, calls.occupied + calls.strays + alone),
         len(left),
         tightest.why if left else "",
         left[0].meta.created if left else 0.0,

@@ -46,7 +46,7 @@ def delete_unneeded(seen: Observed) -> tuple[list[ItemAction], list[ItemAction]]
     for name, pod in seen.pods.items():
         if pod.gone or pod.deletion_at is not None or name in seen.in_flight:
             continue
-        if pod.task in seen.settled:
+        if pod.task in seen.committed_tasks:
             done.append((name, pod))
         # guard: strays-deleted - a pod of an earlier attempt would keep its resources, and its side effects
         elif _is_stray(seen, pod):

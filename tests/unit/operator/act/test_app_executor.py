@@ -1,7 +1,8 @@
-"""What serves an App over HTTP is written and deleted as long as the App owns it, and never otherwise.
+"""What serves an App over HTTP is written and deleted as long as the App owns it, and never
+otherwise.
 
-The API server here knows server-side apply as far as it decides about that: by uid, and by force. test_identity.py in
-tests/cluster asks a real one the same.
+The API server here knows server-side apply as far as it decides about that: by uid, and by force.
+test_identity.py in tests/cluster asks a real one the same.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import Executor
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import ConflictError, NotFoundError
-from apprun_operator.observe.apps import ServedRecord
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.apps import HandlerDeployment
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.app.reconcile import ApplyHandler, RemoveHandler
 
@@ -39,9 +40,9 @@ class Server:
         """Somebody makes this Deployment between a read and the write that follows."""
 
     def put(self, plural: str, uid: str, **metadata: Any) -> Object:
-        made: Object = {"metadata": {"name": NAME, "uid": uid, **metadata}, "spec": {"selector": {"app": "theirs"}}}
-        self.objects[Place(plural, "team", NAME)] = made
-        return made
+        item: Object = {"metadata": {"name": NAME, "uid": uid, **metadata}, "spec": {"selector": {"app": "theirs"}}}
+        self.objects[Place(plural, "team", NAME)] = item
+        return item
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         place, _ = parse_path(path)
@@ -62,9 +63,9 @@ class Server:
         if there is not None and "force=true" not in path and there["spec"] != body["spec"]:
             raise ConflictError("Apply failed with 1 conflict: .spec.selector", status=409)
         self.writes.append(("apply", place.plural))
-        made = {**body, "metadata": {"uid": f"uid-{place.plural}", "generation": 1, **body["metadata"]}}
-        self.objects[place] = made
-        return made
+        item = {**body, "metadata": {"uid": f"uid-{place.plural}", "generation": 1, **body["metadata"]}}
+        self.objects[place] = item
+        return item
 
     async def delete(self, path: str, options: Object) -> Object:
         place, _ = parse_path(path)
@@ -77,24 +78,24 @@ class Server:
 class Bench:
     def __init__(self) -> None:
         self.server = Server()
-        self.store = Store(lambda key: None, lambda: 0.0)
-        made = {"name": "payments", "namespace": "team", "uid": UID, "resourceVersion": "1"}
-        made["creationTimestamp"] = "2026-01-01T00:00:00Z"
-        self.store.apply("apps", {"metadata": cast("JSONObject", made), "spec": {"entry": "app:Payments"}})
+        self.cache = Cache(lambda key: None, lambda: 0.0)
+        item = {"name": "payments", "namespace": "team", "uid": UID, "resourceVersion": "1"}
+        item["creationTimestamp"] = "2026-01-01T00:00:00Z"
+        self.cache.apply("apps", {"metadata": cast("JSONObject", item), "spec": {"entry": "app:Payments"}})
         api = cast("Any", self.server)
-        accounts = Accounts(api, "driver", "task", given=True)
-        self.executor = AppExecutor(api, self.store, accounts, Executor(api, self.store, accounts), lambda: 0.0)
+        accounts = ServiceAccounts(api, "driver", "task", preinstalled=True)
+        self.executor = AppExecutor(api, self.cache, accounts, Executor(api, self.cache, accounts), lambda: 0.0)
 
-    async def apply(self) -> ServedRecord:
+    async def apply(self) -> HandlerDeployment:
         body = {"metadata": {"name": NAME, "namespace": "team", "ownerReferences": OWNED}, "spec": {"selector": {}}}
         action = ApplyHandler(APP, UID, NAME, 1, cast("JSONObject", body), cast("JSONObject", body))
-        await self.executor.carry_out(APP, action)
-        served = self.store.served(APP)
+        await self.executor.execute(APP, action)
+        served = self.cache.deployment(APP)
         assert served is not None
         return served
 
     async def remove(self) -> None:
-        await self.executor.carry_out(APP, RemoveHandler(APP, UID, NAME))
+        await self.executor.execute(APP, RemoveHandler(APP, UID, NAME))
 
 
 OWNED = [{"kind": "App", "name": "payments", "uid": UID}]

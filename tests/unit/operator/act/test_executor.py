@@ -12,8 +12,8 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from apprun_operator.act.executor import Executor, ReplanError
-from apprun_operator.act.pod_rejections import read_refusal
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.pod_rejections import classify_refusal
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import (
     ApiError,
     ConflictError,
@@ -22,7 +22,7 @@ from apprun_operator.kube.errors import (
     NotFoundError,
     UnavailableError,
 )
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import (
     Announce,
@@ -48,15 +48,15 @@ POD = Key("default", "r-driver-1")
 class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         self.executor = self.on(FakeApi(self.server, "operator"))
-        made = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
-        self.store.apply("appruns", made)
-        self.run_uid, self.version = made["metadata"]["uid"], int(made["metadata"]["resourceVersion"])
+        created = self.server.create("user", Place("appruns", *RUN), {"metadata": {"name": "r"}, "spec": {"app": APP}})
+        self.cache.apply("appruns", created)
+        self.run_uid, self.version = created["metadata"]["uid"], int(created["metadata"]["resourceVersion"])
 
-    def on(self, api: Any, store: Store | None = None, *, accounts_given: bool = False) -> Executor:
-        accounts = Accounts(api, "driver-role", "task-role", given=accounts_given)
-        return Executor(api, store or self.store, accounts)
+    def on(self, api: Any, cache: Cache | None = None, *, accounts_preinstalled: bool = False) -> Executor:
+        accounts = ServiceAccounts(api, "driver-role", "task-role", preinstalled=accounts_preinstalled)
+        return Executor(api, cache or self.cache, accounts)
 
     def driver(self) -> CreateTask:
         owner = {"kind": "AppRun", "name": "r", "uid": self.run_uid}
@@ -65,7 +65,7 @@ class Bench:
         return CreateTask(Key("default", "r-driver"), body)
 
     async def with_driver(self) -> str:
-        await self.executor.then(RUN, self.driver())
+        await self.executor.execute_item_action(RUN, self.driver())
         uid: str = self.server.objects[Place("apptasks", "default", "r-driver")]["metadata"]["uid"]
         return uid
 
@@ -80,8 +80,8 @@ class Bench:
         return names.pod_name("r-driver", 1, self.run_uid)
 
     @property
-    def seen(self) -> Any:
-        return self.store.observe(RUN)
+    def observed(self) -> Any:
+        return self.cache.observe(RUN)
 
     def status(self, place: Place) -> Object:
         status: Object = self.server.objects[place]["status"]
@@ -91,7 +91,7 @@ class Bench:
 APP = {"entry": "a:B"}
 
 
-def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def scenario(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     """Make an async story about a bench into a test."""
 
     def test() -> None:
@@ -104,113 +104,115 @@ def story(told: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[], No
     return test
 
 
-@story
+@scenario
 async def test_next_plan_sees_an_own_write_before_any_watch(bench: Bench) -> None:
-    await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
-    assert bench.seen.run.phase == "Running"
-    assert bench.seen.run.meta.version > bench.version
+    await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
+    assert bench.observed.run.phase == "Running"
+    assert bench.observed.run.meta.version > bench.version
 
 
-@story
-async def test_write_to_a_changed_run_is_not_done_and_the_store_knows_better(bench: Bench) -> None:
+@scenario
+async def test_conflict_updates_the_cache_and_asks_for_another_plan(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
+        await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
     assert "phase" not in bench.status(Place("appruns", *RUN))
-    assert bench.seen.run.suspend
+    assert bench.observed.run.suspend
 
 
-@story
+@scenario
 async def test_run_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.server.remove(Place("appruns", *RUN))
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
-    assert bench.seen is None
+        await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
+    assert bench.observed is None
 
 
-@story
+@scenario
 async def test_nulls_inside_an_output_survive_an_exact_write(bench: Bench) -> None:
     status = {"output": {"x": None}, "phase": "Succeeded"}
-    await bench.executor.first(PatchRun(RUN, bench.version, status, exact=True))
+    await bench.executor.execute_run_action(PatchRun(RUN, bench.version, status, exact=True))
     assert bench.status(Place("appruns", *RUN))["output"] == {"x": None}
 
 
-@story
+@scenario
 async def test_exact_write_has_the_same_precondition(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
-        await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=True))
+        await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=True))
 
 
-@story
+@scenario
 async def test_write_to_a_namesake_is_not_done(bench: Bench) -> None:
     place = Place("appruns", *RUN)
-    made = bench.server.objects[place]
+    created = bench.server.objects[place]
     bench.server.remove(place)
-    bench.server.create("user", place, {"metadata": {"name": "r"}, "spec": made["spec"]})
+    bench.server.create("user", place, {"metadata": {"name": "r"}, "spec": created["spec"]})
     for exact in (True, False):
         with pytest.raises(ReplanError):
-            await bench.executor.first(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=exact))
+            await bench.executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Failed"}, exact=exact))
     assert "phase" not in bench.status(place)
 
 
-@story
+@scenario
 async def test_task_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
-    await bench.executor.then(RUN, bench.driver())
-    bench.store.remove("apptasks", Key("default", "r-driver"))
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.driver())
-    assert store.sizes()["apptasks"] == 1
+    await bench.executor.execute_item_action(RUN, bench.driver())
+    bench.cache.remove("apptasks", Key("default", "r-driver"))
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).execute_item_action(RUN, bench.driver())
+    assert cache.sizes()["apptasks"] == 1
 
 
-@story
+@scenario
 async def test_task_of_a_deleted_namesake_is_waited_for(bench: Bench) -> None:
-    await bench.executor.then(RUN, bench.driver())
+    await bench.executor.execute_item_action(RUN, bench.driver())
     bench.run_uid = "newer"
     with pytest.raises(UnavailableError, match="waiting until it is gone"):
-        await bench.executor.then(RUN, bench.driver())
+        await bench.executor.execute_item_action(RUN, bench.driver())
 
 
-@story
+@scenario
 async def test_report_that_came_first_wins_over_the_next_attempt(bench: Bench) -> None:
     await bench.with_driver()
-    task = bench.seen.tasks["r-driver"]
+    task = bench.observed.tasks["r-driver"]
     bench.server.report("default", bench.pod_name, "r-driver", {"phase": "Succeeded", "output": 1})
     with pytest.raises(ReplanError):
-        await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"attempt": 2}))
-    assert bench.seen.tasks["r-driver"].phase == "Succeeded"
+        await bench.executor.execute_item_action(RUN, PatchTask(task.meta.key, task.meta.version, {"attempt": 2}))
+    assert bench.observed.tasks["r-driver"].phase == "Succeeded"
 
 
-@story
+@scenario
 async def test_error_of_an_attempt_replaces_the_one_before_it_whole(bench: Bench) -> None:
     await bench.with_driver()
     first = {"type": "ImportError", "message": "no", "attempt": 1, "traceback": "line 1", "stall": "LoadFailed"}
     bench.server.report("default", bench.pod_name, "r-driver", {"error": first})
-    bench.store.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
-    task, final = bench.seen.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
-    await bench.executor.then(RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None}))
+    bench.cache.apply("apptasks", bench.server.read(Place("apptasks", "default", "r-driver")))
+    task, final = bench.observed.tasks["r-driver"], {"type": "ProcessDied", "message": "killed", "attempt": 2}
+    await bench.executor.execute_item_action(
+        RUN, PatchTask(task.meta.key, task.meta.version, {"error": final, "message": None})
+    )
     stored = bench.server.read(Place("apptasks", "default", "r-driver"))["status"]
     assert stored["error"] == final
     assert "message" not in stored
 
 
-@story
+@scenario
 async def test_task_left_by_a_deleted_run_is_told_as_a_refusal(bench: Bench) -> None:
     left = {"metadata": {"name": "r-driver"}, "spec": {"run": "r", "role": "driver", "key": "driver", "task": "run"}}
     bench.server.create("gc", Place("apptasks", "default", "r-driver"), left)
     with pytest.raises(ReplanError):
-        await bench.executor.then(RUN, bench.driver())
-    assert bench.seen.refusals["r-driver"].kind == "NameTaken"
+        await bench.executor.execute_item_action(RUN, bench.driver())
+    assert bench.observed.refusals["r-driver"].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_committed_task_is_looked_up_and_its_loss_is_told(bench: Bench) -> None:
     entry = {"sequence": 0, "key": "0" * 32, "task": "t", "outcome": "Succeeded", "digest": "d"}
     place = Place("appruns", *RUN)
-    bench.store.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
-    (name,) = bench.seen.unseen_tasks
-    await bench.executor.first(FetchTask(RUN, name))
-    assert set(bench.seen.lost_tasks) == {name}
+    bench.cache.apply("appruns", bench.server.patch("operator", place, {"status": {"checkpoints": [entry]}}, "status"))
+    (name,) = bench.observed.unseen_tasks
+    await bench.executor.execute_run_action(FetchTask(RUN, name))
+    assert set(bench.observed.lost_tasks) == {name}
 
 
 def happened(reason: str = "LoadFailed") -> Announce:
@@ -218,22 +220,22 @@ def happened(reason: str = "LoadFailed") -> Announce:
     return Announce(Key("default", "r.1"), body)
 
 
-@story
+@scenario
 async def test_repeated_event_is_counted_in_the_first_one(bench: Bench) -> None:
     for _ in range(3):
-        await bench.executor.first(happened())
+        await bench.executor.execute_run_action(happened())
     event = bench.server.read(Place("events", "default", "r.1"))
     assert event["series"]["count"] == 3
     assert event["reportingInstance"] == "apprun-operator"
     assert sum(1 for place in bench.server.objects if place.plural == "events") == 1
 
 
-@story
+@scenario
 async def test_event_that_is_refused_holds_up_nothing(bench: Bench) -> None:
     async def refuse(moment: str, call: str) -> None:
         raise ForbiddenError("the namespace is being terminated", status=403)
 
-    await bench.on(FakeApi(bench.server, "operator", refuse)).first(happened())
+    await bench.on(FakeApi(bench.server, "operator", refuse)).execute_run_action(happened())
     assert not any(place.plural == "events" for place in bench.server.objects)
 
 
@@ -242,129 +244,131 @@ def going_on(bench: Bench, uid: str = "uid-of-r") -> CreateRun:
     return CreateRun(RUN, Key("default", "r-2"), {"metadata": {"name": "r-2"}, "spec": spec})
 
 
-@story
+@scenario
 async def test_successor_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
-    await bench.executor.first(going_on(bench))
-    bench.store.remove("appruns", Key("default", "r-2"))
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).first(going_on(bench))
-    assert store.keys() == [Key("default", "r-2")]
+    await bench.executor.execute_run_action(going_on(bench))
+    bench.cache.remove("appruns", Key("default", "r-2"))
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).execute_run_action(going_on(bench))
+    assert cache.keys() == [Key("default", "r-2")]
     assert [place.name for _, verb, place in bench.server.writes if verb == "create"].count("r-2") == 1
 
 
-@story
-async def test_foreign_run_with_the_name_of_a_successor_is_told_as_a_refusal(bench: Bench) -> None:
-    await bench.executor.first(going_on(bench, uid="of another chain"))
+@scenario
+async def test_successors_name_taken_by_another_run_is_a_refusal(bench: Bench) -> None:
+    await bench.executor.execute_run_action(going_on(bench, uid="of another chain"))
     with pytest.raises(ReplanError):
-        await bench.executor.first(going_on(bench))
-    assert bench.seen.refusals["r-2"].kind == "NameTaken"
+        await bench.executor.execute_run_action(going_on(bench))
+    assert bench.observed.refusals["r-2"].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_pod_that_an_earlier_life_created_is_adopted(bench: Bench) -> None:
     uid = await bench.with_driver()
-    await bench.executor.then(RUN, bench.pod(uid))
-    bench.store.remove("pods", POD)
-    store = Store(lambda key: None, wall)
-    await bench.on(FakeApi(bench.server, "operator"), store).then(RUN, bench.pod(uid))
-    assert store.sizes()["pods"] == 1
+    await bench.executor.execute_item_action(RUN, bench.pod(uid))
+    bench.cache.remove("pods", POD)
+    cache = Cache(lambda key: None, wall)
+    await bench.on(FakeApi(bench.server, "operator"), cache).execute_item_action(RUN, bench.pod(uid))
+    assert cache.sizes()["pods"] == 1
 
 
-@story
+@scenario
 async def test_pod_of_another_owner_is_told_as_a_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     bench.server.create("user", Place("pods", *POD), {"metadata": {"name": POD.name}, "spec": {}})
-    await bench.executor.then(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "NameTaken"
+    await bench.executor.execute_item_action(RUN, bench.pod(uid))
+    assert bench.observed.refusals[POD.name].kind == "NameTaken"
 
 
-@story
+@scenario
 async def test_terminating_namesake_is_waited_for(bench: Bench) -> None:
     uid = await bench.with_driver()
     place = Place("pods", *POD)
     bench.server.create("user", place, {"metadata": {"name": POD.name}, "spec": {"nodeName": "n"}})
     bench.server.delete("user", place)
-    await bench.executor.then(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "Terminating"
+    await bench.executor.execute_item_action(RUN, bench.pod(uid))
+    assert bench.observed.refusals[POD.name].kind == "Terminating"
 
 
-@story
+@scenario
 async def test_missing_own_service_account_makes_the_namespace_unready(bench: Bench) -> None:
     uid = await bench.with_driver()
-    bench.store.namespace_is_ready("default")
+    bench.cache.set_namespace_ready("default")
     words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
-    await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).then(RUN, bench.pod(uid))
-    assert not bench.seen.namespace_ready
-    assert bench.seen.refusals[POD.name].kind == "NoAccount"
+    await bench.on(FakeApi(bench.server, "o", raised(ForbiddenError(words)))).execute_item_action(RUN, bench.pod(uid))
+    assert not bench.observed.namespace_ready
+    assert bench.observed.refusals[POD.name].kind == "NoAccount"
 
 
-@story
+@scenario
 async def test_account_that_the_chart_should_have_made_is_told_as_such(bench: Bench) -> None:
     uid = await bench.with_driver()
     words = 'error looking up service account default/apprun-driver: serviceaccount "apprun-driver" not found'
     api = FakeApi(bench.server, "o", raised(ForbiddenError(words)))
-    await bench.on(api, accounts_given=True).then(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].message.endswith(
+    await bench.on(api, accounts_preinstalled=True).execute_item_action(RUN, bench.pod(uid))
+    assert bench.observed.refusals[POD.name].message.endswith(
         "the chart makes it in the namespaces that it is given: helm upgrade"
     )
 
 
-@story
+@scenario
 async def test_trouble_on_the_way_is_no_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     with pytest.raises(UnavailableError):
-        await bench.on(FakeApi(bench.server, "o", raised(UnavailableError("down")))).then(RUN, bench.pod(uid))
-    assert not bench.seen.refusals
+        await bench.on(FakeApi(bench.server, "o", raised(UnavailableError("down")))).execute_item_action(
+            RUN, bench.pod(uid)
+        )
+    assert not bench.observed.refusals
 
 
-@story
+@scenario
 async def test_webhook_that_does_not_answer_is_told_as_a_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     down = UnavailableError('failed calling webhook "w": context deadline exceeded', status=500)
-    await bench.on(FakeApi(bench.server, "o", raised(down))).then(RUN, bench.pod(uid))
-    assert bench.seen.refusals[POD.name].kind == "Webhook"
+    await bench.on(FakeApi(bench.server, "o", raised(down))).execute_item_action(RUN, bench.pod(uid))
+    assert bench.observed.refusals[POD.name].kind == "Webhook"
 
 
-@story
+@scenario
 async def test_fight_for_a_quotas_count_is_no_refusal(bench: Bench) -> None:
     uid = await bench.with_driver()
     conflict = ConflictError('Operation cannot be fulfilled on resourcequotas "q"', status=409)
     with pytest.raises(UnavailableError):
-        await bench.on(FakeApi(bench.server, "o", raised(conflict))).then(RUN, bench.pod(uid))
-    assert not bench.seen.refusals
+        await bench.on(FakeApi(bench.server, "o", raised(conflict))).execute_item_action(RUN, bench.pod(uid))
+    assert not bench.observed.refusals
 
 
-@story
+@scenario
 async def test_deleting_a_pod_that_is_gone_is_done(bench: Bench) -> None:
     uid = await bench.with_driver()
-    await bench.executor.then(RUN, bench.pod(uid))
-    pod = bench.seen.pods[POD.name]
+    await bench.executor.execute_item_action(RUN, bench.pod(uid))
+    pod = bench.observed.pods[POD.name]
     bench.server.remove(Place("pods", *POD))
-    await bench.executor.then(RUN, DeletePod(POD, pod.meta.uid))
-    assert not [p for p in bench.seen.pods.values() if not p.gone]
+    await bench.executor.execute_item_action(RUN, DeletePod(POD, pod.meta.uid))
+    assert not [p for p in bench.observed.pods.values() if not p.gone]
 
 
-@story
+@scenario
 async def test_only_the_pod_that_was_planned_with_is_deleted(bench: Bench) -> None:
     uid = await bench.with_driver()
-    await bench.executor.then(RUN, bench.pod(uid))
-    await bench.executor.then(RUN, DeletePod(POD, "an-older-one"))
+    await bench.executor.execute_item_action(RUN, bench.pod(uid))
+    await bench.executor.execute_item_action(RUN, DeletePod(POD, "an-older-one"))
     assert Place("pods", *POD) in bench.server.objects
 
 
-@story
+@scenario
 async def test_page_is_adopted_when_it_has_the_same_content(bench: Bench) -> None:
     action = page(bench, "a")
-    await bench.executor.first(action)
-    await bench.executor.first(action)
-    assert bench.store.sizes()["appledgers"] == 1
+    await bench.executor.execute_run_action(action)
+    await bench.executor.execute_run_action(action)
+    assert bench.cache.sizes()["appledgers"] == 1
 
 
-@story
+@scenario
 async def test_page_with_other_content_is_never_taken_for_ours(bench: Bench) -> None:
-    await bench.executor.first(page(bench, "a"))
+    await bench.executor.execute_run_action(page(bench, "a"))
     with pytest.raises(InvalidError, match="altered by hand"):
-        await bench.executor.first(page(bench, "b"))
+        await bench.executor.execute_run_action(page(bench, "b"))
 
 
 def page(bench: Bench, key: str) -> CreatePage:
@@ -373,31 +377,33 @@ def page(bench: Bench, key: str) -> CreatePage:
     return CreatePage(Key("default", "r-0"), {"metadata": {"name": "r-0", "ownerReferences": [owner]}, "spec": spec})
 
 
-@story
+@scenario
 async def test_lost_page_is_remembered(bench: Bench) -> None:
-    await bench.executor.first(FetchPage(RUN, 0))
-    assert bench.seen.lost_pages == {0}
+    await bench.executor.execute_run_action(FetchPage(RUN, 0))
+    assert bench.observed.lost_pages == {0}
 
 
-@story
+@scenario
 async def test_namespace_gets_two_accounts_and_two_bindings_once(bench: Bench) -> None:
-    await bench.executor.first(EnsureNamespace(RUN, POD.name))
-    await bench.executor.first(EnsureNamespace(RUN, POD.name))
-    made = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
-    assert sorted(place.name for place in made) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
+    await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
+    await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
+    created = [place for place in bench.server.objects if place.plural in ("serviceaccounts", "rolebindings")]
+    assert sorted(place.name for place in created) == ["apprun-driver", "apprun-driver", "apprun-task", "apprun-task"]
     anyone = bench.server.objects[Place("rolebindings", "default", "apprun-task")]
     assert anyone["subjects"][0]["name"] == "system:serviceaccounts:default"
-    assert bench.seen.namespace_ready
+    assert bench.observed.namespace_ready
 
 
-@story
+@scenario
 async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench) -> None:
     name = "appruns.apprun.dev"
     crd = bench.server.create("helm", Place("customresourcedefinitions", "", name), {"metadata": {"name": name}})
-    await bench.executor.first(EnsureNamespace(RUN, POD.name))
-    made = [item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")]
-    assert len(made) == 4
-    for item in made:
+    await bench.executor.execute_run_action(EnsureNamespace(RUN, POD.name))
+    created = [
+        item for place, item in bench.server.objects.items() if place.plural in ("serviceaccounts", "rolebindings")
+    ]
+    assert len(created) == 4
+    for item in created:
         (owner,) = item["metadata"]["ownerReferences"]
         assert owner == {
             "apiVersion": "apiextensions.k8s.io/v1",
@@ -407,18 +413,18 @@ async def test_accounts_and_bindings_go_with_the_definition_of_runs(bench: Bench
         }
 
 
-@story
+@scenario
 async def test_accounts_that_the_chart_makes_are_not_touched(bench: Bench) -> None:
     untouchable = FakeApi(bench.server, "o", raised(ForbiddenError("no right to")))
-    await bench.on(untouchable, accounts_given=True).first(EnsureNamespace(RUN, POD.name))
-    assert bench.seen.namespace_ready
+    await bench.on(untouchable, accounts_preinstalled=True).execute_run_action(EnsureNamespace(RUN, POD.name))
+    assert bench.observed.namespace_ready
 
 
-@story
+@scenario
 async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
-    await bench.executor.first(DeleteRun(RUN, bench.run_uid))
+    await bench.executor.execute_run_action(DeleteRun(RUN, bench.run_uid))
     assert Place("appruns", *RUN) not in bench.server.objects
-    assert bench.seen is None
+    assert bench.observed is None
 
 
 @pytest.mark.parametrize(
@@ -444,7 +450,9 @@ async def test_expired_run_is_deleted_and_forgotten(bench: Bench) -> None:
     ],
 )
 def test_refusals_are_told_apart_by_the_api_servers_words(error: Any, kind: str) -> None:
-    assert read_refusal(error) == (kind, error.message) if kind != "NotAllowed" else read_refusal(error)[0] == kind
+    assert (
+        classify_refusal(error) == (kind, error.message) if kind != "NotAllowed" else classify_refusal(error)[0] == kind
+    )
 
 
 class Events:
@@ -463,17 +471,17 @@ class Events:
 
 
 def heard(events: Events) -> str:
-    store = Store(lambda key: None, wall)
+    cache = Cache(lambda key: None, wall)
     bench = Bench()
-    store.apply("appruns", bench.server.read(Place("appruns", *RUN)))
-    executor = bench.on(events, store)
-    virtual_time.run(executor.first(FetchWords(RUN, "p-1", "uid-p")))
-    seen = store.observe(RUN)
-    assert seen is not None
-    return seen.words["p-1"].message
+    cache.apply("appruns", bench.server.read(Place("appruns", *RUN)))
+    executor = bench.on(events, cache)
+    virtual_time.run(executor.execute_run_action(FetchWords(RUN, "p-1", "uid-p")))
+    observed = cache.observe(RUN)
+    assert observed is not None
+    return observed.pod_events["p-1"].message
 
 
-def test_kubelets_plain_words_about_a_mount_are_preferred_to_its_summary() -> None:
+def test_event_that_names_the_cause_is_preferred_to_a_summary() -> None:
     plain = 'MountVolume.SetUp failed for volume "secret-0" : secret "payments" not found'
     events = Events(["Unable to attach or mount volumes: timed out waiting for the condition", plain])
     assert heard(events) == plain
@@ -489,41 +497,43 @@ def test_events_that_may_not_be_read_hold_nothing_up() -> None:
     assert heard(Events([], ForbiddenError("no", status=403))) == ""
 
 
-@story
+@scenario
 async def test_a_run_is_marked_in_one_write_to_the_run_itself(bench: Bench) -> None:
-    await bench.executor.first(MarkRun(RUN, bench.version, bench.run_uid))
+    await bench.executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
     assert bench.server.writes[-1] == ("operator", "patch", Place("appruns", *RUN))
-    assert bench.seen.run.began_as == bench.run_uid
+    assert bench.observed.run.began_as == bench.run_uid
 
 
-@story
+@scenario
 async def test_a_run_that_has_changed_is_not_marked(bench: Bench) -> None:
     bench.server.patch("user", Place("appruns", *RUN), {"spec": {"suspend": True}}, "")
     with pytest.raises(ReplanError):
-        await bench.executor.first(MarkRun(RUN, bench.version, bench.run_uid))
-    assert (bench.seen.run.began_as, bench.seen.run.suspend) == ("", True)
+        await bench.executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
+    assert (bench.observed.run.began_as, bench.observed.run.suspend) == ("", True)
 
 
-@story
+@scenario
 async def test_a_mark_that_is_refused_is_a_fact_about_the_run(bench: Bench) -> None:
     async def refuse(moment: str, call: str) -> None:
         raise ForbiddenError("denied", status=403)
 
     executor = bench.on(FakeApi(bench.server, "operator", refuse))
     with pytest.raises(ReplanError):
-        await executor.first(MarkRun(RUN, bench.version, bench.run_uid))
-    assert "denied" in bench.seen.refusals["r"].message
+        await executor.execute_run_action(MarkRun(RUN, bench.version, bench.run_uid))
+    assert "denied" in bench.observed.refusals["r"].message
 
 
-@story
+@scenario
 async def test_a_mark_that_a_webhook_takes_off_is_a_fact_too(bench: Bench) -> None:
     class Stripping(FakeApi):
         async def patch(self, path: str, body: Any, content_type: str = "") -> Object:
             return await self.get(path)
 
     with pytest.raises(ReplanError):
-        await bench.on(Stripping(bench.server, "operator")).first(MarkRun(RUN, bench.version, bench.run_uid))
-    assert "webhook removes" in bench.seen.refusals["r"].message
+        await bench.on(Stripping(bench.server, "operator")).execute_run_action(
+            MarkRun(RUN, bench.version, bench.run_uid)
+        )
+    assert "webhook removes" in bench.observed.refusals["r"].message
 
 
 @pytest.mark.parametrize("answer", [{}, {"metadata": {"name": "r"}}])
@@ -533,10 +543,10 @@ def test_a_write_whose_answer_can_not_be_read_is_done(answer: Object) -> None:
             await super().patch(path, body, content_type)
             return answer
 
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         executor = bench.on(Unclear(bench.server, "operator"))
-        await executor.first(PatchRun(RUN, bench.version, {"phase": "Running"}))
+        await executor.execute_run_action(PatchRun(RUN, bench.version, {"phase": "Running"}))
         assert bench.server.read(Place("appruns", *RUN))["status"]["phase"] == "Running"
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

@@ -1,4 +1,5 @@
-"""Accounts and bindings that somebody prunes while a run is at work are put back, whoever else has trouble."""
+"""Accounts and bindings that somebody prunes while a run is at work are put back, whoever else has
+trouble."""
 
 from __future__ import annotations
 
@@ -13,22 +14,22 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.act.service_account_sync import EACH_SECONDS, Upkeep
-from apprun_operator.act.service_accounts import Accounts
+from apprun_operator.act.service_account_sync import SYNC_SECONDS, ServiceAccountSync
+from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube.errors import ForbiddenError, UnavailableError
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 
 
 class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         self.calls: list[str] = []
         self.api = FakeApi(self.server, "operator", self.note)
-        self.accounts = Accounts(self.api, "driver-role", "task-role")
+        self.accounts = ServiceAccounts(self.api, "driver-role", "task-role")
         self.failures: list[str] = []
-        self.upkeep = Upkeep(self.store, self.accounts, wall, self.failures.append)
+        self.upkeep = ServiceAccountSync(self.cache, self.accounts, wall, self.failures.append)
 
     def run(self, namespace: str, **status: Any) -> None:
         app = {"entry": "app:App"}
@@ -36,7 +37,7 @@ class Bench:
             "user", Place("appruns", namespace, "r"), {"metadata": {"name": "r"}, "spec": {"app": app}}
         )
         known = {"app": {**app, "name": "app", "image": "i"}, "phase": "Running", **status}
-        self.store.apply("appruns", {**made, "status": known})
+        self.cache.apply("appruns", {**made, "status": known})
 
     async def note(self, moment: str, call: str) -> None:
         if moment == "before":
@@ -66,7 +67,7 @@ def test_they_are_looked_after_again_and_not_all_the_time() -> None:
         bench.server.delete("admin", Place("rolebindings", "busy", "apprun-task"))
         await bench.upkeep.ensure_all()
         assert not bench.has("busy")
-        await asyncio.sleep(EACH_SECONDS + 1)
+        await asyncio.sleep(SYNC_SECONDS + 1)
         await bench.upkeep.ensure_all()
         assert bench.has("busy")
 
@@ -91,21 +92,21 @@ def test_one_that_cannot_be_looked_after_stops_no_other(
         bench = Bench()
         bench.run("bad")
         bench.run("good")
-        bench.store.namespace_is_ready("bad")
-        await asyncio.sleep(EACH_SECONDS + 1)
-        restore = bench.accounts.restore
+        bench.cache.set_namespace_ready("bad")
+        await asyncio.sleep(SYNC_SECONDS + 1)
+        restore = bench.accounts.ensure_missing
 
         async def refused(namespace: str) -> None:
             if namespace == "bad":
                 raise error
             await restore(namespace)
 
-        monkeypatch.setattr(bench.accounts, "restore", refused)
+        monkeypatch.setattr(bench.accounts, "ensure_missing", refused)
         await bench.upkeep.ensure_all()
         assert (bench.has("bad"), bench.has("good")) == (False, True)
         assert bench.failures == [type(error).__name__]
-        assert not bench.store.ensured_before(wall())
-        seen = bench.store.observe(Key("bad", "r"))
+        assert not bench.cache.namespaces_ensured_before(wall())
+        seen = bench.cache.observe(Key("bad", "r"))
         assert seen is not None
         assert seen.namespace_ready is ready
 
@@ -118,7 +119,7 @@ def test_nothing_is_created_while_nothing_is_missing() -> None:
         bench.run("busy")
         await bench.upkeep.ensure_all()
         bench.calls.clear()
-        await asyncio.sleep(EACH_SECONDS + 1)
+        await asyncio.sleep(SYNC_SECONDS + 1)
         await bench.upkeep.ensure_all()
         assert len(bench.calls) == 4
         assert not [call for call in bench.calls if "create" in call]
@@ -148,19 +149,19 @@ def test_an_operator_that_may_not_read_accounts_makes_them(monkeypatch: pytest.M
 def test_a_resting_run_counts_as_long_as_pods_of_it_are_at_work(phase: str) -> None:
     bench = Bench()
     bench.run("busy", phase=phase)
-    assert bench.store.ensured_before(wall()) == []
-    bench.store.apply("pods", a_pod("busy", "5", "Running"))
-    assert bench.store.ensured_before(wall()) == ["busy"]
-    bench.store.apply("pods", a_pod("busy", "6", "Succeeded"))
-    assert bench.store.ensured_before(wall()) == []
+    assert bench.cache.namespaces_ensured_before(wall()) == []
+    bench.cache.apply("pods", a_pod("busy", "5", "Running"))
+    assert bench.cache.namespaces_ensured_before(wall()) == ["busy"]
+    bench.cache.apply("pods", a_pod("busy", "6", "Succeeded"))
+    assert bench.cache.namespaces_ensured_before(wall()) == []
 
 
 def test_a_run_that_is_deleted_needs_nothing() -> None:
     bench = Bench()
     bench.run("busy")
-    assert bench.store.ensured_before(wall()) == ["busy"]
-    bench.store.remove("appruns", Key("busy", "r"))
-    assert bench.store.ensured_before(wall()) == []
+    assert bench.cache.namespaces_ensured_before(wall()) == ["busy"]
+    bench.cache.remove("appruns", Key("busy", "r"))
+    assert bench.cache.namespaces_ensured_before(wall()) == []
 
 
 def a_pod(namespace: str, version: str, phase: str) -> dict[str, Any]:

@@ -8,16 +8,16 @@ from tests.support.sim.access import OPERATOR, ClusterRules
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
-from apprun_operator.act.service_accounts import RUNS_CRD, Accounts
+from apprun_operator.act.service_accounts import RUNS_CRD, ServiceAccounts
 
 REVIEWS = names.TOKEN_REVIEW_ROLE
 
 
-def made(*namespaces: str, given: bool = False) -> FakeServer:
+def created(*namespaces: str, preinstalled: bool = False) -> FakeServer:
     async def ensure() -> FakeServer:
         server = FakeServer(wall, ClusterRules())
         server.create("admin", Place("customresourcedefinitions", "", RUNS_CRD), {"metadata": {"name": RUNS_CRD}})
-        accounts = Accounts(FakeApi(server, OPERATOR), "apprun-driver", "apprun-task", given=given)
+        accounts = ServiceAccounts(FakeApi(server, OPERATOR), "apprun-driver", "apprun-task", preinstalled=preinstalled)
         for namespace in namespaces:
             await accounts.ensure_handler(namespace)
         return server
@@ -29,8 +29,8 @@ def bindings(server: FakeServer) -> list[Object]:
     return [item for place, item in server.objects.items() if place.plural == "clusterrolebindings"]
 
 
-def test_handlers_of_each_namespace_may_ask_for_token_reviews_and_nobody_else() -> None:
-    found = bindings(made("a", "b", "a"))
+def test_only_the_handlers_account_may_create_token_reviews() -> None:
+    found = bindings(created("a", "b", "a"))
     assert [item["metadata"]["name"] for item in found] == [f"{REVIEWS}-a", f"{REVIEWS}-b"]
     for item, namespace in zip(found, "ab", strict=True):
         assert item["roleRef"]["name"] == REVIEWS
@@ -40,10 +40,10 @@ def test_handlers_of_each_namespace_may_ask_for_token_reviews_and_nobody_else() 
 
 
 def test_a_binding_goes_when_there_can_be_no_runs_any_more() -> None:
-    (binding,) = bindings(made("a"))
+    (binding,) = bindings(created("a"))
     (owner,) = binding["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"]) == ("CustomResourceDefinition", RUNS_CRD)
 
 
 def test_an_operator_of_a_list_of_namespaces_binds_nothing() -> None:
-    assert bindings(made("a", given=True)) == []
+    assert bindings(created("a", preinstalled=True)) == []

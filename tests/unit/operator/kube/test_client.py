@@ -49,17 +49,17 @@ class Wire:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    made = Wire()
-    await made.server.start_server()
-    yield made
-    await made.server.close()
+    created = Wire()
+    await created.server.start_server()
+    yield created
+    await created.server.close()
 
 
 @pytest.fixture
 async def client(wire: Wire) -> AsyncIterator[Client]:
-    made = wire.connect()
-    yield made
-    await made.close()
+    created = wire.connect()
+    yield created
+    await created.close()
 
 
 def answering(status: int, body: object, **headers: str) -> Handler:
@@ -136,7 +136,7 @@ async def test_watch_of_too_old_a_version_says_so(wire: Wire, client: Client) ->
             pass
 
 
-async def test_watch_that_breaks_in_the_middle_of_an_event_loses_only_that(wire: Wire, client: Client) -> None:
+async def test_watch_cut_off_inside_an_event_loses_only_that_event(wire: Wire, client: Client) -> None:
     wire.handler = streaming(b'{"type": "ADDED"}\n', b'{"type": "MOD')
     assert [event async for batch in client.watch("/x", {}) for event in batch] == [{"type": "ADDED"}]
 
@@ -167,7 +167,7 @@ async def test_watch_that_is_silent_for_too_long_is_given_up(
     assert seen == [{"type": "ADDED"}]
 
 
-async def test_connections_notice_by_themselves_that_the_other_side_is_gone(wire: Wire, client: Client) -> None:
+async def test_connections_detect_a_dead_peer(wire: Wire, client: Client) -> None:
     """Otherwise a half-open connection would be silent until the next bookmark is overdue."""
     wire.handler = answering(200, {})
     await client.get("/x")
@@ -186,7 +186,7 @@ async def test_rotated_token_is_sent_with_the_try_after_the_refusal(wire: Wire, 
     path = tmp_path / "token"
     path.write_text("old")
     token = RotatingToken(path)
-    client = Client(Cluster(f"http://{wire.server.host}:{wire.server.port}", False, token.headers, token.renew))
+    client = Client(Cluster(f"http://{wire.server.host}:{wire.server.port}", False, token.headers, token.invalidate))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.json_response({}, status=200 if request.headers["Authorization"] == "Bearer new" else 401)
@@ -207,15 +207,15 @@ def test_token_is_read_again_after_renewal(tmp_path: Path) -> None:
     assert token.headers() == {"Authorization": "Bearer one"}
     path.write_text("two\n")
     assert token.headers() == {"Authorization": "Bearer one"}
-    token.renew()
+    token.invalidate()
     assert token.headers() == {"Authorization": "Bearer two"}
 
 
 async def test_each_request_is_told_by_verb_and_code(wire: Wire) -> None:
-    told: list[tuple[str, str]] = []
+    requests: list[tuple[str, str]] = []
     client = Client(
         Cluster(f"http://{wire.server.host}:{wire.server.port}", False, dict, lambda: None),
-        lambda verb, code, seconds: told.append((verb, code)),
+        lambda verb, code, seconds: requests.append((verb, code)),
     )
     wire.handler = answering(200, {})
     await client.get("/x")
@@ -231,7 +231,7 @@ async def test_each_request_is_told_by_verb_and_code(wire: Wire) -> None:
     with pytest.raises(UnavailableError):
         async for _ in client.watch("/x", {}):
             pass
-    assert told == [("GET", "200"), ("POST", "409"), ("WATCH", "200"), ("PATCH", "none"), ("WATCH", "none")]
+    assert requests == [("GET", "200"), ("POST", "409"), ("WATCH", "200"), ("PATCH", "none"), ("WATCH", "none")]
     await client.close()
 
 
@@ -264,7 +264,7 @@ async def test_a_deep_event_is_followed_by_the_next(wire: Wire, client: Client) 
 async def test_an_answer_too_long_is_not_read_to_its_end(
     wire: Wire, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apprun_operator.kube.client.MAX_ANSWER", 1000)
+    monkeypatch.setattr("apprun_operator.kube.client.MAX_RESPONSE_BYTES", 1000)
     wire.handler = saying('{"items":[' + " " * 1000 + "]}")
     with pytest.raises(TooLargeError):
         await client.page("/x", {"limit": "500"})

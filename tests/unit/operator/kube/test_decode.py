@@ -16,12 +16,12 @@ from apprun_operator.kube.decode import (
     TOKENS_AT_A_TIME,
     Page,
     decode,
+    decode_async,
     decode_event,
-    decode_in_turns,
     depth,
     problem_of,
 )
-from apprun_operator.kube.errors import UndecodableError
+from apprun_operator.kube.errors import DecodeError
 
 
 def nested(levels: int, inner: str = "1") -> str:
@@ -42,10 +42,10 @@ def a_page(*objects: str) -> bytes:
 
 
 def objects(page: Page) -> list[Any]:
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         return [item async for _, item in page]
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def names(page: Page) -> list[str]:
@@ -110,13 +110,13 @@ def test_a_list_may_tell_its_version_first_and_may_be_empty() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"items":[{"a":1}', b'{"items":[1]}', b"[]", b'{"items":[{"a":'])
 def test_what_is_no_list_is_told_so(body: bytes) -> None:
-    with pytest.raises(UndecodableError):
+    with pytest.raises(DecodeError):
         objects(Page(body))
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"7", b'{"a":', b""])
 def test_what_is_no_object_is_told_so(body: bytes) -> None:
-    with pytest.raises(UndecodableError):
+    with pytest.raises(DecodeError):
         decode(body)
 
 
@@ -152,7 +152,7 @@ def test_the_measured_depth_is_that_of_the_value(value: object, escaped: bool) -
 def turns_of_others(work: Callable[[], Awaitable[object]]) -> int:
     """How often others have their turn while that is done."""
 
-    async def story() -> int:
+    async def scenario() -> int:
         turns = 0
 
         async def others() -> None:
@@ -167,7 +167,7 @@ def turns_of_others(work: Callable[[], Awaitable[object]]) -> int:
         waiting.cancel()
         return turns
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 LONG_TEXT = an_object(spec=f'{{"input":{{"a":[{",".join(["{}"] * LONG)}]}}}}')
@@ -175,12 +175,12 @@ TOO_DEEP = an_object(status=f'{{"heartbeat":{nested(4 * TOKENS_AT_A_TIME)}}}')
 
 
 def test_measuring_and_decoding_have_their_own_turns() -> None:
-    assert turns_of_others(lambda: decode_in_turns(LONG_TEXT.encode())) >= 2
+    assert turns_of_others(lambda: decode_async(LONG_TEXT.encode())) >= 2
 
 
 def test_cutting_takes_a_turn_for_so_many_tokens() -> None:
     # Each level has two brackets and a name.
-    assert turns_of_others(lambda: decode_in_turns(TOO_DEEP.encode())) >= 12
+    assert turns_of_others(lambda: decode_async(TOO_DEEP.encode())) >= 12
 
 
 @pytest.mark.parametrize(("text", "least"), [(LONG_TEXT, 2), (TOO_DEEP, 12)], ids=["long", "deep"])
@@ -192,7 +192,7 @@ def test_the_same_holds_for_an_object_of_a_list(text: str, least: int) -> None:
 
 
 def test_short_texts_are_decoded_without_a_pause() -> None:
-    assert turns_of_others(lambda: decode_in_turns(an_object().encode())) == 0
+    assert turns_of_others(lambda: decode_async(an_object().encode())) == 0
     assert turns_of_others(lambda: one_page(a_page(*[an_object()] * 9))) == 0
 
 
@@ -201,5 +201,5 @@ async def one_page(body: bytes) -> None:
 
 
 def test_what_follows_a_deep_object_is_no_part_of_it() -> None:
-    with pytest.raises(UndecodableError):
+    with pytest.raises(DecodeError):
         decode((an_object(status=f'{{"heartbeat":{nested(1200)}}}') + "}").encode())

@@ -51,7 +51,7 @@ def test_body_that_is_no_status_object_is_shown_cut() -> None:
     assert len(str(from_response(502, b"<html>" + b"x" * 10_000))) <= MAX_TEXT
 
 
-def test_refusal_of_an_api_server_that_has_only_just_started_is_none() -> None:
+def test_403_of_a_starting_api_server_is_transient() -> None:
     """Taken for a policy's no, it would fail each task whose pod is created in the first seconds."""
     words = 'pods "r-a-1" is forbidden: not yet ready to handle request'
     error = from_response(403, json.dumps({"reason": "Forbidden", "message": words}).encode())
@@ -59,7 +59,7 @@ def test_refusal_of_an_api_server_that_has_only_just_started_is_none() -> None:
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 409, 418])
-def test_webhook_that_denies_is_a_refusal_whatever_code_it_chooses(code: int) -> None:
+def test_webhook_denial_is_forbidden_whatever_its_status_code(code: int) -> None:
     words = 'admission webhook "fridays.example.com" denied the request: no pods on Fridays'
     error = from_response(code, json.dumps({"message": words}).encode())
     assert type(error) is errors.ForbiddenError
@@ -70,7 +70,7 @@ def test_webhook_that_denies_for_now_is_asked_again() -> None:
     assert isinstance(from_response(429, json.dumps({"message": words}).encode()), TransientError)
 
 
-def test_denial_of_a_policy_is_none_of_an_object_that_makes_no_sense() -> None:
+def test_policy_denial_with_422_is_not_an_invalid_object() -> None:
     words = "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'fridays' with binding 'fridays' denied request: no"
     body = json.dumps({"reason": "Invalid", "message": words}).encode()
     assert type(from_response(422, body)) is errors.ForbiddenError

@@ -1,4 +1,5 @@
-"""Candidates against an API server, in virtual time: whatever it does, and whoever is stopped, never do two lead."""
+"""Candidates against an API server, in virtual time: whatever it does, and whoever is stopped,
+never do two lead."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tests.support.virtual_time import wall
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.errors import ForbiddenError, UnavailableError
-from apprun_operator.leader.elector import Campaign
+from apprun_operator.leader.elector import LeaderElector
 from apprun_operator.leader.lease import Election
 from apprun_operator.observe.times import parse
 
@@ -23,23 +24,27 @@ OWNER: JSONObject = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "appr
 
 
 class Replica:
-    """A candidate whose process can be stopped and continued, killed, or shut down; it attends while it isn't stuck."""
+    """A candidate whose process can be stopped and continued, killed, or shut down; it attends
+    while it isn't stuck."""
 
-    def __init__(self, server: FakeServer, name: str, chance: random.Random | None = None) -> None:
+    def __init__(self, server: FakeServer, name: str, jitter: random.Random | None = None) -> None:
         self.name = name
-        self.chance = chance
+        self.jitter = jitter
         self.stuck = False
         self.going = asyncio.Event()
         self.going.set()
         self.down: Exception | None = None
         self.api = FakeApi(server, name, self.fault)
-        self.campaign = Campaign(WHERE, Election(name), asyncio.get_running_loop().time, wall, OWNER)
-        self.tasks = [asyncio.create_task(self.campaign.run(self.api, self.sleep)), asyncio.create_task(self.attend())]
+        self.elector = LeaderElector(WHERE, Election(name), asyncio.get_running_loop().time, wall, OWNER)
+        self.tasks = [
+            asyncio.create_task(self.elector.run(self.api, self.sleep)),
+            asyncio.create_task(self.heartbeat()),
+        ]
 
     async def fault(self, moment: str, call: str) -> None:
-        if self.chance is not None:
-            await asyncio.sleep(self.chance.choice([0, 0, 0, 0.3, 1.2, 5]))
-            if self.chance.random() < 0.1:
+        if self.jitter is not None:
+            await asyncio.sleep(self.jitter.choice([0, 0, 0, 0.3, 1.2, 5]))
+            if self.jitter.random() < 0.1:
                 raise UnavailableError("broken")
         await self.going.wait()
         if self.down is not None:
@@ -49,10 +54,10 @@ class Replica:
         await asyncio.sleep(seconds)
         await self.going.wait()
 
-    async def attend(self) -> None:
+    async def heartbeat(self) -> None:
         while True:
             if not self.stuck and not self.stopped:
-                self.campaign.attend()
+                self.elector.heartbeat()
             await asyncio.sleep(0.2)
 
     @property
@@ -67,7 +72,7 @@ class Replica:
 
     @property
     def leads(self) -> bool:
-        return self.campaign.term() != 0
+        return self.elector.term() != 0
 
     async def kill(self) -> None:
         for task in self.tasks:
@@ -76,7 +81,7 @@ class Replica:
 
     async def shut_down(self) -> None:
         await self.kill()
-        await self.campaign.resign(self.api)
+        await self.elector.release(self.api)
 
 
 async def until(what: Callable[[], bool], seconds: float) -> float:
@@ -114,7 +119,7 @@ def test_one_leads_and_goes_on_leading() -> None:
             await asyncio.sleep(0.5)
             assert first.leads
             assert not second.leads
-        assert first.campaign.term() == 1
+        assert first.elector.term() == 1
         assert server.objects[PLACE]["spec"]["leaseTransitions"] == 0
 
     virtual_time.run(main())
@@ -178,7 +183,7 @@ def test_a_stopped_leader_does_not_lead_when_it_goes_on() -> None:
     virtual_time.run(main())
 
 
-def test_a_leader_stopped_for_long_leads_in_a_new_term_if_nobody_came() -> None:
+def test_leader_that_was_stopped_resumes_in_a_new_term() -> None:
     async def main() -> None:
         server = FakeServer(wall)
         only = Replica(server, "a")
@@ -188,7 +193,7 @@ def test_a_leader_stopped_for_long_leads_in_a_new_term_if_nobody_came() -> None:
         assert not only.leads
         only.go_on()
         await until(lambda: only.leads, 5)
-        assert only.campaign.term() == 2
+        assert only.elector.term() == 2
 
     virtual_time.run(main())
 
@@ -203,7 +208,7 @@ def test_a_leader_whose_main_loop_hangs_is_succeeded() -> None:
     virtual_time.run(main())
 
 
-def test_an_api_server_that_is_away_costs_leadership_but_no_process() -> None:
+def test_unavailable_api_server_ends_leadership_not_the_process() -> None:
     async def main() -> None:
         _, first, second = await pair()
         first.down = second.down = UnavailableError("down")
@@ -234,7 +239,7 @@ def test_a_call_that_hangs_costs_less_than_a_renewal() -> None:
         await asyncio.sleep(3)
         first.go_on()
         await asyncio.sleep(5)
-        assert first.campaign.term() == 1
+        assert first.elector.term() == 1
 
     virtual_time.run(main())
 
@@ -244,9 +249,9 @@ def test_who_may_not_read_the_lease_is_not_informed() -> None:
         replica = Replica(FakeServer(wall), "a")
         replica.down = ForbiddenError("no")
         await asyncio.sleep(10)
-        assert not replica.campaign.informed
+        assert not replica.elector.has_read_lease
         replica.down = None
-        await until(lambda: replica.campaign.informed, 5)
+        await until(lambda: replica.elector.has_read_lease, 5)
 
     virtual_time.run(main())
 
@@ -270,7 +275,7 @@ def test_a_lease_labelled_by_hand_changes_no_leader() -> None:
         for _ in range(40):
             server.put("MODIFIED", PLACE, server.objects[PLACE])
             await asyncio.sleep(0.7)
-        assert first.campaign.term() == 1
+        assert first.elector.term() == 1
 
     virtual_time.run(main())
 
@@ -279,7 +284,7 @@ def test_a_lease_labelled_by_hand_changes_no_leader() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
     async def main() -> None:
-        chance = random.Random(seed)
+        jitter = random.Random(seed)
         server = FakeServer(wall)
         replicas = [Replica(server, name, random.Random(f"{seed}{name}")) for name in "abc"]
         led: set[str] = set()
@@ -288,22 +293,22 @@ def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
             leading = [replica.name for replica in replicas if replica.leads]
             assert len(leading) <= 1, f"{leading} at {asyncio.get_running_loop().time():.2f}"
             led.update(leading)
-            one = chance.choice(replicas)
-            event = chance.random()
+            one = jitter.choice(replicas)
+            event = jitter.random()
             if event < 0.004:
                 one.go_on() if one.stopped else one.stop()
             elif event < 0.006:
                 one.stuck = not one.stuck
             elif event < 0.007:
                 await one.shut_down()
-                replicas[replicas.index(one)] = Replica(server, f"{one.name}'", one.chance)
+                replicas[replicas.index(one)] = Replica(server, f"{one.name}'", one.jitter)
             elif event < 0.008 and PLACE in server.objects:
                 server.put("MODIFIED", PLACE, server.objects[PLACE])
         assert led, "nobody ever led: nothing was tested"
         for replica in replicas:
             replica.stuck = False
             replica.go_on()
-            replica.chance = None
+            replica.jitter = None
             replica.api = FakeApi(server, replica.name, no_fault)
         await until(lambda: any(replica.leads for replica in replicas), 30)
 

@@ -1,4 +1,5 @@
-"""Work is done in terms: it begins when leadership does, ends with it, and nothing of it is written afterwards."""
+"""Work is done in terms: it begins when leadership does, ends with it, and nothing of it is written
+afterwards."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from tests.support import virtual_time
 from tests.support.fake_api import FakeApi, FakeServer, Place
 from tests.support.virtual_time import wall
 
-from apprun_operator.leader.fenced_client import Fenced, NotLeadingError
-from apprun_operator.leader.gate import Terms
+from apprun_operator.leader.fenced_client import FencedClient, NotLeadingError
+from apprun_operator.leader.gate import LeaderGate
 
 RUN = {"metadata": {"name": "r"}, "spec": {}}
 COLLECTION = "/apis/apprun.dev/v1alpha1/namespaces/default/appruns"
@@ -25,7 +26,7 @@ class Leader:
         self.now = 0
         self.attended = 0
 
-    def attend(self) -> int:
+    def heartbeat(self) -> int:
         self.attended += 1
         return self.now
 
@@ -36,7 +37,7 @@ class Leader:
 class Bench:
     def __init__(self) -> None:
         self.leader = Leader()
-        self.terms = Terms(self.leader)
+        self.gate = LeaderGate(self.leader)
         self.working: list[int] = []
         self.begun: list[int] = []
 
@@ -53,7 +54,7 @@ class Bench:
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     made = Bench()
-    task = asyncio.create_task(made.terms.run(made.work))
+    task = asyncio.create_task(made.gate.run(made.work))
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -61,36 +62,36 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def test_a_standby_does_no_work_and_says_that_it_could() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             await asyncio.sleep(10)
             assert it.begun == []
             assert it.leader.attended > 10
-            assert not it.terms.acting
-            assert not it.terms.may_write()
+            assert not it.gate.is_leading
+            assert not it.gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_work_begins_and_ends_with_leadership() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
             assert it.working == [1]
-            assert it.terms.acting
+            assert it.gate.is_leading
             it.leader.now = 0
             await asyncio.sleep(1)
             assert it.working == []
-            assert not it.terms.acting
+            assert not it.gate.is_leading
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_new_term_is_new_work_even_when_nobody_led_between() -> None:
     """What the old work knows may be older than what somebody else did meanwhile."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
@@ -99,43 +100,43 @@ def test_a_new_term_is_new_work_even_when_nobody_led_between() -> None:
             assert it.begun == [1, 2]
             assert it.working == [2]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_work_of_a_term_that_is_over_may_not_write_before_it_notices() -> None:
-    async def story() -> None:
+def test_work_of_an_expired_term_may_not_write() -> None:
+    async def scenario() -> None:
         async with bench() as it:
             it.leader.now = 1
             await asyncio.sleep(1)
-            assert it.terms.may_write()
+            assert it.gate.may_write()
             it.leader.now = 2
             assert it.working == [1]
-            assert not it.terms.may_write()
+            assert not it.gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_work_that_fails_by_itself_is_a_bug_and_shown() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         leader = Leader()
         leader.now = 1
 
         async def work() -> None:
             raise KeyError("bug")
 
-        terms = Terms(leader)
+        gate = LeaderGate(leader)
         with pytest.raises(KeyError):
-            await terms.run(work)
-        assert not terms.may_write()
+            await gate.run(work)
+        assert not gate.may_write()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_the_fence_lets_nothing_through_but_reading() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server = FakeServer(wall)
         leading = True
-        fenced = Fenced(FakeApi(server, "operator"), lambda: leading)
+        fenced = FencedClient(FakeApi(server, "operator"), lambda: leading)
         await fenced.create(COLLECTION, RUN)
         leading = False
         before = list(server.writes)
@@ -150,4 +151,4 @@ def test_the_fence_lets_nothing_through_but_reading() -> None:
             "metadata"
         ]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

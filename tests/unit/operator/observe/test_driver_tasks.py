@@ -1,4 +1,5 @@
-"""An AppTask that a driver has recorded: ended from its first event on, whatever its status says, and committed."""
+"""An AppTask that a driver has recorded: ended from its first event on, whatever its status says,
+and committed."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def test_recorded_failure_is_committed_with_its_error(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", ["Active", "Saving", None, 7])
 def test_outcome_that_is_none_is_unreadable(phase: object) -> None:
-    with pytest.raises(Unreadable, match="no end of a call"):
+    with pytest.raises(Unreadable, match="not an outcome of a call"):
         record(phase=phase)
 
 
@@ -82,7 +83,7 @@ def test_recorded_call_is_committed_and_given_no_pod() -> None:
 def test_attempts_that_failed_are_counted_with_the_commit() -> None:
     observed = seen(a_driver(), record(), a_pod(a_driver()))
     [commit] = [action for action in plan(observed, NOW, LIMITS).first if isinstance(action, PatchRun)]
-    committed, failed = samples.of_run(observed, commit, NOW).figures
+    committed, failed = samples.of_run(observed, commit, NOW).samples
     assert isinstance(committed, CallCommitted)
     assert committed.stages["run"] == 1.0
     assert failed == AttemptFailed("local", "App", "Exception")
@@ -94,9 +95,9 @@ def test_attempts_that_failed_are_counted_with_the_commit() -> None:
 def test_driver_is_given_the_secrets_that_say_so() -> None:
     app: dict[str, Any] = {"secrets": [{"name": "openai", "driver": True}, {"name": "database"}]}
     assert for_driver(app) == ["openai"]
-    made, mounts = volumes(app, for_driver(app))
+    item, mounts = volumes(app, for_driver(app))
     assert [mount["mountPath"] for mount in mounts if isinstance(mount, dict)] == ["/apprun/secrets/openai"]
-    assert len(made) == 1
+    assert len(item) == 1
 
 
 @pytest.mark.parametrize(

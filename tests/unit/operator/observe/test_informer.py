@@ -1,4 +1,5 @@
-"""List, watch, break, go on: the informer's state machine, then the whole of it against an API server in memory."""
+"""List, watch, break, go on: the informer's state machine, then the whole of it against an API
+server in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tests.support.virtual_time import wall
 
 from apprun_operator.kube.errors import GoneError, UnavailableError
 from apprun_operator.kube.resources import APP_RUNS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer, Progress
 from apprun_operator.observe.records import Key
 
@@ -57,9 +58,9 @@ class Bench:
     def __init__(self) -> None:
         self.server = FakeServer(wall)
         self.fault = Fault()
-        self.store = Store(lambda key: None, wall)
+        self.cache = Cache(lambda key: None, wall)
         api = FakeApi(self.server, "operator", self.fault)
-        self.informer = Informer(api, self.store, "appruns", APP_RUNS, chance=lambda: 0.5, clock=wall)
+        self.informer = Informer(api, self.cache, "appruns", APP_RUNS, jitter=lambda: 0.5, clock=wall)
 
     def create(self, name: str) -> Place:
         place = Place("appruns", "default", name)
@@ -68,7 +69,7 @@ class Bench:
 
     @property
     def known(self) -> list[str]:
-        return sorted(key.name for key in self.store.keys())  # noqa: SIM118
+        return sorted(key.name for key in self.cache.keys())  # noqa: SIM118
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +86,7 @@ async def running() -> AsyncIterator[Bench]:
 
 
 def test_objects_come_by_list_and_by_watch() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             assert bench.known == ["early"]
             late = bench.create("late")
@@ -95,11 +96,11 @@ def test_objects_come_by_list_and_by_watch() -> None:
             await asyncio.sleep(1)
             assert bench.known == ["early"]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_deletion_during_an_outage_is_noticed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             for call in ("WATCH", "GET"):
                 bench.fault.errors[f"before {call}"] = UnavailableError("down")
@@ -114,11 +115,11 @@ def test_deletion_during_an_outage_is_noticed() -> None:
             await asyncio.sleep(20)
             assert bench.known == ["breaks-the-watch", "meanwhile"]
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_outage_is_no_reason_to_call_the_operator_dead() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             bench.fault.errors |= {
                 f"{m}": UnavailableError("x") for m in ("before WATCH", "watching WATCH", "before GET")
@@ -127,11 +128,11 @@ def test_outage_is_no_reason_to_call_the_operator_dead() -> None:
             await asyncio.sleep(3600)
             assert bench.informer.silence < 180
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
-    async def story() -> None:
+def test_pause_between_lists_is_no_silence() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         for _ in range(1000):
@@ -140,25 +141,25 @@ def test_resting_between_lists_is_no_reason_to_call_the_operator_dead() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_list_by_somebody_else_shortens_no_rest() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         await asyncio.sleep(10)
-        await bench.informer.renew()
+        await bench.informer.resync()
         await asyncio.sleep(280)
         assert bench.informer.silence == 0
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_silence_counts_from_the_end_of_a_rest() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
         await asyncio.sleep(10)
@@ -173,11 +174,11 @@ def test_silence_counts_from_the_end_of_a_rest() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_an_informer_that_hangs_is_told_of() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             never = asyncio.Event()
 
@@ -188,11 +189,11 @@ def test_an_informer_that_hangs_is_told_of() -> None:
             await asyncio.sleep(600)
             assert bench.informer.silence > 180
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_watch_that_ends_at_once_every_time_does_not_spin() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             bench.fault.errors["before WATCH"] = GoneError("expired")
             bench.fault.errors["watching WATCH"] = GoneError("expired")
@@ -200,11 +201,11 @@ def test_watch_that_ends_at_once_every_time_does_not_spin() -> None:
             await asyncio.sleep(60)
             assert len(bench.fault.calls) < 60
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_odd_object_does_not_hide_the_others() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as bench:
             odd = Place("appruns", "default", "odd")
             bench.server.put("ADDED", odd, {"metadata": {"name": "odd", "namespace": "default"}})
@@ -212,11 +213,11 @@ def test_odd_object_does_not_hide_the_others() -> None:
             await asyncio.sleep(5)
             assert "good" in bench.known
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_relisting_finds_what_events_missed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench()
         bench.create("early")
         task = asyncio.create_task(bench.informer.relist(lambda: 300.0))
@@ -225,8 +226,8 @@ def test_relisting_finds_what_events_missed() -> None:
         bench.create("late")
         await asyncio.sleep(301)
         assert bench.known == ["late"]
-        assert bench.store.observe(Key("default", "early")) is None
+        assert bench.cache.observe(Key("default", "early")) is None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

@@ -1,4 +1,5 @@
-"""What the store keeps of Apps' inspections, apart from runs of the same name, and when runs cast doubt on them."""
+"""What the store keeps of Apps' inspections, apart from runs of the same name, and when runs cast
+doubt on them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from application_sdk.wire import names
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import INSPECTING, Key
 from apprun_operator.observe.times import parse, rfc3339
 
@@ -20,7 +21,7 @@ class Known:
     def __init__(self) -> None:
         self.runs: list[Key] = []
         self.apps: list[Key] = []
-        self.store = Store(self.runs.append, lambda: NOW, self.apps.append)
+        self.cache = Cache(self.runs.append, lambda: NOW, self.apps.append)
 
 
 @pytest.fixture
@@ -63,37 +64,37 @@ def inspected(result: str = "Published", **contracts: Any) -> dict[str, Any]:
     return {"inspection": last, "contracts": {"code": "c", **contracts}}
 
 
-def test_an_inspection_is_its_apps_and_never_a_runs_of_the_same_name(known: Known) -> None:
-    known.store.apply("apps", app())
-    known.store.apply("appruns", run())
+def test_inspection_is_kept_apart_from_a_run_of_the_same_name(known: Known) -> None:
+    known.cache.apply("apps", app())
+    known.cache.apply("appruns", run())
     known.runs.clear()
     known.apps.clear()
-    known.store.apply("apptasks", task())
-    known.store.apply("pods", pod(phase="Running"))
+    known.cache.apply("apptasks", task())
+    known.cache.apply("pods", pod(phase="Running"))
     assert (known.runs, set(known.apps)) == ([], {SHOP})
-    seen = known.store.inspecting(SHOP)
+    seen = known.cache.inspecting(SHOP)
     assert [record.run for record in seen.tasks.values()] == [f"{INSPECTING}shop"]
     assert [record.task for record in seen.pods.values()] == ["shop-inspect-aaaaaaaa"]
-    of_run = known.store.observe(SHOP)
+    of_run = known.cache.observe(SHOP)
     assert of_run is not None
     assert (dict(of_run.tasks), dict(of_run.pods)) == ({}, {})
-    assert set(known.store.task_pods()) == {SHOP}
+    assert set(known.cache.task_pods()) == {SHOP}
 
 
 def test_what_an_app_of_that_name_had_before_isnt_its_own(known: Known) -> None:
-    known.store.apply("apptasks", task())
-    known.store.apply("apps", {**app(), "metadata": {**app()["metadata"], "uid": "another"}})
-    assert known.store.inspecting(SHOP).tasks == {}
+    known.cache.apply("apptasks", task())
+    known.cache.apply("apps", {**app(), "metadata": {**app()["metadata"], "uid": "another"}})
+    assert known.cache.inspecting(SHOP).tasks == {}
 
 
 def test_inspections_that_cant_start_take_no_place_from_others(known: Known) -> None:
-    known.store.apply("apptasks", task("other"))
+    known.cache.apply("apptasks", task("other"))
     waiting = {"name": "inspect", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
-    known.store.apply("pods", pod("other", phase="Pending", containerStatuses=[waiting]))
-    assert known.store.inspecting(SHOP).others == 0
-    known.store.apply("pods", pod("other", 9, phase="Running"))
-    assert known.store.inspecting(SHOP).others == 1
-    assert known.store.inspecting(Key("default", "other")).others == 0
+    known.cache.apply("pods", pod("other", phase="Pending", containerStatuses=[waiting]))
+    assert known.cache.inspecting(SHOP).others == 0
+    known.cache.apply("pods", pod("other", 9, phase="Running"))
+    assert known.cache.inspecting(SHOP).others == 1
+    assert known.cache.inspecting(Key("default", "other")).others == 0
 
 
 def refusal(reason: str = "InvalidInput", since: Any = FIVE_SECONDS_AGO) -> dict[str, Any]:
@@ -122,18 +123,18 @@ def refusal(reason: str = "InvalidInput", since: Any = FIVE_SECONDS_AGO) -> dict
 def test_a_run_casts_doubt_on_what_is_published(
     known: Known, status: dict[str, Any], of_run: dict[str, Any], doubted: float
 ) -> None:
-    known.store.apply("apps", app(**status))
-    known.store.apply("appruns", of_run)
-    assert known.store.inspecting(SHOP).doubted_at == pytest.approx(doubted and parse(rfc3339(doubted)))
+    known.cache.apply("apps", app(**status))
+    known.cache.apply("appruns", of_run)
+    assert known.cache.inspecting(SHOP).stale_since == pytest.approx(doubted and parse(rfc3339(doubted)))
 
 
 def test_a_refused_run_wakes_its_app_and_an_inspection_its_runs(known: Known) -> None:
-    known.store.apply("apps", app())
-    known.store.apply("appruns", run())
+    known.cache.apply("apps", app())
+    known.cache.apply("appruns", run())
     known.apps.clear()
     known.runs.clear()
-    known.store.apply("appruns", run(5, **refusal()))
+    known.cache.apply("appruns", run(5, **refusal()))
     assert known.apps == [SHOP]
     known.runs.clear()
-    known.store.apply("apps", app(version=9, **inspected()))
+    known.cache.apply("apps", app(version=9, **inspected()))
     assert known.runs == [SHOP]

@@ -1,4 +1,5 @@
-"""kopf in its thread, at an API server that does what ends a kopf operator. Whatever that is, runs go on being seen.
+"""kopf in its thread, at an API server that does what ends a kopf operator. Whatever that is, runs
+go on being seen.
 
 Everything is real but the API server; kopf logs in with a kubeconfig.
 """
@@ -32,12 +33,13 @@ from tests.support.wire_server import (
     wire_server,
 )
 
-from apprun_operator.kube.decode import problem_of
+from apprun_operator.kube.decode import decode, problem_of
 from apprun_operator.observe import kopf_events
 from apprun_operator.observe.kopf_events import EndlessBackoffs, KopfThread
-from apprun_operator.observe.kopf_session import hidden
+from apprun_operator.observe.kopf_session import object_text
 
-# A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has a loop of its own.
+# A kopf that ends leaves tasks and connections behind for the garbage collector: that is why it has
+# a loop of its own.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -49,6 +51,12 @@ PATIENCE = 60.0
 WATCH_ERROR = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}}
 
 
+def full_object(item: Any) -> dict[str, Any]:
+    text = object_text(item)
+    assert text is not None
+    return decode(text.encode())
+
+
 def a_run(name: str) -> dict[str, object]:
     return {
         "apiVersion": "apprun.dev/v1alpha1",
@@ -58,8 +66,11 @@ def a_run(name: str) -> dict[str, object]:
 
 
 class KubeApi:
-    """As much of an API server as kopf asks for. `lists` and `watches` of AppRuns go wrong as told, one step a request;
-    afterwards each list has the run `late`."""
+    """As much of an API server as kopf asks for.
+
+    `lists` and `watches` of AppRuns go wrong as told, one step a request; afterwards each list has
+    the run `late`.
+    """
 
     def __init__(self) -> None:
         self.lists: list[Step] = []
@@ -176,7 +187,8 @@ class Seen:
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """What a kopf that ended leaves behind goes here, not in the middle of another test that has no part in it."""
+    """What a kopf that ended leaves behind goes here, not in the middle of another test that has no
+    part in it."""
     yield
     gc.collect()
 
@@ -307,10 +319,11 @@ def test_a_rotated_token_is_taken_up(api: KubeApi, kubeconfig: Path, wire: WireS
     thread.stop(PATIENCE)
 
 
-def test_a_kopf_that_loses_the_cancellation_of_a_task_is_ended_all_the_same(
+def test_kopf_that_loses_a_cancellation_is_ended_all_the_same(
     api: KubeApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen now and then of a watch whose session another watch had closed: cancelled once, it waited on for ever."""
+    """Seen now and then of a watch whose session another watch had closed: cancelled once, it
+    waited on for ever."""
     made = kopf_events.registry
     clinging: list[asyncio.Task[None]] = []
 
@@ -345,7 +358,7 @@ def test_a_deep_run_of_a_list_hides_no_other(api: KubeApi, seen: Seen) -> None:
     api.lists = [text_of_list(deep_run("deep"), json.dumps(a_run("good")))]
     seen.wait_for("deep")
     seen.wait_for("good")
-    assert hidden(seen.objects["good"]) is None, "our informer is the one that reads it"
+    assert object_text(seen.objects["good"]) is None, "our informer is the one that reads it"
 
 
 def test_events_bring_objects_that_kopf_never_decodes(api: KubeApi, seen: Seen) -> None:
@@ -354,8 +367,8 @@ def test_events_bring_objects_that_kopf_never_decodes(api: KubeApi, seen: Seen) 
     api.lists = [first_list()]
     api.watches = [watch_of_text(deep, json.dumps({"type": "ADDED", "object": whole}))]
     seen.wait_for("good")
-    assert hidden(seen.objects["good"]) == whole
-    found = hidden(seen.objects["deep"])
+    assert full_object(seen.objects["good"]) == whole
+    found = full_object(seen.objects["deep"])
     assert found is not None
     assert problem_of(found).startswith("spec.input is nested")
 

@@ -13,9 +13,9 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import JSON_PATCH, PatchBody
 from apprun_operator.kube.decode import MAX_DEPTH, Page, decode_event
-from apprun_operator.kube.errors import BrokenOffError, TooLargeError, UnavailableError
+from apprun_operator.kube.errors import TooLargeError, TruncatedError, UnavailableError
 from apprun_operator.kube.resources import APP_TASKS
-from apprun_operator.observe.cache import Store
+from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import FAILING_AFTER, FIRST_PAGE, LAST_PAGE, PAGE_BYTES, Informer
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.limits import Limits
@@ -46,7 +46,8 @@ def a_task(run: str = "run", number: int = 0, padding: int = 0, heartbeat: str =
 
 
 class Server:
-    """As much of an API server as an informer asks for: a list of given texts, and a watch that tells given lines."""
+    """As much of an API server as an informer asks for: a list of given texts, and a watch that
+    tells given lines."""
 
     def __init__(self, *objects: str, most: int = 16 * MB) -> None:
         self.objects = objects
@@ -89,9 +90,9 @@ class Server:
 class Bench:
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.store = Store(lambda key: None, wall)
-        self.store.apply("appruns", a_run())
-        self.informer = Informer(server, self.store, "apptasks", APP_TASKS, chance=lambda: 0.5, clock=wall)
+        self.cache = Cache(lambda key: None, wall)
+        self.cache.apply("appruns", a_run())
+        self.informer = Informer(server, self.cache, "apptasks", APP_TASKS, jitter=lambda: 0.5, clock=wall)
 
     async def synced(self) -> None:
         self.running = asyncio.create_task(self.informer.run())
@@ -103,7 +104,7 @@ class Bench:
 
     @property
     def known(self) -> int:
-        return self.store.sizes()["apptasks"]
+        return self.cache.sizes()["apptasks"]
 
 
 def a_run() -> JSONObject:
@@ -118,13 +119,13 @@ def a_run() -> JSONObject:
 
 
 def listing(server: Server) -> Bench:
-    async def story() -> Bench:
+    async def scenario() -> Bench:
         bench = Bench(server)
         await bench.synced()
         await bench.stop()
         return bench
 
-    return virtual_time.run(story())
+    return virtual_time.run(scenario())
 
 
 def test_pages_of_small_objects_grow() -> None:
@@ -164,9 +165,10 @@ def test_one_long_object_in_the_middle_slows_no_whole_list() -> None:
 
 
 def after_failures(error: Exception) -> list[int]:
-    """How many objects are asked for at a time, once an API server that has failed so for a minute is well again."""
+    """How many objects are asked for at a time, once an API server that has failed so for a minute
+    is well again."""
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         bench = Bench(Server(*(a_task(number=n) for n in range(1, 1500))))
         bench.server.broken = error
         running = asyncio.create_task(bench.informer.run())
@@ -178,7 +180,7 @@ def after_failures(error: Exception) -> list[int]:
         assert bench.known == 1499
         return bench.server.limits
 
-    return virtual_time.run(story())
+    return virtual_time.run(scenario())
 
 
 def test_an_outage_makes_no_page_smaller() -> None:
@@ -186,14 +188,14 @@ def test_an_outage_makes_no_page_smaller() -> None:
 
 
 def test_pages_that_break_off_become_smaller() -> None:
-    assert set(after_failures(BrokenOffError("the connection ended"))) == {1}
+    assert set(after_failures(TruncatedError("the connection ended"))) == {1}
 
 
 def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:
     bench = listing(Server(a_task(number=1), a_task(number=2, heartbeat=nested(1200)), a_task(number=3)))
     assert bench.informer.synced.is_set()
-    assert bench.store.unreadable()["apptasks"] == 1
-    observed = bench.store.observe(Key("default", "run"))
+    assert bench.cache.unreadable()["apptasks"] == 1
+    observed = bench.cache.observe(Key("default", "run"))
     assert observed is not None
     (problem,) = observed.unreadable.values()
     assert problem == f"status.heartbeat is nested deeper than {MAX_DEPTH} levels"
@@ -203,7 +205,7 @@ def test_a_deep_object_of_a_list_is_told_of_on_its_run() -> None:
 
 
 def test_a_deep_event_does_not_restart_the_watch() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1)))
         await bench.synced()
         bench.server.lines.put_nowait(f'{{"type":"ADDED","object":{a_task(number=2, heartbeat=nested(5000))}}}')
@@ -212,24 +214,24 @@ def test_a_deep_event_does_not_restart_the_watch() -> None:
         assert (bench.known, bench.server.lists) == (3, 1)
         await bench.stop()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_corrected_object_is_read_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1, heartbeat=nested(5000))))
         await bench.synced()
         newer = a_task(number=1).replace('"101"', '"200"')
         bench.server.lines.put_nowait(f'{{"type":"MODIFIED","object":{newer}}}')
         await asyncio.sleep(1)
-        assert bench.store.unreadable()["apptasks"] == 0
+        assert bench.cache.unreadable()["apptasks"] == 0
         await bench.stop()
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_a_kind_that_can_not_be_read_is_said_so_after_a_while() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bench = Bench(Server(a_task(number=1)))
         bench.server.broken = UnavailableError("etcd says no")
         running = asyncio.create_task(bench.informer.run())
@@ -244,4 +246,4 @@ def test_a_kind_that_can_not_be_read_is_said_so_after_a_while() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

@@ -39,7 +39,7 @@ def test_packed_json_is_no_longer_than_json() -> None:
 
 def test_a_run_with_too_long_an_input_is_told_so() -> None:
     run = parse.run({"metadata": META, "spec": {"app": {"entry": "a:B"}, "input": LONG}})
-    assert run.problem == f"spec.input has {2 * MAX_PAYLOAD_BYTES + 8} bytes of JSON, and 245760 are the limit"
+    assert run.problem == f"spec.input has {2 * MAX_PAYLOAD_BYTES + 8} bytes of JSON, the limit is 245760"
     said = unreadable(run, 0.0)
     assert said is not None
     assert "spec.input" in str(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from apprun_operator.observe.records import Key
-from apprun_operator.reconcile.round_robin import Turns
+from apprun_operator.reconcile.round_robin import RoundRobin
 
 LARGE, SMALL = Key("default", "large"), Key("default", "small")
 
@@ -19,7 +19,7 @@ class Office:
     """Requests that end when they are told to, and the order in which they began."""
 
     def __init__(self, places: int) -> None:
-        self.turns = Turns(places)
+        self.slots = RoundRobin(places)
         self.began: list[str] = []
         self.ends: list[asyncio.Event] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -28,7 +28,7 @@ class Office:
         self.tasks += [asyncio.create_task(self._serve(run)) for _ in range(count)]
 
     async def _serve(self, run: Key) -> None:
-        async with self.turns.of(run):
+        async with self.slots.slot(run):
             self.began.append(run.name)
             end = asyncio.Event()
             self.ends.append(end)
@@ -45,7 +45,7 @@ class Office:
 
 
 def test_no_more_than_the_places_work_at_a_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         office = Office(3)
         office.request(LARGE, 10)
         await settle()
@@ -53,11 +53,11 @@ def test_no_more_than_the_places_work_at_a_time() -> None:
         await office.finish_all()
         assert len(office.began) == 10
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_run_with_one_request_waits_for_one_of_the_run_with_many() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         office = Office(1)
         office.request(LARGE, 1000)
         await settle()
@@ -68,11 +68,11 @@ def test_run_with_one_request_waits_for_one_of_the_run_with_many() -> None:
         assert office.began == ["large", "large", "small"]
         await office.finish_all()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_request_that_is_cancelled_while_it_waits_or_works_leaves_its_place_to_the_next() -> None:
-    async def story() -> None:
+def test_cancelled_request_leaves_its_slot_to_the_next() -> None:
+    async def scenario() -> None:
         office = Office(1)
         office.request(LARGE, 3)
         await settle()
@@ -83,11 +83,11 @@ def test_request_that_is_cancelled_while_it_waits_or_works_leaves_its_place_to_t
         office.ends = office.ends[1:]
         await office.finish_all()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_request_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         office = Office(1)
         office.request(LARGE, 3)
         await settle()
@@ -98,4 +98,4 @@ def test_request_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
         assert len(office.began) == 2
         await office.finish_all()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

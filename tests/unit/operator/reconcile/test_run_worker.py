@@ -26,7 +26,7 @@ class Broken:
 
 
 def test_run_that_the_api_server_refuses_stops_no_other() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a"]])) as world:
             broken = Broken("PATCH appruns bad", InvalidError("never"))
             world.start_operator(broken)
@@ -36,24 +36,24 @@ def test_run_that_the_api_server_refuses_stops_no_other() -> None:
             await asyncio.sleep(600)
             assert 10 < len(broken.at) < 60, "the mark and its refusal are tried again, ever more slowly"
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_bug_in_one_runs_plan_stops_no_other() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a"]])) as world:
-            store = world.start_operator()
-            observe: Any = store.observe
-            store.observe = lambda key: 1 / 0 if key.name == "bad" else observe(key)  # type: ignore[method-assign]
+            cache = world.start_operator()
+            observe: Any = cache.observe
+            cache.observe = lambda key: 1 / 0 if key.name == "bad" else observe(key)  # type: ignore[method-assign]
             world.apply_run("bad")
             good = world.apply_run("good")
             await world.until_phase(good, "Succeeded", seconds=20)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_pod_whose_creation_hangs_holds_up_no_commit() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["slow", "quick"]])) as world:
             hung: list[str] = []
 
@@ -66,11 +66,11 @@ def test_pod_whose_creation_hangs_holds_up_no_commit() -> None:
             run = world.apply_run("r")
             await world.until(lambda: len(world.status(run).get("checkpoints", [])) == 1, seconds=20)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_timeout_after_the_write_was_done_does_it_no_second_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a"], ["b"]])) as world:
             lost = Broken("pods", UnavailableError("no answer"), times=3, moment="after")
             world.start_operator(lost)
@@ -78,11 +78,11 @@ def test_timeout_after_the_write_was_done_does_it_no_second_time() -> None:
             await world.until_phase(run, "Succeeded", seconds=60)
             assert set(world.starts.values()) == {1}
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_throttling_server_is_obeyed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a"]])) as world:
             busy = Broken("PATCH appruns", ThrottledError("slow down", retry_after=7), times=3)
             world.start_operator(busy)
@@ -90,11 +90,11 @@ def test_throttling_server_is_obeyed() -> None:
             await world.until_phase(run, "Succeeded", seconds=60)
             assert all(later - earlier >= 7 for earlier, later in zip(busy.at, busy.at[1:], strict=False))
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_pods_are_replanned_after_a_worker_was_stopped_and_started_again() -> None:
-    async def story() -> None:
+def test_pods_are_planned_again_after_a_worker_restarted() -> None:
+    async def scenario() -> None:
         async with living(World([["a"]], behaviour=lambda call: Outcome(seconds=30))) as world:
             world.start_operator()
             run = world.apply_run("r")
@@ -104,4 +104,4 @@ def test_pods_are_replanned_after_a_worker_was_stopped_and_started_again() -> No
             world.start_operator()
             await world.until_phase(run, "Succeeded", seconds=20)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())

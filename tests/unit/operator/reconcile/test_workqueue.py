@@ -13,7 +13,7 @@ A, B = Key("n", "a"), Key("n", "b")
 
 
 def test_key_is_queued_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = KeyQueue()
         queue.put(A)
         queue.put(B)
@@ -21,11 +21,11 @@ def test_key_is_queued_once() -> None:
         assert [await queue.get(), await queue.get()] == [A, B]
         assert not len(queue)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_key_that_is_worked_on_is_not_handed_out_again_before_it_is_done() -> None:
-    async def story() -> None:
+def test_key_in_work_is_not_handed_out_before_it_is_done() -> None:
+    async def scenario() -> None:
         queue = KeyQueue()
         queue.put(A)
         await queue.get()
@@ -34,21 +34,21 @@ def test_key_that_is_worked_on_is_not_handed_out_again_before_it_is_done() -> No
         queue.done(A)
         assert await queue.get() == A
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_key_that_nobody_put_meanwhile_does_not_come_back() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = KeyQueue()
         queue.put(A)
         queue.done(await queue.get())
         assert not len(queue)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def test_only_the_earliest_later_wish_counts() -> None:
-    async def story() -> list[float]:
+    async def scenario() -> list[float]:
         queue, loop = KeyQueue(), asyncio.get_running_loop()
         for seconds in (5.0, 2.0, 9.0):
             queue.put_after(A, seconds)
@@ -58,15 +58,15 @@ def test_only_the_earliest_later_wish_counts() -> None:
         await asyncio.sleep(20)
         return [came, float(len(queue))]
 
-    assert virtual_time.run(story()) == [2.0, 0.0]
+    assert virtual_time.run(scenario()) == [2.0, 0.0]
 
 
 def test_moment_that_has_passed_does_not_make_a_worker_spin() -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         queue, loop = KeyQueue(), asyncio.get_running_loop()
         for _ in range(1000):
             queue.put_after(A, -1)
             queue.done(await queue.get())
         return loop.time()
 
-    assert virtual_time.run(story()) >= 0.9
+    assert virtual_time.run(scenario()) >= 0.9

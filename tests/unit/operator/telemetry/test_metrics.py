@@ -20,7 +20,7 @@ from apprun_operator.telemetry import metrics as metrics_module
 from apprun_operator.telemetry.label_limit import OTHERS, AppLabels
 from apprun_operator.telemetry.loop_lag import measure_lag
 from apprun_operator.telemetry.metrics import Metrics
-from apprun_operator.telemetry.samples import AttemptFailed, RunBegan, Told
+from apprun_operator.telemetry.samples import AttemptFailed, RunBegan, SampleBatch
 
 LABELS = ("namespace", "app", "kind", "role", "budget", "reason", "phase", "state", "stage", "outcome")
 
@@ -52,7 +52,7 @@ def fails_once(call: Object) -> Outcome:
 
 
 def test_a_runs_life_in_figures() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with living(World([["a", "b"], ["c"]], fails_once)) as world:
             world.start_operator()
             name = world.apply_run("nightly-2027-01-15")
@@ -65,13 +65,14 @@ def test_a_runs_life_in_figures() -> None:
             assert values(told, "apprun_tasks_committed_total") == {(*app, "Succeeded"): 3}
             assert values(told, "apprun_commits_total") == {(): 3}
             assert values(told, "apprun_attempts_failed_total") == {(*app, "task", "App", "Exception"): 1}
-            # One of the calls needed a second attempt: how long that waited for its turn isn't known.
+            # One of the calls needed a second attempt: how long that waited for its turn isn't
+            # known.
             counts = values(told, "apprun_task_stage_seconds_count")
             assert counts == {(*app, "queue"): 2, (*app, "start"): 3, (*app, "run"): 3, (*app, "commit"): 3}
             assert values(told, "apprun_task_stage_seconds_sum")[*app, "run"] == pytest.approx(21, abs=3)
             assert "nightly" not in told.text().decode(), "runs have no series of their own"
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
 def census(
@@ -139,8 +140,8 @@ def test_apps_beyond_the_limit_share_their_figures() -> None:
     metrics = census(runs, most=2)
     expected = {("default", "app0", "Running"): 1, ("default", "app1", "Running"): 1, (OTHERS, OTHERS, "Running"): 3}
     assert values(metrics, "apprun_runs") == expected
-    metrics.tell(Told("default", "app4", (RunBegan(),)))
-    metrics.tell(Told("default", "app1", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "app4", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "app1", (RunBegan(),)))
     assert values(metrics, "apprun_runs_started_total") == {(OTHERS, OTHERS): 1, ("default", "app1"): 1}
 
 
@@ -162,7 +163,7 @@ def test_the_number_of_series_has_a_bound() -> None:
         for number in range(first, first + 50):
             for reason in ("Exception", "OOMKilled"):
                 figures = (RunBegan(), AttemptFailed("task", "App", reason))
-                metrics.tell(Told(f"namespace{number}", f"app{number}", figures))
+                metrics.record(SampleBatch(f"namespace{number}", f"app{number}", figures))
 
     tell(0)
     before = series()
@@ -173,7 +174,7 @@ def test_the_number_of_series_has_a_bound() -> None:
 def test_a_loop_that_is_held_up_is_told_so() -> None:
     late: list[float] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         measuring = asyncio.create_task(measure_lag(late.append))
         await asyncio.sleep(2.5)
@@ -181,10 +182,10 @@ def test_a_loop_that_is_held_up_is_told_so() -> None:
         assert late == [0.0, 0.0]
         assert isinstance(loop, virtual_time.VirtualLoop)
 
-    virtual_time.run(story())
+    virtual_time.run(scenario())
 
 
-def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_work_without_an_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in its image, which holds nothing but the files."""
 
     def absent(name: str) -> str:
@@ -197,6 +198,6 @@ def test_operator_whose_package_is_not_installed_has_metrics_all_the_same(monkey
 def test_failures_are_counted_from_zero_on() -> None:
     """Else Prometheus would see no increase in the first of them."""
     metrics = Metrics()
-    metrics.tell(Told("default", "App", (RunBegan(),)))
+    metrics.record(SampleBatch("default", "App", (RunBegan(),)))
     assert samples(metrics, "apprun_runs_finished_total")["default", "App", "Failed"] == 0
     assert samples(metrics, "apprun_attempts_failed_total")["default", "App", "task", "App", "OOMKilled"] == 0

@@ -14,18 +14,18 @@ from apprun_operator.plan.actions import PatchRun, PatchTask
 from apprun_operator.plan.run.pod_status import DISRUPTIONS
 from apprun_operator.plan.run.reconcile import plan
 from apprun_operator.telemetry import samples
-from apprun_operator.telemetry.samples import AttemptFailed, CallCommitted, RunBegan, RunEnded, Told
+from apprun_operator.telemetry.samples import AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch
 
 
-def told(observed: Observed) -> list[object]:
+def samples_of(observed: Observed) -> list[object]:
     """All figures of what a plan decides."""
     decided = plan(observed, NOW, LIMITS)
     found: list[object] = []
     for action in decided.first:
         if isinstance(action, PatchRun):
-            found.extend(samples.of_run(observed, action, NOW).figures)
+            found.extend(samples.of_run(observed, action, NOW).samples)
     for item in decided.then:
-        found.extend(samples.of_item(observed.run.meta.key, observed.run, "task", item).figures)
+        found.extend(samples.of_item(observed.run.meta.key, observed.run, "task", item).samples)
     return found
 
 
@@ -36,54 +36,57 @@ def test_a_commit_tells_where_the_time_of_a_call_went() -> None:
     )
     pod = a_pod(task, seen_at=NOW - 50)
     pod = replace(pod, meta=replace(pod.meta, created=NOW - 50.5))
-    assert told(seen(a_driver(), task, a_pod(a_driver()), pod)) == [
+    assert samples_of(seen(a_driver(), task, a_pod(a_driver()), pod)) == [
         CallCommitted("Succeeded", {"queue": 9.5, "start": 30.0, "run": 18.0, "commit": 2.0})
     ]
 
 
-def test_the_clock_of_a_node_that_is_ahead_makes_no_negative_times() -> None:
+def test_node_clock_that_is_ahead_makes_no_negative_times() -> None:
     task = a_task(phase="Succeeded", digest="d", started_at=NOW - 90, finished_at=NOW + 5)
-    (figure,) = told(seen(a_driver(), task, a_pod(a_driver()), a_pod(task)))
-    assert isinstance(figure, CallCommitted)
-    assert figure.stages["start"] == 0.0
-    assert figure.stages["commit"] == 0.0
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), a_pod(task)))
+    assert isinstance(sample, CallCommitted)
+    assert sample.stages["start"] == 0.0
+    assert sample.stages["commit"] == 0.0
 
 
-def test_what_an_earlier_operator_saw_counts_to_the_second_at_least() -> None:
-    """A replica that has just started sees everything for the first time: that is no wait of the calls'."""
+def test_creation_counts_to_the_second_after_a_restart() -> None:
+    """A replica that has just started sees everything for the first time: that is no wait of the
+    calls'."""
     task = a_task(phase="Succeeded", digest="d", started_at=NOW - 20, finished_at=NOW - 2, seen_at=NOW)
     pod = a_pod(task, seen_at=NOW)
-    (figure,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
-    assert isinstance(figure, CallCommitted)
-    assert figure.stages["queue"] == 0.0
-    assert figure.stages["start"] == 39.0
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
+    assert isinstance(sample, CallCommitted)
+    assert sample.stages["queue"] == 0.0
+    assert sample.stages["start"] == 39.0
 
 
 def test_a_retry_tells_whom_it_was_charged_to() -> None:
     error: ErrorFields = {"type": "MyOwnError", "message": "", "attempt": 1}
     task = a_task(error=error)
-    assert told(seen(a_driver(), task, a_pod(a_driver()), a_pod(task))) == [AttemptFailed("task", "App", "Exception")]
+    assert samples_of(seen(a_driver(), task, a_pod(a_driver()), a_pod(task))) == [
+        AttemptFailed("task", "App", "Exception")
+    ]
 
 
 @pytest.mark.parametrize("condition", sorted(DISRUPTIONS))
 def test_what_the_cluster_did_is_told_by_its_reason(condition: str) -> None:
     task = a_task()
     pod = a_pod(task, phase="Failed", disruption=condition)
-    (figure,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
-    assert figure == AttemptFailed("task", "Disruption", DISRUPTIONS[condition][0])
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
+    assert sample == AttemptFailed("task", "Disruption", DISRUPTIONS[condition][0])
 
 
 def test_an_unknown_reason_makes_no_label_of_its_own() -> None:
     task = a_task()
     pod = a_pod(task, phase="Failed", disruption="SomethingNew")
-    (figure,) = told(seen(a_driver(), task, a_pod(a_driver()), pod))
-    assert figure == AttemptFailed("task", "Disruption", "Other")
+    (sample,) = samples_of(seen(a_driver(), task, a_pod(a_driver()), pod))
+    assert sample == AttemptFailed("task", "Disruption", "Other")
 
 
 def test_a_message_about_a_wait_is_no_failed_attempt() -> None:
     task = a_task()
     patch = PatchTask(task.meta.key, 1, {"phase": "Waiting", "message": "QuotaExceeded: no"})
-    assert samples.of_item(task.meta.key, None, "task", patch).figures == ()
+    assert samples.of_item(task.meta.key, None, "task", patch).samples == ()
 
 
 def test_a_run_begins_once_and_ends_once() -> None:
@@ -92,11 +95,11 @@ def test_a_run_begins_once_and_ends_once() -> None:
     begins = PatchRun(run.meta.key, 1, status)
     ends = PatchRun(run.meta.key, 1, {"phase": "Failed"})
     new = seen(run=run)
-    assert samples.of_run(new, begins, NOW) == Told("default", "resolved", (RunBegan(),))
+    assert samples.of_run(new, begins, NOW) == SampleBatch("default", "resolved", (RunBegan(),))
     going = seen(run=a_run())
-    assert samples.of_run(going, ends, NOW).figures == (RunEnded("Failed", 60.0),)
+    assert samples.of_run(going, ends, NOW).samples == (RunEnded("Failed", 60.0),)
     over = seen(run=a_run(phase="Failed"))
-    assert samples.of_run(over, ends, NOW).figures == ()
+    assert samples.of_run(over, ends, NOW).samples == ()
 
 
 def test_a_run_that_was_never_resolved_has_no_app_and_no_name() -> None:

@@ -10,7 +10,7 @@ from tests.support.records import LIMITS, NOW, a_pod, meta, packed
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
-from apprun_operator.observe.apps import AppRecord, InspectedRecord, InspectingRecord
+from apprun_operator.observe.apps import AppRecord, InspectionRecord, OngoingInspection
 from apprun_operator.observe.packed_json import Contracts
 from apprun_operator.observe.pods import PodRecord, Refusal
 from apprun_operator.observe.records import INSPECTING, AppSpecRecord, Condition, TaskRecord
@@ -45,13 +45,13 @@ CODE = code_of(an_app(), LIMITS)
 
 def inspected(result: str = "Published", **fields: Any) -> dict[str, Any]:
     """Of an App: an inspection that is over, and what it published."""
-    last = InspectedRecord(**{"code": CODE, "at": NOW - 100, "result": result, **fields})
+    last = InspectionRecord(**{"code": CODE, "at": NOW - 100, "result": result, **fields})
     return {"inspection": last, "contracts": {"code": CODE, "imageDigest": "sha256:1"}}
 
 
 def a_task(app: AppRecord, **fields: Any) -> TaskRecord:
     """The AppTask of the App's next inspection."""
-    (created,) = (a for a in plan_app(app, None, NOW, LIMITS, InspectingRecord()).actions if isinstance(a, CreateTask))
+    (created,) = (a for a in plan_app(app, None, NOW, LIMITS, OngoingInspection()).actions if isinstance(a, CreateTask))
     spec = cast("Any", created.body)["spec"]
     defaults: dict[str, Any] = {
         "meta": meta(created.task.name, owner_uid="uid-shop"),
@@ -66,34 +66,34 @@ def a_task(app: AppRecord, **fields: Any) -> TaskRecord:
     return TaskRecord(**{**defaults, **packed(fields)})
 
 
-def seen(*things: TaskRecord | PodRecord, **fields: Any) -> InspectingRecord:
-    return InspectingRecord(
+def seen(*things: TaskRecord | PodRecord, **fields: Any) -> OngoingInspection:
+    return OngoingInspection(
         tasks={one.meta.key.name: one for one in things if isinstance(one, TaskRecord)},
         pods={one.meta.key.name: one for one in things if isinstance(one, PodRecord)},
         **{"namespace_ready": True, **fields},
     )
 
 
-def actions(app: AppRecord, found: InspectingRecord, now: float = NOW) -> list[Any]:
+def actions(app: AppRecord, found: OngoingInspection, now: float = NOW) -> list[Any]:
     return list(plan_app(app, None, now, LIMITS, found).actions)
 
 
-def status(app: AppRecord, found: InspectingRecord, now: float = NOW) -> Any:
+def status(app: AppRecord, found: OngoingInspection, now: float = NOW) -> Any:
     (patch,) = (one for one in actions(app, found, now) if isinstance(one, PatchApp))
     return patch.status
 
 
-def said(app: AppRecord, found: InspectingRecord, now: float = NOW) -> dict[str, tuple[str, str]]:
+def said(app: AppRecord, found: OngoingInspection, now: float = NOW) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in status(app, found, now)["conditions"]}
 
 
 def test_a_new_app_is_inspected_and_says_that_it_is_in_progress() -> None:
-    patch, namespace, create = actions(an_app(), InspectingRecord())
+    patch, namespace, create = actions(an_app(), OngoingInspection())
     assert isinstance(patch, PatchApp)
     assert isinstance(namespace, EnsureNamespace)
     assert isinstance(create, CreateTask)
     assert create.body["spec"]["role"] == "inspect"  # type: ignore[index,call-overload]
-    assert said(an_app(), InspectingRecord()) == {
+    assert said(an_app(), OngoingInspection()) == {
         "Ready": ("False", "Inspecting"),
         "Reconciling": ("True", "Inspecting"),
         "Stalled": ("False", "Inspecting"),
@@ -114,7 +114,7 @@ def test_its_pod_has_the_code_and_nothing_else_of_the_apps() -> None:
 
 def test_a_name_tells_code_from_code_and_inspection_from_inspection() -> None:
     other = replace(an_app(), spec=AppSpecRecord({**TEMPLATE, "image": "other:1"}))
-    wished = an_app(wish="again")
+    wished = an_app(inspect_request="again")
     again = an_app(**inspected("Refused"))
     found = {a_task(app).meta.key.name for app in (an_app(), other, wished, again)}
     assert len(found) == 4
@@ -135,7 +135,7 @@ def test_a_report_is_published_before_its_apptask_goes() -> None:
 def test_the_apptask_stays_until_kubelet_has_told_which_image_it_was() -> None:
     first = an_app()
     task = a_task(first, phase="Succeeded", output=FOUND, finished_at=NOW - 1)
-    app = an_app(inspection=InspectedRecord(CODE, NOW - 3, "Published"), contracts={"code": CODE})
+    app = an_app(inspection=InspectionRecord(CODE, NOW - 3, "Published"), contracts={"code": CODE})
     pod = a_pod(task)
     assert [one for one in actions(app, seen(task, pod)) if isinstance(one, DeleteTask)] == []
     told = status(app, seen(task, replace(pod, image_id="repo@sha256:1")))
@@ -148,7 +148,7 @@ def test_the_apptask_stays_until_kubelet_has_told_which_image_it_was() -> None:
 
 def test_code_that_fails_is_told_of_with_the_end_of_its_traceback_and_keeps_what_was_published() -> None:
     error = ErrorFields(type="LoadFailed", message="importing 'app' failed", traceback="\n".join(map(str, range(50))))
-    app = an_app(contracts={"code": "earlier"}, inspection=InspectedRecord("earlier", NOW - 100, "Published"))
+    app = an_app(contracts={"code": "earlier"}, inspection=InspectionRecord("earlier", NOW - 100, "Published"))
     task = a_task(app, phase="Failed", error=error)
     found = status(app, seen(task))
     assert found["inspection"] == {"code": CODE, "at": rfc3339(NOW - 3), "result": "Failed", "failures": 1}
@@ -164,7 +164,7 @@ def test_a_failed_inspection_is_repeated_ever_more_seldom_and_at_once_when_the_c
         app = an_app(**inspected("Failed", failures=failures, at=NOW))
         assert plan_app(app, None, NOW + 1, LIMITS, seen()).wake_at == NOW + due
         assert any(isinstance(one, CreateTask) for one in actions(app, seen(), NOW + due))
-    changed = replace(an_app(**inspected("Failed", failures=9)), wish="now")
+    changed = replace(an_app(**inspected("Failed", failures=9)), inspect_request="now")
     assert any(isinstance(one, CreateTask) for one in actions(changed, seen()))
 
 
@@ -178,26 +178,26 @@ def test_what_a_repeated_inspection_does_shows_only_when_it_is_over() -> None:
 def test_published_code_is_looked_at_anew_only_where_a_run_casts_doubt_on_it_and_it_can_have_moved() -> None:
     app = an_app(**inspected())
     assert plan_app(app, None, NOW, LIMITS, seen()).wake_at is None
-    doubtful = seen(doubted_at=NOW - 1)
+    doubtful = seen(stale_since=NOW - 1)
     assert any(isinstance(one, CreateTask) for one in actions(app, doubtful))
-    just_now = replace(app, inspection=InspectedRecord(CODE, NOW - 5, "Published"))
+    just_now = replace(app, inspection=InspectionRecord(CODE, NOW - 5, "Published"))
     assert plan_app(just_now, None, NOW, LIMITS, doubtful).wake_at == NOW + 25
     fixed = {"entry": "app:Shop", "image": "shop@sha256:1"}
     pinned = replace(app, spec=AppSpecRecord(fixed))
-    pinned = replace(pinned, inspection=InspectedRecord(code_of(pinned, LIMITS), NOW - 100, "Published"))
+    pinned = replace(pinned, inspection=InspectionRecord(code_of(pinned, LIMITS), NOW - 100, "Published"))
     assert not any(isinstance(one, CreateTask) for one in actions(pinned, doubtful))
 
 
 def test_an_inspection_of_earlier_code_is_given_up() -> None:
     stale = a_task(an_app())
-    changed = replace(an_app(), wish="now")
+    changed = replace(an_app(), inspect_request="now")
     deleted = [one.task for one in actions(changed, seen(stale)) if isinstance(one, DeleteTask)]
     assert deleted == [stale.meta.key]
 
 
 def test_incompatible_code_is_published_with_a_warning_or_refused_as_the_app_says() -> None:
     output = {**FOUND, "changes": ["entry point 'run', input: city: is new and has no default. Give it one."]}
-    app = an_app(contracts={"code": "earlier"}, inspection=InspectedRecord("earlier", NOW - 100, "Published"))
+    app = an_app(contracts={"code": "earlier"}, inspection=InspectionRecord("earlier", NOW - 100, "Published"))
     task = a_task(app, phase="Succeeded", output=output, finished_at=NOW)
     assert said(app, seen(task))["ContractsCompatible"] == ("False", "ContractChanged")
     assert said(app, seen(task))["Ready"] == ("True", "Inspected")
@@ -259,8 +259,8 @@ def test_not_every_app_is_inspected_at_the_same_time() -> None:
 
 def test_an_app_whose_name_is_too_long_for_a_label_is_ready_all_the_same() -> None:
     app = an_app(meta=meta("s" * 64))
-    assert said(app, InspectingRecord())["Inspected"] == ("Unknown", "NotInspected")
-    assert said(app, InspectingRecord())["Ready"] == ("True", "NotInspected")
+    assert said(app, OngoingInspection())["Inspected"] == ("Unknown", "NotInspected")
+    assert said(app, OngoingInspection())["Ready"] == ("True", "NotInspected")
 
 
 def test_a_status_that_says_so_already_isnt_written_again() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tests.support.records import LIMITS, NOW, meta
 
-from apprun_operator.observe.apps import AppRecord, ServedRecord
+from apprun_operator.observe.apps import AppRecord, HandlerDeployment
 from apprun_operator.observe.records import AppSpecRecord, Condition
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.app.reconcile import LOOK_LATER, LOOK_SOON, ApplyHandler, PatchApp, RemoveHandler, plan_app
@@ -18,7 +18,7 @@ TEMPLATE = {
     "secrets": [{"name": "db"}],
     "pod": {"nodeSelector": {"disk": "ssd"}},
 }
-UP = ServedRecord(generation=1, at=NOW - 1, replicas=1, ready=1, current=True)
+UP = HandlerDeployment(generation=1, at=NOW - 1, replicas=1, ready=1, current=True)
 STARTING = replace(UP, ready=0)
 
 
@@ -30,7 +30,7 @@ def ready(reason: str, *, status: str = "False", message: str = "", since: float
     return Condition("Ready", status, reason, message, rfc3339(since))
 
 
-def said(app: AppRecord, served: ServedRecord | None) -> dict[str, tuple[str, str]]:
+def said(app: AppRecord, served: HandlerDeployment | None) -> dict[str, tuple[str, str]]:
     (patch,) = plan_app(app, served, NOW, LIMITS).actions
     assert isinstance(patch, PatchApp)
     listed = cast("list[dict[str, str]]", patch.status["conditions"])
@@ -118,12 +118,12 @@ def test_a_status_that_says_so_already_isnt_written_again() -> None:
     facts = {"service": "shop-handler", "replicas": 1, "ready": 1}
     condition = ready("HandlerReady", status="True", message="served by Service shop-handler")
     others = (replace(condition, type=kind, status="False") for kind in ("Reconciling", "Stalled"))
-    app = an_app(conditions=(condition, *others), observed_generation=1, served=facts)
+    app = an_app(conditions=(condition, *others), observed_generation=1, handler_status=facts)
     assert plan_app(app, UP, NOW, LIMITS).actions == ()
 
 
 def test_a_handler_that_is_not_wanted_any_more_is_removed_and_forgotten() -> None:
-    remove, patch = plan_app(an_app(handler=None, served={"service": "shop-handler"}), UP, NOW, LIMITS).actions
+    remove, patch = plan_app(an_app(handler=None, handler_status={"service": "shop-handler"}), UP, NOW, LIMITS).actions
     assert remove == RemoveHandler(an_app().meta.key, "uid-shop", "shop-handler")
     assert isinstance(patch, PatchApp)
     assert patch.status["handler"] is None

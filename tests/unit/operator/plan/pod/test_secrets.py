@@ -10,7 +10,7 @@ from tests.support.records import APP, LIMITS, NOW, a_driver, a_pod, a_run, a_ta
 from tests.support.records import seen as looks
 
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, Words
+from apprun_operator.observe.pods import PodEvent, PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import FetchWords, PatchTask
 from apprun_operator.plan.pod import pods, secrets
@@ -103,8 +103,8 @@ def test_a_fresh_pod_is_left_alone_first() -> None:
 
 def test_kubelet_is_not_asked_again_at_once() -> None:
     task = a_task("a")
-    words = {task.pod_name: Words("no such Secret", NOW - 5)}
-    seen = replace(watched(task, waiting(task)), words=words)
+    words = {task.pod_name: PodEvent("no such Secret", NOW - 5)}
+    seen = replace(watched(task, waiting(task)), pod_events=words)
     decided = plan(seen, NOW, LIMITS)
     assert not [action for action in decided.first if isinstance(action, FetchWords)]
     assert decided.wake_at == NOW + 15
@@ -112,7 +112,7 @@ def test_kubelet_is_not_asked_again_at_once() -> None:
 
 def test_kubelet_that_says_nothing_of_a_young_pod_is_asked_again_soon() -> None:
     task = a_task("a")
-    seen = replace(watched(task, waiting(task)), words={task.pod_name: Words("", NOW - 2)})
+    seen = replace(watched(task, waiting(task)), pod_events={task.pod_name: PodEvent("", NOW - 2)})
     assert plan(seen, NOW, LIMITS).wake_at == NOW + 1
 
 
@@ -121,7 +121,7 @@ def test_missing_secret_is_told_with_its_remedy_on_the_waiting_task() -> None:
     said = 'MountVolume.SetUp failed for volume "secret-0" : secret "payments" not found'
     seen = replace(
         watched(task, waiting(task)),
-        words={task.pod_name: Words(said, NOW - 1)},
+        pod_events={task.pod_name: PodEvent(said, NOW - 1)},
     )
     (patch,) = [action for action in plan(seen, NOW, LIMITS).then if isinstance(action, PatchTask)]
     assert patch.status["phase"] == "Waiting"
@@ -136,7 +136,7 @@ def test_secret_that_stays_away_fails_the_task_when_its_pod_has_waited_long_enou
     late = NOW + LIMITS.pending_timeout
     seen = replace(
         watched(task, pod),
-        words={task.pod_name: Words('secret "payments" not found', late - 1)},
+        pod_events={task.pod_name: PodEvent('secret "payments" not found', late - 1)},
     )
     (patch,) = [action for action in plan(seen, late, LIMITS).then if isinstance(action, PatchTask)]
     assert patch.status["phase"] == "Failed"

@@ -136,7 +136,7 @@ def test_call_that_saves_needs_no_pod_any_more() -> None:
 def test_cancelled_run_keeps_what_its_tasks_had_saved() -> None:
     task = saving("a", StateWrite(key="marker", value={"at": 7}))
     run = a_run(cancel=True, phase="Cancelling", cancelled_at=NOW - 1)
-    decided = plan(replace(seen(a_driver(), a_pod(a_driver()), task, run=run), committed={"cancel"}), NOW, LIMITS)
+    decided = plan(replace(seen(a_driver(), a_pod(a_driver()), task, run=run), committed_keys={"cancel"}), NOW, LIMITS)
     assert entries(write(decided))["marker"]["value"] == {"at": 7}
 
 

@@ -72,13 +72,13 @@ def test_driver_that_has_called_something_is_no_silent_one() -> None:
 def test_driver_that_has_got_something_committed_is_no_silent_one() -> None:
     run = a_run(checkpoints=(a_checkpoint(0, at=rfc3339(NOW - 10)),))
     settled = {names.task_name("run", f"{0:032x}")}
-    assert written(plan(silent(61, run=run, settled=settled), NOW, LIMITS)) is None
+    assert written(plan(silent(61, run=run, committed_tasks=settled), NOW, LIMITS)) is None
 
 
 def test_what_earlier_drivers_did_proves_nothing() -> None:
     run = a_run(checkpoints=(a_checkpoint(0, at=rfc3339(NOW - 100)),))
     settled = {names.task_name("run", f"{0:032x}")}
-    assert said(plan(silent(61, run=run, settled=settled), NOW, LIMITS))[0] == "NoContact"
+    assert said(plan(silent(61, run=run, committed_tasks=settled), NOW, LIMITS))[0] == "NoContact"
 
 
 def test_route_that_does_not_yield_is_told_in_the_drivers_words() -> None:

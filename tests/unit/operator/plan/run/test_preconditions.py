@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.records import LIMITS, NOW, meta, packed
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.observe.apps import AppRecord, InspectedRecord
+from apprun_operator.observe.apps import AppRecord, InspectionRecord
 from apprun_operator.observe.packed_json import Contracts
 from apprun_operator.observe.records import AppSpecRecord, Condition, RunRecord
 from apprun_operator.observe.times import rfc3339
@@ -31,7 +31,7 @@ CONTRACTS: JSONObject = {
 
 
 def an_app(result: str | None = "Published", **fields: Any) -> AppRecord:
-    last = None if result is None else InspectedRecord(CODE, NOW - 100, result)  # type: ignore[arg-type]
+    last = None if result is None else InspectionRecord(CODE, NOW - 100, result)  # type: ignore[arg-type]
     said = Condition("Inspected", "True" if result == "Published" else "False", "Why", "because", rfc3339(NOW - 100))
     defaults: dict[str, Any] = {
         "meta": meta("shop"),

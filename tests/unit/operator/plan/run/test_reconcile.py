@@ -11,7 +11,7 @@ from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_po
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.observed import Observed, Room
+from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.pods import Refusal
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.plan.actions import (
@@ -164,7 +164,9 @@ def test_message_about_a_wait_goes_when_nothing_waits() -> None:
 def test_room_that_other_runs_leave_bounds_the_starts() -> None:
     driver = a_driver()
     calls = [a_task(key) for key in "abc"]
-    decided = decide(seen(driver, a_pod(driver), *calls, room=Room(1, "the operator allows 9 task pods at a time")))
+    decided = decide(
+        seen(driver, a_pod(driver), *calls, pod_quota=PodQuota(1, "the operator allows 9 task pods at a time"))
+    )
     assert len(created(decided)) == 1
     assert decided.claim == Claim(occupied=1, wanted=3)
     message = status_of(decided)["message"]
@@ -172,7 +174,7 @@ def test_room_that_other_runs_leave_bounds_the_starts() -> None:
 
 
 def test_driver_needs_no_room() -> None:
-    decided = decide(seen(a_driver(), a_task("a"), room=Room(0, "full")))
+    decided = decide(seen(a_driver(), a_task("a"), pod_quota=PodQuota(0, "full")))
     assert [action.pod.name for action in created(decided)] == ["run-driver-1-uid-run"]
 
 
@@ -244,14 +246,14 @@ def test_page_is_created_before_the_status_lets_go_of_its_entries() -> None:
 def test_pods_of_committed_calls_are_deleted_last() -> None:
     driver, done, new = a_driver(), a_task("a"), a_task("b")
     settled = {done.meta.key.name}
-    decided = decide(seen(driver, a_pod(driver), new, a_pod(done), settled=settled))
+    decided = decide(seen(driver, a_pod(driver), new, a_pod(done), committed_tasks=settled))
     assert [type(action) for action in decided.then] == [CreatePod, DeletePod]
 
 
 def test_pod_of_a_committed_call_is_deleted_once() -> None:
     driver, done = a_driver(), a_task("a")
     pod = a_pod(done, deletion_at=NOW + 30)
-    assert not decide(seen(driver, a_pod(driver), pod, settled={done.meta.key.name})).then
+    assert not decide(seen(driver, a_pod(driver), pod, committed_tasks={done.meta.key.name})).then
 
 
 def test_unknown_pages_are_read_first() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.records import APP, LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.apps import AppRecord, InspectedRecord
+from apprun_operator.observe.apps import AppRecord, InspectionRecord
 from apprun_operator.observe.packed_json import Contracts
 from apprun_operator.observe.pods import Refusal
 from apprun_operator.observe.records import AppSpecRecord
@@ -124,7 +124,7 @@ def refusing_app() -> AppRecord:
         "entrypoints": [{"name": "run"}],
         "schemas": {"entrypoints": {"run": {"input": wants}}},
     }
-    inspection = InspectedRecord(code, NOW - 1, "Published")
+    inspection = InspectionRecord(code, NOW - 1, "Published")
     return AppRecord(meta("app", generation=2), spec, contracts=Contracts.of(contracts), inspection=inspection)
 
 

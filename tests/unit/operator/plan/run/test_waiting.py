@@ -154,7 +154,7 @@ def test_wait_for_a_node_is_told_too() -> None:
 
 def test_ledger_entries_do_not_count_as_open_calls() -> None:
     run = a_run(checkpoints=(a_checkpoint(0),))
-    decided = plan(observed(waiting("a"), run=run, settled={names.task_name("run", f"{0:032x}")}), NOW, LIMITS)
+    decided = plan(observed(waiting("a"), run=run, committed_tasks={names.task_name("run", f"{0:032x}")}), NOW, LIMITS)
     assert said(decided)[1].startswith("1 of 1 open call waits, ")
 
 
