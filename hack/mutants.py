@@ -911,7 +911,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "account-allowed",
-        without="task.undisturbed",
+        without="task.is_first_healthy_attempt",
         tests=(f"{UNIT}/operator/plan/test_identity.py",),
     ),
     Mutant(

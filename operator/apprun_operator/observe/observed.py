@@ -11,7 +11,7 @@ from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class PodQuota:
     """How many more task pods a run may have beside those of other runs; None for as many as it likes."""
 
     places: int | None = None
@@ -56,4 +56,4 @@ class Observed:
     namespace_ready: bool = False
     ensured_at: float = 0.0
     """When the namespace's service accounts and bindings were last ensured, or that was tried; 0 for never."""
-    room: Room = Room()
+    room: PodQuota = PodQuota()

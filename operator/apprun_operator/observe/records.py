@@ -198,7 +198,7 @@ class TaskRecord:
     pod_name: str = field(init=False, compare=False)
     """The pod of the current attempt."""
     finished: bool = field(init=False, compare=False)
-    undisturbed: bool = field(init=False, compare=False)
+    is_first_healthy_attempt: bool = field(init=False, compare=False)
     """A first attempt of a task about which nothing has been said yet: only its pod can ask for an action."""
 
     def __post_init__(self) -> None:
@@ -209,7 +209,7 @@ class TaskRecord:
         # One that asks for secrets may ask for what nobody declares, or for an account that no task may have.
         asks = "secrets" in self.pod or "serviceAccountName" in self.pod
         quiet = self.error is None and not self.not_before
-        object.__setattr__(self, "undisturbed", plain and not limited and not asks and quiet)
+        object.__setattr__(self, "is_first_healthy_attempt", plain and not limited and not asks and quiet)
 
     @property
     def reported_error(self) -> ErrorFields | None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from apprun_operator.observe.observed import Room
+from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim
+from apprun_operator.plan.actions import PodDemand
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
 
@@ -23,11 +23,11 @@ class Shares:
         self._demands = {key: Demand(count, count) for key, count in occupied.items()}
         self._given = 0
 
-    def room(self, key: Key) -> Room:
+    def room(self, key: Key) -> PodQuota:
         """How many task pods this run may start now."""
-        return room_for(key, self._limits, self._demands) if self._limited else Room()
+        return room_for(key, self._limits, self._demands) if self._limited else PodQuota()
 
-    def note(self, key: Key, claim: Claim) -> None:
+    def note(self, key: Key, claim: PodDemand) -> None:
         """What a plan of this run has come to. Whoever may start a pod now is woken."""
         if not self._limited:
             return

@@ -17,7 +17,7 @@ from apprun_operator.act.executor import Executor, ReplanError
 from apprun_operator.kube.errors import ApiError, TransientError
 from apprun_operator.observe.cache import Store
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim, ItemAction, PatchRun, target
+from apprun_operator.plan.actions import ItemAction, PatchRun, PodDemand, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.reconcile import plan
 from apprun_operator.reconcile.loop import Pauses, work_off
@@ -77,7 +77,7 @@ class Worker:
     async def _pass(self, key: Key) -> None:
         seen = self._store.observe(key)
         if seen is None:
-            self._shares.note(key, Claim())
+            self._shares.note(key, PodDemand())
             return
         now = self._clock()
         with self._metrics.planning():

@@ -79,7 +79,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
         # guard: account-allowed - the pod would run with rights that only AppRun's own accounts have
-        if task.undisturbed and startable:
+        if task.is_first_healthy_attempt and startable:
             pod = seen.pods.get(task.pod_name)
             if pod is None and task.pod_name not in seen.refusals:
                 if task.pod_name in seen.in_flight:
@@ -103,7 +103,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
             if fired is not None and name not in seen.in_flight:
                 calls.actions.append(fired)
             continue
-        verdict = attempts.judge(seen, task, now, limits)
+        verdict = attempts.decide(seen, task, now, limits)
         if task.phase == "Waiting":
             calls.waits.append(task)
             if verdict.held is not None and not is_told(seen.run.message, verdict.held.reason):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from apprun_operator.observe.observed import Room
+from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.limits import Limits
 
@@ -30,10 +30,10 @@ class Demand:
     """When it was last given a place, by a count of all places given."""
 
 
-def room_for(key: Key, limits: Limits, demands: Mapping[Key, Demand]) -> Room:
+def room_for(key: Key, limits: Limits, demands: Mapping[Key, Demand]) -> PodQuota:
     """How many more task pods this run may start now, whatever it wants."""
     if not (limits.max_pods or limits.max_pods_per_namespace):
-        return Room()
+        return PodQuota()
     mine = demands.get(key, Demand())
     given = next_places(limits, {**demands, key: replace(mine, wanted=EVERYTHING)})
     occupied = given + Counter({other: demand.occupied for other, demand in demands.items()})
@@ -42,7 +42,7 @@ def room_for(key: Key, limits: Limits, demands: Mapping[Key, Demand]) -> Room:
         where = f"{limits.max_pods_per_namespace} task pods at a time in namespace {key.namespace!r}"
     else:
         where = f"{limits.max_pods} task pods at a time"
-    return Room(given[key], f"the operator allows {where}, and shares them between runs")
+    return PodQuota(given[key], f"the operator allows {where}, and shares them between runs")
 
 
 def next_places(limits: Limits, demands: Mapping[Key, Demand]) -> Counter[Key]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from tests.support.records import LIMITS
 
-from apprun_operator.observe.observed import Room
+from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim
+from apprun_operator.plan.actions import PodDemand
 from apprun_operator.reconcile.pod_quota import Shares
 
 LARGE, SMALL = Key("default", "large"), Key("default", "small")
@@ -30,18 +30,18 @@ def test_pods_that_an_earlier_term_started_are_counted_before_their_runs_are_pla
 
 def test_run_that_waits_is_woken_when_another_gives_a_place_back() -> None:
     desk = Desk()
-    desk.shares.note(LARGE, Claim(4, 1000))
-    desk.shares.note(SMALL, Claim(0, 1))
+    desk.shares.note(LARGE, PodDemand(4, 1000))
+    desk.shares.note(SMALL, PodDemand(0, 1))
     assert not desk.woken
-    desk.shares.note(LARGE, Claim(3, 1000))
+    desk.shares.note(LARGE, PodDemand(3, 1000))
     assert desk.woken == [SMALL]
 
 
 def test_run_that_is_gone_gives_its_places_back() -> None:
     desk = Desk()
-    desk.shares.note(LARGE, Claim(4, 1000))
-    desk.shares.note(SMALL, Claim(0, 3))
-    desk.shares.note(LARGE, Claim())
+    desk.shares.note(LARGE, PodDemand(4, 1000))
+    desk.shares.note(SMALL, PodDemand(0, 3))
+    desk.shares.note(LARGE, PodDemand())
     assert desk.woken == [SMALL]
     assert desk.shares.room(SMALL).places == 4
 
@@ -50,18 +50,18 @@ def test_runs_take_turns_for_a_single_place() -> None:
     desk = Desk(places=1)
     order = []
     for key in (LARGE, SMALL):
-        desk.shares.note(key, Claim(0, 1000))
+        desk.shares.note(key, PodDemand(0, 1000))
     for _ in range(4):
         (key,) = [key for key in (LARGE, SMALL) if desk.shares.room(key).places]
         order.append(key)
-        desk.shares.note(key, Claim(1, 1000))
-        desk.shares.note(key, Claim(0, 999))
+        desk.shares.note(key, PodDemand(1, 1000))
+        desk.shares.note(key, PodDemand(0, 999))
     assert order in ([LARGE, SMALL] * 2, [SMALL, LARGE] * 2)
 
 
 def test_without_limits_nothing_is_counted_and_nobody_woken() -> None:
     desk = Desk(places=0)
-    desk.shares.note(LARGE, Claim(4, 1000))
-    desk.shares.note(LARGE, Claim(0, 0))
-    assert desk.shares.room(SMALL) == Room()
+    desk.shares.note(LARGE, PodDemand(4, 1000))
+    desk.shares.note(LARGE, PodDemand(0, 0))
+    assert desk.shares.room(SMALL) == PodQuota()
     assert not desk.woken

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.records import LIMITS
 
-from apprun_operator.observe.observed import Room
+from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
@@ -23,7 +23,7 @@ def limits(total: int = 0, per_namespace: int = 0) -> Limits:
 
 
 def test_without_limits_there_is_room_for_everything() -> None:
-    assert room_for(A, LIMITS, {B: Demand(5000, 9000)}) == Room()
+    assert room_for(A, LIMITS, {B: Demand(5000, 9000)}) == PodQuota()
 
 
 def test_free_places_go_to_whoever_has_the_fewest_pods() -> None:
