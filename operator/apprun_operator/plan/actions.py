@@ -164,7 +164,7 @@ ItemAction: TypeAlias = CreateTask | PatchTask | CreatePod | DeletePod
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PodDemand:
     """How many task pods the run will have when the plan is carried out, and would have if other runs had none."""
 
     occupied: int = 0
@@ -178,7 +178,7 @@ class Plan:
     first: Sequence[RunAction] = ()
     then: Sequence[ItemAction] = ()
     wake_at: float | None = None
-    claim: Claim | None = field(default=None, compare=False)
+    claim: PodDemand | None = field(default=None, compare=False)
     """None leaves it as it was."""
 
     def __post_init__(self) -> None:

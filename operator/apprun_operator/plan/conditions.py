@@ -27,7 +27,7 @@ TYPES: Final = ("Ready", "Reconciling", "Stalled", "Succeeded")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunCondition:
     """What the run's status should say. `reason` is one word for programs, `message` a sentence for people."""
 
     phase: RunPhase
@@ -35,13 +35,13 @@ class Standing:
     message: str = ""
 
 
-def standing_of(run: RunRecord) -> Standing:
+def standing_of(run: RunRecord) -> RunCondition:
     """What the run's status says at present."""
     ready = run.condition("Ready")
-    return Standing(run.phase, ready.reason if ready else "", run.message)
+    return RunCondition(run.phase, ready.reason if ready else "", run.message)
 
 
-def is_written(run: RunRecord, wanted: Standing) -> bool:
+def is_written(run: RunRecord, wanted: RunCondition) -> bool:
     """Whether the status says so already, of the newest spec."""
     return run.observed_generation == run.meta.generation and standing_of(run) == wanted
 
@@ -54,10 +54,10 @@ def unreadable(run: RunRecord, now: float) -> JSONObject | None:
     stalled = run.condition("Stalled")
     if stalled is not None and (stalled.status, stalled.message) == ("True", message):
         return None
-    return {"conditions": fields(run, Standing("Stalled", "Unreadable", message), now)["conditions"]}
+    return {"conditions": fields(run, RunCondition("Stalled", "Unreadable", message), now)["conditions"]}
 
 
-def fields(run: RunRecord, wanted: Standing, now: float) -> JSONObject:
+def fields(run: RunRecord, wanted: RunCondition, now: float) -> JSONObject:
     """The status fields that say `wanted`. A condition's transition time stays while its truth does."""
     conditions: list[JSON] = []
     for kind, truth in zip(TYPES, TRUTH[wanted.phase], strict=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.actions import Claim
+from apprun_operator.plan.actions import PodDemand
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
 
@@ -36,7 +36,7 @@ class SlotLimiter:
         """How many task pods this run may start now."""
         return room_for(key, self._limits, self._demands) if self._limited else PodQuota()
 
-    def update(self, key: Key, claim: Claim) -> None:
+    def update(self, key: Key, claim: PodDemand) -> None:
         """Record what a plan of this run claims, and wake the runs that may start a pod now."""
         if not self._limited:
             return

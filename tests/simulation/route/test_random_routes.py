@@ -20,6 +20,7 @@ from application_sdk.engines.memory.engine import Step
 from application_sdk.execution.definition import RunInfo
 from application_sdk.execution.engine import ScheduledCall
 from application_sdk.replay.guard import guarding
+from application_sdk.replay.result import RouteResult
 from application_sdk.replay.run import run_route
 
 pytestmark = pytest.mark.slow

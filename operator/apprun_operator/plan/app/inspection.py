@@ -75,7 +75,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class InspectionDecision:
     """What to do about an App's inspection, and what its status should say."""
 
     actions: Sequence[InspectionAction] = ()
@@ -89,11 +89,11 @@ class Verdict:
     """Fields of the status to set."""
 
 
-def inspect(app: AppRecord, seen: OngoingInspection, now: float, limits: Limits) -> Verdict:
+def inspect(app: AppRecord, seen: OngoingInspection, now: float, limits: Limits) -> InspectionDecision:
     """Decide about an App that isn't being deleted and can be read."""
     if len(app.meta.key.name) > names.APP_NAME_MAX_LENGTH:
         message = f"an App whose name has more than {names.APP_NAME_MAX_LENGTH} characters isn't inspected"
-        return Verdict(inspected=Said("Unknown", NOT_INSPECTED, message))
+        return InspectionDecision(inspected=Said("Unknown", NOT_INSPECTED, message))
     due = _due(app, seen, limits)
     if now < due:
         return _rest(app, seen, due, now)
@@ -105,9 +105,9 @@ def inspect(app: AppRecord, seen: OngoingInspection, now: float, limits: Limits)
     if task is None:
         # guard: inspections-bounded - an upgrade of the operator would start a pod for every App of the cluster at once
         if seen.others >= AT_A_TIME:
-            return Verdict(stale, now + LOOK_AGAIN, inspected=_under_way(app, limits))
+            return InspectionDecision(stale, now + LOOK_AGAIN, inspected=_under_way(app, limits))
         first = [] if seen.namespace_ready else [_accounts(app, names.pod_name(name, 1, app.meta.uid))]
-        return Verdict([*stale, *first, _create(app, name, key)], inspected=_under_way(app, limits))
+        return InspectionDecision([*stale, *first, _create(app, name, key)], inspected=_under_way(app, limits))
     if task.finished:
         return replace(_conclude(app, task, limits), actions=stale)
     return _go_on(app, task, seen, stale, now, limits)
@@ -128,24 +128,24 @@ def _due(app: AppRecord, seen: OngoingInspection, limits: Limits) -> float:
     return min(dues)
 
 
-def _rest(app: AppRecord, seen: OngoingInspection, due: float, now: float) -> Verdict:
+def _rest(app: AppRecord, seen: OngoingInspection, due: float, now: float) -> InspectionDecision:
     """Nothing to inspect for now. The AppTask that was goes, once its pod has told all that there is to tell."""
     wake_at = None if due == float("inf") else due
     last, contracts = app.inspection, app.contracts
     if last is None or last.result != "Published" or contracts is None or contracts.image_digest:
-        return Verdict(_stale(seen, ""), wake_at)
+        return InspectionDecision(_stale(seen, ""), wake_at)
     # The report is there a second before kubelet tells which image it has started.
     done = next((task for task in seen.tasks.values() if rfc3339(_at(task)) == rfc3339(last.at)), None)
     pod = None if done is None else seen.pods.get(done.pod_name)
     if done is None or pod is None:
-        return Verdict(_stale(seen, ""), wake_at)
+        return InspectionDecision(_stale(seen, ""), wake_at)
     if pod.image_id:
         facts: JSONObject = {"contracts": {**contracts.packed.object(), "imageDigest": pod.image_id}}
-        return Verdict(_stale(seen, done.meta.key.name), wake_at, facts=facts)
+        return InspectionDecision(_stale(seen, done.meta.key.name), wake_at, facts=facts)
     late = done.finished_at + DIGEST_SECONDS
     if pod.ended or pod.deletion_at is not None or now >= late:
-        return Verdict(_stale(seen, ""), wake_at)
-    return Verdict(_stale(seen, done.meta.key.name), attempts.earliest(wake_at, late))
+        return InspectionDecision(_stale(seen, ""), wake_at)
+    return InspectionDecision(_stale(seen, done.meta.key.name), attempts.earliest(wake_at, late))
 
 
 def _stale(seen: OngoingInspection, name: str) -> list[InspectionAction]:
@@ -199,11 +199,11 @@ def _go_on(
     stale: Sequence[InspectionAction],
     now: float,
     limits: Limits,
-) -> Verdict:
+) -> InspectionDecision:
     """An inspection under way: its pod, its next attempt, or what it waits for."""
     run = _as_run(app, limits)
     observed = Observed(run, app, {task.meta.key.name: task}, seen.pods, (), refusals=seen.refusals)
-    judged = attempts.judge(observed, task, now, limits)
+    judged = attempts.decide(observed, task, now, limits)
     actions: list[InspectionAction] = [*stale, *retention.delete_unneeded(observed)[0], *judged.actions]
     if judged.wants_pod:
         actions += [] if seen.namespace_ready else [_accounts(app, task.pod_name)]
@@ -211,7 +211,7 @@ def _go_on(
     held = judged.held
     if held is None or now < held.since + WAITING_GRACE:
         soon = None if held is None else held.since + WAITING_GRACE
-        return Verdict(actions, attempts.earliest(judged.wake_at, soon), inspected=_under_way(app, limits))
+        return InspectionDecision(actions, attempts.earliest(judged.wake_at, soon), inspected=_under_way(app, limits))
     if held.permanent:
         # Given up, so that its pod takes no place: it is tried again, as code that can't be imported is.
         return replace(_failed(app, code_of(app, limits), now, held.reason, held.message), actions=stale)
@@ -219,7 +219,7 @@ def _go_on(
     if said is not None and (said.status, said.reason) == ("False", held.reason):
         # The words of kubelet and scheduler change from try to try. The first ones stay.
         held = replace(held, message=said.message)
-    return Verdict(actions, judged.wake_at, inspected=Said("False", held.reason, held.message))
+    return InspectionDecision(actions, judged.wake_at, inspected=Said("False", held.reason, held.message))
 
 
 def _as_run(app: AppRecord, limits: Limits) -> RunRecord:
@@ -236,7 +236,7 @@ def _under_way(app: AppRecord, limits: Limits) -> Said | None:
     return Said("Unknown", "Inspecting", "a pod imports the code, to find out what it contains")
 
 
-def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
+def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> InspectionDecision:
     """What follows from a finished inspection."""
     code, at = code_of(app, limits), _at(task)
     found = _findings(task.output.decode()) if task.phase == "Succeeded" and task.output is not None else None
@@ -246,7 +246,7 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
     changes = found.get("changes", [])
     if changes and app.refuses_changes:
         told = f"the new code isn't run, since contractChanges is Refuse: {_listed(changes)}"
-        return Verdict(
+        return InspectionDecision(
             inspected=Said("False", CONTRACT_REFUSED, told),
             compatible=Said("False", CONTRACT_REFUSED, told),
             stalled=True,
@@ -263,17 +263,17 @@ def _conclude(app: AppRecord, task: TaskRecord, limits: Limits) -> Verdict:
         compatible = Said(
             "False", "ContractChanged", f"this version isn't compatible with the one before: {_listed(changes)}"
         )
-    return Verdict(
+    return InspectionDecision(
         inspected=Said("True", "Inspected", _counted(found)),
         compatible=_kept(app, code, compatible),
         facts={"inspection": _ended(InspectionRecord(code, at, "Published")), "contracts": contracts},
     )
 
 
-def _failed(app: AppRecord, code: str, at: float, reason: str, message: str) -> Verdict:
+def _failed(app: AppRecord, code: str, at: float, reason: str, message: str) -> InspectionDecision:
     """What is said of code that can't be looked at, until that is tried again."""
     failures = 1 if app.inspection is None or app.inspection.result != "Failed" else app.inspection.failures + 1
-    return Verdict(
+    return InspectionDecision(
         inspected=Said("False", reason, message),
         stalled=True,
         facts={"inspection": _ended(InspectionRecord(code, at, "Failed", failures))},

@@ -16,7 +16,7 @@ from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingIn
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.app import handler
-from apprun_operator.plan.app.inspection import NOT_INSPECTED, InspectionAction, Said, Verdict, inspect
+from apprun_operator.plan.app.inspection import NOT_INSPECTED, InspectionAction, InspectionDecision, Said, inspect
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.attempts import earliest
 
@@ -184,7 +184,7 @@ def _standing(app: AppRecord, served: HandlerDeployment, now: float) -> _Standin
     return _Standing("False", "HandlerStarting", f"Deployment {name} starts")
 
 
-def _status(app: AppRecord, serving: _Serving, inspection: Verdict | None, now: float) -> JSONObject:
+def _status(app: AppRecord, serving: _Serving, inspection: InspectionDecision | None, now: float) -> JSONObject:
     """The fields to write; none when the status says it all."""
     facts: JSONObject = {**(serving.facts or {}), **(inspection.facts or {} if inspection else {})}
     said: dict[str, Said] = {}
@@ -211,7 +211,7 @@ def _status(app: AppRecord, serving: _Serving, inspection: Verdict | None, now: 
 
 
 def _ready(
-    app: AppRecord, serving: _Standing | None, inspected: Said | None, inspection: Verdict | None
+    app: AppRecord, serving: _Standing | None, inspected: Said | None, inspection: InspectionDecision | None
 ) -> _Standing | None:
     """What to say of the App as a whole: the first thing that is the matter with it, of its code before its handler."""
     if inspection is None or inspected is None:

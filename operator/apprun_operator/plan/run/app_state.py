@@ -23,7 +23,7 @@ from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchTask, WriteState
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.attempts import end_attempt
-from apprun_operator.plan.run.pod_status import Ended
+from apprun_operator.plan.run.pod_status import PodEnded
 
 REMEMBERED: Final = 256
 """So many calls are remembered as applied: more than can be between their two writes at a time."""
@@ -68,15 +68,15 @@ def keep(seen: Observed, now: float, limits: Limits) -> Kept:
     return Kept(_write(seen, values, applied, savers, now) if changed else None, answers)
 
 
-def _apply(task: TaskRecord, values: dict[str, JSON]) -> tuple[Ended | None, dict[str, JSON]]:
+def _apply(task: TaskRecord, values: dict[str, JSON]) -> tuple[PodEnded | None, dict[str, JSON]]:
     saves = _saves(task)
     lost = rules.conflicts(saves, values)
     if lost:
-        return Ended(rules.CONFLICT, rules.conflict_message(lost), "App"), values
+        return PodEnded(rules.CONFLICT, rules.conflict_message(lost), "App"), values
     after = rules.applied(saves, values)
     excess = rules.excess(after)
     if excess:
-        return Ended(rules.TOO_LARGE, excess, "App", retryable=False), values
+        return PodEnded(rules.TOO_LARGE, excess, "App", retryable=False), values
     return None, after
 
 

@@ -31,7 +31,7 @@ from apprun_operator.plan.limits import (
 from apprun_operator.plan.pod import secrets, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
 from apprun_operator.plan.run import pod_replacement, pod_status
-from apprun_operator.plan.run.pod_status import Alive, Ended, Held, Reading
+from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, Reading
 
 DEFAULT_RETRY: Final = RetryFields(
     maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
@@ -50,44 +50,44 @@ KEPT_UNCHARGED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CallDecision:
     """What to do about one call. At most one of `wants_pod` and `occupies` holds: it needs a slot, or it has one."""
 
     actions: Sequence[ItemAction] = ()
     wake_at: float | None = None
     wants_pod: bool = False
     occupies: bool = False
-    held: Held | None = None
+    held: PodBlocked | None = None
     asks: FetchWords | None = None
     """Kubelet is to be asked what the pod waits for."""
 
 
-def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdict:
+def decide(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> CallDecision:
     """Decide about an open call, driver or task, whose run goes on."""
     name = task.meta.key.name
     pod = seen.pods.get(task.pod_name)
     if name in seen.in_flight or task.pod_name in seen.in_flight:
-        return Verdict(occupies=True)
+        return CallDecision(occupies=True)
     reading = _read(seen, task, pod, now, limits)
     deadline = _deadline(task)
-    if deadline is not None and now >= deadline and not isinstance(reading, Ended):
-        reading = Ended(
+    if deadline is not None and now >= deadline and not isinstance(reading, PodEnded):
+        reading = PodEnded(
             reasons.TIMED_OUT,
             f"the call took longer than schedule_to_close_seconds ({deadline - task.meta.created:g} s)",
             "App",
             False,
         )
-    if isinstance(reading, Ended):
+    if isinstance(reading, PodEnded):
         held = None
         if task.role == "driver" and reading.reason in pod_status.FAULTS_OF_THE_SURROUNDINGS:
             # A further attempt ends like this one, so the run has to wait for a person.
             reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
-            held = Held(reading.reason, reading.message, now, permanent=True)
+            held = PodBlocked(reading.reason, reading.message, now, permanent=True)
         elif reading.budget == "None" and reading.reason in pod_replacement.REASONS:
-            held = Held(reading.reason, reading.message, task.meta.created)
-        return Verdict([end_attempt(task, reading, pod, now, limits)], held=held)
+            held = PodBlocked(reading.reason, reading.message, task.meta.created)
+        return CallDecision([end_attempt(task, reading, pod, now, limits)], held=held)
     asks, wake_for_words = _what_to_ask(seen, pod, now)
-    if isinstance(reading, Held):
+    if isinstance(reading, PodBlocked):
         verdict = _hold(task, pod, reading, deadline, now, limits)
         return replace(verdict, asks=asks, wake_at=earliest(verdict.wake_at, wake_for_words))
     actions: list[ItemAction] = []
@@ -96,10 +96,10 @@ def judge(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Verdi
         actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
-        return Verdict(actions, earliest(wake_at, wake_for_words), occupies=True, held=held, asks=asks)
+        return CallDecision(actions, earliest(wake_at, wake_for_words), occupies=True, held=held, asks=asks)
     if now < task.not_before and not _stall_is_over(seen, task):
-        return Verdict(actions, earliest(wake_at, task.not_before), held=held)
-    return Verdict(actions, wake_at, wants_pod=True, held=held)
+        return CallDecision(actions, earliest(wake_at, task.not_before), held=held)
+    return CallDecision(actions, wake_at, wants_pod=True, held=held)
 
 
 def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
@@ -111,36 +111,36 @@ def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, l
         return ended if task.role == "task" else replace(ended, retryable=ended.stall is not None)
     if pod is not None and pod.meta.owner_uid == task.meta.uid:
         reading = pod_status.of_pod(pod, now, limits)
-        if isinstance(reading, Held) and _corrected(seen, task, pod):
-            return Ended(reasons.CORRECTED, "the app was corrected", "None")
-        if isinstance(reading, Held):
+        if isinstance(reading, PodBlocked) and _corrected(seen, task, pod):
+            return PodEnded(reasons.CORRECTED, "the app was corrected", "None")
+        if isinstance(reading, PodBlocked):
             return pod_replacement.held_or_made_again(task, pod, reading, now, limits)
         return _mounting(seen, pod, now, limits) or reading
     if pod is not None and not pod.gone:
         # Somebody deleted the AppTask, and the driver called it again. Its pod goes by itself, on a lost node never.
         where = f" on node {pod.node}" if pod.node else ""
         message = f"pod {pod.meta.key.name!r} of this call's AppTask that was deleted is still there{where}"
-        return Held("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
+        return PodBlocked("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
     undeclared = secrets.undeclared(seen.run.app or {}, task.pod.get("secrets"))
     if undeclared:
-        return Ended("SecretNotDeclared", undeclared, "App", retryable=False)
+        return PodEnded("SecretNotDeclared", undeclared, "App", retryable=False)
     account_refused = service_accounts.refused_for(seen.run.app or {}, task, limits)
     if account_refused:
-        return Ended(service_accounts.NOT_ALLOWED, account_refused, "App", retryable=False)
+        return PodEnded(service_accounts.NOT_ALLOWED, account_refused, "App", retryable=False)
     refusal = seen.refusals.get(task.pod_name)
     if refusal is not None and now < refusal.retry_at:
         return pod_status.of_refusal(refusal, now, limits)
-    return Alive()
+    return PodHealthy()
 
 
-def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> Held | None:
+def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> PodBlocked | None:
     """What a pod waits for that says nothing itself, if kubelet said it."""
     words = seen.pod_events.get(pod.meta.key.name)
     if words is None or not words.message or not (pod.mounts and pod.starting):
         return None
     reason, message = secrets.explained(words.message, pod.meta.key.namespace)
     since = pod.meta.created
-    return Held(reason, message, since, now - since > limits.pending_timeout, since + limits.pending_timeout)
+    return PodBlocked(reason, message, since, now - since > limits.pending_timeout, since + limits.pending_timeout)
 
 
 def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[FetchWords | None, float | None]:
@@ -158,7 +158,7 @@ def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[Fet
     return FetchWords(seen.run.meta.key, pod.meta.key.name, pod.meta.uid), None
 
 
-def end_attempt(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: float, limits: Limits) -> PatchTask:
+def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: float, limits: Limits) -> PatchTask:
     """Answer an attempt that is over: with the next one, or with the call's failure.
 
     The write has the version that the decision rests on: a report that came meanwhile makes it fail, and wins.
@@ -207,7 +207,7 @@ def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None,
     """End an open call that nobody waits for any more. An attempt of it that was under way is charged to nobody."""
     status: JSONObject = {"phase": "Cancelled", "error": {"type": CANCELLED, "message": why}}
     if pod is not None:
-        ended = Ended(reason, why, "None", exit_code=pod.exit_code)
+        ended = PodEnded(reason, why, "None", exit_code=pod.exit_code)
         status["attempts"] = cast("JSON", [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)])
     return _patch(task, {**status, "finishedAt": rfc3339(now), "message": None})
 
@@ -229,14 +229,14 @@ def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | 
 def _hold(
     task: TaskRecord,
     pod: PodRecord | None,
-    held: Held,
+    held: PodBlocked,
     deadline: float | None,
     now: float,
     limits: Limits,
-) -> Verdict:
+) -> CallDecision:
     if held.permanent and task.role == "task":
-        ended = Ended(held.reason, held.message, "App", retryable=False)
-        return Verdict([end_attempt(task, ended, pod, now, limits)])
+        ended = PodEnded(held.reason, held.message, "App", retryable=False)
+        return CallDecision([end_attempt(task, ended, pod, now, limits)])
     # A driver waits on when its time is over: that is no reason to look at it again and again.
     wake_at = earliest(held.wake_at if held.wake_at is not None and held.wake_at > now else None, deadline)
     actions: list[ItemAction] = []
@@ -245,7 +245,7 @@ def _hold(
             actions.append(_patch(task, {"phase": "Waiting", "message": f"{held.reason}: {held.message}"}))
     elif task.role == "task":
         wake_at = earliest(wake_at, held.since + WAITING_GRACE)
-    return Verdict(actions, wake_at, occupies=pod is not None, held=held)
+    return CallDecision(actions, wake_at, occupies=pod is not None, held=held)
 
 
 def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
@@ -281,7 +281,7 @@ def _trimmed(attempts: Sequence[AttemptFields]) -> list[AttemptFields]:
     return [entry for entry in attempts if entry["attempt"] not in dropped]
 
 
-def _history_entry(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: float) -> AttemptFields:
+def _history_entry(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: float) -> AttemptFields:
     entry = AttemptFields(attempt=task.attempt, reason=ended.reason, budget=ended.budget, message=ended.message[:1024])
     node = task.node or (pod.node if pod is not None else "")
     if node:
@@ -294,7 +294,7 @@ def _history_entry(task: TaskRecord, ended: Ended, pod: PodRecord | None, now: f
     return entry
 
 
-def _log(task: TaskRecord, ended: Ended, pod: PodRecord | None) -> JSONObject:
+def _log(task: TaskRecord, ended: PodEnded, pod: PodRecord | None) -> JSONObject:
     """What kubelet kept of the output of an attempt that couldn't report. One that could sent its log along."""
     text = pod.exit_message.strip() if pod is not None and ended.error is None else ""
     return {"log": {"attempt": task.attempt, "tail": logs.tail(text)}} if text else {}
@@ -321,7 +321,7 @@ def _stalled(entry: AttemptFields) -> bool:
     )
 
 
-def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:
+def _error(task: TaskRecord, ended: PodEnded, too_many: int) -> ErrorFields:
     """The failure that the route will see: the attempt's own words when it had any, else the cluster's."""
     if ended.error is not None:
         return ended.error
@@ -333,7 +333,7 @@ def _error(task: TaskRecord, ended: Ended, too_many: int) -> ErrorFields:
     )
 
 
-def _pause(ended: Ended, history: Sequence[AttemptFields], charged: int, retry: RetryFields) -> float:
+def _pause(ended: PodEnded, history: Sequence[AttemptFields], charged: int, retry: RetryFields) -> float:
     """Seconds until the next attempt may start."""
     if ended.stall:
         stalls = len(list(takewhile(_stalled, reversed(history))))

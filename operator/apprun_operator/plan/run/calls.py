@@ -106,7 +106,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
             if fired is not None and name not in seen.in_flight:
                 calls.actions.append(fired)
             continue
-        verdict = attempts.judge(seen, task, now, limits)
+        verdict = attempts.decide(seen, task, now, limits)
         if task.phase == "Waiting":
             calls.waits.append(task)
             if verdict.held is not None and not is_told(seen.run.message, verdict.held.reason):

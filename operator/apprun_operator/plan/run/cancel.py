@@ -19,11 +19,11 @@ from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import DeletePod, ItemAction, PatchTask, Plan, RunAction
-from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.limits import DELETION_SLACK, TERMINATION_GRACE
 from apprun_operator.plan.run import attempts, pod_status, retention
 from apprun_operator.plan.run.app_resolution import cancel_grace
-from apprun_operator.plan.run.attempts import Verdict
+from apprun_operator.plan.run.attempts import CallDecision
 from apprun_operator.plan.run.commit import Commit, commit, counts, uncommitted
 from apprun_operator.plan.status_patch import patch_run
 
@@ -81,25 +81,25 @@ def commit_cancel(seen: Observed, ending: Ending, now: float) -> tuple[Commit, J
     if run.cancelled_at is None:
         status["cancelledAt"] = at
     until = rfc3339(parse(at) + cancel_grace(seen))[:19]
-    wanted = Standing("Cancelling", ending.reason, f"{ending.message}; its route may clean up until {until}Z")
+    wanted = RunCondition("Cancelling", ending.reason, f"{ending.message}; its route may clean up until {until}Z")
     if not conditions.is_written(run, wanted):
         status |= conditions.fields(run, wanted, now)
     return ledger, status
 
 
-def give_up(seen: Observed, task: TaskRecord, now: float) -> Verdict:
+def cancel_call(seen: Observed, task: TaskRecord, now: float) -> CallDecision:
     """Ask the pod of an open call to stop. When it has, the call ends as Cancelled, unless it has reported a result."""
     pod = seen.pods.get(task.pod_name)
     if task.meta.key.name in seen.in_flight or task.pod_name in seen.in_flight:
-        return Verdict(occupies=pod is not None)
+        return CallDecision(occupies=pod is not None)
     if pod is None or stopped(pod, now) or task.reported_error is not None:
-        return Verdict([attempts.cancel(task, WHY, now, pod)])
+        return CallDecision([attempts.cancel(task, WHY, now, pod)])
     if pod.deletion_at is None:
-        return Verdict([DeletePod(pod.meta.key, pod.meta.uid)], occupies=True)
-    return Verdict(wake_at=pod.deletion_at + DELETION_SLACK, occupies=True)
+        return CallDecision([DeletePod(pod.meta.key, pod.meta.uid)], occupies=True)
+    return CallDecision(wake_at=pod.deletion_at + DELETION_SLACK, occupies=True)
 
 
-def wind_up(seen: Observed, ending: Ending, now: float) -> Plan:
+def end_run(seen: Observed, ending: Ending, now: float) -> Plan:
     """End what still runs, wait for it no longer than its grace, then end the run."""
     run, driver = seen.run, _driver(seen)
     ledger = commit(seen, now)
@@ -112,18 +112,18 @@ def wind_up(seen: Observed, ending: Ending, now: float) -> Plan:
     late = not seen.missing_pages and len(ledger.new) < len(uncommitted(seen))
     if waits or late:
         status: JSONObject = {**ledger.status}
-        wanted = Standing("Cancelling", ending.reason, ending.message)
+        wanted = RunCondition("Cancelling", ending.reason, ending.message)
         if not conditions.is_written(run, wanted) and run.phase != "Cancelling":
             status |= conditions.fields(run, wanted, now)
         if status:
             first.append(patch_run(run, status, commits=len(ledger.new)))
         ends = [pod.deletion_at + DELETION_SLACK for pod in stopping if pod.deletion_at is not None]
-        closing = [action for task in still_open for action in give_up(seen, task, now).actions] if waits else []
+        closing = [action for task in still_open for action in cancel_call(seen, task, now).actions] if waits else []
         then: list[ItemAction] = [action for action in closing if isinstance(action, PatchTask)]
         then += retention.delete_pods(seen)
         return Plan(first, then, min(ends, default=now + TERMINATION_GRACE + DELETION_SLACK))
     status = {"tasks": counts(seen), **ledger.status, "finishedAt": rfc3339(now)}
-    status |= conditions.fields(run, Standing(ending.phase, ending.reason, ending.message), now)
+    status |= conditions.fields(run, RunCondition(ending.phase, ending.reason, ending.message), now)
     if ending.error is not None:
         status["error"] = cast("JSON", ending.error)
     if ending.phase == "Succeeded" and driver is not None and driver.output is not None:

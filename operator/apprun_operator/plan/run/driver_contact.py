@@ -14,7 +14,7 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse
 from apprun_operator.plan.actions import EnsureNamespace
-from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.limits import ENSURE_AGAIN, SILENCE_BEFORE_ENSURE, SILENCE_BEFORE_TOLD
 from apprun_operator.plan.run.stall import RUNNING
 
@@ -23,14 +23,14 @@ SECOND: Final = 1.0
 
 
 def with_contact(
-    seen: Observed, wanted: Standing, driver: TaskRecord, now: float
-) -> tuple[Standing, EnsureNamespace | None, float | None]:
+    seen: Observed, wanted: RunCondition, driver: TaskRecord, now: float
+) -> tuple[RunCondition, EnsureNamespace | None, float | None]:
     """What the status should say of a driver that runs; accounts and bindings to ensure; when to look again."""
     pod = seen.pods.get(driver.pod_name)
     if wanted != RUNNING or pod is None or pod.ended or pod.running_since is None or driver.reported_error is not None:
         return wanted, None, None
     if driver.progress:
-        return Standing("Running", ROUTE_NOT_YIELDING, driver.progress), None, None
+        return RunCondition("Running", ROUTE_NOT_YIELDING, driver.progress), None, None
     # guard: driver-contact - a driver that can't reach the API server looks healthy to the kubelet
     if _was_heard(seen, driver, pod):
         return wanted, None, None
@@ -40,7 +40,7 @@ def with_contact(
     later = ensure_at if ensure is None else now + ENSURE_AGAIN
     if now < told_at:
         return wanted, ensure, min(told_at, later)
-    return Standing("Running", NO_CONTACT, _words(seen, pod)), ensure, later
+    return RunCondition("Running", NO_CONTACT, _words(seen, pod)), ensure, later
 
 
 def _was_heard(seen: Observed, driver: TaskRecord, pod: PodRecord) -> bool:

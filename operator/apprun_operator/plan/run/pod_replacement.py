@@ -18,7 +18,7 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse
 from apprun_operator.plan.limits import FAILED_POD_RETRY, HELD_POD_RETRY, LAST_POD_RETRY, Limits
-from apprun_operator.plan.run.pod_status import IMAGE_PULL_FAILED, PERMANENT_IMAGE_REASONS, Ended, Held
+from apprun_operator.plan.run.pod_status import IMAGE_PULL_FAILED, PERMANENT_IMAGE_REASONS, PodBlocked, PodEnded
 
 REASONS: Final = frozenset({IMAGE_PULL_FAILED, INIT_CONTAINER_FAILED})
 """Holds that a new pod may end where the one that is there can't."""
@@ -29,7 +29,9 @@ def series(history: Sequence[AttemptFields]) -> list[AttemptFields]:
     return list(takewhile(_unstarted, reversed(history)))[::-1]
 
 
-def held_or_made_again(task: TaskRecord, pod: PodRecord, held: Held, now: float, limits: Limits) -> Held | Ended:
+def held_or_made_again(
+    task: TaskRecord, pod: PodRecord, held: PodBlocked, now: float, limits: Limits
+) -> PodBlocked | PodEnded:
     """What a hold of the call's pod comes to: the pod waits on, or is made again, or the whole wait was too long."""
     if held.reason not in REASONS or pod.waiting_reason in PERMANENT_IMAGE_REASONS:
         return held
@@ -44,18 +46,18 @@ def held_or_made_again(task: TaskRecord, pod: PodRecord, held: Held, now: float,
     again = pod.pending_since + min(first * 2.0 ** len(before), LAST_POD_RETRY)
     # guard: restart-backoff - pods that can't start would be created in a tight loop
     if now >= again:
-        return Ended(held.reason, held.message, "None")
+        return PodEnded(held.reason, held.message, "None")
     due = [time for time in (again, held.wake_at, expires) if time is not None and time > now]
     return replace(held, wake_at=min(due))
 
 
-def still_held(task: TaskRecord, pod: PodRecord | None) -> Held | None:
+def still_held(task: TaskRecord, pod: PodRecord | None) -> PodBlocked | None:
     """What the call has waited for, while a new pod hasn't shown yet that this is over."""
     before = series(task.attempts)
     if not before or (pod is not None and not pod.starting):
         return None
     since = parse(before[0]["startedAt"]) if "startedAt" in before[0] else task.meta.created
-    return Held(before[-1]["reason"], before[-1].get("message", ""), since)
+    return PodBlocked(before[-1]["reason"], before[-1].get("message", ""), since)
 
 
 def _unstarted(entry: AttemptFields) -> bool:

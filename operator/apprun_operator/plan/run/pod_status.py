@@ -76,14 +76,14 @@ CLUSTER_EXIT: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class PodHealthy:
     """Nothing to do; look again at `wake_at`, if ever."""
 
     wake_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PodBlocked:
     """It can't start for now. `permanent` says that waiting is unlikely to help: a task fails, a run stalls."""
 
     reason: str
@@ -94,7 +94,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class PodEnded:
     """The attempt is over without a result."""
 
     reason: str
@@ -107,14 +107,14 @@ class Ended:
     stall: StallReason | None = None
 
 
-Reading: TypeAlias = Alive | Held | Ended
+Reading: TypeAlias = PodHealthy | PodBlocked | PodEnded
 
 
-def of_report(error: ErrorFields, non_retryable: list[str]) -> Ended:
+def of_report(error: ErrorFields, non_retryable: list[str]) -> PodEnded:
     """What the attempt itself said."""
     permanent = error.get("retryable") is False or error["type"] in non_retryable
     stall = error.get("stall")
-    return Ended(
+    return PodEnded(
         reason=stall or error["type"],
         message=error["message"],
         budget="None" if stall else "App",
@@ -134,14 +134,14 @@ def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
         return _ended(pod)
     if pod.deletion_at is not None:
         given_up = pod.deletion_at + DELETION_SLACK
-        return _ended(pod) if now >= given_up else Alive(given_up)
+        return _ended(pod) if now >= given_up else PodHealthy(given_up)
     # guard: running-despite-sidecar - the image of an injected sidecar may be missing while the call is at work
     if pod.phase == "Pending" and not pod.running:
         return _pending(pod, now, limits)
-    return Alive()
+    return PodHealthy()
 
 
-def of_refusal(refusal: Refusal, now: float, limits: Limits) -> Held:
+def of_refusal(refusal: Refusal, now: float, limits: Limits) -> PodBlocked:
     """What it means that the API server won't create the pod."""
     # An account may come after the run, as a Secret may: both are often applied by somebody else.
     late = refusal.kind == "NoAccount" and now - refusal.since > limits.pending_timeout
@@ -156,55 +156,55 @@ def of_refusal(refusal: Refusal, now: float, limits: Limits) -> Held:
         "Terminating": "PodTerminating",
         "Webhook": "AdmissionUnavailable",
     }
-    return Held(reasons[refusal.kind], refusal.message, refusal.since, permanent, refusal.retry_at)
+    return PodBlocked(reasons[refusal.kind], refusal.message, refusal.since, permanent, refusal.retry_at)
 
 
-def _disrupted(pod: PodRecord) -> Ended:
+def _disrupted(pod: PodRecord) -> PodEnded:
     reason, words = DISRUPTIONS.get(pod.disruption, (pod.disruption, "the cluster ended the pod"))
-    return Ended(reason, _sentence(words, pod.disruption_message), "Disruption", exit_code=pod.exit_code)
+    return PodEnded(reason, _sentence(words, pod.disruption_message), "Disruption", exit_code=pod.exit_code)
 
 
-def _ended(pod: PodRecord) -> Ended | Held:
+def _ended(pod: PodRecord) -> PodEnded | PodBlocked:
     """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
     if pod.reason == "Evicted" and OVER_ITS_LIMIT.search(pod.message):
         limit = "the namespace's limit of ephemeral storage"
         if OVER_LIMIT_OF_TMP.search(pod.message):
             limit = "the installation's limit, `tmpSizeLimit` of the chart"
         message = f"{pod.message.rstrip('. ')}: write less to /tmp, or raise {limit}"
-        return Ended(reasons.STORAGE_LIMIT_EXCEEDED, message, "App", exit_code=pod.exit_code)
+        return PodEnded(reasons.STORAGE_LIMIT_EXCEEDED, message, "App", exit_code=pod.exit_code)
     # guard: disruption-budget - an eviction must not use up the attempts of the app
     if pod.disruption:
         return _disrupted(pod)
     if pod.reason in CLUSTER_REASONS:
-        return Ended(
+        return PodEnded(
             pod.reason, _sentence(CLUSTER_REASONS[pod.reason], pod.message), "Disruption", exit_code=pod.exit_code
         )
     if pod.reason == "DeadlineExceeded":
-        return Ended(reasons.TIMED_OUT, "the pod ran longer than its deadline", "App", exit_code=pod.exit_code)
+        return PodEnded(reasons.TIMED_OUT, "the pod ran longer than its deadline", "App", exit_code=pod.exit_code)
     if pod.exit_reason == "OOMKilled":
         message = "the container used more memory than its limit: raise memory in @task, or in the App's spec.pod"
-        return Ended(reasons.OOM_KILLED, message, "App", exit_code=pod.exit_code)
+        return PodEnded(reasons.OOM_KILLED, message, "App", exit_code=pod.exit_code)
     if _rebooted(pod):
-        return Ended(
+        return PodEnded(
             reasons.NODE_REBOOTED, "the node came back without the container", "Disruption", exit_code=pod.exit_code
         )
     if pod.blocker is not None and pod.deletion_at is None:
         return _blocked(pod.blocker, pod)
     # Kubelet calls the end of a container unknown too when the pod is deleted before it has begun.
     if pod.deletion_at is not None or (pod.gone and pod.exit_code is None):
-        return Ended(
+        return PodEnded(
             reasons.POD_DELETED,
             "somebody deleted the pod before it could report",
             "Disruption",
             exit_code=pod.exit_code,
         )
     if pod.exit_reason == "ContainerStatusUnknown":
-        return Ended(
+        return PodEnded(
             reasons.NODE_LOST, _sentence("the node lost track of the container", pod.exit_message), "Disruption"
         )
     if pod.exit_reason in START_REASONS:
         message = _sentence("the container couldn't start", pod.exit_message)
-        return Ended(NOT_STARTED, message, "App", exit_code=pod.exit_code)
+        return PodEnded(NOT_STARTED, message, "App", exit_code=pod.exit_code)
     return _exited(pod)
 
 
@@ -214,47 +214,47 @@ def _rebooted(pod: PodRecord) -> bool:
     return ended.exit_code == CLUSTER_EXIT and ended.exit_reason in LOST_REASONS
 
 
-def _blocked(blocker: Blocker, pod: PodRecord) -> Ended | Held:
+def _blocked(blocker: Blocker, pod: PodRecord) -> PodEnded | PodBlocked:
     """A container of somebody else's keeps the call's from starting. No attempt of the app's can mend that."""
     message = f"{blocker.words}. The task didn't ask for it: whoever adds it to pods has to correct it"
     if pod.gone:
-        return Ended(INIT_CONTAINER_FAILED, message, "None")
+        return PodEnded(INIT_CONTAINER_FAILED, message, "None")
     if blocker.exit_code is not None:
         message = f"{message}. Its log: kubectl logs {pod.meta.key.name} -c {blocker.name}"
-    return Held(INIT_CONTAINER_FAILED, message, pod.pending_since)
+    return PodBlocked(INIT_CONTAINER_FAILED, message, pod.pending_since)
 
 
-def _exited(pod: PodRecord) -> Ended:
+def _exited(pod: PodRecord) -> PodEnded:
     """A process that ended by itself without a report."""
     if pod.exit_code == 0:
         message = "the process ended with exit code 0 and reported nothing: does the code call sys.exit or os._exit?"
-        return Ended(reasons.NO_REPORT, message, "App", exit_code=0)
+        return PodEnded(reasons.NO_REPORT, message, "App", exit_code=0)
     if pod.exit_code == exits.EXIT_TERMINATED:
         message = "the process was asked to stop, and nobody says by whom"
-        return Ended(reasons.TERMINATED, message, "Disruption", exit_code=pod.exit_code)
+        return PodEnded(reasons.TERMINATED, message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_REPORT_REFUSED:
         message = _sentence("the API server takes no report of this attempt", _last_line(pod.exit_message))
-        return Ended(reasons.REPORT_REFUSED, message, "App", retryable=False, exit_code=pod.exit_code)
+        return PodEnded(reasons.REPORT_REFUSED, message, "App", retryable=False, exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_NOT_ALLOWED:
         message = _sentence("the API server does not let the pod speak to it", _last_line(pod.exit_message))
-        return Ended(NO_CONTACT, message, "Disruption", exit_code=pod.exit_code)
+        return PodEnded(NO_CONTACT, message, "Disruption", exit_code=pod.exit_code)
     if pod.exit_code == exits.EXIT_FENCED:
         message = _sentence("the API server refused what the pod wrote", _last_line(pod.exit_message))
-        return Ended(reasons.REFUSED, message, "App", exit_code=pod.exit_code)
+        return PodEnded(reasons.REFUSED, message, "App", exit_code=pod.exit_code)
     if pod.exit_code == 1 and SDK_MISSING.search(pod.exit_message):
         message = f"image {pod.image!r} has no AppRun SDK: install it there, or name no image and use spec.source"
-        return Ended(SDK_NOT_FOUND, message, "App", retryable=False, exit_code=1)
+        return PodEnded(SDK_NOT_FOUND, message, "App", retryable=False, exit_code=1)
     if pod.exit_code == 1 and LAST_TRACE_LINE.search(pod.exit_message.rstrip().rpartition("\n")[2]):
         message = "no heartbeat within heartbeat_timeout_seconds, so the process ended itself"
-        return Ended(reasons.HEARTBEAT_LOST, _sentence(message, pod.exit_message), "App", exit_code=1)
+        return PodEnded(reasons.HEARTBEAT_LOST, _sentence(message, pod.exit_message), "App", exit_code=1)
     if pod.exit_code is not None:
         what = f"the process ended with exit code {pod.exit_code} and reported nothing"
         if pod.exit_code > 128:
             what = f"the process was killed by signal {pod.exit_code - 128} and reported nothing"
-        return Ended(
+        return PodEnded(
             reasons.PROCESS_DIED, _sentence(what, _last_line(pod.exit_message)), "App", exit_code=pod.exit_code
         )
-    return Ended(
+    return PodEnded(
         pod.reason or reasons.POD_FAILED, pod.message or "the pod failed before its container started", "Disruption"
     )
 
@@ -264,26 +264,26 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
     # guard: gated-pod-waits - a scheduling gate is a queue, and its wait isn't a failure of the pod
     if pod.gates:
         message = f"the pod is queued: its scheduling gates ({pod.gates}) are closed. Whoever set them opens them"
-        return Held(SCHEDULING_GATED, message, since)
+        return PodBlocked(SCHEDULING_GATED, message, since)
     if pod.blocker is not None:
         return _blocked(pod.blocker, pod)
     if pod.waiting_reason in IMAGE_REASONS:
         permanent, wake_at = _image_is_missing(pod, now, since)
         message = f"image {pod.image!r} can't be pulled ({pod.waiting_reason}): {pod.waiting_message or 'no details'}"
-        return Held(IMAGE_PULL_FAILED, message, since, permanent, wake_at)
+        return PodBlocked(IMAGE_PULL_FAILED, message, since, permanent, wake_at)
     if pod.waiting_reason in CONFIG_REASONS:
         message = f"the container can't start ({pod.waiting_reason}): {pod.waiting_message}"
-        return Held("ContainerNotStarted", message, since, now - since > IMAGE_GRACE, since + IMAGE_GRACE)
+        return PodBlocked("ContainerNotStarted", message, since, now - since > IMAGE_GRACE, since + IMAGE_GRACE)
     if pod.unschedulable:
         expired = now - since > limits.pending_timeout
         wake_at = since + WAITING_GRACE if now < since + WAITING_GRACE else since + limits.pending_timeout
-        return Held(UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
+        return PodBlocked(UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}", since, expired, wake_at)
     if now - since >= limits.pending_timeout:
         message = f"the pod hasn't started within {limits.pending_timeout:g} s"
-        return Ended(
+        return PodEnded(
             reasons.NOT_STARTED, _sentence(message, pod.waiting_reason or "no node has reported on it"), "Disruption"
         )
-    return Alive(since + limits.pending_timeout)
+    return PodHealthy(since + limits.pending_timeout)
 
 
 def _image_is_missing(pod: PodRecord, now: float, since: float) -> tuple[bool, float | None]:

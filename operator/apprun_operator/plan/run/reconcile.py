@@ -17,7 +17,6 @@ from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import (
-    Claim,
     CreatePod,
     EnsureNamespace,
     FetchPage,
@@ -25,9 +24,10 @@ from apprun_operator.plan.actions import (
     ItemAction,
     PatchRun,
     Plan,
+    PodDemand,
     RunAction,
 )
-from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.events import announcement
 from apprun_operator.plan.limits import UNPLACED_PODS, Limits
 from apprun_operator.plan.pod import pods
@@ -36,7 +36,7 @@ from apprun_operator.plan.run import attempts, restored, retention
 from apprun_operator.plan.run.app_resolution import cancel_grace, parallelism, resolve
 from apprun_operator.plan.run.app_state import keep
 from apprun_operator.plan.run.calls import Calls, judge_calls, settles_at
-from apprun_operator.plan.run.cancel import Ending, commit_cancel, due_to_end, give_up, may_clean_up, wind_up
+from apprun_operator.plan.run.cancel import Ending, cancel_call, commit_cancel, due_to_end, end_run, may_clean_up
 from apprun_operator.plan.run.commit import Commit, commit, counts
 from apprun_operator.plan.run.continuation import successor
 from apprun_operator.plan.run.driver_contact import with_contact
@@ -73,9 +73,9 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     odd = _unreadable(seen)
     broken = odd or _damage(seen)
     if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
-        return wind_up(seen, ending, now)
+        return end_run(seen, ending, now)
     if broken:
-        return _say(seen, Standing("Stalled", "Unreadable" if odd else "LedgerUnreadable", broken), now)
+        return _say(seen, RunCondition("Stalled", "Unreadable" if odd else "LedgerUnreadable", broken), now)
     if seen.missing_pages:
         return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
     if seen.unseen_tasks:
@@ -123,19 +123,19 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     """The first status write and the driver's AppTask, or what a person has to do before."""
     run = seen.run
     if run.suspend:
-        return _say(seen, Standing("Suspended", "Suspended", "spec.suspend is set: nothing was started"), now)
+        return _say(seen, RunCondition("Suspended", "Suspended", "spec.suspend is set: nothing was started"), now)
     resolved = resolve(seen, now, limits)
     if isinstance(resolved, Unresolved):
         if resolved.until is not None:
             return Plan(wake_at=resolved.until)
         if resolved.waits:
-            return _say(seen, Standing("Pending", resolved.reason, resolved.message), now)
-        return _say(seen, Standing("Stalled", resolved.reason, resolved.message), now)
+            return _say(seen, RunCondition("Pending", resolved.reason, resolved.message), now)
+        return _say(seen, RunCondition("Stalled", resolved.reason, resolved.message), now)
     if (marking := restored.mark(seen, now)) is not None:
         return marking
     # One write says that the run began, and with what. A crash after it finds `began` and no driver.
     status: JSONObject = {
-        **conditions.fields(run, Standing("Running", "Running"), now),
+        **conditions.fields(run, RunCondition("Running", "Running"), now),
         "startedAt": rfc3339(now),
         "app": resolved,
         "tasks": counts(seen),
@@ -147,7 +147,7 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     return Plan(first, [pods.driver_task(run, attempts.DRIVER_RETRY)])
 
 
-def _say(seen: Observed, wanted: Standing, now: float) -> Plan:
+def _say(seen: Observed, wanted: RunCondition, now: float) -> Plan:
     """Write `wanted`, unless the status says so."""
     if conditions.is_written(seen.run, wanted):
         return Plan()
@@ -164,7 +164,7 @@ def _go_on(seen: Observed, now: float, limits: Limits) -> Plan:
         return _restore_driver(seen, now)
     if driver.finished:
         return _finish(seen, driver, ledger, now)
-    judged = attempts.judge(seen, driver, now, limits)
+    judged = attempts.decide(seen, driver, now, limits)
     calls = judge_calls(seen, seen.tasks, now, limits)
     wanted, app, look_again = standing(seen, driver, judged, bool(ledger.new), now, limits)
     wanted = with_changed_code(seen, wanted)
@@ -193,7 +193,7 @@ class _Decided:
 
     ledger: Commit
     status: JSONObject
-    driver: attempts.Verdict
+    driver: attempts.CallDecision
     calls: Calls
     starts: _Starts
 
@@ -231,9 +231,9 @@ def _cancel(seen: Observed, ending: Ending, now: float, limits: Limits) -> Plan:
     if driver is None:
         return _restore_driver(seen, now)
     if driver.finished:
-        return wind_up(seen, ending, now)
+        return end_run(seen, ending, now)
     ledger, status = commit_cancel(seen, ending, now)
-    judged = attempts.judge(seen, driver, now, limits)
+    judged = attempts.decide(seen, driver, now, limits)
     kept = {name: task for name, task in seen.tasks.items() if not _is_given_up(task)}
     calls = judge_calls(seen, kept, now, limits)
     _give_up_calls(seen, calls, now)
@@ -254,7 +254,7 @@ def _give_up_calls(seen: Observed, calls: Calls, now: float) -> None:
             under_way += 1
             if name in seen.in_flight or task.pod_name in seen.in_flight or under_way > GIVEN_UP_AT_A_TIME:
                 continue
-        verdict = give_up(seen, task, now)
+        verdict = cancel_call(seen, task, now)
         calls.actions.extend(verdict.actions)
         calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
         calls.occupied += verdict.occupies
@@ -269,7 +269,7 @@ class _Starts:
     """The pods to create, and what becomes of the calls that have to wait."""
 
     pods: Sequence[CreatePod]
-    claim: Claim
+    claim: PodDemand
     queued: int = 0
     why: str = ""
     """What the queued ones wait for; empty when there are none."""
@@ -280,7 +280,7 @@ class _Starts:
 def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Limits) -> _Starts:
     """Pods to create: the driver's first, then tasks in the route's order, as far as there is room for them."""
     if seen.run.suspend and seen.run.cancelled_at is None:
-        return _Starts([], Claim(calls.occupied + calls.strays, calls.occupied + calls.strays))
+        return _Starts([], PodDemand(calls.occupied + calls.strays, calls.occupied + calls.strays))
     side_by_side = parallelism(seen, limits)
     own = [
         PodQuota(side_by_side - calls.occupied, f"parallelism is {side_by_side}"),
@@ -295,7 +295,7 @@ def _starts(seen: Observed, driver: TaskRecord | None, calls: Calls, limits: Lim
     chosen, left = queue[:count], queue[count:]
     return _Starts(
         [pods.pod(seen.run, task, limits, seen.state) for task in ([driver] if driver else []) + chosen],
-        Claim(calls.occupied + calls.strays + count, calls.occupied + calls.strays + alone),
+        PodDemand(calls.occupied + calls.strays + count, calls.occupied + calls.strays + alone),
         len(left),
         tightest.why if left else "",
         left[0].meta.created if left else 0.0,
@@ -314,7 +314,7 @@ def _restore_driver(seen: Observed, now: float) -> Plan:
         return Plan()
     refusal = seen.refusals.get(name)
     if refusal is not None and now < refusal.retry_at:
-        said = _say(seen, Standing("Stalled", "NameTaken", refusal.message), now)
+        said = _say(seen, RunCondition("Stalled", "NameTaken", refusal.message), now)
         return Plan(said.first, wake_at=refusal.retry_at)
     alive = conditions.fields(run, conditions.standing_of(run), now)
     return Plan([patch_run(run, alive)], [pods.driver_task(run, attempts.DRIVER_RETRY)])
@@ -334,18 +334,18 @@ def _finish(seen: Observed, driver: TaskRecord, ledger: Commit, now: float) -> P
         refusal = seen.refusals.get(action.successor.name)
         if refusal is not None and now < refusal.retry_at:
             message = f"the run can't go on as AppRun {action.successor.name!r}: {refusal.message}"
-            said = _say(seen, Standing("Stalled", "ContinuationRefused", message), now)
+            said = _say(seen, RunCondition("Stalled", "ContinuationRefused", message), now)
             return Plan(said.first, wake_at=refusal.retry_at)
         first.append(action)
         message = f"the run goes on as AppRun {action.successor.name!r}"
-        status |= conditions.fields(run, Standing("Succeeded", "Continued", message), now)
+        status |= conditions.fields(run, RunCondition("Succeeded", "Continued", message), now)
         status["continuedAs"] = action.successor.name
     elif driver.phase == "Succeeded":
-        status |= conditions.fields(run, Standing("Succeeded", "Succeeded"), now)
+        status |= conditions.fields(run, RunCondition("Succeeded", "Succeeded"), now)
         if driver.output is not None:
             status["output"] = driver.output.decode()
     else:
         error = driver.error or {"type": "DriverCancelled", "message": "the driver's AppTask was cancelled by hand"}
-        status |= conditions.fields(run, Standing("Failed", error["type"], error["message"]), now)
+        status |= conditions.fields(run, RunCondition("Failed", error["type"], error["message"]), now)
         status["error"] = cast("JSON", error)
     return Plan([*first, patch_run(run, status, commits=committing, exact=True)])

@@ -14,14 +14,14 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import MarkRun, Plan
-from apprun_operator.plan.conditions import Standing
+from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.status_patch import patch_run
 
 RESTORED: Final = "Restored"
 RESTORING: Final = "Restoring"
 MARK_REFUSED: Final = "MarkRefused"
 
-INCOMPLETE: Final = Standing(
+INCOMPLETE: Final = RunCondition(
     "Pending",
     RESTORING,
     "`apprun import` is bringing this run back, and nothing is started before that is done. If the import was"
@@ -29,7 +29,7 @@ INCOMPLETE: Final = Standing(
 )
 
 
-def held(run: RunRecord) -> Standing | None:
+def held(run: RunRecord) -> RunCondition | None:
     """What to say of a run whose past is missing, or not all there yet; None for any other run.
 
     Annotations can be put on any run, so one that has begun isn't stopped by them.
@@ -46,7 +46,7 @@ def held(run: RunRecord) -> Standing | None:
     if run.cancel or run.began_as in ("", run.meta.uid):
         return None
     namespace, name = run.meta.key
-    return Standing(
+    return RunCondition(
         "Stalled",
         RESTORED,
         "the run was restored or copied without its status: it had begun before, and what it did then isn't known here,"
@@ -85,7 +85,7 @@ def mark(seen: Observed, now: float) -> Plan | None:
     refusal = seen.refusals.get(run.meta.key.name)
     if refusal is None or now >= refusal.retry_at:
         return Plan(first=[MarkRun(run.meta.key, run.meta.version, run.meta.uid)])
-    wanted = Standing(
+    wanted = RunCondition(
         "Stalled",
         MARK_REFUSED,
         f"the run can't begin: the operator may not set its annotation {names.BEGAN_AS_ANNOTATION}, by which a restored"

@@ -14,13 +14,13 @@ from application_sdk.wire.reasons import NO_CONTACT
 from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
-from apprun_operator.plan.conditions import Standing, standing_of
+from apprun_operator.plan.conditions import RunCondition, standing_of
 from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
 from apprun_operator.plan.run.app_resolution import changed, resolve
-from apprun_operator.plan.run.attempts import Verdict
+from apprun_operator.plan.run.attempts import CallDecision
 from apprun_operator.plan.run.pod_status import SDK_NOT_FOUND
 
-RUNNING = Standing("Running", "Running")
+RUNNING = RunCondition("Running", "Running")
 SHORT_LIVED = STALL_REASONS | {SDK_NOT_FOUND}
 """Stalls whose driver starts, and ends at once: that it runs proves little."""
 CODE_CHANGED: Final = "CodeChanged"
@@ -29,8 +29,8 @@ STALLING_HOLDS = frozenset({"ImagePullFailed", "ContainerNotStarted"})
 
 
 def standing(
-    seen: Observed, driver: TaskRecord, judged: Verdict, commits: bool, now: float, limits: Limits
-) -> tuple[Standing, JSONObject | None, float | None]:
+    seen: Observed, driver: TaskRecord, judged: CallDecision, commits: bool, now: float, limits: Limits
+) -> tuple[RunCondition, JSONObject | None, float | None]:
     """What the status should say; the app to write when it is resolved anew; when to look again."""
     run = seen.run
     resolved = resolve(seen, now, limits) if run.phase == "Stalled" and changed(seen, limits) else None
@@ -39,37 +39,41 @@ def standing(
     if resolved is not None and not commits:
         # What a person reads is about the App as it is now; while it is too early to tell, as before.
         early = resolved.until is not None or resolved.waits
-        said = standing_of(run) if early else Standing("Stalled", resolved.reason, resolved.message)
+        said = standing_of(run) if early else RunCondition("Stalled", resolved.reason, resolved.message)
         return said, None, resolved.until
     reported = driver.reported_error
     if reported is not None and "stall" in reported:
-        return Standing("Stalled", reported["stall"], reported["message"] + _origin(seen, reported)), None, None
+        return RunCondition("Stalled", reported["stall"], reported["message"] + _origin(seen, reported)), None, None
     held, said = judged.held, standing_of(run)
     if held is not None and said.reason == held.reason and not is_of_calls(said.message):
         # The words of kubelet and scheduler change from try to try. The first ones stay.
         return said, None, None
     if held is not None and (held.permanent or held.reason in STALLING_HOLDS):
-        return Standing("Stalled", held.reason, held.message), None, None
+        return RunCondition("Stalled", held.reason, held.message), None, None
     if held is not None:
         due = held.since + WAITING_GRACE
-        return (Standing("Running", held.reason, held.message), None, None) if now >= due else (_kept(seen), None, due)
+        return (
+            (RunCondition("Running", held.reason, held.message), None, None) if now >= due else (_kept(seen), None, due)
+        )
     if run.phase != "Stalled" or commits:
         return _going(seen), None, None
     return _until_proven(seen, driver, now)
 
 
-def with_changed_code(seen: Observed, wanted: Standing) -> Standing:
+def with_changed_code(seen: Observed, wanted: RunCondition) -> RunCondition:
     """A run whose tasks find other code than it began with needs a person, though its driver lives."""
     if wanted != RUNNING:
         return wanted
     for _, task in sorted(seen.tasks.items()):
         last = task.attempts[-1] if task.attempts and not task.finished else None
         if last is not None and last["reason"] == CODE_CHANGED:
-            return Standing("Stalled", CODE_CHANGED, last.get("message", ""))
+            return RunCondition("Stalled", CODE_CHANGED, last.get("message", ""))
     return wanted
 
 
-def _until_proven(seen: Observed, driver: TaskRecord, now: float) -> tuple[Standing, JSONObject | None, float | None]:
+def _until_proven(
+    seen: Observed, driver: TaskRecord, now: float
+) -> tuple[RunCondition, JSONObject | None, float | None]:
     """Stalled, and nothing says that it is over but, perhaps, that the driver runs."""
     pod = seen.pods.get(driver.pod_name)
     if pod is None or pod.ended or pod.running_since is None:
@@ -93,11 +97,11 @@ def _origin(seen: Observed, reported: ErrorFields) -> str:
     return f" (its source is ConfigMap {config_map.get('name')!r})"
 
 
-def _kept(seen: Observed) -> Standing:
+def _kept(seen: Observed) -> RunCondition:
     return standing_of(seen.run) if seen.run.phase == "Stalled" else _going(seen)
 
 
-def _going(seen: Observed) -> Standing:
+def _going(seen: Observed) -> RunCondition:
     if seen.run.suspend:
-        return Standing("Suspended", "Suspended", "spec.suspend is set: no further pods are started")
+        return RunCondition("Suspended", "Suspended", "spec.suspend is set: no further pods are started")
     return RUNNING

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from application_sdk.wire import names
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
-from apprun_operator.plan.actions import Claim
+from apprun_operator.plan.actions import PodDemand
 from apprun_operator.plan.limits import DELETION_SLACK
 from apprun_operator.plan.run.cancel import stopped
 
@@ -41,7 +41,7 @@ def occupancy(run: str, pods: Iterable[PodRecord], now: float) -> tuple[int, flo
     return len(present), min(given_up, default=None)
 
 
-def claim_of(run: str, pods: Iterable[PodRecord], now: float) -> tuple[Claim, float | None]:
+def claim_of(run: str, pods: Iterable[PodRecord], now: float) -> tuple[PodDemand, float | None]:
     """The claim of a run that starts no further pods, and when to look again."""
     occupied, given_up = occupancy(run, pods, now)
-    return Claim(occupied, occupied), given_up
+    return PodDemand(occupied, occupied), given_up

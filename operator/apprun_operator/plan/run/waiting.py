@@ -17,9 +17,9 @@ from typing import Final
 from application_sdk.wire import waiting
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
-from apprun_operator.plan.conditions import Standing, is_written, standing_of
+from apprun_operator.plan.conditions import RunCondition, is_written, standing_of
 from apprun_operator.plan.limits import QUEUE_GRACE
-from apprun_operator.plan.run.pod_status import Held
+from apprun_operator.plan.run.pod_status import PodBlocked
 from apprun_operator.plan.run.stall import RUNNING
 
 WORDS_FOR: Final = 3
@@ -27,8 +27,13 @@ WORDS_FOR: Final = 3
 
 
 def with_waits(
-    seen: Observed, wanted: Standing, waits: Sequence[TaskRecord], settles_at: float | None, writes: bool, now: float
-) -> tuple[Standing, float | None]:
+    seen: Observed,
+    wanted: RunCondition,
+    waits: Sequence[TaskRecord],
+    settles_at: float | None,
+    writes: bool,
+    now: float,
+) -> tuple[RunCondition, float | None]:
     """What the status should say when calls wait, and when to look again.
 
     `waits` are the calls whose AppTasks say what they wait for. While more are about to say so, `settles_at` is
@@ -49,7 +54,7 @@ def with_waits(
     return summary, None
 
 
-def unsaid_since(seen: Observed, task: TaskRecord, held: Held | None) -> float | None:
+def unsaid_since(seen: Observed, task: TaskRecord, held: PodBlocked | None) -> float | None:
     """Since when a call waits whose AppTask doesn't say so yet: it hasn't waited for long, or is just being written."""
     if held is not None:
         return None if held.permanent else held.since
@@ -62,8 +67,8 @@ def unsaid_since(seen: Observed, task: TaskRecord, held: Held | None) -> float |
 
 
 def with_queue(
-    seen: Observed, wanted: Standing, why: str, since: float, writes: bool, now: float
-) -> tuple[Standing, float | None]:
+    seen: Observed, wanted: RunCondition, why: str, since: float, writes: bool, now: float
+) -> tuple[RunCondition, float | None]:
     """What the status should say of calls that have waited for their turn since then, and when to look again.
 
     That costs no write of its own unless they wait for long: it goes along with the next commit.
@@ -77,7 +82,7 @@ def with_queue(
     return wanted, due
 
 
-def _summary(seen: Observed, waits: Sequence[TaskRecord], said: str) -> Standing:
+def _summary(seen: Observed, waits: Sequence[TaskRecord], said: str) -> RunCondition:
     """The reason that is told stays as long as calls wait for it; else it is the one that most of them wait for."""
     words: dict[str, str] = {}
     reasons: Counter[str] = Counter()
@@ -92,4 +97,4 @@ def _summary(seen: Observed, waits: Sequence[TaskRecord], said: str) -> Standing
         shown = [reason, *sorted(words.keys() - {reason})][:WORDS_FOR]
         text = "; ".join(f"{one}: {words[one]}" for one in shown)
     open_calls = sum(1 for task in seen.tasks.values() if task.role == "task" and not task.finished)
-    return Standing("Running", reason, waiting.calls_wait(reasons, open_calls, text))
+    return RunCondition("Running", reason, waiting.calls_wait(reasons, open_calls, text))

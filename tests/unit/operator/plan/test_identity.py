@@ -12,7 +12,7 @@ from application_sdk.wire import names
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import AppSpecRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
-from apprun_operator.plan.run.attempts import judge
+from apprun_operator.plan.run import attempts
 from apprun_operator.plan.run.reconcile import plan
 
 LIMITED = replace(LIMITS, own_account=("default", "apprun"))
@@ -99,13 +99,13 @@ def test_no_task_runs_as_an_account_of_appruns_own(account: str, asks: str) -> N
 def test_account_of_another_namespace_only_shares_the_operators_name() -> None:
     task = a_task(pod={"serviceAccountName": "apprun"})
     elsewhere = replace(LIMITS, own_account=("apprun-system", "apprun"))
-    assert judge(seen(task), task, NOW, elsewhere).wants_pod
+    assert attempts.decide(seen(task), task, NOW, elsewhere).wants_pod
 
 
 def test_own_account_of_a_task_is_what_counts() -> None:
     task = a_task(pod={"serviceAccountName": "reader"})
     run = a_run(app={**APP, "serviceAccountName": "apprun-handler"})
-    assert judge(seen(task, run=run), task, NOW, LIMITED).wants_pod
+    assert attempts.decide(seen(task, run=run), task, NOW, LIMITED).wants_pod
 
 
 def test_run_of_an_app_with_such_an_account_stalls_before_any_pod() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.records import LIMITS
 
 from apprun_operator.observe import parse_pod
-from apprun_operator.plan.run.pod_status import Alive, Ended, Held, of_pod
+from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod
 
 PODS: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_pods.json").read_text())
 
@@ -54,7 +54,7 @@ def test_each_recorded_pod_has_its_reading() -> None:
 def test_end_as_recorded(name: str) -> None:
     pod = parse_pod.pod(PODS[name])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
-    assert isinstance(reading, Ended)
+    assert isinstance(reading, PodEnded)
     assert (reading.reason, reading.budget, reading.exit_code) == ENDS[name]
 
 
@@ -62,7 +62,7 @@ def test_end_as_recorded(name: str) -> None:
 def test_wait_as_recorded(name: str) -> None:
     pod = parse_pod.pod(PODS[name])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
-    assert isinstance(reading, Held)
+    assert isinstance(reading, PodBlocked)
     reason, permanent, words = HOLDS[name]
     assert (reading.reason, reading.permanent) == (reason, permanent)
     assert words in reading.message
@@ -71,4 +71,4 @@ def test_wait_as_recorded(name: str) -> None:
 def test_pod_at_work_as_recorded() -> None:
     pod = parse_pod.pod(PODS[AT_WORK])
     assert (pod.phase, pod.running, pod.healthy) == ("Pending", True, True)
-    assert of_pod(pod, pod.meta.created + LIMITS.pending_timeout, LIMITS) == Alive()
+    assert of_pod(pod, pod.meta.created + LIMITS.pending_timeout, LIMITS) == PodHealthy()

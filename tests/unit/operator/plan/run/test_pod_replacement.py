@@ -13,7 +13,7 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchRun, PatchTask
-from apprun_operator.plan.run.attempts import judge
+from apprun_operator.plan.run.attempts import decide
 from apprun_operator.plan.run.reconcile import plan
 
 PULL = {"waiting_reason": "ErrImagePull", "waiting_message": "connection refused"}
@@ -35,7 +35,7 @@ def pending(task: TaskRecord, age: float, **fields: Any) -> PodRecord:
 
 def answer(task: TaskRecord, pod: PodRecord) -> dict[str, Any] | None:
     """What the call's status is patched with, if it is."""
-    patches = [action for action in judge(seen(task, pod), task, NOW, LIMITS).actions if isinstance(action, PatchTask)]
+    patches = [action for action in decide(seen(task, pod), task, NOW, LIMITS).actions if isinstance(action, PatchTask)]
     return dict(patches[0].status) if patches else None
 
 
@@ -99,7 +99,7 @@ def test_image_name_that_is_none_is_not_tried_again() -> None:
 
 def test_call_stays_waiting_while_its_new_pod_starts_and_is_active_once_that_runs() -> None:
     task = waiting(attempt=2, attempts=unstarted(1))
-    verdict = judge(seen(task, pending(task, 1, waiting_reason="ContainerCreating")), task, NOW, LIMITS)
+    verdict = decide(seen(task, pending(task, 1, waiting_reason="ContainerCreating")), task, NOW, LIMITS)
     assert not verdict.actions
     assert verdict.held is not None
     assert (verdict.held.reason, verdict.held.message) == ("ImagePullFailed", "no")
@@ -110,14 +110,14 @@ def test_call_stays_waiting_while_its_new_pod_starts_and_is_active_once_that_run
 
 def test_next_pod_is_asked_for_at_once() -> None:
     task = waiting(attempt=2, attempts=unstarted(1))
-    verdict = judge(seen(task), task, NOW, LIMITS)
+    verdict = decide(seen(task), task, NOW, LIMITS)
     assert verdict.wants_pod
     assert verdict.held is not None
 
 
 def test_failed_pod_is_looked_at_again_when_its_time_has_come() -> None:
     task = waiting(reason="InitContainerFailed")
-    verdict = judge(seen(task, pending(task, 6, phase="Failed", blocker=MIGRATE)), task, NOW, LIMITS)
+    verdict = decide(seen(task, pending(task, 6, phase="Failed", blocker=MIGRATE)), task, NOW, LIMITS)
     assert (verdict.occupies, verdict.wake_at) == (True, NOW + 4)
 
 

@@ -10,7 +10,7 @@ from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 
 from application_sdk.wire.containers import Blocker
 from apprun_operator.observe.pods import Refusal
-from apprun_operator.plan.run.pod_status import Alive, Ended, Held, of_pod, of_refusal, of_report
+from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod, of_refusal, of_report
 
 WATCHDOG_DUMP = """Timeout (0:00:05)!
 Thread 0x00007f3a1c2d4740 (most recent call first):
@@ -86,29 +86,29 @@ ENDS: list[tuple[str, dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(("fields", "reason", "budget"), [row[1:] for row in ENDS], ids=[row[0] for row in ENDS])
 def test_end_of_a_pod_without_a_report(fields: dict[str, Any], reason: str, budget: str) -> None:
     reading = of_pod(a_pod(a_task(), **fields), NOW, LIMITS)
-    assert isinstance(reading, Ended)
+    assert isinstance(reading, PodEnded)
     assert (reading.reason, reading.budget, reading.retryable) == (reason, budget, True)
 
 
 def test_running_pod_is_alive() -> None:
-    assert of_pod(a_pod(a_task()), NOW, LIMITS) == Alive()
+    assert of_pod(a_pod(a_task()), NOW, LIMITS) == PodHealthy()
 
 
 def test_pod_is_alive_while_its_own_container_runs_though_another_has_no_image() -> None:
-    assert of_pod(a_pod(a_task(), phase="Pending"), NOW + LIMITS.pending_timeout, LIMITS) == Alive()
+    assert of_pod(a_pod(a_task(), phase="Pending"), NOW + LIMITS.pending_timeout, LIMITS) == PodHealthy()
 
 
 def test_pod_of_which_nothing_is_said_of_the_own_container_is_alive_while_it_runs() -> None:
-    assert of_pod(a_pod(a_task(), running_since=None), NOW, LIMITS) == Alive()
+    assert of_pod(a_pod(a_task(), running_since=None), NOW, LIMITS) == PodHealthy()
 
 
 def test_pod_that_is_being_deleted_may_still_report_until_its_grace_is_over() -> None:
-    assert of_pod(a_pod(a_task(), deletion_at=NOW + 20), NOW, LIMITS) == Alive(NOW + 25)
+    assert of_pod(a_pod(a_task(), deletion_at=NOW + 20), NOW, LIMITS) == PodHealthy(NOW + 25)
 
 
 def test_lost_node_is_not_waited_for() -> None:
     pod = a_pod(a_task(), disruption="DeletionByTaintManager", deletion_at=NOW + 1000)
-    assert isinstance(of_pod(pod, NOW, LIMITS), Ended)
+    assert isinstance(of_pod(pod, NOW, LIMITS), PodEnded)
 
 
 def pending(age: float, **fields: Any) -> Any:
@@ -120,7 +120,7 @@ def pending(age: float, **fields: Any) -> Any:
 
 def test_unschedulable_quotes_the_scheduler() -> None:
     held = pending(20, unschedulable="0/2 nodes are available: 2 Insufficient memory.")
-    assert isinstance(held, Held)
+    assert isinstance(held, PodBlocked)
     assert held.reason == "Unschedulable"
     assert "2 Insufficient memory" in held.message
     assert not held.permanent
@@ -128,7 +128,7 @@ def test_unschedulable_quotes_the_scheduler() -> None:
 
 def test_gated_pod_is_queued_without_a_limit_of_time() -> None:
     held = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission")
-    assert isinstance(held, Held)
+    assert isinstance(held, PodBlocked)
     assert (held.reason, held.permanent, held.wake_at) == ("SchedulingGated", False, None)
     assert "kueue.x-k8s.io/admission" in held.message
 
@@ -136,12 +136,12 @@ def test_gated_pod_is_queued_without_a_limit_of_time() -> None:
 @pytest.mark.parametrize("opened", ["ungated_at", "scheduled_at"])
 def test_time_in_a_queue_is_no_part_of_the_time_to_start(opened: str) -> None:
     since = NOW - 5
-    assert pending(LIMITS.pending_timeout * 10, **{opened: since}) == Alive(since + LIMITS.pending_timeout)
+    assert pending(LIMITS.pending_timeout * 10, **{opened: since}) == PodHealthy(since + LIMITS.pending_timeout)
 
 
 def test_init_container_that_failed_holds_the_pod_with_its_name_code_and_words() -> None:
     held = pending(5, phase="Failed", blocker=FAILED_INIT)
-    assert isinstance(held, Held)
+    assert isinstance(held, PodBlocked)
     assert (held.reason, held.permanent) == ("InitContainerFailed", False)
     assert "init container 'migrate' ended with exit code 3: no such table" in held.message
     assert "-c migrate" in held.message
@@ -149,7 +149,7 @@ def test_init_container_that_failed_holds_the_pod_with_its_name_code_and_words()
 
 def test_unschedulable_has_its_own_timeout() -> None:
     held = pending(LIMITS.pending_timeout + 1, unschedulable="no")
-    assert isinstance(held, Held)
+    assert isinstance(held, PodBlocked)
     assert held.permanent
 
 
@@ -165,19 +165,19 @@ def test_unschedulable_has_its_own_timeout() -> None:
 )
 def test_image_that_cannot_be_pulled(reason: str, words: str, age: float, permanent: bool) -> None:
     held = pending(age, waiting_reason=reason, waiting_message=words)
-    assert isinstance(held, Held)
+    assert isinstance(held, PodBlocked)
     assert (held.reason, held.permanent) == ("ImagePullFailed", permanent)
     assert "runtime:1" in held.message
 
 
 def test_container_that_is_being_created_is_no_trouble() -> None:
-    assert pending(30, waiting_reason="ContainerCreating") == Alive(NOW - 30 + LIMITS.pending_timeout)
+    assert pending(30, waiting_reason="ContainerCreating") == PodHealthy(NOW - 30 + LIMITS.pending_timeout)
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", ""])
 def test_pod_that_never_starts_is_replaced_at_the_clusters_charge(reason: str) -> None:
     ended = pending(LIMITS.pending_timeout, waiting_reason=reason)
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, PodEnded)
     assert (ended.reason, ended.budget, ended.retryable) == ("NotStarted", "Disruption", True)
 
 
@@ -191,8 +191,8 @@ def test_pod_that_never_starts_is_replaced_at_the_clusters_charge(reason: str) -
 )
 def test_container_that_cannot_start_is_held_then_given_up_with_kubelets_words(reason: str, words: str) -> None:
     early, late = (pending(age, waiting_reason=reason, waiting_message=words) for age in (5, 31))
-    assert isinstance(early, Held)
-    assert isinstance(late, Held)
+    assert isinstance(early, PodBlocked)
+    assert isinstance(late, PodBlocked)
     assert (early.reason, early.permanent, late.permanent) == ("ContainerNotStarted", False, True)
     assert words in early.message
 
@@ -201,14 +201,14 @@ def test_container_that_cannot_start_is_held_then_given_up_with_kubelets_words(r
 def test_image_without_the_sdk_is_named_and_not_tried_again(words: str) -> None:
     pod = a_pod(a_task(), phase="Failed", exit_code=1, exit_message=f"/usr/bin/python3: {words}")
     ended = of_pod(pod, NOW, LIMITS)
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, PodEnded)
     assert (ended.reason, ended.retryable) == ("SdkNotFound", False)
     assert "runtime:1" in ended.message
 
 
 def test_report_that_the_api_server_never_takes_is_not_tried_again() -> None:
     ended = of_pod(a_pod(a_task(), phase="Failed", exit_code=69), NOW, LIMITS)
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, PodEnded)
     assert (ended.reason, ended.retryable) == ("ReportRefused", False)
 
 

@@ -15,7 +15,6 @@ from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.pods import Refusal
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.plan.actions import (
-    Claim,
     CreatePage,
     CreatePod,
     CreateTask,
@@ -26,6 +25,7 @@ from apprun_operator.plan.actions import (
     PatchRun,
     PatchTask,
     Plan,
+    PodDemand,
 )
 from apprun_operator.plan.run.reconcile import plan
 
@@ -168,7 +168,7 @@ def test_room_that_other_runs_leave_bounds_the_starts() -> None:
         seen(driver, a_pod(driver), *calls, pod_quota=PodQuota(1, "the operator allows 9 task pods at a time"))
     )
     assert len(created(decided)) == 1
-    assert decided.claim == Claim(occupied=1, wanted=3)
+    assert decided.claim == PodDemand(occupied=1, wanted=3)
     message = status_of(decided)["message"]
     assert message == "calls wait for their turn: the operator allows 9 task pods at a time"
 
@@ -204,11 +204,11 @@ def test_suspended_run_whose_pods_run_is_not_disturbed() -> None:
 def test_suspended_run_claims_no_more_than_it_has() -> None:
     driver, busy = a_driver(), a_task("9")
     decided = decide(seen(driver, a_pod(driver), busy, a_pod(busy), a_task("a"), run=a_run(suspend=True)))
-    assert decided.claim == Claim(1, 1)
+    assert decided.claim == PodDemand(1, 1)
 
 
 def test_finished_run_claims_nothing() -> None:
-    assert decide(seen(run=a_run(phase="Succeeded", finished_at=NOW))).claim == Claim()
+    assert decide(seen(run=a_run(phase="Succeeded", finished_at=NOW))).claim == PodDemand()
 
 
 def test_pod_that_is_being_created_takes_a_slot() -> None:
