@@ -163,8 +163,8 @@ def _print_outcome(arguments: argparse.Namespace, outcome: faults.Outcome) -> No
 
 def _up(arguments: argparse.Namespace) -> None:
     extra = tuple(ExtraFlag.parse(text) for text in arguments.set) if arguments.set else None
-    wishes = lifecycle.Wishes(nodes=arguments.nodes, real_timing=arguments.real_timing or None, extra_flags=extra)
-    changed = lifecycle.up(arguments.name, wishes)
+    options = lifecycle.UpOptions(nodes=arguments.nodes, real_timing=arguments.real_timing or None, extra_flags=extra)
+    changed = lifecycle.up(arguments.name, options)
     kubeconfig = cluster_dir(arguments.name).kubeconfig
     if arguments.output == "json":
         print(json.dumps({"name": arguments.name, "changed": changed, "kubeconfig": str(kubeconfig)}))

@@ -35,7 +35,7 @@ _PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UpOptions:
     """What ``up`` was asked for; None leaves a running cluster's own setting, or takes the default."""
 
     nodes: int | None = None
@@ -55,13 +55,13 @@ def names() -> list[str]:
     return sorted(file.parent.name for file in state_root().glob("*/settings.json"))
 
 
-def up(name: str, wishes: Wishes) -> bool:
+def up(name: str, options: UpOptions) -> bool:
     """Makes or repairs the cluster and waits until its nodes are ready; returns whether there was anything to do."""
     cluster = cluster_dir(check_name(name))
     preflight.check_platform()
-    preflight.check_up(decide_settings(cluster, wishes))
+    preflight.check_up(decide_settings(cluster, options))
     with state_lock():
-        settings = decide_settings(cluster, wishes)  # the slot is ours from here on
+        settings = decide_settings(cluster, options)  # the slot is ours from here on
         cluster.path.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
         _write_if_new(cluster.settings, settings.to_json())
     programs = binaries.ensure(binaries.KUBE).parent
@@ -83,7 +83,7 @@ def up(name: str, wishes: Wishes) -> bool:
     return bool(changed)
 
 
-def decide_settings(cluster: ClusterDir, wishes: Wishes) -> Settings:
+def decide_settings(cluster: ClusterDir, options: UpOptions) -> Settings:
     """The settings to go for: those of the cluster that is there, changed as wished, or new ones."""
     if cluster.settings.exists():
         current = load_settings(cluster)
@@ -91,12 +91,12 @@ def decide_settings(cluster: ClusterDir, wishes: Wishes) -> Settings:
         taken = [Settings.from_json(file.read_text()).slot for file in state_root().glob("*/settings.json")]
         current = Settings(name=cluster.name, slot=choose_slot(cluster.name, taken))
     wanted = current
-    if wishes.nodes is not None:
-        wanted = replace(wanted, nodes=check_nodes(wishes.nodes))
-    if wishes.real_timing:
+    if options.nodes is not None:
+        wanted = replace(wanted, nodes=check_nodes(options.nodes))
+    if options.real_timing:
         wanted = replace(wanted, timing=REAL_TIMING)
-    if wishes.extra_flags is not None:
-        wanted = replace(wanted, extra_flags=wishes.extra_flags)
+    if options.extra_flags is not None:
+        wanted = replace(wanted, extra_flags=options.extra_flags)
     if cluster.settings.exists() and wanted.nodes < current.nodes:
         raise ClusterError(
             f"cluster {cluster.name!r} has {current.nodes} nodes; it can grow but not shrink",

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
+from hack.demo.snapshot import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
 from hack.restarts import SELECTOR, operator_pods
 from typing_extensions import override
 

@@ -12,9 +12,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from hack.demo.fault import Fault
+from hack.demo.injected_fault import InjectedFault
 from hack.demo.observe import Value
-from hack.demo.views import Checkpoint, Snapshot, Witness
+from hack.demo.snapshot import Checkpoint, Snapshot, Witness
 from hack.restarts import Expectation, Termination, unexpected
 
 
@@ -32,7 +32,7 @@ class Evidence:
     """All that the verdict rests on. `groups` and `kinds` were counted apart from the run, through the API."""
 
     end: Snapshot
-    fault: Fault | None
+    fault: InjectedFault | None
     groups: int
     kinds: int
     terminations: tuple[Termination, ...]
@@ -84,7 +84,7 @@ def _books_agree(end: Snapshot) -> Claim:
     )
 
 
-def _past_kept(end: Snapshot, fault: Fault) -> Claim:
+def _past_kept(end: Snapshot, fault: InjectedFault) -> Claim:
     kept = end.ledger[: len(fault.before)] == fault.before
     return Claim(
         "nothing committed was lost or changed",
@@ -95,11 +95,11 @@ def _past_kept(end: Snapshot, fault: Fault) -> Claim:
     )
 
 
-def _committed_ran_once(end: Snapshot, fault: Fault) -> Claim:
+def _committed_ran_once(end: Snapshot, fault: InjectedFault) -> Claim:
     return _ran_once("every task committed by the time of the fault executed once", fault.before, end)
 
 
-def _untouched_ran_once(end: Snapshot, fault: Fault) -> Claim:
+def _untouched_ran_once(end: Snapshot, fault: InjectedFault) -> Claim:
     settled = {entry.key for entry in fault.before} | {loss.key for loss in fault.losses}
     others = tuple(entry for entry in end.ledger if entry.key not in settled)
     return _ran_once("every other task that the fault didn't touch executed once", others, end)
@@ -113,7 +113,7 @@ def _ran_once(text: str, entries: tuple[Checkpoint, ...], end: Snapshot) -> Clai
     )
 
 
-def _lost_ran_again(end: Snapshot, fault: Fault) -> Claim:
+def _lost_ran_again(end: Snapshot, fault: InjectedFault) -> Claim:
     text = (
         "every task that was lost with the node executed again elsewhere"
         if fault.kind == "node"
@@ -140,7 +140,7 @@ def _lost_ran_again(end: Snapshot, fault: Fault) -> Claim:
     return Claim(text, not wrong, detail + (f"; not: {_some(wrong)}" if wrong else ""))
 
 
-def _driver_replaced(end: Snapshot, fault: Fault) -> Claim:
+def _driver_replaced(end: Snapshot, fault: InjectedFault) -> Claim:
     lost, driver = fault.lost_driver, end.driver
     replaced = lost is not None and driver is not None and driver.attempt > lost.attempt
     if replaced and driver is not None:
@@ -150,7 +150,7 @@ def _driver_replaced(end: Snapshot, fault: Fault) -> Claim:
     )
 
 
-def _charged_to_cluster(end: Snapshot, fault: Fault) -> Claim:
+def _charged_to_cluster(end: Snapshot, fault: InjectedFault) -> Claim:
     ended = [(task.label, each) for task in end.tasks for each in task.ended]
     wrong = [f"{label}: {each.reason} ({each.budget})" for label, each in ended if each.budget != "Disruption"]
     return Claim(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.support.bed import EXISTING, Bed
-from tests.support.elsewhere import as_bundle, registry_on, webhook
 from tests.support.kube import CORE, ApiError, Object, eventually
+from tests.support.remote import as_bundle, registry_on, webhook
 from tests.support.runs import Runs, source
 from tests.support.wire_server import make_certificate
 

@@ -15,8 +15,8 @@ from hack import rights
 from hack.chart_readme import CHART, values
 from hack.cluster.binaries import KUBERNETES
 from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
-from tests.support.foreign import PROMETHEUS, definitions
 from tests.support.kube import Object
+from tests.support.third_party_crds import PROMETHEUS, definitions
 
 DIGEST = f"sha256:{'0' * 64}"
 MONITORS = ("metrics.serviceMonitor", "metrics.podMonitor", "metrics.prometheusRule")

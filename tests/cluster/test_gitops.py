@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from tests.support.bed import ROOT, Bed
-from tests.support.foreign import ARGO_CD, FLUX_KUSTOMIZATIONS, FLUX_RELEASES, FLUX_SOURCES, definitions
 from tests.support.kube import CORE, Kube, eventually
 from tests.support.runs import Runs
+from tests.support.third_party_crds import ARGO_CD, FLUX_KUSTOMIZATIONS, FLUX_RELEASES, FLUX_SOURCES, definitions
 
 GITOPS = ROOT / "examples" / "gitops"
 ENDED = ("Succeeded", "Failed", "Cancelled", "Stalled")

@@ -101,8 +101,8 @@ def test_code_that_cant_be_imported_is_the_apps_condition_with_the_end_of_the_tr
     assert 'File "/apprun/source/app.py", line' in said
     assert "contracts" not in found["status"]
     runs.kube.merge(f"{runs.core}/configmaps/broken", {"data": {"app.py": CODE}})
-    wish = {"metadata": {"annotations": {"apprun.dev/inspect": "again"}}}
-    runs.kube.merge(f"{runs.api}/apps/broken", wish)
+    request = {"metadata": {"annotations": {"apprun.dev/inspect": "again"}}}
+    runs.kube.merge(f"{runs.api}/apps/broken", request)
     assert until(runs, "Ready", "True", "Inspected", "broken")["status"]["contracts"]["app"] == "orders"
 
 

@@ -16,10 +16,10 @@ from tests.support.bed import EXISTING, ROOT, RUNTIME_IMAGE, Bed
 from tests.support.caller import calling_pod
 from tests.support.faulty import FaultyProxy
 from tests.support.kube import CORE, Object, eventually
+from tests.support.namespace_dump import all_objects, followed_logs
 from tests.support.postgres import PASSWORD, USER, Postgres, postgres_server
 from tests.support.runs import Runs
 from tests.support.s3 import BUCKET, SECRET_KEY, S3Server
-from tests.support.told import all_objects, followed_logs
 
 pytestmark = pytest.mark.skipif(EXISTING, reason="database and store are on this machine, and a node is killed")
 

@@ -47,7 +47,7 @@ def meddling(runs: Runs, path: str) -> Iterator[None]:
     """Somebody changes an object's annotations all the time, so that now and then the operator is late."""
     over = threading.Event()
 
-    def meddle() -> None:
+    def interfere() -> None:
         number = 0
         while not over.is_set():
             number += 1
@@ -56,7 +56,7 @@ def meddling(runs: Runs, path: str) -> Iterator[None]:
             except ApiError:  # it isn't there yet, or not any more
                 time.sleep(0.05)
 
-    thread = threading.Thread(target=meddle)
+    thread = threading.Thread(target=interfere)
     thread.start()
     try:
         yield

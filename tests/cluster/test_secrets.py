@@ -8,8 +8,8 @@ import itertools
 import pytest
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import Object, eventually
+from tests.support.namespace_dump import all_objects, followed_logs
 from tests.support.runs import Runs
-from tests.support.told import all_objects, followed_logs
 
 PASSWORD = "canary-p4ss/word+42"
 TOKEN = "canary-t0ken-4711"

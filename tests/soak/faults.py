@@ -108,13 +108,13 @@ class Faults:
             try:
                 cause()
                 self.caused[what] += 1
-                self._tell(what)
+                self._print(what)
             except Exception as error:
                 self.failed[what] += 1
-                self._tell(f"not {what}: {str(error)[:200]}")
+                self._print(f"not {what}: {str(error)[:200]}")
             wait = pause or max(0.0, beat - (time.monotonic() - started))
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
         self._note(text)
 

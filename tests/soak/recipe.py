@@ -19,7 +19,7 @@ from tests.support.bed import Bed
 from tests.support.kube import ApiError, Object, eventually
 from tests.support.recorder.journal import Moment
 from tests.support.recorder.recorder import Recorder
-from tests.support.recorder.story import describe, longest
+from tests.support.recorder.timeline import describe, longest
 from tests.support.runs import Runs, source
 
 ENDS = ("Succeeded", "Failed", "Cancelled")
@@ -63,7 +63,7 @@ def host_address(bed: Bed) -> str:
     return str(load_settings(cluster_dir(bed.name)).addresses.host)
 
 
-def cook(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
+def run_recipe(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
     """All of it, in the namespace of `runs`, which is empty before and afterwards."""
     began, terminations_before = time.time(), len(recorder.terminations)
     runs.upload("soak", (Path(__file__).parent / "app.py").read_text())
@@ -95,7 +95,7 @@ def operators_since(recorder: Recorder, before: int) -> Operators:
 
 def standing(recorder: Recorder, recipe: Recipe, namespace: str) -> list[str]:
     """What is recorded about a standstill that goes on."""
-    return recorder.story(time.time() - 10 * recipe.standstill, recipe.standstill, namespace)[-1:]
+    return recorder.timeline(time.time() - 10 * recipe.standstill, recipe.standstill, namespace)[-1:]
 
 
 def longest_standstill(moments: list[Moment], limit: float) -> LongestStandstill:

@@ -42,9 +42,9 @@ class Caller:
     app: str
 
     def ask(self, method: str, path: str, *, token: str = "", key: str = "", body: Any = None) -> tuple[int, Object]:
-        wish = json.dumps([method, f"http://{self.address}{path}", token, key, body])
+        request = json.dumps([method, f"http://{self.address}{path}", token, key, body])
         told = self.bed.run(
-            *(self.bed.kubectl, "exec", "-n", self.runs.namespace, "caller", "--", "python3", "-c", ASK, wish)
+            *(self.bed.kubectl, "exec", "-n", self.runs.namespace, "caller", "--", "python3", "-c", ASK, request)
         )
         status, answer = json.loads(told.stdout)
         return status, answer

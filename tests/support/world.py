@@ -230,8 +230,8 @@ class World:
         if committed is None:
             return 1
         if self.continue_with is not None and call["correlationId"] == call["runUid"]:
-            wish = {"input": self.continue_with, "entrypoint": "run"}
-            return self._report(place, call, {"phase": "Succeeded", "continueWith": wish, "error": None})
+            request = {"input": self.continue_with, "entrypoint": "run"}
+            return self._report(place, call, {"phase": "Succeeded", "continueWith": request, "error": None})
         output = {"committed": committed, "nothing": None}
         return self._report(place, call, {"phase": "Succeeded", "output": output, "finishedAt": rfc3339(wall())})
 

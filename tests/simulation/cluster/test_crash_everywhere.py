@@ -27,7 +27,7 @@ class Scenario:
 
     app: str
     input: Object = field(default_factory=dict)
-    meddle: Callable[[Cluster, Place], None] | None = None
+    interfere: Callable[[Cluster, Place], None] | None = None
     after: float = 0.0
 
 
@@ -61,8 +61,8 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
     crash.cluster = cluster
     async with cluster.living():
         run = cluster.apply_run("r", scenario.app, scenario.input)
-        if scenario.meddle is not None:
-            asyncio.get_running_loop().call_later(scenario.after, scenario.meddle, cluster, run)
+        if scenario.interfere is not None:
+            asyncio.get_running_loop().call_later(scenario.after, scenario.interfere, cluster, run)
         await cluster.until_ended(run)
         await cluster.until_ended()
         for node in cluster.nodes.nodes.values():

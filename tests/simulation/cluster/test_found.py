@@ -7,7 +7,7 @@ import asyncio
 from tests.support.fake_api import Place
 from tests.support.sim.access import PERSON
 from tests.support.sim.cluster import NAMESPACE, Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 
 def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_old_pod() -> None:

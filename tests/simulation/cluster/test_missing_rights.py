@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.sim.cluster import Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 from apprun_operator.kube.errors import ForbiddenError
 

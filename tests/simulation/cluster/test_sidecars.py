@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.support.fake_api import Object
 from tests.support.sim.cluster import Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 SIDECARS: dict[str, Object] = {
     "goes on": {"running": {}},

@@ -65,7 +65,7 @@ def test_run_survives_random_trouble(seed: int) -> None:
             run = world.apply_run("r")
             for _ in range(12):
                 await asyncio.sleep(chance.random() * 6)
-                await meddle(world, chance)
+                await interfere(world, chance)
                 if chance.random() < 0.3:
                     await world.stop_operator()
                     await asyncio.sleep(chance.random() * 3)
@@ -82,7 +82,7 @@ def test_run_survives_random_trouble(seed: int) -> None:
     virtual_time.run(story())
 
 
-async def meddle(world: World, chance: random.Random) -> None:
+async def interfere(world: World, chance: random.Random) -> None:
     """What people and clusters do: delete a pod, lose a node, forget old versions."""
     pods = sorted(place.name for place in world.server.objects if place.plural == "pods")
     fate = chance.random()

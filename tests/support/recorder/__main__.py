@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hack.restarts import clock
 from tests.support.recorder.journal import Moment, read
-from tests.support.recorder.story import longest, story
+from tests.support.recorder.timeline import longest, timeline
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def summary(moments: list[Moment], least: float) -> list[str]:
     lines = [f"{clock(moment.at)} {note}" for moment in moments for note in moment.notes]
     worst = longest(moments)
     end = "no call was open" if worst is None else f"the longest standstill took {worst.counted:.0f} s"
-    return [*lines, *story(moments, least), end]
+    return [*lines, *timeline(moments, least), end]
 
 
 def _time(text: str, near: float) -> float:

@@ -14,7 +14,7 @@ from tests.support.bed import Bed
 from tests.support.kube import CORE, Kube
 from tests.support.recorder.journal import Journal, Moment, prune, read
 from tests.support.recorder.sampler import UNANSWERED, Sampler
-from tests.support.recorder.story import only, story
+from tests.support.recorder.timeline import only, timeline
 from tests.support.replicas import LEASE
 
 EVERY_SECONDS = 3.0
@@ -92,9 +92,9 @@ class Recorder:
             found = [moment for moment in read(self.folder) if moment.at >= since]
         return only(found, namespace) if namespace else found
 
-    def story(self, since: float, least: float, namespace: str = "") -> list[str]:
+    def timeline(self, since: float, least: float, namespace: str = "") -> list[str]:
         """What is known of each standstill of at least so many seconds that has been seen since then."""
-        return story(self.moments(since, namespace), least)
+        return timeline(self.moments(since, namespace), least)
 
     def _run(self) -> None:
         while not self._over.wait(self._every):

@@ -17,10 +17,10 @@ from tests.support import virtual_time
 from tests.support.fake_api import TERMINAL, FakeApi, FakeServer, Object, Place
 from tests.support.sim import apps
 from tests.support.sim.access import OPERATOR, PERSON, ClusterRules
+from tests.support.sim.greenlets import Process, _hub
 from tests.support.sim.invariants import Invariants, outcome_of
 from tests.support.sim.nodes import Nodes
 from tests.support.sim.patched import patched
-from tests.support.sim.strands import Process, _hub
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
@@ -54,7 +54,7 @@ async def undisturbed(party: str, moment: str, request: str, process: Process | 
 
 
 def simulate(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
-    """Run in virtual time, with the SDK's pods in strands."""
+    """Run in virtual time, with the SDK's pods in greenlets."""
     with patched(random.Random(seed)):
         return virtual_time.run(main)
 

@@ -189,14 +189,14 @@ def test_fault_of_the_program_is_told_with_control_characters_shown(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(HOSTILE)
 
-    monkeypatch.setattr("application_sdk.cli.commands.list_show.place_of_all", fail)
+    monkeypatch.setattr("application_sdk.cli.commands.list_show.source_of_all", fail)
     done = apprun("list")
     assert "fault of apprun itself" in done.err
     assert_shown(done)
 
 
 def test_names_with_control_characters_complete_nothing(hostile: FakeCluster, home: Path) -> None:
-    from application_sdk.cli.completion import candidates
+    from application_sdk.cli.kubectl_completion import candidates
 
     whole = copy.deepcopy(hostile.objects[f"{NAMESPACED}/appruns/r1"])
     whole["metadata"]["name"] = f"r3{HOSTILE[:-1]}"

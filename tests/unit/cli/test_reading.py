@@ -73,5 +73,5 @@ def test_task_whose_state_is_being_kept_is_not_at_work() -> None:
 @pytest.mark.parametrize("field", ["startedAt", "heartbeat", "progress"])
 def test_whatever_a_pod_has_said_counts_as_a_sign_of_it(field: str) -> None:
     said = {field: "2026-07-01T10:00:01Z" if field == "startedAt" else {"done": 1}}
-    assert call_of({**TASK, "status": said}, {}, {}, 1000.0).heard_from
-    assert not call_of({**TASK, "status": {}}, {}, {}, 1000.0).heard_from
+    assert call_of({**TASK, "status": said}, {}, {}, 1000.0).has_reported
+    assert not call_of({**TASK, "status": {}}, {}, {}, 1000.0).has_reported

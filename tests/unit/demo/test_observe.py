@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hack.demo.observe import Reader, Unanswered, Value, pod_of, subject, task_of, through, witness_of
-from hack.demo.views import JSON, EndedAttempt
+from hack.demo.snapshot import JSON, EndedAttempt
 from hack.restarts import SELECTOR
 from tests.support.terminal import HOSTILE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hack.demo.views import EndedAttempt
+from hack.demo.snapshot import EndedAttempt
 from hack.restarts import OperatorPod, Termination
 from tests.unit.demo.world import END, FAULT, World, checkpoint, driver, output, task, witness
 

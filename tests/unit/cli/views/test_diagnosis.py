@@ -26,7 +26,7 @@ def call(state: Any, task: str = "fetch", key: str = "a" * 32, **fields: Any) ->
 
 def a_driver(state: Any = "Running", **fields: Any) -> Call:
     """The route's own call, heard from a moment ago unless told otherwise."""
-    about: dict[str, Any] = {"heard_from": True, "started_at": 991.0, "called_at": 990.0, **fields}
+    about: dict[str, Any] = {"has_reported": True, "started_at": 991.0, "called_at": 990.0, **fields}
     return Call(key="driver", task="run", role="driver", state=state, input={}, **about)
 
 
@@ -150,7 +150,7 @@ def test_remedies_are_whole_sentences() -> None:
 def test_calls_that_wait_are_not_told_as_a_route_that_cannot_start() -> None:
     words = "1 of 2 open calls wait, QuotaExceeded (1): exceeded quota"
     waiting = call("Waiting", message="QuotaExceeded: exceeded quota")
-    findings = said(run(reason="QuotaExceeded", message=words), waiting, call("Running", heard_from=True))
+    findings = said(run(reason="QuotaExceeded", message=words), waiting, call("Running", has_reported=True))
     assert [finding.what for finding in findings] == [f"fetch ({'a' * 8}) can't start: QuotaExceeded: exceeded quota"]
 
 
@@ -169,7 +169,7 @@ def test_long_silence_of_a_task_is_said_and_its_log_is_pointed_to() -> None:
 
 
 def test_task_that_says_how_far_it_is_is_at_work() -> None:
-    (finding,) = said(run(), call("Running", started_at=280.0, heard_from=True, progress={"done": 3, "total": 9}))
+    (finding,) = said(run(), call("Running", started_at=280.0, has_reported=True, progress={"done": 3, "total": 9}))
     assert "at work for 12 min 00 s, and says: 3/9" in finding.what
 
 
@@ -186,7 +186,7 @@ def test_call_whose_pod_is_not_at_work_is_said_to_be_not(message: str) -> None:
     ("driver", "words"),
     [
         (a_driver("Queued", started_at=None, called_at=900.0), "pod hasn't been made for 1 min 40 s"),
-        (a_driver("Running", heard_from=False, started_at=960.0), "running for 40 s without a sign"),
+        (a_driver("Running", has_reported=False, started_at=960.0), "running for 40 s without a sign"),
         (a_driver("Running", message="NodeLost: node node1 doesn't answer"), "isn't at work: NodeLost"),
         (a_driver("Starting", started_at=None, called_at=900.0), "has been starting for 1 min 40 s"),
     ],
@@ -235,6 +235,6 @@ def test_a_caught_failure_is_not_to_be_taken_back(phase: str, local: bool) -> No
 
 
 def test_a_retried_call_on_a_laptop_gets_no_advice_of_a_cluster() -> None:
-    last = Attempt(number=1, reason="ValueError", budget="App", message="no", surroundings="this machine")
+    last = Attempt(number=1, reason="ValueError", budget="App", message="no", environment="this machine")
     (finding,) = said(run(), call("Retrying", attempts=(last,), attempt=1), local=True)
     assert "deploy" not in finding.remedy

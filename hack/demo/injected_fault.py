@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hack.demo.views import Checkpoint, Pod, Snapshot, Task
+from hack.demo.snapshot import Checkpoint, Pod, Snapshot, Task
 
 MIN_COMMITTED = 5
 """So many checkpoints must be there first: the claim is about them."""
@@ -30,7 +30,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     """What was broken and what came of it. Times are seconds since the epoch; None: not seen yet."""
 
     kind: Literal["node", "pods"]
@@ -80,7 +80,7 @@ def working_pods(snapshot: Snapshot) -> list[Pod]:
     ]
 
 
-def add_losses(fault: Fault, snapshot: Snapshot) -> Fault:
+def add_losses(fault: InjectedFault, snapshot: Snapshot) -> InjectedFault:
     """With the attempts that this snapshot shows on the broken node without a result.
 
     Asked again and again while the node is gone: until Kubernetes has noticed, it may give that node new pods.
@@ -97,7 +97,7 @@ def add_losses(fault: Fault, snapshot: Snapshot) -> Fault:
     return replace(fault, losses=(*fault.losses, *sorted(new, key=lambda loss: loss.task)))
 
 
-def note_times(fault: Fault, snapshot: Snapshot) -> Fault:
+def note_times(fault: InjectedFault, snapshot: Snapshot) -> InjectedFault:
     """With the times of what this snapshot shows for the first time."""
     now = snapshot.at
     if fault.kind == "node":

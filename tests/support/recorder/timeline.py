@@ -71,7 +71,7 @@ def longest(moments: Sequence[Moment]) -> Standstill | None:
     return max(standstills(moments), key=lambda one: one.counted, default=None)
 
 
-def story(moments: Sequence[Moment], least: float) -> list[str]:
+def timeline(moments: Sequence[Moment], least: float) -> list[str]:
     """Each standstill of at least so many seconds, as a text of several lines."""
     return ["\n".join(describe(one, moments)) for one in standstills(moments) if one.seconds >= least]
 

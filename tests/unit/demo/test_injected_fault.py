@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hack.demo.fault import FRESH_SECONDS, MIN_COMMITTED, PATIENCE, Fault, add_losses, note_times, target
-from hack.demo.views import Node
+from hack.demo.injected_fault import (
+    FRESH_SECONDS,
+    MIN_COMMITTED,
+    PATIENCE,
+    InjectedFault,
+    add_losses,
+    note_times,
+    target,
+)
+from hack.demo.snapshot import Node
 from tests.unit.demo.world import BEFORE, FAULT, KILLED_AT, WORKING, checkpoint, driver, pod, task
 
 READY_TO_BREAK = replace(
@@ -14,7 +22,7 @@ READY_TO_BREAK = replace(
     tasks=(*WORKING.tasks, task("more", phase="Active", sequence=4)),
     pods=(*WORKING.pods, pod("more", "node2")),
 )
-FRESH = Fault("node", "node2", KILLED_AT, BEFORE)
+FRESH = InjectedFault("node", "node2", KILLED_AT, BEFORE)
 JUST_BEGUN = {each.name: KILLED_AT - 1 for each in READY_TO_BREAK.pods}
 LONG_AT_WORK = {each.name: KILLED_AT - FRESH_SECONDS - 1 for each in READY_TO_BREAK.pods}
 
