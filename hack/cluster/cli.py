@@ -228,13 +228,13 @@ def _deps(arguments: argparse.Namespace) -> None:
 
 
 def _binaries(arguments: argparse.Namespace) -> None:
-    wanted = [
+    binaries_ = [
         binaries.KUBE,
         binaries.HELM_PROGRAM,
         binaries.PAUSE_PROGRAM,
         *([binaries.KWOK_PROGRAM] if arguments.kwok else []),
     ]
-    for program in wanted:
+    for program in binaries_:
         binaries.ensure(program)
     print(binaries.user_programs())
 
@@ -244,7 +244,7 @@ _LOCAL_COMMANDS = ("deps", "binaries", "build-image", "list")
 
 def _on_existing(arguments: argparse.Namespace) -> None:
     if arguments.command in ("up", "down"):
-        progress.say(existing.describe())
+        progress.write_line(existing.describe())
     elif arguments.command == "kubeconfig":
         print(existing.kubeconfig())
     elif arguments.command == "env":

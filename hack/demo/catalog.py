@@ -105,10 +105,10 @@ class Show:
             if pod.phase == "Running":
                 self.running_since.setdefault(pod.name, snapshot.at)
         self.terminations.observe(snapshot.operators, snapshot.at)
-        self._tell(timeline.between(self.last, snapshot))
+        self._print(timeline.between(self.last, snapshot))
         before = self.fault
         self._direct(snapshot)
-        self._tell(timeline.of_fault(before, self.fault, snapshot.at))
+        self._print(timeline.of_fault(before, self.fault, snapshot.at))
         if self.pictures and self.fault and self.fault.running_again and not (before and before.running_again):
             self.save_picture("live", self.picture(snapshot, PICTURE))
         if snapshot.over and self.ended is None:
@@ -151,11 +151,11 @@ class Show:
         if self._command is None or self._command.poll() is None:
             return False
         if self._command.returncode:
-            said = self._command.stderr.read() if self._command.stderr else ""
-            raise DemoError(f"{self.fault.node} didn't come back: {said.strip()}")
+            stderr = self._command.stderr.read() if self._command.stderr else ""
+            raise DemoError(f"{self.fault.node} didn't come back: {stderr.strip()}")
         return self.fault.node_back is not None
 
-    def _tell(self, lines: list[Entry]) -> None:
+    def _print(self, lines: list[Entry]) -> None:
         self.lines += lines
         if not self.console.is_terminal:
             for line in lines:

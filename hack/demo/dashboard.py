@@ -85,15 +85,15 @@ def _ledger(snapshot: Snapshot) -> RenderableType:
 
 def _tasks(snapshot: Snapshot, fault: InjectedFault | None, screen: Screen) -> RenderableType:
     """All tasks where there is room for them, else those that aren't committed yet."""
-    shown = snapshot.calls
+    visible = snapshot.calls
     room = screen.columns * (screen.height - OTHER_LINES - len(snapshot.nodes))
-    if len(shown) > room:
-        shown = tuple(task for task in shown if task.key not in snapshot.committed)
+    if len(visible) > room:
+        visible = tuple(task for task in visible if task.key not in snapshot.committed)
     table = Table.grid(padding=(0, 1))
     for _ in range(screen.columns):
         for _ in range(CELLS):
             table.add_column(no_wrap=True, overflow="ellipsis")
-    cells = [_cells(task, snapshot, fault) for task in shown]
+    cells = [_cells(task, snapshot, fault) for task in visible]
     height = -(-len(cells) // screen.columns)
     for row in range(height):
         table.add_row(*(cell for place in range(row, len(cells), height) for cell in cells[place]))

@@ -65,10 +65,10 @@ def target(snapshot: Snapshot, running_since: Mapping[str, float]) -> str | None
     driver = snapshot.pod_of(snapshot.driver)
     if driver is None or driver.phase != "Running":
         return None
-    there = [snapshot.at - running_since[pod.name] for pod in working_pods(snapshot) if pod.node == driver.node]
-    fresh = sum(1 for age in there if age <= FRESH_SECONDS)
+    running_times = [snapshot.at - running_since[pod.name] for pod in working_pods(snapshot) if pod.node == driver.node]
+    fresh = sum(1 for age in running_times if age <= FRESH_SECONDS)
     late = len(snapshot.ledger) >= PATIENCE
-    return driver.node if fresh >= MIN_TASKS or (late and there) else None
+    return driver.node if fresh >= MIN_TASKS or (late and running_times) else None
 
 
 def working_pods(snapshot: Snapshot) -> list[Pod]:
@@ -85,11 +85,11 @@ def add_losses(fault: InjectedFault, snapshot: Snapshot) -> InjectedFault:
 
     Asked again and again while the node is gone: until Kubernetes has noticed, it may give that node new pods.
     """
-    known = {loss.task for loss in fault.losses}
+    lost = {loss.task for loss in fault.losses}
     new = [
         Loss(task.name, task.key, task.role, task.attempt, task.label)
         for task in snapshot.tasks
-        if task.name not in known
+        if task.name not in lost
         and not task.over
         and (pod := snapshot.pod_of(task)) is not None
         and pod.node == fault.node

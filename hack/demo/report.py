@@ -29,7 +29,7 @@ class Row:
 def rows(end: Snapshot, fault: InjectedFault | None) -> list[Row]:
     """The tasks in the order of the ledger, with those that never got there at the end."""
     lost = {loss.key for loss in fault.lost_tasks} if fault else set()
-    made = []
+    lines = []
     for call in sorted(
         end.calls, key=lambda call: end.committed[call.key].sequence if call.key in end.committed else 1 << 30
     ):
@@ -38,7 +38,7 @@ def rows(end: Snapshot, fault: InjectedFault | None) -> list[Row]:
         nodes = [witness.node for witness in witnesses]
         if call.key in lost and fault is not None:
             nodes = [f"{fault.node} ✗", *(witness.node for witness in witnesses if witness.attempt > 1)]
-        made.append(
+        lines.append(
             Row(
                 checkpoint=str(entry.sequence + 1) if entry else "none",
                 task=call.label,
@@ -47,7 +47,7 @@ def rows(end: Snapshot, fault: InjectedFault | None) -> list[Row]:
                 executed=str(len(witnesses)),
             )
         )
-    return made
+    return lines
 
 
 def losses(end: Snapshot, fault: InjectedFault) -> list[tuple[str, str]]:

@@ -24,36 +24,36 @@ class Entry:
 def between(before: Snapshot | None, after: Snapshot) -> list[Entry]:
     """Calls, starts, commits, retries and node changes that `after` shows and `before` doesn't."""
     old = before or Snapshot(at=after.at, phase="")
-    found = [*_nodes(old, after), *_attempts(old, after), *_starts(old, after), *_commits(old, after)]
+    entries = [*_nodes(old, after), *_attempts(old, after), *_starts(old, after), *_commits(old, after)]
     if after.phase != old.phase and after.phase:
         mood: Mood = (
             "good" if after.phase == "Succeeded" else "plain" if after.phase in ("Pending", "Running") else "bad"
         )
         message = f": {after.message}" if after.message and mood == "bad" else ""
-        found.append(Entry(after.at, f"the run is {after.phase}{message}", mood))
-    return found
+        entries.append(Entry(after.at, f"the run is {after.phase}{message}", mood))
+    return entries
 
 
 def of_fault(before: InjectedFault | None, after: InjectedFault | None, now: float) -> list[Entry]:
     """The fault, and what became known of it since. `now` is the time of the newest snapshot."""
     if after is None:
         return []
-    found = []
+    entries = []
     if before is None:
         what = "killed" if after.kind == "node" else "every pod of the run deleted"
-        found.append(Entry(after.at, f"{after.node} {what} at {clock(after.at)}", "bad"))
+        entries.append(Entry(after.at, f"{after.node} {what} at {clock(after.at)}", "bad"))
     new = len(after.losses) - (len(before.losses) if before else 0)
     if new > 0:
         driver = ", the driver among them" if after.lost_driver and not (before and before.lost_driver) else ""
-        found.append(Entry(now, f"lost with it: {new} pods at work{driver}", "bad"))
+        entries.append(Entry(now, f"lost with it: {new} pods at work{driver}", "bad"))
     if after.noticed_by_kubernetes and not (before and before.noticed_by_kubernetes):
         seconds = after.noticed_by_kubernetes - after.at
-        found.append(
+        entries.append(
             Entry(after.noticed_by_kubernetes, f"Kubernetes noticed after {seconds:.1f} s: {after.node} is NotReady")
         )
     if after.noticed_by_apprun and not (before and before.noticed_by_apprun):
         seconds = after.noticed_by_apprun - after.at
-        found.append(
+        entries.append(
             Entry(
                 after.noticed_by_apprun,
                 f"AppRun starts the lost pods elsewhere, {seconds:.1f} s after the fault",
@@ -62,14 +62,14 @@ def of_fault(before: InjectedFault | None, after: InjectedFault | None, now: flo
         )
     if after.running_again and not (before and before.running_again):
         seconds = after.running_again - after.at
-        found.append(
+        entries.append(
             Entry(after.running_again, f"all that was lost is at work again, {seconds:.1f} s after the fault", "good")
         )
     if after.power_on and not (before and before.power_on):
-        found.append(Entry(after.power_on, f"{after.node} is switched on again"))
+        entries.append(Entry(after.power_on, f"{after.node} is switched on again"))
     if after.node_back and not (before and before.node_back):
-        found.append(Entry(after.node_back, f"{after.node} is Ready again", "good"))
-    return found
+        entries.append(Entry(after.node_back, f"{after.node} is Ready again", "good"))
+    return entries
 
 
 def clock(at: float) -> str:

@@ -85,12 +85,12 @@ def _books_agree(end: Snapshot) -> Claim:
 
 
 def _past_kept(end: Snapshot, fault: InjectedFault) -> Claim:
-    kept = end.ledger[: len(fault.before)] == fault.before
+    unchanged = end.ledger[: len(fault.before)] == fault.before
     return Claim(
         "nothing committed was lost or changed",
-        kept,
+        unchanged,
         f"the {len(fault.before)} checkpoints from then are the ledger's first {len(fault.before)}"
-        if kept
+        if unchanged
         else "the ledger doesn't begin with the checkpoints that it held at the fault",
     )
 
@@ -178,17 +178,17 @@ def _operator_lived(evidence: Evidence) -> Claim:
 
 def _output_right(evidence: Evidence) -> Claim:
     output = Value(evidence.end.output)
-    found = (output["groups"].number(-1), output["kinds"].number(-1))
+    counts = (output["groups"].number(-1), output["kinds"].number(-1))
     edges = {edge["id"].text for edge in output["lineage"]["edges"].items}
     lineage = "AppRun/AppTask" in edges
     return Claim(
         "the output is right",
-        found == (evidence.groups, evidence.kinds) and lineage,
-        f"{found[0]} API groups and {found[1]} kinds, the API server says {evidence.groups} and {evidence.kinds}; "
+        counts == (evidence.groups, evidence.kinds) and lineage,
+        f"{counts[0]} API groups and {counts[1]} kinds, the API server says {evidence.groups} and {evidence.kinds}; "
         f"the lineage knows {'its own run' if lineage else 'nothing of its own run'}",
     )
 
 
-def _some(found: list[str] | list[int]) -> str:
-    shown = ", ".join(str(each) for each in found[:5])
-    return (shown + (", …" if len(found) > 5 else "")) or "none"
+def _some(items: list[str] | list[int]) -> str:
+    listed = ", ".join(str(each) for each in items[:5])
+    return (listed + (", …" if len(items) > 5 else "")) or "none"

@@ -152,7 +152,7 @@ def _none_doubled(runs: Sequence[RunFacts], committed: dict[str, Checkpoint], ex
     ]
     wrong = [*twice, *again, *after]
     return Claim(
-        "0 doubled: no call is committed twice, no attempt was done twice, nothing began anew once it was committed",
+        "0 doubled: no call is committed twice, no attempt was done twice, nothing started again after its commit",
         not wrong,
         _some(wrong) or f"{len(executions) - len(committed)} executions died uncommitted",
     )

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from application_sdk.wire.call_state import CallState, call_state
 from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import RunRecord, TaskRecord
@@ -90,13 +91,8 @@ def _held(run: RunRecord) -> str:
     return hold_reason(ready.reason) if run.phase in MOVING and ready.reason not in MOVING else ""
 
 
-def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
-    """Queued (no pod yet), Starting, Running, Waiting (can't start), or Sleeping: a timer."""
-    if task.role == "timer":
-        return "Sleeping"
-    if task.phase == "Waiting":
-        return "Waiting"
+def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> CallState:
     pod = pods.get(task.pod_name)
-    if pod is None or pod.ended:
-        return "Queued"
-    return "Running" if pod.running else "Starting"
+    if pod is None or pod.gone:
+        return call_state(task.phase, task.role, "absent")
+    return call_state(task.phase, task.role, "started" if pod.running or pod.ended else "starting")

@@ -90,7 +90,7 @@ def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes here is a fault of this program
         if not _is_user_facing(error):
             return _report_bug()
-        _tell(error, session)
+        _print_error(error, session)
         return exit_codes.of_error(error)
     return exit_codes.SUCCEEDED
 
@@ -115,7 +115,7 @@ def _is_working_directory_gone() -> bool:
 def _report_missing_directory(session: Session) -> int:
     from application_sdk.cli.errors import InputError
 
-    _tell(InputError("the working directory was removed. Change to one that is there, and try again"), session)
+    _print_error(InputError("the working directory was removed. Change to one that is there, and try again"), session)
     return exit_codes.USAGE
 
 
@@ -125,7 +125,7 @@ def _report_unreadable_file(error: OSError, session: Session) -> int:
     unavailable = LedgerUnavailableError(
         Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is"
     )
-    _tell(unavailable, session)
+    _print_error(unavailable, session)
     return exit_codes.LEDGER
 
 
@@ -135,7 +135,7 @@ def _report_bug() -> int:
     return exit_codes.BUG
 
 
-def _tell(error: Exception, session: Session) -> None:
+def _print_error(error: Exception, session: Session) -> None:
     own_code = "" if _is_self_explanatory(error.__cause__) else str(getattr(error, "traceback", "") or "")
     if session.format.for_programs:
         details = {"type": type(error).__name__, "message": str(error), "traceback": own_code}

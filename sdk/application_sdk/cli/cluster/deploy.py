@@ -111,10 +111,10 @@ def _apply(source: ClusterSource, manifest: Object, *, dry_run: bool, force: boo
     after = api.apply(path, body, dry_run=dry_run, force=force)
     if before is None:
         return "created"
-    return "unchanged" if _said(before) == _said(after) else "changed"
+    return "unchanged" if _spec_of(before) == _spec_of(after) else "changed"
 
 
-def _said(manifest: Object) -> object:
+def _spec_of(manifest: Object) -> object:
     """What people see of an object: all but what the API server notes about the writing of it."""
     labels = (manifest.get("metadata") or {}).get("labels")
     return (labels, manifest.get("spec"), manifest.get("data"), manifest.get("immutable"))

@@ -11,6 +11,7 @@ from application_sdk.cli.sources.records import Attempt, Call, Phase, Run, RunDe
 from application_sdk.engines.kubernetes.ledger import outcome_of
 from application_sdk.replay.identity import consumed
 from application_sdk.wire import containers, names
+from application_sdk.wire.call_state import PodState, call_state
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 from application_sdk.wire.reasons import COMPLETED
 
@@ -149,19 +150,17 @@ def _pod_name(metadata: Mapping[str, Any], status: Mapping[str, Any], attempt: i
 
 
 def _state(spec: Mapping[str, Any], status: Mapping[str, Any], pod: Object | None, now: float) -> State:
-    phase = status.get("phase") or "Active"
-    if phase in ("Succeeded", "Failed", "Cancelled"):
-        return cast("State", phase)
-    if spec.get("role") == "timer":
-        return "Sleeping"
-    if phase == "Waiting":
-        return "Waiting"
+    due = seconds(status.get("notBefore"))
+    phase, role = str(status.get("phase") or ""), str(spec.get("role") or "")
+    return call_state(phase, role, _pod_state(pod), backing_off=due is not None and due > now)
+
+
+def _pod_state(pod: Object | None) -> PodState:
     if pod is None:
-        due = seconds(status.get("notBefore"))
-        return "Retrying" if due is not None and due > now else "Queued"
+        return "absent"
     # The pod is Pending as well when another container's image is missing, while the call's own is at work.
     pending = _part(pod, "status").get("phase", "Pending") == "Pending" and _pod_began(pod) is None
-    return "Starting" if pending or containers.blocker(pod) is not None else "Running"
+    return "starting" if pending or containers.blocker(pod) is not None else "started"
 
 
 def _message(state: State, status: Mapping[str, Any], pod: Object | None) -> str:

@@ -63,7 +63,7 @@ def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> 
         pod = api.get(path)
         trouble = pod_trouble(pod, CONTAINER) or trouble
         if _is_over(pod):
-            yield from _said(api, path, image, version, pod)
+            yield from _read_answer(api, path, image, version, pod)
             return
         if trouble.startswith(_HOPELESS):
             break
@@ -83,7 +83,7 @@ def _is_over(pod: Object) -> bool:
     return ended or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _said(api: Api, path: str, image: str, version: str, pod: Object) -> Iterator[CheckResult]:
+def _read_answer(api: Api, path: str, image: str, version: str, pod: Object) -> Iterator[CheckResult]:
     text = ""
     try:
         log = api.stream(f"{path}/log", {"container": CONTAINER})

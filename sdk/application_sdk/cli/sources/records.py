@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from application_sdk.wire.call_state import CallState
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 
@@ -23,11 +24,7 @@ Phase: TypeAlias = Literal[
     "Cancelled",
 ]
 """Those of an AppRun, and `Interrupted`: a run of this machine that no process executes."""
-State: TypeAlias = Literal[
-    "Queued", "Starting", "Running", "Waiting", "Retrying", "Sleeping", "Succeeded", "Failed", "Cancelled"
-]
-"""Of a call. `Queued`: no attempt yet. `Starting`: its pod doesn't run yet. `Waiting`: it can't start, the message says
-why. `Retrying`: an attempt failed and the next is due. `Sleeping`: a timer."""
+State: TypeAlias = CallState
 
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 TERMINAL_STATES: frozenset[State] = frozenset({"Succeeded", "Failed", "Cancelled"})
