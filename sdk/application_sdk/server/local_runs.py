@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.engines.local.errors import (
@@ -62,12 +64,7 @@ class LocalRuns:
             )
         except RunExistsError as error:
             created = False
-            run = self._record(name)
-            if (run.app, run.entrypoint, run.input) != (
-                self._app_class.definition.name,
-                order.entrypoint,
-                order.input,
-            ):
+            if not self._is_the_run_of(name, order):
                 raise Problem("NameTaken", f"run {name!r} was started with another input: use another key") from error
         except RunNameError as error:
             raise Problem("InvalidRequest", str(error)) from error
@@ -163,10 +160,23 @@ class LocalRuns:
             with self._lock:
                 del self._working[run]
 
+    def _is_the_run_of(self, name: str, order: Order) -> bool:
+        """Whether the run was started by an order like this one."""
+        with self._ledger(name) as ledger:
+            run = ledger.run()
+            # A run that has begun has its defaults filled in, and a repeated request hasn't.
+            given = ledger.given_input()
+        return (run.app, run.entrypoint, given) == (self._app_class.definition.name, order.entrypoint, order.input)
+
     def _record(self, run: str) -> RunRecord:
+        with self._ledger(run) as ledger:
+            return ledger.run()
+
+    @contextmanager
+    def _ledger(self, run: str) -> Iterator[Ledger]:
         try:
             with Ledger.open(self._home.folder(run).ledger, read_only=True) as ledger:
-                return ledger.run()
+                yield ledger
         except RunNotFoundError as error:
             raise Problem("NotFound", f"there is no run {run!r}") from error
         except LedgerError as error:

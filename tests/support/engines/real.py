@@ -26,7 +26,7 @@ def observe_all(runs: Runs, programs: Sequence[Program], seconds: float = 180) -
         program.name: read(
             runs.get(program.name),
             runs.checkpoints(program.name),
-            [task for role in ("task", "timer") for task in runs.tasks(program.name, role)],
+            [task for role in ("task", "local", "timer") for task in runs.tasks(program.name, role)],
         )
         for program in programs
     }

@@ -49,7 +49,10 @@ async def _story(program: Program, kill_driver: bool) -> Observed:
 def read(run: Object, entries: list[Object], tasks: list[Object]) -> Observed:
     """What the objects of a run show, on this cluster or a real one."""
     status = run["status"]
+    # In the order of the ledger, as on a laptop, and not in the order in which an API server lists.
+    order = {entry["key"]: place for place, entry in enumerate(entries)}
     calls = {task["spec"]["key"]: task for task in tasks if task["spec"]["role"] != "driver"}
+    calls = dict(sorted(calls.items(), key=lambda call: order.get(call[0], len(order))))
     return observed(
         status["phase"],
         status.get("output"),

@@ -44,6 +44,15 @@ def test_requests_with_one_key_start_one_run(client: TestClient) -> None:
     assert first["run_id"] == again["run_id"]
 
 
+def test_a_request_is_repeated_after_its_run_has_begun(client: TestClient) -> None:
+    first = start(client, {"items": ["a"]}, key="order-7")
+    result(client, first["workflow_id"])
+    again = start(client, {"items": ["a"]}, key="order-7")
+    assert (again["created"], again["run_id"]) == (False, first["run_id"])
+    # A run that has begun has its defaults filled in. They are still not what was asked for.
+    start(client, {"items": ["a"], "wait": 0}, key="order-7", status=409)
+
+
 def test_a_key_that_was_used_with_another_input_is_refused(client: TestClient) -> None:
     start(client, {"items": ["a"]}, key="order-7")
     found = start(client, {"items": ["b"]}, key="order-7", status=409)

@@ -91,6 +91,13 @@ class Ledger:
             raise LedgerCorruptError(self.path, "it has no run in it")
         return sql_mapping.read_run(found[0])
 
+    def given_input(self) -> JSONObject:
+        """The input that the run was created with, before its defaults were filled in."""
+        if not self._all("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'given_input'"):
+            return self.run().input
+        (row,) = self._all("SELECT input FROM given_input")
+        return sql_mapping.read_input(row)
+
     def calls(self) -> list[CallRecord]:
         """All calls, in the order in which the route made them."""
         return [
@@ -127,9 +134,14 @@ class Ledger:
     # Writing. What only saves work is written without waiting for the disk; the next commit makes it durable too.
 
     def begin(self, input: JSONObject) -> None:
-        """Put the run's input with its defaults filled in in place of the one that was given. On return it is on the
-        disk."""
+        """Put the run's input with its defaults filled in in place of the one that was given, which `given_input` still
+        returns. On return it is on the disk."""
         with self._transaction(full_sync=True) as connection:
+            # A table of its own, since files that an earlier version has created have a column for one input alone.
+            connection.execute("CREATE TABLE IF NOT EXISTS given_input (input TEXT NOT NULL) STRICT")
+            connection.execute(
+                "INSERT INTO given_input SELECT input FROM run WHERE NOT EXISTS (SELECT 1 FROM given_input)"
+            )
             connection.execute("UPDATE run SET input = ?", (sql_mapping.text_or_null(input),))
 
     def add_calls(self, calls: Iterable[ScheduledCall], *, made_after: int, at: float) -> None:

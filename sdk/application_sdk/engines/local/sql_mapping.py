@@ -45,6 +45,10 @@ def insert_run(connection: sqlite3.Connection, run: NewRun) -> None:
     connection.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", list(values.values()))
 
 
+def read_input(row: sqlite3.Row) -> JSONObject:
+    return cast("JSONObject", json_value(row["input"]))
+
+
 def read_run(row: sqlite3.Row) -> RunRecord:
     return RunRecord(
         name=row["name"],
@@ -54,7 +58,7 @@ def read_run(row: sqlite3.Row) -> RunRecord:
         entry=row["entry"],
         directory=row["directory"],
         entrypoint=row["entrypoint"],
-        input=cast("JSONObject", json_value(row["input"])),
+        input=read_input(row),
         correlation_id=row["correlation_id"],
         replay_rules=row["replay_rules"],
         continued_from=row["continued_from"],
