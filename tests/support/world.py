@@ -203,8 +203,8 @@ class World:
         if call["key"] in [entry["key"] for entry in self.server.ledger(run)]:
             self.restarts_of_committed.append(call["key"])
         environment = {e["name"]: e.get("value") for e in self.server.read(place)["spec"]["containers"][0]["env"]}
-        kept = json.loads(environment.get(names.STATE_VARIABLE) or "{}")
-        outcome, began = self.behaviour({**call, "state": kept}), rfc3339(wall())
+        state = json.loads(environment.get(names.STATE_VARIABLE) or "{}")
+        outcome, began = self.behaviour({**call, "state": state}), rfc3339(wall())
         await asyncio.sleep(outcome.seconds)
         if outcome.die is not None:
             return outcome.die

@@ -84,8 +84,8 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
             ),
             "state": {
                 key: entry["value"]
-                for kept in cluster.of("appstates")
-                for key, entry in kept["spec"]["entries"].items()
+                for state in cluster.of("appstates")
+                for key, entry in state["spec"]["entries"].items()
             },
             "runs": sorted((r["status"]["phase"], str(r["status"].get("output"))) for r in cluster.of("appruns")),
         }

@@ -41,7 +41,7 @@ def apply_run(cluster: Cluster, name: str, input: Object, **spec: object) -> Pla
 
 def conditions(cluster: Cluster) -> dict[str, tuple[str, str]]:
     listed = cluster.status(APP).get("conditions") or []
-    return {one["type"]: (one["status"], one["reason"]) for one in listed}
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in listed}
 
 
 def made(cluster: Cluster, label: str, value: str) -> list[str]:
@@ -246,8 +246,10 @@ def test_a_run_whose_app_is_corrected_is_told_what_is_wrong_now_however_fast_the
             return cluster.status(run)
 
     def stalled(cluster: Cluster, run: Place) -> str:
-        found = [one for one in cluster.status(run).get("conditions") or [] if one["type"] == "Stalled"]
-        return str(found[0]["reason"]) if found and found[0]["status"] == "True" else ""
+        conditions_ = [
+            condition for condition in cluster.status(run).get("conditions") or [] if condition["type"] == "Stalled"
+        ]
+        return str(conditions_[0]["reason"]) if conditions_ and conditions_[0]["status"] == "True" else ""
 
     for after in (0.0, 1.0, 5.0, 15.0):
         assert simulate(story(after))["phase"] == "Succeeded"

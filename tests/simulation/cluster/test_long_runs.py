@@ -47,9 +47,11 @@ def test_crash_around_the_turn_of_a_page_loses_and_repeats_nothing() -> None:
     for number in (turn + step for step in STEPS):
         for moment in ("before", "after"):
             crash = Crash("operator", number, moment)
-            left = simulate(play("Wide", WIDTH, crash))
+            objects = simulate(play("Wide", WIDTH, crash))
             assert crash.done
-            assert {**left, "writes": 0} == {**expected, "writes": 0}, f"killed {moment} {watcher.requests[number - 1]}"
+            assert {**objects, "writes": 0} == {**expected, "writes": 0}, (
+                f"killed {moment} {watcher.requests[number - 1]}"
+            )
 
 
 @pytest.mark.parametrize(("app", "few", "many"), [("Chain", 5, 25), ("Wide", 10, WIDTH)])

@@ -67,9 +67,9 @@ def midway(source: Cluster, share: float) -> int:
 
 def ends(cluster: Cluster) -> Object:
     """What the runs came to, and what their apps keep."""
-    kept = {key: entry["value"] for item in cluster.of("appstates") for key, entry in item["spec"]["entries"].items()}
+    state = {key: entry["value"] for item in cluster.of("appstates") for key, entry in item["spec"]["entries"].items()}
     return {"runs": sorted((item["status"]["phase"], json.dumps(item["status"].get("output"), sort_keys=True))
-                           for item in cluster.of("appruns")), "state": kept}  # fmt: skip
+                           for item in cluster.of("appruns")), "state": state}  # fmt: skip
 
 
 def copied(item: Object) -> Object:

@@ -102,15 +102,15 @@ def test_a_crash_at_any_single_step_changes_nothing(program: Program, seed: int)
     calm = execute(program, seed)
     assert calm.result.outcome == "Succeeded", calm.result
     for number in Random(seed).sample(range(len(calm.steps)), min(8, len(calm.steps))):
-        assert_same(execute(program, seed, lambda at, wanted=number: at == wanted), calm)
+        assert_same(execute(program, seed, lambda at, expected=number: at == expected), calm)
 
 
 @examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000))
 def test_a_driver_that_dies_after_every_single_step_still_arrives(program: Program, seed: int) -> None:
     calm = execute(program, seed)
-    seen: set[Step] = set()
-    crashed = execute_dying_once_at_each_step(program, seed, seen)
+    step_keys: set[Step] = set()
+    crashed = execute_dying_once_at_each_step(program, seed, step_keys)
     assert_same(crashed, calm)
     assert crashed.lives > 1
 
@@ -157,7 +157,7 @@ def test_a_cancelled_run_that_crashes_ends_as_it_would_have(program: Program, se
 
     calm = cancelled(lambda number: False)
     for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
-        assert_same(cancelled(lambda at, wanted=number: at == wanted), calm)
+        assert_same(cancelled(lambda at, expected=number: at == expected), calm)
 
 
 @examples(60)
@@ -176,17 +176,17 @@ def test_a_run_that_crashes_before_a_bad_end_comes_to_the_same_end(
     calm = ended(lambda number: False)
     assert calm.result.outcome in ("Succeeded", "Failed", "Cancelled"), calm.result
     for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
-        assert_same(ended(lambda at, wanted=number: at == wanted), calm)
+        assert_same(ended(lambda at, expected=number: at == expected), calm)
 
 
-def execute_dying_once_at_each_step(program: Program, seed: int, seen: set[Step]) -> Outcome:
+def execute_dying_once_at_each_step(program: Program, seed: int, step_keys: set[Step]) -> Outcome:
     runner = AttemptRunner(Interpreter, INFO)
     world = World(runner, duration_of=duration(seed))
 
     def crash(step: Step) -> bool:
-        if step in seen:
+        if step in step_keys:
             return False
-        seen.add(step)
+        step_keys.add(step)
         return True
 
     try:

@@ -40,8 +40,8 @@ def summary(moments: list[Moment], least: float) -> list[str]:
 def _time(text: str, near: float) -> float:
     """Seconds since the epoch of that time of day, the first after the recording's begin."""
     day = datetime.fromtimestamp(near)
-    wanted = datetime.strptime(text, "%H:%M:%S").replace(year=day.year, month=day.month, day=day.day)
-    return (wanted if wanted >= day.replace(microsecond=0) else wanted + timedelta(days=1)).timestamp()
+    at = datetime.strptime(text, "%H:%M:%S").replace(year=day.year, month=day.month, day=day.day)
+    return (at if at >= day.replace(microsecond=0) else at + timedelta(days=1)).timestamp()
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ class Recorder:
     def moments(self, since: float, namespace: str = "") -> list[Moment]:
         """What was recorded since then, of one namespace's runs if one is given."""
         with self._lock:
-            found = [moment for moment in read(self.folder) if moment.at >= since]
-        return only(found, namespace) if namespace else found
+            moments_ = [moment for moment in read(self.folder) if moment.at >= since]
+        return only(moments_, namespace) if namespace else moments_
 
     def timeline(self, since: float, least: float, namespace: str = "") -> list[str]:
         """What is known of each standstill of at least so many seconds that has been seen since then."""

@@ -121,8 +121,8 @@ class Replica:
         if self.campaign is not None:
             await asyncio.gather(*(informer.renew() for informer in self.informers))
         self.worker.begin()
-        known = self.store.keys()
-        for key in known:
+        keys = self.store.keys()
+        for key in keys:
             self.queue.put(key)
         try:
             async with asyncio.TaskGroup() as group:
@@ -242,9 +242,9 @@ class Cluster:
         return replica
 
     async def stop_operator(self, replica: Replica | None = None) -> None:
-        for one in [replica] if replica else list(self.replicas):
-            await one.stop()
-            self.replicas.remove(one)
+        for stopped in [replica] if replica else list(self.replicas):
+            await stopped.stop()
+            self.replicas.remove(stopped)
 
     # People
 

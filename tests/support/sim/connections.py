@@ -39,13 +39,13 @@ class PodConnection:
     async def _request(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
         try:
             async with asyncio.timeout(self._timeout):
-                found = await self._carry_out(method, target, json.loads(body) if body else None)
+                result = await self._carry_out(method, target, json.loads(body) if body else None)
         except TimeoutError as error:
             self.close()
             raise Unreachable(f"{method} {target}: timed out") from error
         except ApiError as error:
             return self._refused(error, f"{method} {target}")
-        return Response(200, {}, json.dumps(_shown(found, headers.get("Accept", ""))).encode())
+        return Response(200, {}, json.dumps(_shown(result, headers.get("Accept", ""))).encode())
 
     async def _carry_out(self, method: str, target: str, body: Any) -> Object:
         path, _, query = target.partition("?")

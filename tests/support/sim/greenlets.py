@@ -156,9 +156,9 @@ def _hub() -> asyncio.AbstractEventLoop:
 
 
 def current() -> GreenletThread:
-    found = greenlet.getcurrent()
-    assert isinstance(found, GreenletThread), "only code of a simulated process may block here"
-    return found
+    thread = greenlet.getcurrent()
+    assert isinstance(thread, GreenletThread), "only code of a simulated process may block here"
+    return thread
 
 
 def block(request: Coroutine[Any, Any, Any]) -> Any:
@@ -213,14 +213,14 @@ class Condition(Lock):
     def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         ends = None if timeout is None else _hub().time() + timeout
         while not predicate():
-            left = None if ends is None else ends - _hub().time()
-            if left is not None and left <= 0:
+            remaining = None if ends is None else ends - _hub().time()
+            if remaining is not None and remaining <= 0:
                 return False
             event = asyncio.Event()
             self._sleepers.append(event)
             self.release()
             try:
-                block(_wait(event, left))
+                block(_wait(event, remaining))
             finally:
                 self._held = True
         return True

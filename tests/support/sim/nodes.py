@@ -168,8 +168,8 @@ class Nodes:
             if container is None:
                 self._vanish(place, uid)
             else:
-                left = item["metadata"].get("deletionGracePeriodSeconds", 30)
-                self._stop(node, container, left)
+                grace = item["metadata"].get("deletionGracePeriodSeconds", 30)
+                self._stop(node, container, grace)
             return
         if container is None and item["status"].get("phase", "Pending") == "Pending":
             self._start(node, place, item)

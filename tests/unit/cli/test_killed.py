@@ -91,8 +91,8 @@ def terminal(home: Path, environment: dict[str, str]) -> Terminal:
     return Terminal(home, environment)
 
 
-def attempts(shown: Any) -> Sequence[tuple[str | None, str | None]]:
-    return [(one["reason"], one["budget"]) for call in shown["calls"] for one in call["attempts"]]
+def attempts(run: Any) -> Sequence[tuple[str | None, str | None]]:
+    return [(attempt["reason"], attempt["budget"]) for call in run["calls"] for attempt in call["attempts"]]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from application_sdk.cli.views.diagnosis import Finding, explain
 from application_sdk.cli.views.reason_help import APP, ATTEMPT, RUN, of_attempt, of_run
 
 NOW = 1000.0
-OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+OPERATIONS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 def run(phase: Any = "Running", **fields: Any) -> Run:
