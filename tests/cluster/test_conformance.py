@@ -64,7 +64,7 @@ def test_fake_and_real_api_server_give_the_same_answers(twins: Twins, seed: int)
         assert our_pages == real_pages, f"{plural} in pages of three"
 
 
-def test_a_version_that_is_too_old_ends_a_watch_with_the_same_error(twins: Twins) -> None:
+def test_an_expired_watch_ends_with_the_same_error(twins: Twins) -> None:
     twins.fake.compact()
     api = FakeApi(twins.fake, PERSON)
 

@@ -148,7 +148,7 @@ class Bench:
         }  # fmt: skip
 
 
-def test_operator_killed_around_any_write_changes_nothing_about_the_end(bed: Bed, absent: None) -> None:
+def test_an_operator_killed_around_any_write_changes_nothing(bed: Bed, absent: None) -> None:
     anonymous = Plain.without_credentials(bed.kubeconfig)
     admin = Plain.from_kubeconfig(bed.kubeconfig)
     ours = token(admin, *operator_account(admin))

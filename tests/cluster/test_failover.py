@@ -72,7 +72,7 @@ def test_an_upgrade_in_the_middle_of_a_run_interrupts_nothing(bed: Bed, runs: Ru
 
 
 @needs_own_cluster
-def test_a_lost_node_never_takes_both_where_replicas_may_not_share_one(bed: Bed, replicas: Replicas) -> None:
+def test_anti_affinity_keeps_one_replica_on_node_loss(bed: Bed, replicas: Replicas) -> None:
     bed.install("nodeSpread=DoNotSchedule")
     try:
         bed.cli("kill-node", "node2")

@@ -228,9 +228,7 @@ def write_phase(flood: Flood, path: str, phase: str) -> None:
     eventually(f"{path} can be {phase}", written, 30)
 
 
-def test_objects_of_a_newer_version_are_marked_and_left_alone_and_go_on_when_corrected(
-    bed: Bed, runs: Runs, flood: Flood
-) -> None:
+def test_objects_of_a_newer_version_wait_until_corrected(bed: Bed, runs: Runs, flood: Flood) -> None:
     replicas = Replicas(bed)
     before, since = {(one.name, one.restarts) for one in replicas.all()}, now(flood)
     runs.start("newer", "probe", suspend=True)

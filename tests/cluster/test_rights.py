@@ -123,9 +123,7 @@ def stall_twice_for_the_same_reason(runs: Runs) -> None:
 
 @pytest.mark.exclusive
 @needs_own_cluster
-def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
-    bed: Bed, runs: Runs, as_operator: Client
-) -> None:
+def test_each_granted_right_is_used_and_no_other_asked_for(bed: Bed, runs: Runs, as_operator: Client) -> None:
     runs.app("chain", "app:Chain", source=source("probe"), serviceAccountName="probe")
     runs.upload("paged")
     runs.app("paged", "app:Paged")

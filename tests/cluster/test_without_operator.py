@@ -36,9 +36,7 @@ def reported(runs: Runs, run: str) -> list[Object]:
 
 
 @needs_own_cluster
-def test_result_that_was_reported_before_its_node_died_counts_and_is_not_made_again(
-    bed: Bed, runs: Runs, operator_off: OperatorOff
-) -> None:
+def test_a_result_reported_before_node_loss_counts(bed: Bed, runs: Runs, operator_off: OperatorOff) -> None:
     """Only the report is left of it: the node is gone before anybody has committed it, or even seen its pod's end."""
     runs.start("reported", "probe", {"before": 0, "width": 4, "after": 1, "seconds": 10})
     pods = eventually(
@@ -62,7 +60,7 @@ def test_result_that_was_reported_before_its_node_died_counts_and_is_not_made_ag
     assert set(runs.witnesses().values()) == {1}
 
 
-def test_namespace_with_runs_at_work_goes_without_anybody_to_let_it(bed: Bed, operator_off: OperatorOff) -> None:
+def test_a_namespace_with_running_runs_can_be_deleted(bed: Bed, operator_off: OperatorOff) -> None:
     """No finalizer of ours waits for an operator that isn't there."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": name}})

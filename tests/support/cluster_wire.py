@@ -192,7 +192,8 @@ class FakeCluster:
             answer(body=item)(handler, request)
             return
         *_, plural, name = path.split("/")
-        body = {"kind": "Status", "code": 404, "reason": "NotFound", "message": f'{plural}.apprun.dev "{name}" not found',
+        message = f'{plural}.apprun.dev "{name}" not found'
+        body = {"kind": "Status", "code": 404, "reason": "NotFound", "message": message,
                 "details": {"name": name, "kind": plural}}  # fmt: skip
         answer(404, body)(handler, request)
 

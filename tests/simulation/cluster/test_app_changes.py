@@ -39,7 +39,7 @@ def images(cluster: Cluster, run: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("meddle", [change, delete])
+@pytest.mark.parametrize("interfere", [change, delete])
 def test_run_ends_on_the_image_that_it_began_with(interfere: object) -> None:
     async def story() -> Object:
         cluster = Cluster()

@@ -99,7 +99,7 @@ def outlives(ended: tuple[str, str]) -> bool:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("party", ["operator", "driver", "task"])
 @pytest.mark.parametrize("name", list(SCENARIOS))
-def test_a_party_killed_at_any_api_call_changes_nothing_about_the_end(name: str, party: str, moment: str) -> None:
+def test_a_party_killed_at_any_api_call_changes_nothing(name: str, party: str, moment: str) -> None:
     scenario = SCENARIOS[name]
     watcher = Crash(party, 0, moment)
     expected = simulate(play(scenario, watcher))

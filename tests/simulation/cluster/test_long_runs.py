@@ -39,7 +39,7 @@ def nothing() -> Crash:
     return Crash("nobody", 0, "before")
 
 
-def test_crash_around_the_turn_of_a_page_loses_and_repeats_nothing() -> None:
+def test_a_crash_around_a_page_write_loses_nothing() -> None:
     watcher = Crash("operator", 0, "before")
     expected = simulate(play("Wide", WIDTH, watcher))
     assert (expected["phase"], expected["pages"], expected["numbers"]) == ("Succeeded", 1, list(range(WIDTH)))

@@ -163,7 +163,7 @@ def test_a_held_run_takes_its_past_from_a_full_backup() -> None:
     assert ends(cluster) == end
 
 
-def test_a_run_that_has_done_nothing_begins_wherever_it_is_copied_to() -> None:
+def test_a_copied_run_without_progress_starts_normally() -> None:
     source = elsewhere()
     source.apply_run("r", "Chain", {"width": 1})
     cluster = elsewhere()

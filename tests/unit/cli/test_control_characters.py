@@ -183,9 +183,7 @@ def test_bad_module_is_told_with_control_characters_shown(apprun: Command, home:
     assert_shown(apprun("submit", "hello", "-i", f"@{home / 'given.json'}", "--dry-run"))
 
 
-def test_fault_of_the_program_is_told_with_control_characters_shown(
-    apprun: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_report_shows_control_characters(apprun: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(HOSTILE)
 

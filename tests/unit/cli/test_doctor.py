@@ -68,9 +68,7 @@ def test_missing_crds_are_named(apprun: Command, installed: FakeCluster) -> None
     assert "helm install" in results["CRDs", "error"]["remedy"]
 
 
-def test_a_second_installation_is_named_unless_each_has_its_own_namespaces(
-    apprun: Command, installed: FakeCluster
-) -> None:
+def test_overlapping_installations_are_an_error(apprun: Command, installed: FakeCluster) -> None:
     operator(installed, "other")
     code, results = looked(apprun)
     assert code == 1

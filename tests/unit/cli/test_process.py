@@ -44,7 +44,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(home: Path, environment: di
 
 
 @pytest.mark.slow
-def test_a_run_that_is_executed_can_be_cancelled_from_another_terminal(home: Path, environment: dict[str, str]) -> None:
+def test_a_run_is_cancelled_from_another_terminal(home: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         _arguments(home, "waiting"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )

@@ -49,6 +49,7 @@ def test_a_verb_on_a_cluster_imports_nothing_heavy(cluster: FakeCluster, argumen
     assert {module for module in HEAVY if module in modules} == set()
 
 
+@pytest.mark.slow
 def test_help_needs_neither_apps_nor_clusters(environment: dict[str, str]) -> None:
     modules = loaded(environment, "submit", "--help")
     assert "rich" in modules  # it draws the page

@@ -80,7 +80,7 @@ def test_pods_of_the_operator_are_seen() -> None:
     assert [(pod.name, pod.node) for pod in Reader(answers, "ns", "r").snapshot().operators] == [("o", "node1")]
 
 
-def test_kinds_that_can_be_listed_are_counted_without_subresources() -> None:
+def test_listable_kinds_are_counted_without_subresources() -> None:
     assert Reader(answers, "ns", "r").served() == (2, 2)
 
 

@@ -77,7 +77,7 @@ def test_board_shows_the_dead_node_and_what_died_on_it() -> None:
     assert "2 of 4 calls committed, 2 witnesses" in text
 
 
-def test_board_leaves_out_what_is_committed_where_there_is_no_room() -> None:
+def test_a_small_dashboard_leaves_out_committed_calls() -> None:
     text = drawn(dashboard("catalog", WORKING, None, [], KILLED_AT - 20, Screen(80, 20)), width=80)
     assert "read_group batch" in text
     assert "read_group core" not in text

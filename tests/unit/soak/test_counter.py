@@ -11,7 +11,7 @@ APP = Path(__file__).parents[2] / "soak" / "app.py"
 
 
 def test_body_counts_once_however_often_it_tells() -> None:
-    record = runpy.run_path(str(APP))["tell"]
+    record = runpy.run_path(str(APP))["record"]
     mine = {"id": "one", "call": "uid/a", "attempt": 2}
     with Counter("127.0.0.1") as counter:
         record(counter.url, **mine, begun=1.5)
