@@ -132,6 +132,16 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/testing/test_check_durability.py",),
     ),
     Mutant(
+        "cancelled-call-recorded",
+        without="False",
+        tests=(f"{UNIT}/engines/local/test_survival.py",),
+    ),
+    Mutant(
+        "cancelled-before-begun",
+        without="False",
+        tests=(f"{UNIT}/attempt/test_attempt.py",),
+    ),
+    Mutant(
         "cancelled-not-abandoned",
         without="state.abandoned = True",
         tests=(f"{UNIT}/engines/local/test_dispatcher.py",),

@@ -89,6 +89,9 @@ class Attempt:
 
     async def run(self, payload: JSONObject) -> AttemptResult:
         """Run the body on an input. Raises nothing that the body raises."""
+        # guard: cancelled-before-begun - nothing would end a body that was cancelled before its first step
+        if self.context.is_cancelled():
+            return AttemptResult()
         self._task = asyncio.current_task()
         try:
             given = decode(self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop")

@@ -306,6 +306,14 @@ async def test_a_cancelled_body_cleans_up_and_leaves_no_outcome() -> None:
     assert attempt.context.is_cancelled()
 
 
+async def test_a_body_that_is_cancelled_before_it_begins_never_does() -> None:
+    app = Subject()
+    attempt = attempt_of("wait_for_ever", app=app)
+    attempt.cancel()
+    assert (await attempt.run({"n": 1})).cancelled
+    assert not app.cleaned
+
+
 async def test_a_body_may_finish_instead_when_it_is_cancelled() -> None:
     attempt = attempt_of("finish_when_cancelled")
     running = asyncio.ensure_future(attempt.run({"n": 1}))

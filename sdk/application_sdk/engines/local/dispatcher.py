@@ -147,10 +147,9 @@ class Dispatcher:
         while self._running and (left := deadline - time.monotonic()) > 0:
             for event in self._executor.wait(left):
                 self._take_in_last(event, reason)
-        for key, state in self._running.items():
+        for key, state in list(self._running.items()):
             self._executor.kill(key)
-            self._note_end(state, Ended(key), reason, "None")
-        self._running.clear()
+            self._end_last(state, Ended(key), reason)
 
     # Calls that wait
 
@@ -249,8 +248,15 @@ class Dispatcher:
         elif event.output is not None:
             self._end(state, event)
         else:
-            del self._running[event.key]
-            self._note_end(state, event, reason, "None")
+            self._end_last(state, event, reason)
+
+    def _end_last(self, state: CallState, end: Ended, reason: str) -> None:
+        # guard: cancelled-call-recorded - a cancelled run's ledger would depend on who is quicker, task or clean-up
+        if state.cancelled and not state.abandoned:
+            self._end(state, end)
+            return
+        del self._running[state.call.key]
+        self._note_end(state, end, reason, "None")
 
     def _limit(self, state: CallState) -> None:
         limit = state.call.policy.get("timeoutSeconds")

@@ -143,12 +143,17 @@ class LocalEngine:
     def close(self) -> None:
         """End what still runs: this life of the route is over, and nobody waits for it."""
         self._dispatcher.wind_down(reasons.ABANDONED)
-        self._note_ended()
+        completed = self._dispatcher.take_completed()
         # Of attempts that were killed: the others have removed theirs.
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
+        # What the run's cancellation has ended is part of its record, also where the route was done sooner.
+        cancelled = [done for done in completed if done.outcome == "Cancelled"]
         # Done all the same: when the route has failed, a retry needn't do it again.
-        late = [done for done in self._dispatcher.take_completed() if done.outcome == "Succeeded"]
+        late = [done for done in completed if done.outcome == "Succeeded"]
         try:
+            if cancelled:
+                self._commit(cancelled)
+            self._note_ended()
             if late:
                 self._ledger.set_aside(late)
         finally:

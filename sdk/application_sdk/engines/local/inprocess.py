@@ -91,7 +91,11 @@ class InProcessExecutor:
         if tasks:
             # One round: what a body does on its cancellation may run, but nobody waits for it.
             self._turn(0)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        generators = self._loop.create_task(self._loop.shutdown_asyncgens())
+        generators.add_done_callback(lambda _: self._loop.stop())
+        # A `wake` from another thread may stop the loop before that.
+        while not generators.done():
+            self._loop.run_forever()
         self._loop.close()
 
     def tell_from_any_thread(self, sign: Sign) -> None:
@@ -125,7 +129,8 @@ class InProcessExecutor:
     def _tell(self, event: Event) -> None:
         if not self._closing:
             self._events.append(event)
-            self._loop.stop()
+            if self._loop.is_running():
+                self._loop.stop()
 
 
 class _Signs:

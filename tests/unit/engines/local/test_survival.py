@@ -7,12 +7,13 @@ import os
 import select
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.unit.engines.local.bench import Bench
 
 from application_sdk.engines.local.errors import OtherAppError, RunBusyError, RunInterruptedError
-from application_sdk.engines.local.events import AttemptStarted, Committed, Notice
+from application_sdk.engines.local.events import AttemptStarted, Committed, Notice, Progressed
 from application_sdk.engines.local.lock import RunLock
 
 
@@ -175,3 +176,31 @@ def _pid_of_waiting_task(bench: Bench) -> int:
         for line in bench.journal.read_text().splitlines():
             if line.startswith("wait "):
                 return int(line.split()[1])
+
+
+def test_a_call_that_gives_way_after_its_route_is_cancelled_too(any_bench: Bench) -> None:
+    folder = any_bench.begin("lingering")
+
+    def cancel(notice: Notice) -> None:
+        if isinstance(notice, Progressed):
+            folder.cancel_request.touch()
+
+    assert any_bench.execute(observer=cancel).phase == "Cancelled"
+    with any_bench.ledger() as ledger:
+        outcomes = [(done.task, done.outcome) for done in ledger.history()]
+    assert outcomes == [("cancel", "Cancelled"), ("give_way_slowly", "Cancelled")]
+    assert [(one.reason, one.budget) for one in any_bench.attempts()] == [("Cancelled", "None")]
+
+
+def test_an_attempt_that_never_gives_way_is_left_behind(tmp_path: Path, orders: Path) -> None:
+    """In one process there is no way to end it."""
+    bench = Bench(tmp_path, orders, in_process=True)
+    bench.limits = replace(bench.limits, stop_seconds=0.1, cancel_seconds=0.1)
+    folder = bench.begin("clinging")
+
+    def cancel(notice: Notice) -> None:
+        if isinstance(notice, Progressed):
+            folder.cancel_request.touch()
+
+    assert bench.execute(observer=cancel).phase == "Cancelled"
+    assert [one.reason for one in bench.attempts()] == ["Cancelled"]

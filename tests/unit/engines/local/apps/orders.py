@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -83,6 +84,16 @@ class Orders(App):
             note(input.journal, "wait gave way")
             raise
         return StepOutput(said="waited")
+
+    @task(retry_max_attempts=1)
+    async def give_way_slowly(self, input: StepInput) -> StepOutput:
+        self.task_context.progress(1)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            time.sleep(input.pause)  # noqa: ASYNC251 - longer than its route takes to end
+            raise
+        return StepOutput()
 
     @task(retry_max_attempts=1)
     async def outlast(self, input: StepInput) -> StepOutput:
@@ -179,6 +190,23 @@ class Orders(App):
         except asyncio.CancelledError:
             await self.step(StepInput(journal=input.journal, step="cleaned up"))
             raise
+
+    @task(retry_max_attempts=1)
+    async def cling(self, input: StepInput) -> StepOutput:
+        self.task_context.progress(1)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        return StepOutput()
+
+    @entrypoint
+    async def clinging(self, input: OrderInput) -> StepOutput:
+        return await self.cling(StepInput(journal=input.journal, step=""))
+
+    @entrypoint
+    async def lingering(self, input: OrderInput) -> StepOutput:
+        return await self.give_way_slowly(StepInput(journal=input.journal, step="", pause=0.5))
 
     @entrypoint
     async def outlasting(self, input: OrderInput) -> StepOutput:
