@@ -1,6 +1,7 @@
 """The main act: start `catalog`, watch it, break the node with its driver, switch it on again, watch it end.
 
-Used by `__main__`. Decides nothing by itself: `fault` says when and what, `story` and `board` how it looks.
+Used by `__main__`. Decides nothing by itself: `injected_fault` says when and what, `timeline` and `dashboard` how it
+looks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happened between two snapshots, as lines for people. Pure; `catalog` prints them, `board` shows the latest."""
+"""Describes in lines what happened between two snapshots. Pure; `catalog` prints them, `dashboard` shows the latest."""
 
 from __future__ import annotations
 
