@@ -48,7 +48,7 @@ def set_up(bed: Bed, announce: Announce) -> Tools:
 
 
 def install(tools: Tools, operator_image_id: str) -> None:
-    """The chart, as a user installs it, with short graces so that nobody has to wait for minutes."""
+    """The chart, as a user installs it, with short grace periods, so that the demo doesn't wait for minutes."""
     operator, operator_tag = OPERATOR_IMAGE.rsplit(":", 1)
     runtime, runtime_tag = RUNTIME_IMAGE.rsplit(":", 1)
     values: dict[str, object] = {

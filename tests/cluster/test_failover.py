@@ -49,7 +49,7 @@ def test_a_leader_that_was_paused_does_no_harm_when_it_goes_on(runs: Runs, repli
 
 @needs_own_cluster
 def test_connections_that_are_dead_without_a_word_are_given_up(runs: Runs, replicas: Replicas) -> None:
-    """Half-open: the watches of the leader stay silent for ever, and its next requests get no answer."""
+    """Half-open: the watches of the leader stay silent forever, and its next requests get no answer."""
     leader = replicas.leader()
     committed = started(runs, "half-open", seconds=3)
     with leader.half_open() as connections:

@@ -1,6 +1,6 @@
 """Runs as a version of AppRun left them in the API server, in the middle of their work: put back for later versions.
 
-A released version's recording is never made anew. To record: `provide` the app, start a run of it, wait until its tasks
+A released version's recording is never made again. To record: `provide` the app, start a run of it, wait until tasks
 work side by side, scale the operator to nothing, wait until some have reported, call `record`.
 """
 

@@ -181,7 +181,7 @@ class World:
         self.server.put("MODIFIED", place, {**item, **changed})
 
     def kill_node(self, node: str) -> None:
-        """Everything on it stops at once; later the cluster marks its pods, which then stay for ever."""
+        """Everything on it stops at once; later the cluster marks its pods, which then stay forever."""
         self.dead_nodes.add(node)
         for place, item in list(self.server.objects.items()):
             if place.plural == "pods" and item["spec"].get("nodeName") == node and place.name in self._pods:

@@ -1,4 +1,4 @@
-"""A run goes on with the app that it began with, whatever becomes of the App."""
+"""A run keeps the app that it began with, whatever becomes of the App."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_an_allowed_contract_change_is_published_with_a_warning() -> None:
 
 
 def test_a_run_of_a_corrected_app_shows_the_current_problem() -> None:
-    """It was told, for ever, of the code that couldn't be imported before, while the input was what is wrong."""
+    """It was told forever of the code that couldn't be imported before, while the input was what is wrong."""
 
     async def story(after: float) -> Object:
         cluster = Cluster()

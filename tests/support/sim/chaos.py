@@ -356,7 +356,7 @@ async def a_run_is_deleted(chaos: Chaos) -> None:
     if chaos.chance.random() < 0.5:
         await asyncio.sleep(chaos.chance.random() * 3)
         if run not in chaos.cluster.server.objects:
-            chaos.note(f"{run.name} is made anew")
+            chaos.note(f"{run.name} is created again")
             spec = {name: value for name, value in item["spec"].items() if name not in ("cancel", "suspend")}
             body = {"apiVersion": item["apiVersion"], "kind": "AppRun", "metadata": {"name": run.name}, "spec": spec}
             chaos.cluster.server.create(PERSON, Place("appruns", NAMESPACE, run.name), body)

@@ -380,7 +380,7 @@ class _BlockingSelector(selectors.SelectSelector):
         return []
 
 
-async def _wait(event: asyncio.Event, timeout: float | None) -> None:  # noqa: ASYNC109 (None: for ever)
+async def _wait(event: asyncio.Event, timeout: float | None) -> None:  # noqa: ASYNC109 (None: no limit)
     try:
         async with asyncio.timeout(timeout):
             await event.wait()

@@ -1,4 +1,4 @@
-"""When a built program is built anew, and with which Go."""
+"""When a built program is built again, and with which Go."""
 
 from __future__ import annotations
 

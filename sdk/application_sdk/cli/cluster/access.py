@@ -227,7 +227,7 @@ def _token(token: str) -> Callable[[], Mapping[str, str]]:
 
 
 def _token_file(path: Path) -> Callable[[], Mapping[str, str]]:
-    # Read anew each time: kubelet replaces it.
+    # Read for each request: the kubelet replaces it.
     return lambda: {"Authorization": f"Bearer {path.read_text().strip()}"}
 
 

@@ -201,7 +201,7 @@ def _new(plural: str, saved: Object, mark: Mapping[str, str] | None = None, owne
 
 
 def _of_generation(status: Object, generation: int) -> Object:
-    """A status that speaks of the new object: else kstatus would wait for ever for one that does."""
+    """A status with the generation of the new object: without it kstatus would wait forever."""
     if "phase" not in status:
         return status
     conditions: Sequence[Object] = status.get("conditions") or []

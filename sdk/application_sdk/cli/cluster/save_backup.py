@@ -95,7 +95,7 @@ def _apps(source: Namespace, runs: Iterable[Object], *, everything: bool) -> lis
 
 
 def _without_status(app: Object) -> Object:
-    """The operator finds out anew what is in its status."""
+    """The operator derives its status again."""
     return {part: value for part, value in app.items() if part != "status"}
 
 
