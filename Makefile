@@ -25,7 +25,7 @@ down: ## Remove every cluster of the demo, the tests and the benchmarks
 unit: .venv/ready ## Run the unit and simulation tests but for the slow ones; no cluster needed
 	@$(PYTHON) -m pytest tests/unit tests/simulation -m "not slow" -n auto --dist worksteal
 
-lint: .venv/ready ## Check format, types, layers and generated files
+lint: .venv/ready ## Check format, types, layers, words and generated files
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
@@ -34,6 +34,7 @@ lint: .venv/ready ## Check format, types, layers and generated files
 	@$(PYTHON) -m application_sdk.cli.reference --check
 	@$(PYTHON) -m hack.chart_readme --check
 	@$(PYTHON) -m hack.rights --check
+	@$(PYTHON) -m hack.words
 
 generate: .venv/ready ## Write generated files: CRDs, the README of the chart, pages of docs
 	@$(PYTHON) -m apprun_operator.api.generate

@@ -50,11 +50,11 @@ def _sent(request: urllib.request.Request) -> Any:
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         # Registries give anonymous callers a token, and say where.
-        asked = dict(re.findall(r'(\w+)="([^"]*)"', error.headers.get("WWW-Authenticate", "")))
-        if error.code != 401 or "realm" not in asked:
+        challenge = dict(re.findall(r'(\w+)="([^"]*)"', error.headers.get("WWW-Authenticate", "")))
+        if error.code != 401 or "realm" not in challenge:
             raise
-    query = "&".join(f"{name}={asked[name]}" for name in ("service", "scope") if name in asked)
-    with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=TIMEOUT_SECONDS) as answer:
+    query = "&".join(f"{name}={challenge[name]}" for name in ("service", "scope") if name in challenge)
+    with urllib.request.urlopen(f"{challenge['realm']}?{query}", timeout=TIMEOUT_SECONDS) as answer:
         request.add_header("Authorization", f"Bearer {json.load(answer)['token']}")
     return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
 

@@ -57,16 +57,16 @@ def _leaves(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[V
 
 
 def _comment_above(lines: list[str], line: int) -> str:
-    found: list[str] = []
+    lines_: list[str] = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
-        found.insert(0, lines[line].lstrip().removeprefix("#").strip())
-    return " ".join(found)
+        lines_.insert(0, lines[line].lstrip().removeprefix("#").strip())
+    return " ".join(lines_)
 
 
-def table(found: list[Value]) -> str:
+def table(values: list[Value]) -> str:
     """The values as a Markdown table."""
-    rows = [f"| `{value.path}` | {_default(value)} | {value.meaning.replace('|', chr(92) + '|')} |" for value in found]
+    rows = [f"| `{value.path}` | {_default(value)} | {value.meaning.replace('|', chr(92) + '|')} |" for value in values]
     return "\n".join(["| value | default | meaning |", "| --- | --- | --- |", *rows])
 
 

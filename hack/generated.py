@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 
-def update(path: Path, wanted: str, *, check: bool) -> int:
+def update(path: Path, text: str, *, check: bool) -> int:
     """Have the file be as wanted. The exit code: 1 when `check` found that it isn't, else 0."""
-    if path.read_text("utf-8") == wanted:
+    if path.read_text("utf-8") == text:
         return 0
     if check:
         print(f"stale: {path}: run `make generate`", file=sys.stderr)
         return 1
-    path.write_text(wanted, "utf-8")
+    path.write_text(text, "utf-8")
     return 0

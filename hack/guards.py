@@ -57,16 +57,16 @@ def anchors(root: Path) -> dict[str, Anchor]:
     Raises:
         GuardError: If a comment isn't of the form `# guard: name - why`, or if two anchors have the same name.
     """
-    found: dict[str, Anchor] = {}
+    anchors_by_name: dict[str, Anchor] = {}
     for path in sorted(_sources(root)):
         name = path.relative_to(root).as_posix()
         for anchor in anchors_in(path.read_text("utf-8"), name):
-            if (other := found.setdefault(anchor.name, anchor)) is not anchor:
+            if (other := anchors_by_name.setdefault(anchor.name, anchor)) is not anchor:
                 raise GuardError(
                     f"{name}:{anchor.line}: the guard {anchor.name} stands at {other.path}:{other.line} too:"
                     " give each its own name"
                 )
-    return found
+    return anchors_by_name
 
 
 def anchors_in(text: str, path: str) -> Iterator[Anchor]:
@@ -169,13 +169,13 @@ def _part_of_statement(text: str, anchor: Anchor, within: _Span, part: str) -> _
     ]
     inside = [(string, span) for string, span in places if within.start <= span.start and span.end <= within.end]
     # In brackets, so that the part may have lines of its own.
-    wanted = [token.string for token in _tokens(f"({part}\n)")][1:-1]
-    found = [
-        _Span(inside[at][1].start, inside[at + len(wanted) - 1][1].end)
-        for at in range(len(inside) - len(wanted) + 1)
-        if [string for string, _ in inside[at : at + len(wanted)]] == wanted
+    part_tokens = [token.string for token in _tokens(f"({part}\n)")][1:-1]
+    spans = [
+        _Span(inside[at][1].start, inside[at + len(part_tokens) - 1][1].end)
+        for at in range(len(inside) - len(part_tokens) + 1)
+        if [string for string, _ in inside[at : at + len(part_tokens)]] == part_tokens
     ]
-    return _only(found, anchor, part)
+    return _only(spans, anchor, part)
 
 
 def _part_of_item(text: str, anchor: Anchor, part: str) -> _Span:
@@ -192,22 +192,22 @@ def _part_of_item(text: str, anchor: Anchor, part: str) -> _Span:
         last += 1
     offset = sum(map(len, lines[:first]))
     pattern = r"\s+".join(map(re.escape, part.split()))
-    found = [
+    spans = [
         _Span(offset + match.start(), offset + match.end())
         for match in re.finditer(pattern, "".join(lines[first:last]))
     ]
-    return _only(found, anchor, part)
+    return _only(spans, anchor, part)
 
 
-def _only(found: list[_Span], anchor: Anchor, part: str) -> _Span:
-    if len(found) != 1:
-        raise GuardError(f"{_place(anchor)}: what follows has {part!r} {len(found)} times, and should have it once")
-    return found[0]
+def _only(spans: list[_Span], anchor: Anchor, part: str) -> _Span:
+    if len(spans) != 1:
+        raise GuardError(f"{_place(anchor)}: what follows has {part!r} {len(spans)} times, and should have it once")
+    return spans[0]
 
 
 def _check_names(text: str, anchor: Anchor, without: str) -> None:
     """A name that was changed since would fail each test with a NameError, and so pass for a guard that is missed."""
-    known = set(_WORD.findall(text))
+    words = set(_WORD.findall(text))
     used = {token.string for token in _tokens(f"({without}\n)") if token.type == tokenize.NAME}
-    if unknown := sorted(used - known - _BUILTINS):
+    if unknown := sorted(used - words - _BUILTINS):
         raise GuardError(f"{_place(anchor)}: {', '.join(unknown)} isn't a name of this file: adapt `without`")

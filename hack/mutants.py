@@ -292,7 +292,7 @@ MUTANTS: Final = (
     Mutant(
         "backup-tasks-before-run",
         part="tasks.get",
-        without="_tasks(source, wanted).get",
+        without="_tasks(source, run_names).get",
         tests=(f"{SIMULATION}/test_restored.py",),
     ),
     Mutant(

@@ -137,7 +137,7 @@ class TerminationLog:
 def unexpected(terminations: Sequence[Termination], expectations: Sequence[Expectation]) -> list[Termination]:
     """Those that nobody had announced."""
     used: Counter[tuple[int, str, bool]] = Counter()
-    left = []
+    remaining = []
     for termination in terminations:
         for place, expectation in enumerate(expectations):
             identity = (place, termination.pod.uid, termination.restarted)
@@ -145,8 +145,8 @@ def unexpected(terminations: Sequence[Termination], expectations: Sequence[Expec
                 used[identity] += 1
                 break
         else:
-            left.append(termination)
-    return left
+            remaining.append(termination)
+    return remaining
 
 
 def operator_pods(items: Iterable[Mapping[str, Any]]) -> list[OperatorPod]:

@@ -86,12 +86,12 @@ def templates(chart: Path = CHART) -> list[Document]:
         for path in sorted((chart / "templates").rglob("*.tpl"))
         for match in _DEFINE.finditer(path.read_text("utf-8"))
     }
-    found: list[Document] = []
+    documents: list[Document] = []
     for path in sorted((chart / "templates").rglob("*.yaml")):
         text = path.read_text("utf-8")
         if "rbac.authorization.k8s.io/v1" in text:
-            found += _parsed(text, defined)
-    return found
+            documents += _parsed(text, defined)
+    return documents
 
 
 def table(documents: Iterable[Document]) -> str:
@@ -180,9 +180,9 @@ def _rights(role: str, document: Document) -> Iterator[Right]:
 
 
 def _note(holders: dict[str, list[str]], role: str, holder: str) -> None:
-    known = holders.setdefault(role, [])
-    if holder not in known:
-        known.append(holder)
+    noted = holders.setdefault(role, [])
+    if holder not in noted:
+        noted.append(holder)
 
 
 def _subject(subject: Mapping[str, str]) -> str:

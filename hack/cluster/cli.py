@@ -163,8 +163,8 @@ def _print_outcome(arguments: argparse.Namespace, outcome: faults.Outcome) -> No
 
 def _up(arguments: argparse.Namespace) -> None:
     extra = tuple(ExtraFlag.parse(text) for text in arguments.set) if arguments.set else None
-    wishes = lifecycle.Wishes(nodes=arguments.nodes, real_timing=arguments.real_timing or None, extra_flags=extra)
-    changed = lifecycle.up(arguments.name, wishes)
+    options = lifecycle.UpOptions(nodes=arguments.nodes, real_timing=arguments.real_timing or None, extra_flags=extra)
+    changed = lifecycle.up(arguments.name, options)
     kubeconfig = cluster_dir(arguments.name).kubeconfig
     if arguments.output == "json":
         print(json.dumps({"name": arguments.name, "changed": changed, "kubeconfig": str(kubeconfig)}))
@@ -228,13 +228,13 @@ def _deps(arguments: argparse.Namespace) -> None:
 
 
 def _binaries(arguments: argparse.Namespace) -> None:
-    wanted = [
+    binaries_ = [
         binaries.KUBE,
         binaries.HELM_PROGRAM,
         binaries.PAUSE_PROGRAM,
         *([binaries.KWOK_PROGRAM] if arguments.kwok else []),
     ]
-    for program in wanted:
+    for program in binaries_:
         binaries.ensure(program)
     print(binaries.user_programs())
 
@@ -244,7 +244,7 @@ _LOCAL_COMMANDS = ("deps", "binaries", "build-image", "list")
 
 def _on_existing(arguments: argparse.Namespace) -> None:
     if arguments.command in ("up", "down"):
-        progress.say(existing.describe())
+        progress.write_line(existing.describe())
     elif arguments.command == "kubeconfig":
         print(existing.kubeconfig())
     elif arguments.command == "env":

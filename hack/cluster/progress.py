@@ -22,12 +22,12 @@ def duration(seconds: float) -> str:
     """Seconds as a person reads them: ``0.4 s``, ``12.6 s``, ``6 min 30 s``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60:02d} s"
+    rounded = round(seconds)
+    return f"{rounded // 60} min {rounded % 60:02d} s"
 
 
-def say(text: str) -> None:
-    """One line of plain progress."""
+def write_line(text: str) -> None:
+    """Write one line of plain progress."""
     _emit(f"{text}\n")
 
 

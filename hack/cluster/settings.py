@@ -181,11 +181,11 @@ def check_nodes(nodes: int) -> int:
     return nodes
 
 
-def choose_slot(name: str, taken: Collection[int]) -> int:
+def choose_slot(name: str, taken_slots: Collection[int]) -> int:
     """The slot of a new cluster, given those of the others; raises ClusterError when all are in use."""
     if name in _FIXED_SLOTS:
         return _FIXED_SLOTS[name]
-    free = sorted(set(range(SLOTS)) - set(_FIXED_SLOTS.values()) - set(taken))
+    free = sorted(set(range(SLOTS)) - set(_FIXED_SLOTS.values()) - set(taken_slots))
     if not free:
         raise ClusterError(
             f"all {SLOTS} address ranges are in use", "take a cluster down first: cluster down --name NAME"

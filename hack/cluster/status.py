@@ -42,14 +42,14 @@ def status(name: str) -> ClusterStatus:
     settings = load_settings(cluster)
     wired = network.exists(cluster.machine(CONTROL_PLANE))
     api = Api(cluster, settings) if (cluster.pki / "admin.crt").exists() else None
-    seen = {node.name: node.ready for node in (api.nodes() if api else None) or ()}
+    readiness = {node.name: node.ready for node in (api.nodes() if api else None) or ()}
     nodes = tuple(
         NodeStatus(
             name=f"node{number}",
             address=str(settings.addresses.node(number)),
             on=machine.find_init(cluster.node(number)) is not None,
             connected=wired and network.is_plugged(cluster, number),
-            ready=seen.get(f"node{number}"),
+            ready=readiness.get(f"node{number}"),
         )
         for number in settings.node_numbers
     )

@@ -20,9 +20,11 @@ def down(name: str) -> bool:
         with progress.step(f"take down cluster {name}"), cluster_lock(cluster):
             _remove(cluster)
     _remove_empty_state_root()
-    left = traces.find(cluster)
-    if left:
-        raise ClusterError(f"cluster {name!r} left something behind:\n" + "\n".join(f"- {trace}" for trace in left))
+    leftovers = traces.find(cluster)
+    if leftovers:
+        raise ClusterError(
+            f"cluster {name!r} left something behind:\n" + "\n".join(f"- {trace}" for trace in leftovers)
+        )
     return existed
 
 

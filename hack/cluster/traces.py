@@ -15,11 +15,11 @@ from hack.cluster.layout import CONTROL_PLANE, ClusterDir, MachineDir
 def nodes(cluster: ClusterDir) -> list[MachineDir]:
     """Every node that left a folder, a network namespace or a control group, known to the settings or not."""
     own = re.compile(rf"{re.escape(cluster.name)}-(node\d+)")
-    found = {path.name for path in cluster.path.glob("node*")} if cluster.path.exists() else set()
+    names = {path.name for path in cluster.path.glob("node*")} if cluster.path.exists() else set()
     for place in (network.NAMESPACES, *cgroups.hierarchies()):
         if place.is_dir():
-            found |= {match[1] for path in place.iterdir() if (match := own.fullmatch(path.name))}
-    return [cluster.machine(name) for name in sorted(found)]
+            names |= {match[1] for path in place.iterdir() if (match := own.fullmatch(path.name))}
+    return [cluster.machine(name) for name in sorted(names)]
 
 
 def mounts(cluster: ClusterDir) -> list[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hack.demo import catalog, stage
+from hack.demo import catalog, setup
 from hack.demo.observe import Reader, through
 from hack.demo.report import page
 from hack.demo.tools import Bed, DemoError, Tools
@@ -63,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def perform(bed: Bed, console: Console, pictures: Path | None) -> int:
     """All steps in their order; the exit status."""
     began = time.monotonic()
-    tools = stage.set_up(bed, lambda text: console.print(f"\n[bold]{text}[/bold]"))
+    tools = setup.set_up(bed, lambda text: console.print(f"\n[bold]{text}[/bold]"))
     console.print("\n[bold]hello[/bold]: kubectl apply -k examples/hello")
-    greeting = stage.hello(tools)
+    greeting = setup.hello(tools)
     console.print(printable(f"  {greeting.output} {greeting.seconds:.1f} s after the apply"), markup=False)
     what = "deletes its pods on one node" if bed.existing else "kills a node under it"
     console.print(f"\n[bold]catalog[/bold]: kubectl apply -k examples/catalog; the demo {what} while it works\n")
@@ -86,7 +86,7 @@ def _main_act(bed: Bed, tools: Tools, reader: Reader, console: Console, pictures
     try:
         end = show.watch()
     except DemoError as error:
-        raise DemoError(f"{error}\n{stage.explain(tools, catalog.NAMESPACE, catalog.RUN)}") from error
+        raise DemoError(f"{error}\n{setup.explain(tools, catalog.NAMESPACE, catalog.RUN)}") from error
     groups, kinds = reader.served()
     claims = verdict(Evidence(end, show.fault, groups, kinds, tuple(show.terminations.found)))
     report = page(end, show.fault, claims, (show.ended or end.at) - started)

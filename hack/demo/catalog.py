@@ -1,6 +1,7 @@
 """The main act: start `catalog`, watch it, break the node with its driver, switch it on again, watch it end.
 
-Used by `__main__`. Decides nothing by itself: `fault` says when and what, `story` and `board` how it looks.
+Used by `__main__`. Decides nothing by itself: `injected_fault` says when and what, `timeline` and `dashboard` how it
+looks.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hack.demo import fault as faults
-from hack.demo import story
-from hack.demo.board import Screen, board
-from hack.demo.fault import Fault
+from hack.demo import injected_fault as faults
+from hack.demo import timeline
+from hack.demo.dashboard import Screen, dashboard
+from hack.demo.injected_fault import InjectedFault
 from hack.demo.observe import Reader, Unanswered
-from hack.demo.stage import remove_run
-from hack.demo.story import Line
+from hack.demo.setup import remove_run
+from hack.demo.snapshot import Snapshot
+from hack.demo.timeline import Entry
 from hack.demo.tools import ROOT, Bed, DemoError, Tools
-from hack.demo.views import Snapshot
 from hack.restarts import TerminationLog
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -49,8 +50,8 @@ class Show:
     reader: Reader
     console: Console
     started: float
-    fault: Fault | None = None
-    lines: list[Line] = field(default_factory=list)
+    fault: InjectedFault | None = None
+    lines: list[Entry] = field(default_factory=list)
     last: Snapshot | None = None
     running_since: dict[str, float] = field(default_factory=dict)
     """When each pod was first seen to run, in seconds since the epoch."""
@@ -84,7 +85,7 @@ class Show:
                 self._command.wait()
 
     def picture(self, snapshot: Snapshot, screen: Screen) -> RenderableType:
-        return board("catalog", snapshot, self.fault, self.lines, self.started, screen)
+        return dashboard("catalog", snapshot, self.fault, self.lines, self.started, screen)
 
     def save_picture(self, name: str, picture: RenderableType) -> None:
         """Save something drawn as an SVG file in the folder for pictures."""
@@ -105,10 +106,10 @@ class Show:
             if pod.phase == "Running":
                 self.running_since.setdefault(pod.name, snapshot.at)
         self.terminations.observe(snapshot.operators, snapshot.at)
-        self._tell(story.between(self.last, snapshot))
+        self._print(timeline.between(self.last, snapshot))
         before = self.fault
         self._direct(snapshot)
-        self._tell(story.of_fault(before, self.fault, snapshot.at))
+        self._print(timeline.of_fault(before, self.fault, snapshot.at))
         if self.pictures and self.fault and self.fault.running_again and not (before and before.running_again):
             self.save_picture("live", self.picture(snapshot, PICTURE))
         if snapshot.over and self.ended is None:
@@ -130,16 +131,16 @@ class Show:
                 self.fault = replace(self.fault, power_on=time.time())
         self.fault = faults.note_times(self.fault, snapshot)
 
-    def _break(self, node: str, snapshot: Snapshot) -> Fault:
+    def _break(self, node: str, snapshot: Snapshot) -> InjectedFault:
         """Kill the node, or, on a cluster that isn't ours, delete the run's pods on it. Returns when that is done."""
         if not self.bed.existing:
             outcome = self.bed.ask("kill-node", node)
             at = outcome.get("dead_at")
             # What reported while the node was dying counts as committed: the claim is about all that was by then.
             ledger = self.reader.snapshot().ledger
-            return Fault("node", node, at if isinstance(at, float) else time.time(), ledger)
+            return InjectedFault("node", node, at if isinstance(at, float) else time.time(), ledger)
         at = time.time()
-        broken = faults.add_losses(Fault("pods", node, at, snapshot.ledger), snapshot)
+        broken = faults.add_losses(InjectedFault("pods", node, at, snapshot.ledger), snapshot)
         pods = [pod.name for pod in snapshot.pods if pod.node == node]
         self.tools.kubectl("delete", "pod", *pods, "-n", NAMESPACE, "--force", "--grace-period=0", "--ignore-not-found")
         return broken
@@ -151,11 +152,11 @@ class Show:
         if self._command is None or self._command.poll() is None:
             return False
         if self._command.returncode:
-            said = self._command.stderr.read() if self._command.stderr else ""
-            raise DemoError(f"{self.fault.node} didn't come back: {said.strip()}")
+            stderr = self._command.stderr.read() if self._command.stderr else ""
+            raise DemoError(f"{self.fault.node} didn't come back: {stderr.strip()}")
         return self.fault.node_back is not None
 
-    def _tell(self, lines: list[Line]) -> None:
+    def _print(self, lines: list[Entry]) -> None:
         self.lines += lines
         if not self.console.is_terminal:
             for line in lines:

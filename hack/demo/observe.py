@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
+from hack.demo.snapshot import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
 from hack.restarts import SELECTOR, operator_pods
 from typing_extensions import override
 
@@ -76,8 +76,8 @@ def through(path: Path) -> Callable[[str], JSON]:
             body = answer.read()
             if answer.status != HTTPStatus.OK:
                 raise Unanswered(f"GET {query}: {answer.status} {body[:300].decode(errors='replace')}")
-            found: JSON = json.loads(body)
-            return found
+            document: JSON = json.loads(body)
+            return document
         except (OSError, HTTPException) as error:
             raise Unanswered(f"GET {query}: {error}") from error
         finally:

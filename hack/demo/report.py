@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hack.demo.fault import Fault
+from hack.demo.injected_fault import InjectedFault
 from hack.demo.observe import Value
-from hack.demo.story import clock
+from hack.demo.snapshot import Snapshot
+from hack.demo.timeline import clock
 from hack.demo.verdict import Claim
-from hack.demo.views import Snapshot
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -26,10 +26,10 @@ class Row:
     executed: str
 
 
-def rows(end: Snapshot, fault: Fault | None) -> list[Row]:
+def rows(end: Snapshot, fault: InjectedFault | None) -> list[Row]:
     """The tasks in the order of the ledger, with those that never got there at the end."""
     lost = {loss.key for loss in fault.lost_tasks} if fault else set()
-    made = []
+    lines = []
     for call in sorted(
         end.calls, key=lambda call: end.committed[call.key].sequence if call.key in end.committed else 1 << 30
     ):
@@ -38,7 +38,7 @@ def rows(end: Snapshot, fault: Fault | None) -> list[Row]:
         nodes = [witness.node for witness in witnesses]
         if call.key in lost and fault is not None:
             nodes = [f"{fault.node} ✗", *(witness.node for witness in witnesses if witness.attempt > 1)]
-        made.append(
+        lines.append(
             Row(
                 checkpoint=str(entry.sequence + 1) if entry else "none",
                 task=call.label,
@@ -47,10 +47,10 @@ def rows(end: Snapshot, fault: Fault | None) -> list[Row]:
                 executed=str(len(witnesses)),
             )
         )
-    return made
+    return lines
 
 
-def losses(end: Snapshot, fault: Fault) -> list[tuple[str, str]]:
+def losses(end: Snapshot, fault: InjectedFault) -> list[tuple[str, str]]:
     """What was lost and when each party noticed, as pairs of what and how much."""
 
     def after(at: float | None) -> str:
@@ -89,7 +89,7 @@ def output_lines(output: Value) -> list[str]:
     ]
 
 
-def page(end: Snapshot, fault: Fault | None, claims: Sequence[Claim], seconds: float) -> RenderableType:
+def page(end: Snapshot, fault: InjectedFault | None, claims: Sequence[Claim], seconds: float) -> RenderableType:
     """All of it, to be printed once."""
     table = Table(
         title="What ran", title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0)

@@ -98,9 +98,9 @@ class Tools:
                 command, env=self._environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
             try:
-                said = process.stdout.readline() if process.stdout else ""
-                if "Starting to serve" not in said:
-                    raise DemoError(f"kubectl proxy didn't start: {said.strip()}")
+                line = process.stdout.readline() if process.stdout else ""
+                if "Starting to serve" not in line:
+                    raise DemoError(f"kubectl proxy didn't start: {line.strip()}")
                 yield socket
             finally:
                 process.terminate()

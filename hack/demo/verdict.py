@@ -12,9 +12,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from hack.demo.fault import Fault
+from hack.demo.injected_fault import InjectedFault
 from hack.demo.observe import Value
-from hack.demo.views import Checkpoint, Snapshot, Witness
+from hack.demo.snapshot import Checkpoint, Snapshot, Witness
 from hack.restarts import Expectation, Termination, unexpected
 
 
@@ -32,7 +32,7 @@ class Evidence:
     """All that the verdict rests on. `groups` and `kinds` were counted apart from the run, through the API."""
 
     end: Snapshot
-    fault: Fault | None
+    fault: InjectedFault | None
     groups: int
     kinds: int
     terminations: tuple[Termination, ...]
@@ -84,22 +84,22 @@ def _books_agree(end: Snapshot) -> Claim:
     )
 
 
-def _past_kept(end: Snapshot, fault: Fault) -> Claim:
-    kept = end.ledger[: len(fault.before)] == fault.before
+def _past_kept(end: Snapshot, fault: InjectedFault) -> Claim:
+    unchanged = end.ledger[: len(fault.before)] == fault.before
     return Claim(
         "nothing committed was lost or changed",
-        kept,
+        unchanged,
         f"the {len(fault.before)} checkpoints from then are the ledger's first {len(fault.before)}"
-        if kept
+        if unchanged
         else "the ledger doesn't begin with the checkpoints that it held at the fault",
     )
 
 
-def _committed_ran_once(end: Snapshot, fault: Fault) -> Claim:
+def _committed_ran_once(end: Snapshot, fault: InjectedFault) -> Claim:
     return _ran_once("every task committed by the time of the fault executed once", fault.before, end)
 
 
-def _untouched_ran_once(end: Snapshot, fault: Fault) -> Claim:
+def _untouched_ran_once(end: Snapshot, fault: InjectedFault) -> Claim:
     settled = {entry.key for entry in fault.before} | {loss.key for loss in fault.losses}
     others = tuple(entry for entry in end.ledger if entry.key not in settled)
     return _ran_once("every other task that the fault didn't touch executed once", others, end)
@@ -113,7 +113,7 @@ def _ran_once(text: str, entries: tuple[Checkpoint, ...], end: Snapshot) -> Clai
     )
 
 
-def _lost_ran_again(end: Snapshot, fault: Fault) -> Claim:
+def _lost_ran_again(end: Snapshot, fault: InjectedFault) -> Claim:
     text = (
         "every task that was lost with the node executed again elsewhere"
         if fault.kind == "node"
@@ -140,7 +140,7 @@ def _lost_ran_again(end: Snapshot, fault: Fault) -> Claim:
     return Claim(text, not wrong, detail + (f"; not: {_some(wrong)}" if wrong else ""))
 
 
-def _driver_replaced(end: Snapshot, fault: Fault) -> Claim:
+def _driver_replaced(end: Snapshot, fault: InjectedFault) -> Claim:
     lost, driver = fault.lost_driver, end.driver
     replaced = lost is not None and driver is not None and driver.attempt > lost.attempt
     if replaced and driver is not None:
@@ -150,7 +150,7 @@ def _driver_replaced(end: Snapshot, fault: Fault) -> Claim:
     )
 
 
-def _charged_to_cluster(end: Snapshot, fault: Fault) -> Claim:
+def _charged_to_cluster(end: Snapshot, fault: InjectedFault) -> Claim:
     ended = [(task.label, each) for task in end.tasks for each in task.ended]
     wrong = [f"{label}: {each.reason} ({each.budget})" for label, each in ended if each.budget != "Disruption"]
     return Claim(
@@ -178,17 +178,17 @@ def _operator_lived(evidence: Evidence) -> Claim:
 
 def _output_right(evidence: Evidence) -> Claim:
     output = Value(evidence.end.output)
-    found = (output["groups"].number(-1), output["kinds"].number(-1))
+    counts = (output["groups"].number(-1), output["kinds"].number(-1))
     edges = {edge["id"].text for edge in output["lineage"]["edges"].items}
     lineage = "AppRun/AppTask" in edges
     return Claim(
         "the output is right",
-        found == (evidence.groups, evidence.kinds) and lineage,
-        f"{found[0]} API groups and {found[1]} kinds, the API server says {evidence.groups} and {evidence.kinds}; "
+        counts == (evidence.groups, evidence.kinds) and lineage,
+        f"{counts[0]} API groups and {counts[1]} kinds, the API server says {evidence.groups} and {evidence.kinds}; "
         f"the lineage knows {'its own run' if lineage else 'nothing of its own run'}",
     )
 
 
-def _some(found: list[str] | list[int]) -> str:
-    shown = ", ".join(str(each) for each in found[:5])
-    return (shown + (", …" if len(found) > 5 else "")) or "none"
+def _some(items: list[str] | list[int]) -> str:
+    listed = ", ".join(str(each) for each in items[:5])
+    return (listed + (", …" if len(items) > 5 else "")) or "none"

@@ -48,5 +48,5 @@ def _can_overlay(folder: Path) -> bool:
     Overlays don't stack, so a cache that is itself on one, as in a container, can't hold them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind = run(["stat", "--file-system", "--format=%T", folder]).strip()
-    return kind != "overlayfs" and kernel.has_overlay()
+    file_system = run(["stat", "--file-system", "--format=%T", folder]).strip()
+    return file_system != "overlayfs" and kernel.has_overlay()

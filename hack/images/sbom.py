@@ -41,7 +41,7 @@ def bill(name: str, version: str, components: list[Component]) -> dict[str, Any]
 def python_components(path: list[str] | None = None) -> list[Component]:
     """The installed distributions of this Python, or of these folders, and Python itself."""
     installed = distributions() if path is None else distributions(path=path)
-    found = {component["bom-ref"]: component for component in map(_of_distribution, installed)}
+    components = {component["bom-ref"]: component for component in map(_of_distribution, installed)}
     version = platform.python_version()
     python = {
         "type": "platform",
@@ -50,7 +50,7 @@ def python_components(path: list[str] | None = None) -> list[Component]:
         "version": version,
         "purl": f"pkg:generic/python@{version}",
     }
-    return [*found.values(), python]
+    return [*components.values(), python]
 
 
 def debian_components(status: str, distribution: str) -> list[Component]:
@@ -62,17 +62,17 @@ def debian_components(status: str, distribution: str) -> list[Component]:
     ]
 
 
-def _of_distribution(found: Distribution) -> Component:
-    name = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
-    purl = f"pkg:pypi/{quote(name)}@{quote(found.version)}"
+def _of_distribution(distribution: Distribution) -> Component:
+    name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+    purl = f"pkg:pypi/{quote(name)}@{quote(distribution.version)}"
     component: Component = {
         "type": "library",
         "bom-ref": purl,
-        "name": found.metadata["Name"],
-        "version": found.version,
+        "name": distribution.metadata["Name"],
+        "version": distribution.version,
         "purl": purl,
     }
-    expression = found.metadata.get("License-Expression")
+    expression = distribution.metadata.get("License-Expression")
     if expression:
         component["licenses"] = [{"expression": expression}]
     return component

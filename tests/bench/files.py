@@ -132,20 +132,20 @@ def _large(folder: Path, s3: S3Server, size: int) -> list[str]:
 
 
 def _small(folder: Path, s3: S3Server, count: int) -> list[str]:
-    many = folder / "many"
+    folder_of_files = folder / "many"
     for number in range(count):
-        place = many / f"{number % 50}" / f"{number}"
+        place = folder_of_files / f"{number % 50}" / f"{number}"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(os.urandom(SMALL_BYTES))
-    copied = timed("cp", "--recursive", "--reflink=never", many, folder / "copies")
+    copied = timed("cp", "--recursive", "--reflink=never", folder_of_files, folder / "copies")
     sent = folder / "config"
-    places = [place for place in many.rglob("*") if place.is_file()]
+    places = [place for place in folder_of_files.rglob("*") if place.is_file()]
     urls = signed(s3, "PUT", [place.name for place in places])
     jobs = (f'upload-file = "{place}"\nurl = "{url}"\n' for place, url in zip(places, urls, strict=True))
     sent.write_text("next\n".join(jobs))
     put = curl("--config", sent)
-    up = move("up", many, s3, folder / "scratch")
-    down = move("down", many, s3, folder / "scratch")
+    up = move("up", folder_of_files, s3, folder / "scratch")
+    down = move("down", folder_of_files, s3, folder / "scratch")
 
     def row(what: str, moved: Moved) -> str:
         peak = f"{moved.peak_mib} MiB" if moved.peak_mib else ""
@@ -193,15 +193,15 @@ def _prepare(runs: Runs, s3: S3Server) -> None:
     runs.app("files", "app:Files", storage=storage)
 
 
-def _run(runs: Runs, name: str, given: dict[str, int]) -> str:
-    runs.start(name, "files", given)
+def _run(runs: Runs, name: str, input: dict[str, int]) -> str:
+    runs.start(name, "files", input)
     status = runs.until_phase(name, "Succeeded", "Failed", seconds=900)
     assert status["phase"] == "Succeeded", status
     times = {task["spec"]["task"]: _seconds(task["status"]) for task in runs.tasks(name)}
-    whole = _stamp(status["finishedAt"]) - _stamp(runs.get(name)["metadata"]["creationTimestamp"])
-    what = f"{given['small']:,} × 10 KB" if "small" in given else f"{given['size'] // MIB:,} MiB"
+    total = _stamp(status["finishedAt"]) - _stamp(runs.get(name)["metadata"]["creationTimestamp"])
+    what = f"{input['small']:,} × 10 KB" if "small" in input else f"{input['size'] // MIB:,} MiB"
     peak = status["output"]["peak_mib"]
-    return f"| {what} | {whole:.0f} s | {times['make']:.1f} s | {times['check']:.1f} s | {peak} MiB |"
+    return f"| {what} | {total:.0f} s | {times['make']:.1f} s | {times['check']:.1f} s | {peak} MiB |"
 
 
 def _seconds(status: dict[str, Any]) -> float:

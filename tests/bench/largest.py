@@ -51,7 +51,7 @@ def filled(size: int, dense: bool) -> Object:
 
 
 def metadata(name: str, number: int, kind: str = "", owner: str = "") -> Object:
-    made: Object = {
+    result: Object = {
         "name": name,
         "namespace": "default",
         "uid": f"uid-{name}",
@@ -61,8 +61,8 @@ def metadata(name: str, number: int, kind: str = "", owner: str = "") -> Object:
     }
     if owner:
         reference = {"apiVersion": names.API_VERSION, "kind": kind, "name": owner, "uid": f"uid-{owner}"}
-        made["ownerReferences"] = [reference]
-    return made
+        result["ownerReferences"] = [reference]
+    return result
 
 
 def a_run(number: int, dense: bool) -> Object:
@@ -95,12 +95,12 @@ def an_app(number: int, dense: bool) -> Object:
 
 
 def world(dense: bool, share: float) -> dict[str, dict[str, Object]]:
-    found: dict[str, dict[str, Object]] = {plural: {} for plural in PLURALS}
+    objects: dict[str, dict[str, Object]] = {plural: {} for plural in PLURALS}
     for plural, count, make in (("appruns", RUNS, a_run), ("apptasks", TASKS, a_task), ("apps", APPS, an_app)):
         for number in range(int(count * share)):
             item = make(number, dense)
-            found[plural][item["metadata"]["name"]] = item
-    return found
+            objects[plural][item["metadata"]["name"]] = item
+    return objects
 
 
 class Server:
@@ -228,13 +228,13 @@ async def _operate(port: int) -> Figures:
     longest, work = max(blocks), max(works)
     gc.collect()
     sizes = parts.cache.sizes()
-    known = sizes["appruns"] + sizes["apps"] + sizes["apptasks"]
-    made = Figures(idle, memory("VmHWM"), memory("VmRSS"), ready, longest, work, known)
+    objects = sizes["appruns"] + sizes["apps"] + sizes["apptasks"]
+    figures = Figures(idle, memory("VmHWM"), memory("VmRSS"), ready, longest, work, objects)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await client.close()
-    return made
+    return figures
 
 
 def _settled(parts: operator.Components) -> bool:
@@ -244,18 +244,18 @@ def _settled(parts: operator.Components) -> bool:
 
 def measured(dense: bool, share: float) -> tuple[Figures, int]:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(dense, share, theirs), daemon=True)
+    receiver, sender = context.Pipe()
+    server = context.Process(target=serve, args=(dense, share, sender), daemon=True)
     server.start()
     try:
-        port, size = ours.recv()
-        process = context.Process(target=operate, args=(port, theirs), daemon=True)
+        port, size = receiver.recv()
+        process = context.Process(target=operate, args=(port, sender), daemon=True)
         process.start()
-        found: Figures = ours.recv()
+        figures: Figures = receiver.recv()
         process.join()
     finally:
         server.kill()
-    return found, size
+    return figures, size
 
 
 def main() -> None:
@@ -269,13 +269,13 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for dense, label in ((False, "records"), (True, "lists of `{}`")):
-        found, size = measured(dense, options.share)
-        wanted = sum(int(count * options.share) for count in (RUNS, TASKS, APPS))
-        assert found.known >= wanted, found
+        figures, size = measured(dense, options.share)
+        objects = sum(int(count * options.share) for count in (RUNS, TASKS, APPS))
+        assert figures.known >= objects, figures
         lines.append(
-            f"| {label} | {size / 2**20:.0f} MiB | {found.idle / 2**20:.0f} MiB | {found.kept / 2**20:.0f} MiB "
-            f"| {found.peak / 2**20:.0f} MiB | {(found.kept - found.idle) / size:.2f} | {found.ready:.1f} s "
-            f"| {found.longest_block * 1000:.0f} ms, {found.longest_work * 1000:.0f} ms |"
+            f"| {label} | {size / 2**20:.0f} MiB | {figures.idle / 2**20:.0f} MiB | {figures.kept / 2**20:.0f} MiB "
+            f"| {figures.peak / 2**20:.0f} MiB | {(figures.kept - figures.idle) / size:.2f} | {figures.ready:.1f} s "
+            f"| {figures.longest_block * 1000:.0f} ms, {figures.longest_work * 1000:.0f} ms |"
         )
     print("\n".join(lines))
     if not options.dry_run:

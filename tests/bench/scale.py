@@ -114,8 +114,8 @@ def until_succeeded(runs: Runs, name: str, tasks: int) -> None:
 
 def restarted(runs: Runs, replicas: Replicas, stand_in: kwok.StandIn, run: str) -> Restart:
     died = time.monotonic()
-    for one in replicas.all():
-        replicas.kill(one)
+    for replica in replicas.all():
+        replicas.kill(replica)
     stand_in.release(1)
     runs.until_committed(run, 1, PATIENCE)
     commit = time.monotonic() - died

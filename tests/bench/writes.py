@@ -14,15 +14,15 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 def snapshot(kube: Kube) -> Counter[tuple[str, str]]:
     """Accepted writes so far, by (verb, resource[/subresource])."""
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for line in kube.raw("/metrics").splitlines():
         if not line.startswith("apiserver_request_total{"):
             continue
         labels = dict(LABEL.findall(line))
         if labels["verb"] in WRITES and labels["code"].startswith("2"):
             resource = "/".join(part for part in (labels["resource"], labels["subresource"]) if part)
-            found[labels["verb"], resource] += int(float(line.rsplit(" ", 1)[1]))
-    return found
+            counts[labels["verb"], resource] += int(float(line.rsplit(" ", 1)[1]))
+    return counts
 
 
 def own(writes: Counter[tuple[str, str]]) -> int:
@@ -31,8 +31,8 @@ def own(writes: Counter[tuple[str, str]]) -> int:
     The other half is kubelet's: it confirms each deletion with a second DELETE once the containers are gone. The run
     itself is created by its user.
     """
-    ours = sum(n for (_, resource), n in writes.items() if resource.split("/")[0] in OWN_RESOURCES)
-    return ours - writes["POST", "appruns"] + writes["POST", "pods"] + writes["DELETE", "pods"] // 2
+    own_writes = sum(n for (_, resource), n in writes.items() if resource.split("/")[0] in OWN_RESOURCES)
+    return own_writes - writes["POST", "appruns"] + writes["POST", "pods"] + writes["DELETE", "pods"] // 2
 
 
 def calls(writes: Counter[tuple[str, str]]) -> int:

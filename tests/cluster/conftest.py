@@ -64,7 +64,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     recorder = item.config.stash.get(RECORDER, None)
     if report.failed and recorder is not None:
-        standstills = recorder.story(report.start, STANDSTILL_SECONDS) or ["nothing stood still for long"]
+        standstills = recorder.timeline(report.start, STANDSTILL_SECONDS) or ["nothing stood still for long"]
         report.sections.append((f"recorded in {recorder.folder}", "\n".join(standstills)))
     return report
 

@@ -65,7 +65,7 @@ class Player:
     def play(self) -> None:
         moves = [
             self.create_run, self.create_run, self.create_task, self.create_task, self.create_task,
-            self.report, self.report, self.report, self.decide, self.commit, self.commit, self.edit, self.meddle,
+            self.report, self.report, self.report, self.decide, self.commit, self.commit, self.edit, self.interfere,
             self.delete, self.page, self.read, self.pod, self.app, self.state, self.restore, self.restore, self.mark,
         ]  # fmt: skip
         self.chance.choice(moves)()
@@ -326,7 +326,7 @@ class Player:
         if before and not self.twins.there(plural, name):
             self.twins.settle()  # The last finalizer is gone, and the object with it.
 
-    def meddle(self) -> None:
+    def interfere(self) -> None:
         """What a write of the status must not change, and what no patch can."""
         plural = self.one("appruns", "apptasks")
         name = self.chance.choice(self.runs) if plural == "appruns" else self.task_name()[2]

@@ -51,7 +51,7 @@ def refused(answer: Answer, words: str, code: int = 403) -> None:
 # Reports
 
 
-def test_the_pod_of_the_first_attempt_reports_while_no_attempt_is_written(world: World, run: str) -> None:
+def test_the_first_pod_reports_before_an_attempt_is_written(world: World, run: str) -> None:
     task = world.task(run)
     made = expect(report(world.pod_of(task), world, task, **REPORT))
     assert made["status"] == {"attempt": 1} | {key: value for key, value in REPORT.items() if value is not None}
@@ -72,7 +72,7 @@ def test_the_pod_of_a_driver_reports_on_its_own_task(world: World, run: str) -> 
     expect(report(world.pod_of(task, account="apprun-driver"), world, task, **REPORT))
 
 
-def test_a_pod_reports_failure_progress_and_heartbeat_while_the_phase_stays(world: World, run: str) -> None:
+def test_a_pod_reports_failure_progress_and_heartbeat(world: World, run: str) -> None:
     task = world.task(run)
     pod = world.pod_of(task)
     expect(report(pod, world, task, progress={"done": 1, "total": 2}, heartbeat={"cursor": [1, None]}))
@@ -81,7 +81,7 @@ def test_a_pod_reports_failure_progress_and_heartbeat_while_the_phase_stays(worl
     assert (made["status"]["phase"], made["status"]["error"]) == ("Active", error)
 
 
-def test_an_error_of_an_earlier_attempt_stays_while_a_later_one_reports_progress(world: World, run: str) -> None:
+def test_progress_keeps_the_error_of_an_earlier_attempt(world: World, run: str) -> None:
     earlier = {"type": "ValueError", "message": "no", "attempt": 1}
     task = world.task(run, status={"attempt": 2, "error": earlier})
     pod = world.pod_of(task, 2)
@@ -124,7 +124,7 @@ def test_a_zombie_of_an_older_attempt_is_refused(world: World, run: str) -> None
     expect(report(world.pod_of(task, 2), world, task, **REPORT))
 
 
-def test_a_zombie_is_told_that_it_was_replaced_even_when_its_successor_has_finished(world: World, run: str) -> None:
+def test_a_zombie_is_refused_after_its_successor_finished(world: World, run: str) -> None:
     task = world.task(run)
     zombie = world.pod_of(task)
     expect(report(world.operator, world, task, attempt=2))
@@ -138,7 +138,7 @@ def test_a_pod_of_another_task_is_refused(world: World, run: str) -> None:
     refused(report(world.pod_of(driver, account="apprun-driver"), world, task, **REPORT), REFUSED_NOT_CURRENT)
 
 
-def test_a_pod_whose_name_only_begins_like_the_current_one_is_refused(world: World, run: str) -> None:
+def test_a_pod_with_a_prefix_of_the_name_is_refused(world: World, run: str) -> None:
     task = world.task(run)
     refused(report(world.pod_of(task, 10), world, task, **REPORT), REFUSED_NOT_CURRENT)
 
@@ -287,7 +287,7 @@ def test_a_pod_that_is_named_almost_like_the_driver_is_refused(world: World, run
     refused(client.create(world.path("apptasks"), task_body(run, owned=True)), NOT_THE_DRIVER)
 
 
-def test_the_driver_of_a_run_with_a_longer_name_is_not_the_driver(world: World, run: str) -> None:
+def test_the_driver_of_a_run_with_a_longer_name_is_refused(world: World, run: str) -> None:
     longer = driver_of(world, f"{run}-driver-1")
     refused(longer.create(world.path("apptasks"), task_body(run, owned=True)), NOT_THE_DRIVER)
     expect(longer.create(world.path("apptasks"), task_body(f"{run}-driver-1", owned=True)))
@@ -299,7 +299,7 @@ def test_a_task_pod_may_not_even_try_to_call_tasks(world: World, run: str) -> No
     refused(answer, "cannot create resource")
 
 
-def test_another_service_account_is_no_driver_whatever_the_name_of_its_pod(world: World, run: str) -> None:
+def test_another_service_account_is_no_driver(world: World, run: str) -> None:
     subject = {"kind": "ServiceAccount", "name": "custom", "namespace": world.namespace}
     body = worlds.binding("apprun-driver", subject) | {"metadata": {"name": f"imposter-{run}"}}
     expect(world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/rolebindings", body))
@@ -355,7 +355,7 @@ def test_the_name_of_a_task_says_its_run_and_key(world: World, run: str, name: s
     refused(driver_of(world, run).create(world.path("apptasks"), body), "an AppTask is named <run>-", 422)
 
 
-def test_a_called_task_starts_without_a_result_whatever_the_driver_writes(world: World, run: str) -> None:
+def test_a_driver_cannot_create_a_task_with_a_result(world: World, run: str) -> None:
     body = task_body(run, owned=True) | {"status": {"phase": "Succeeded", "output": 1}}
     made = expect(driver_of(world, run).create(world.path("apptasks"), body))
     assert made["status"] == {"phase": "Active", "attempt": 1}
@@ -378,7 +378,7 @@ def test_a_finished_task_that_its_run_left_behind_may_be_deleted(world: World, r
     expect(world.admin.delete(world.path("apptasks", task)))
 
 
-def test_a_collection_with_a_finished_task_is_not_deleted_by_hand(world: World, run: str) -> None:
+def test_deletecollection_spares_finished_tasks(world: World, run: str) -> None:
     task = world.task(run, status={"phase": "Succeeded"})
     refused(world.admin.delete(world.path("apptasks") + f"?fieldSelector=metadata.name%3D{task}"), TASK_PROTECTED)
     expect(world.admin.get(world.path("apptasks", task)))
@@ -575,7 +575,7 @@ def test_without_the_verb_restore_an_annotation_opens_nothing(world: World, run:
     refused(client.patch(world.path("appruns", run, "status"), past), STATUS_PROTECTED)
 
 
-def test_the_status_of_a_run_is_imported_once_and_where_it_has_no_past(world: World, run: str) -> None:
+def test_a_run_status_is_imported_once(world: World, run: str) -> None:
     path, other = world.path("appruns", run, "status"), next(NAMES)
     past = {"status": {"restoredFrom": {"uid": "before"}, "phase": "Failed", "finishedAt": "2026-01-01T00:00:00Z"}}
     expect(world.admin.create(world.path("appruns"), marked(run, **{"restored-from": "before"})))
@@ -641,7 +641,7 @@ def test_a_driver_reads_tasks_one_run_one_page_and_nothing_else(world: World, ru
         refused(driver.get(path), "cannot")
 
 
-def test_the_operator_reads_no_secrets_and_gives_away_no_other_role(world: World) -> None:
+def test_the_operator_reads_no_secrets_and_grants_no_other_role(world: World) -> None:
     for path in (f"{world.core}/secrets", f"{world.core}/configmaps", "/api/v1/secrets", "/api/v1/nodes"):
         refused(world.operator.get(path), "cannot")
     subject = {"kind": "ServiceAccount", "name": "custom", "namespace": world.namespace}

@@ -50,7 +50,7 @@ def test_mistake_stalls_with_its_reason_and_words(
     assert runs.status("wrong")["phase"] == "Stalled"
 
 
-def test_module_that_fails_to_import_shows_the_users_line_and_a_mended_app_starts(runs: Runs) -> None:
+def test_an_import_error_shows_its_line_until_it_is_mended(runs: Runs) -> None:
     runs.upload("broken", "import application_sdk\nimport does_not_exist\n")
     runs.app("broken", "app:Probe", serviceAccountName="probe")
     runs.start("broken", "broken", {"before": 0, "width": 0, "after": 0})
@@ -62,7 +62,7 @@ def test_module_that_fails_to_import_shows_the_users_line_and_a_mended_app_start
     assert runs.until_phase("broken", "Succeeded", "Failed")["phase"] == "Succeeded"
 
 
-def test_missing_config_map_is_named_and_creating_it_starts_the_run(runs: Runs) -> None:
+def test_a_missing_config_map_is_named_until_it_is_created(runs: Runs) -> None:
     runs.app("sourceless", "app:Probe", source=source("later"), serviceAccountName="probe")
     runs.start("sourceless", "sourceless", {"before": 0, "width": 0, "after": 0})
     condition = stalled(runs, "sourceless")

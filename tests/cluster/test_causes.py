@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.support.bed import EXISTING, Bed
-from tests.support.elsewhere import as_bundle, registry_on, webhook
 from tests.support.kube import CORE, ApiError, Object, eventually
+from tests.support.remote import as_bundle, registry_on, webhook
 from tests.support.runs import Runs, source
 from tests.support.wire_server import make_certificate
 
@@ -151,7 +151,7 @@ def test_task_that_fills_its_tmp_fails_at_the_limit(bed: Bed, causes: Runs) -> N
     assert "tmpSizeLimit" in attempt["message"]
 
 
-def test_process_that_is_stopped_from_inside_its_pod_is_no_fault_of_the_task(causes: Runs) -> None:
+def test_sigterm_from_inside_the_pod_is_a_disruption(causes: Runs) -> None:
     start(causes, "stopped")
     assert_disrupted(causes, "stopped", "Terminated")
 
@@ -167,7 +167,7 @@ def test_evicted_pod_is_replaced_at_the_clusters_charge(causes: Runs) -> None:
     assert_disrupted(causes, "works", "Evicted")
 
 
-def test_pod_deleted_by_a_person_is_replaced_at_the_clusters_charge(causes: Runs) -> None:
+def test_a_pod_deleted_by_hand_is_a_disruption(causes: Runs) -> None:
     start(causes, "works")
     causes.kube.delete(f"{causes.core}/pods/{until_at_work(causes, 'works')}")
     assert_disrupted(causes, "works", "PodDeleted")
@@ -260,7 +260,7 @@ def test_quota_is_waited_for_and_charged_to_nobody(causes: Runs) -> None:
     assert "attempts" not in status_of(causes, "works")
 
 
-def test_service_account_that_comes_late_is_waited_for_and_charged_to_nobody(causes: Runs) -> None:
+def test_a_late_service_account_is_charged_to_nobody(causes: Runs) -> None:
     start(causes, "no account")
     assert '"nobody" not found' in until_waiting(causes, "no account", "ServiceAccountNotFound")
     causes.kube.create(f"{causes.core}/serviceaccounts", {"metadata": {"name": "nobody"}})
@@ -268,7 +268,7 @@ def test_service_account_that_comes_late_is_waited_for_and_charged_to_nobody(cau
     assert "attempts" not in status_of(causes, "no account")
 
 
-def test_task_above_the_namespaces_limit_fails_at_once_with_the_api_servers_words(causes: Runs) -> None:
+def test_a_task_above_the_limit_range_fails_at_once(causes: Runs) -> None:
     limits = [{"type": "Container", "max": {"memory": "256Mi"}}]
     causes.kube.create(f"{causes.core}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": limits}})
     start(causes, "large")
@@ -284,7 +284,7 @@ def registry(bed: Bed) -> Iterator[None]:
 
 @needs_own_cluster
 @pytest.mark.usefixtures("registry")
-def test_image_that_the_registry_has_not_or_does_not_give_fails_the_task_with_its_words(causes: Runs) -> None:
+def test_an_image_that_cannot_be_pulled_fails_the_task(causes: Runs) -> None:
     start(causes, "absent", "denied")
     assert "localhost:5000/absent:1" in until_waiting(causes, "absent", "ImagePullFailed")
     assert causes.until_phase("cause", "Succeeded", "Failed")["output"] == {"errors": ["ImagePullFailed"] * 2}
@@ -344,7 +344,7 @@ def configure_webhook(causes: Runs, bundle: str, port: int) -> None:
 # What stalls a run
 
 
-def test_driver_whose_image_cannot_run_it_stalls_the_run_and_a_mended_app_starts_it(causes: Runs) -> None:
+def test_a_bad_driver_image_stalls_the_run_until_mended(causes: Runs) -> None:
     causes.app("broken", "app:Causes", source=source("causes"), image="localhost/apprun-pause:1")
     causes.start("cause", "broken", {"calls": []})
     status = causes.until_phase("cause", "Stalled", "Failed")
@@ -371,7 +371,7 @@ def test_run_that_stalls_tells_of_it_in_one_event(causes: Runs) -> None:
     assert "nowhere" in event["note"]
 
 
-def test_priority_class_that_is_unknown_stalls_the_run_with_the_api_servers_words(causes: Runs) -> None:
+def test_an_unknown_priority_class_stalls_the_run(causes: Runs) -> None:
     causes.app("urgent", "app:Causes", source=source("causes"), pod={"priorityClassName": "no-such-class"})
     causes.start("cause", "urgent", {"calls": []})
     causes.until_phase("cause", "Stalled")
@@ -380,9 +380,7 @@ def test_priority_class_that_is_unknown_stalls_the_run_with_the_api_servers_word
 
 @pytest.mark.exclusive
 @needs_own_cluster
-def test_committed_task_that_an_administrator_deletes_stalls_the_run_and_is_not_done_again(
-    bed: Bed, causes: Runs
-) -> None:
+def test_a_deleted_committed_task_stalls_the_run(bed: Bed, causes: Runs) -> None:
     binding = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/apprun-task-protection"
     causes.start("kept", "probe", {"before": 1, "width": 1, "after": 1, "seconds": 15})
     (entry,) = causes.until_committed("kept", 1)

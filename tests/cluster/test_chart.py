@@ -15,8 +15,8 @@ from hack import rights
 from hack.chart_readme import CHART, values
 from hack.cluster.binaries import KUBERNETES
 from tests.support.bed import EXISTING, SYSTEM_NAMESPACE, Bed
-from tests.support.foreign import PROMETHEUS, definitions
 from tests.support.kube import Object
+from tests.support.third_party_crds import PROMETHEUS, definitions
 
 DIGEST = f"sha256:{'0' * 64}"
 MONITORS = ("metrics.serviceMonitor", "metrics.podMonitor", "metrics.prometheusRule")
@@ -131,7 +131,7 @@ def test_the_api_server_takes_each_field_of_what_is_rendered(monitored: Bed, cas
     dry_run(monitored, render(monitored, CASES[case]))
 
 
-def test_the_api_server_takes_what_is_rendered_for_a_list_of_namespaces(monitored: Bed, namespace: str) -> None:
+def test_the_chart_for_a_list_of_namespaces_is_valid(monitored: Bed, namespace: str) -> None:
     text = render(monitored, {**ALL, "namespaces": f"{{{namespace}}}"})
     dry_run(monitored, text)
     roles = [item for item in objects(text) if item["kind"] == "ClusterRole"]
@@ -148,7 +148,7 @@ def test_a_field_that_nobody_knows_would_be_refused(monitored: Bed) -> None:
         dry_run(monitored, text)
 
 
-def test_an_operator_of_a_list_has_the_rights_of_a_cluster_wide_one_but_for_accounts(bed: Bed) -> None:
+def test_a_namespaced_operator_has_fewer_rights(bed: Bed) -> None:
     def rules(given: dict[str, str], kind: str) -> list[Any]:
         found = [item for item in objects(render(bed, given)) if item["kind"] == kind]
         (role,) = [item for item in found if item["metadata"]["name"] == "check-apprun-operator"]
@@ -222,7 +222,7 @@ def test_old_kubernetes_is_refused(bed: Bed) -> None:
 
 
 @pytest.mark.skipif(EXISTING, reason="the release of an existing cluster has other values")
-def test_what_is_installed_is_what_git_says_and_nothing_fights_over_it(bed: Bed) -> None:
+def test_the_installation_matches_git_without_drift(bed: Bed) -> None:
     """Defaults of the API server, the operator's Lease and the like are no differences to a GitOps tool."""
     given = bed.run(bed.helm, "get", "values", "apprun", "--namespace", SYSTEM_NAMESPACE, "--output", "yaml").stdout
     text = bed.run(

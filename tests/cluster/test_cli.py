@@ -74,7 +74,7 @@ def apprun(bed: Bed, namespace: str, tmp_path: Path) -> Terminal:
     return Terminal(tmp_path, kubeconfig, namespace, (Path(bed.kubectl).parent,))
 
 
-def test_the_first_run_of_the_documentation_is_what_a_newcomer_sees(apprun: Terminal) -> None:
+def test_the_first_run_page_matches_the_cluster(apprun: Terminal) -> None:
     """Deploy, run, fail, describe, correct, succeed: each command of the page prints what the page says."""
     for block in blocks(ROOT / "docs" / "first-run.md"):
         if block.title:

@@ -16,9 +16,9 @@ from tests.cluster.admission_world import expect
 from tests.cluster.apiserver import MERGE_PATCH, Client
 from tests.cluster.player import Player
 from tests.cluster.twins import KINDS, Twins, comparable
-from tests.support.absence import Absence
 from tests.support.bed import Bed
 from tests.support.fake_api import FakeApi
+from tests.support.operator_off import OperatorOff
 from tests.support.sim.access import PERSON
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.cluster]
@@ -31,13 +31,13 @@ SEEDS = range(1, 1 + int(os.environ.get("CONFORMANCE_SEEDS", "3")))
 def twins(bed: Bed) -> Iterator[Twins]:
     """A namespace in which nobody but the test acts."""
     world = worlds.build(Client.from_kubeconfig(bed.kubeconfig), Client.without_credentials(bed.kubeconfig))
-    absence = Absence(bed)
-    absence.begin()
+    operator_off = OperatorOff(bed)
+    operator_off.begin()
     made = Twins(world)
     yield made
     made.close()
     made.leave()
-    absence.end()
+    operator_off.end()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -64,7 +64,7 @@ def test_fake_and_real_api_server_give_the_same_answers(twins: Twins, seed: int)
         assert our_pages == real_pages, f"{plural} in pages of three"
 
 
-def test_a_version_that_is_too_old_ends_a_watch_with_the_same_error(twins: Twins) -> None:
+def test_an_expired_watch_ends_with_the_same_error(twins: Twins) -> None:
     twins.fake.compact()
     api = FakeApi(twins.fake, PERSON)
 

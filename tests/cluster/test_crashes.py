@@ -17,9 +17,9 @@ import pytest
 from tests.cluster.admission_world import operator_account, token
 from tests.cluster.apiserver import Client as Plain
 from tests.cluster.lives import Wire, live
-from tests.support.absence import Absence
 from tests.support.bed import RUNTIME_IMAGE, Bed
 from tests.support.kube import CORE, Kube, Object
+from tests.support.operator_off import OperatorOff
 from tests.support.runs import Runs, source
 
 from apprun_operator.kube.client import Client
@@ -54,10 +54,10 @@ class Two(App):
 @pytest.fixture
 def absent(bed: Bed) -> Iterator[None]:
     """The cluster's own operator is away."""
-    absence = Absence(bed)
-    absence.begin()
+    operator_off = OperatorOff(bed)
+    operator_off.begin()
     yield
-    absence.end()
+    operator_off.end()
 
 
 class Bench:
@@ -148,7 +148,7 @@ class Bench:
         }  # fmt: skip
 
 
-def test_operator_killed_around_any_write_changes_nothing_about_the_end(bed: Bed, absent: None) -> None:
+def test_an_operator_killed_around_any_write_changes_nothing(bed: Bed, absent: None) -> None:
     anonymous = Plain.without_credentials(bed.kubeconfig)
     admin = Plain.from_kubeconfig(bed.kubeconfig)
     ours = token(admin, *operator_account(admin))

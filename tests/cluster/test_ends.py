@@ -56,7 +56,7 @@ def test_cancelled_run_stops_its_tasks_cleans_up_and_ends(runs: Runs) -> None:
     until_no_pods(runs, "stop")
 
 
-def test_result_of_a_task_that_finishes_while_it_is_stopped_is_committed(runs: Runs) -> None:
+def test_a_result_reported_without_an_operator_is_committed(runs: Runs) -> None:
     runs.start("late", "tidy", {"stubborn": True})
     # Only once the body runs can it be stubborn: a process that starts is stopped like any other.
     eventually("the task is at work", lambda: any("progress" in task.get("status", {}) for task in runs.tasks("late")))
@@ -85,7 +85,7 @@ def test_clean_up_that_takes_longer_than_its_grace_is_ended(runs: Runs) -> None:
     until_no_pods(runs, "hang")
 
 
-def test_run_that_takes_too_long_cleans_up_and_fails_with_the_reason(runs: Runs) -> None:
+def test_a_run_out_of_time_cleans_up_and_fails(runs: Runs) -> None:
     runs.start("slow", "tidy", timeoutSeconds=20)  # the driver has to be at work by then, on a busy machine too
     status = runs.until_phase("slow", "Cancelled", "Succeeded", "Failed")
     assert (status["phase"], status["error"]["type"]) == ("Failed", "TimedOut")
@@ -101,7 +101,7 @@ def test_cancel_cannot_be_taken_back(runs: Runs) -> None:
     assert not runs.tasks("sure")
 
 
-def test_suspended_run_lets_pods_finish_starts_none_and_goes_on_when_resumed(runs: Runs) -> None:
+def test_a_suspended_run_starts_no_pods_until_resumed(runs: Runs) -> None:
     runs.start("pause", "probe", {"before": 0, "width": 4, "after": 0, "seconds": 8}, parallelism=2)
     until_pods_run(runs, "pause", 2)
     change(runs, "pause", suspend=True)
@@ -114,7 +114,7 @@ def test_suspended_run_lets_pods_finish_starts_none_and_goes_on_when_resumed(run
     assert sum(runs.witnesses().values()) == 4
 
 
-def test_parallelism_is_raised_in_the_middle_of_a_run_and_lowered_without_ending_pods(runs: Runs) -> None:
+def test_parallelism_changes_without_ending_pods(runs: Runs) -> None:
     runs.start("wider", "probe", {"before": 0, "width": 6, "after": 0, "seconds": 10}, parallelism=1)
     until_pods_run(runs, "wider", 1)
     assert len([pod for pod in runs.pods("wider") if pod["metadata"]["labels"]["apprun.dev/role"] == "task"]) == 1
@@ -140,7 +140,7 @@ def test_deleted_run_leaves_nothing(runs: Runs, policy: str) -> None:
     eventually("run, tasks and pods are gone", nothing_left, 90)
 
 
-def test_tasks_of_a_run_deleted_without_them_report_no_more_and_may_be_deleted(runs: Runs) -> None:
+def test_orphaned_tasks_take_no_report_and_may_be_deleted(runs: Runs) -> None:
     """Whose they are can't be told any more, and nobody is left who would want their results."""
     runs.start("leave", "probe", {"before": 0, "width": 2, "after": 1, "seconds": 8})
     until_pods_run(runs, "leave", 2)
@@ -157,7 +157,7 @@ def test_tasks_of_a_run_deleted_without_them_report_no_more_and_may_be_deleted(r
     until_no_pods(runs, "leave")
 
 
-def test_run_with_the_name_of_one_whose_tasks_were_left_says_what_is_in_its_way(runs: Runs) -> None:
+def test_a_run_with_a_used_name_says_what_blocks_it(runs: Runs) -> None:
     runs.start("again", "probe", {"before": 0, "width": 1, "after": 0, "seconds": 300})
     until_pods_run(runs, "again")
     runs.kube.delete(f"{runs.api}/appruns/again", propagationPolicy="Orphan")

@@ -49,7 +49,7 @@ def test_a_leader_that_was_paused_does_no_harm_when_it_goes_on(runs: Runs, repli
 
 @needs_own_cluster
 def test_connections_that_are_dead_without_a_word_are_given_up(runs: Runs, replicas: Replicas) -> None:
-    """Half-open: the watches of the leader stay silent for ever, and its next requests get no answer."""
+    """Half-open: the watches of the leader stay silent forever, and its next requests get no answer."""
     leader = replicas.leader()
     committed = started(runs, "half-open", seconds=3)
     with leader.half_open() as connections:
@@ -72,7 +72,7 @@ def test_an_upgrade_in_the_middle_of_a_run_interrupts_nothing(bed: Bed, runs: Ru
 
 
 @needs_own_cluster
-def test_a_lost_node_never_takes_both_where_replicas_may_not_share_one(bed: Bed, replicas: Replicas) -> None:
+def test_anti_affinity_keeps_one_replica_on_node_loss(bed: Bed, replicas: Replicas) -> None:
     bed.install("nodeSpread=DoNotSchedule")
     try:
         bed.cli("kill-node", "node2")

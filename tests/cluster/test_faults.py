@@ -66,7 +66,7 @@ def test_killed_etcd_interrupts_nothing_for_good(bed: Bed, runs: Runs) -> None:
 
 
 @needs_own_cluster
-def test_killed_node_with_driver_and_tasks_costs_only_uncommitted_work(bed: Bed, runs: Runs) -> None:
+def test_a_killed_node_costs_only_uncommitted_work(bed: Bed, runs: Runs) -> None:
     committed = started(runs, "nodeless", seconds=15)
     node = driver_pod(runs, "nodeless")["spec"]["nodeName"]
     lost = frozenset(

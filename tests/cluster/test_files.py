@@ -75,9 +75,7 @@ def test_files_go_from_node_to_node_and_go_with_the_run(files: Runs, s3: S3Serve
     assert SECRET_KEY not in everything
 
 
-def test_task_that_loses_its_pod_while_it_uploads_is_repeated_and_leaves_one_object(
-    files: Runs, s3: S3Server, proxy: FaultyProxy
-) -> None:
+def test_a_pod_lost_in_an_upload_leaves_one_object(files: Runs, s3: S3Server, proxy: FaultyProxy) -> None:
     secret(files, **s3.secrets())
     app(files, "pipe", storage=storage(files, s3, proxy.endpoint))
     proxy.set(bytes_per_second=2 * MIB)
@@ -92,9 +90,7 @@ def test_task_that_loses_its_pod_while_it_uploads_is_repeated_and_leaves_one_obj
     assert list(s3.objects(files.namespace).values()) == [64 * MIB]
 
 
-def test_store_that_answers_503_and_cuts_connections_costs_no_attempt(
-    files: Runs, s3: S3Server, proxy: FaultyProxy
-) -> None:
+def test_an_unreliable_store_costs_no_attempt(files: Runs, s3: S3Server, proxy: FaultyProxy) -> None:
     secret(files, **s3.secrets())
     app(files, "pipe", storage=storage(files, s3, proxy.endpoint))
     proxy.set(refusals=4, cuts=3, cut_after=3 * MIB)
@@ -104,7 +100,7 @@ def test_store_that_answers_503_and_cuts_connections_costs_no_attempt(
     assert (proxy.refused, proxy.cut > 0) == (4, True)
 
 
-def test_wrong_credentials_missing_stores_and_foreign_files_are_told(files: Runs, s3: S3Server) -> None:
+def test_errors_of_stores_name_their_cause(files: Runs, s3: S3Server) -> None:
     secret(files, "wrong", access_key_id="test-access", secret_access_key="canary-wrong-secret")
     secret(files, **s3.secrets())
     app(files, "locked-out", storage=storage(files, s3, name="wrong"))

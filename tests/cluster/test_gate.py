@@ -21,7 +21,7 @@ def calls(runs: Runs, run: str) -> list[tuple[str, str]]:
     return [(entry["task"], entry["outcome"]) for entry in runs.checkpoints(run)]
 
 
-def test_run_that_is_not_ready_fails_before_any_task_of_the_app_has_a_pod(gated: Runs) -> None:
+def test_a_failed_preflight_starts_no_task(gated: Runs) -> None:
     gated.start("bad", "gated", {"door": "seven"})
     gated.start("good", "gated", {"door": "forty-two"})
 
@@ -37,9 +37,7 @@ def test_run_that_is_not_ready_fails_before_any_task_of_the_app_has_a_pod(gated:
     assert calls(gated, "good") == [("apprun.preflight", "Succeeded"), ("pay", "Succeeded")]
 
 
-def test_run_keeps_its_gate_when_its_driver_is_lost_and_waits_for_the_code_that_it_began_with(
-    gated: Runs, kube: Kube
-) -> None:
+def test_a_run_keeps_its_gate_when_its_driver_is_lost(gated: Runs, kube: Kube) -> None:
     gated.start("slow", "gated", {"door": "forty-two", "seconds": 8})
 
     def at_the_gate() -> Object | None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from tests.support.bed import ROOT, Bed
-from tests.support.foreign import ARGO_CD, FLUX_KUSTOMIZATIONS, FLUX_RELEASES, FLUX_SOURCES, definitions
 from tests.support.kube import CORE, Kube, eventually
 from tests.support.runs import Runs
+from tests.support.third_party_crds import ARGO_CD, FLUX_KUSTOMIZATIONS, FLUX_RELEASES, FLUX_SOURCES, definitions
 
 GITOPS = ROOT / "examples" / "gitops"
 ENDED = ("Succeeded", "Failed", "Cancelled", "Stalled")
@@ -77,7 +77,7 @@ def code_of(orders: Runs, run: str) -> str:
     return name
 
 
-def test_a_changed_file_is_a_changed_app_and_earlier_runs_keep_theirs(repository: Repository, kube: Kube) -> None:
+def test_a_changed_file_leaves_earlier_runs_their_code(repository: Repository, kube: Kube) -> None:
     orders = Runs(kube, "orders")
     repository.replace("overlays/production/run/run.yaml", "shops: 3", "shops: 3\n    seconds: 6")
     repository.release("aaaaaaa")
@@ -121,9 +121,7 @@ def test_a_pipeline_starts_runs_and_learns_how_they_ended(repository: Repository
 
 
 @pytest.mark.parametrize("order", ["code-first", "run-first"])
-def test_pruning_in_the_middle_of_a_run_leaves_nothing_whatever_the_order(
-    repository: Repository, kube: Kube, order: str
-) -> None:
+def test_pruning_in_any_order_leaves_nothing(repository: Repository, kube: Kube, order: str) -> None:
     orders = Runs(kube, "orders")
     repository.replace("overlays/production/run/run.yaml", "shops: 3", "shops: 3\n    seconds: 60")
     repository.release("ccccccc")

@@ -36,7 +36,7 @@ def caller(bed: Bed, runs: Runs, kube: Kube) -> Caller:
     return found
 
 
-def test_an_app_answers_whom_kubernetes_allows_through_its_service(bed: Bed, caller: Caller, runs: Runs) -> None:
+def test_a_handler_answers_callers_that_rbac_allows(bed: Bed, caller: Caller, runs: Runs) -> None:
     friend, stranger = caller.token("friend"), caller.token("stranger")
     question = {"credentials": [{"key": "password", "value": "open sesame"}]}
 

@@ -1,5 +1,5 @@
 """Objects that are made to stop an operator, at a live one: too deep, too large, with schemas without end, with numbers
-without measure. Each is refused or told of where it is; runs beside them go on, also after the operator has restarted.
+without measure. Each is refused or reported where it is; runs beside them go on, also after the operator has restarted.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def test_logs_are_those_of_the_tasks_container(bed: Bed, injected: Injected, tmp
     eventually("the task's line is shown", told, 90)
 
 
-def test_pod_that_waits_for_its_image_is_made_again_with_the_accounts_new_pull_secret(injected: Injected) -> None:
+def test_a_waiting_pod_is_replaced_for_a_new_pull_secret(injected: Injected) -> None:
     call = ("pulls", "pull secret", "has no image")
     injected.until_waiting(*call, "ImagePullFailed")
     assert all("imagePullSecrets" not in pod["spec"] for pod in injected.pods(*call))

@@ -48,9 +48,7 @@ def orders(runs: Runs) -> Runs:
     return runs
 
 
-def test_an_app_says_what_its_code_contains_and_starts_nothing_that_the_code_would_refuse(
-    bed: Bed, orders: Runs
-) -> None:
+def test_an_app_publishes_contracts_and_refuses_bad_input(bed: Bed, orders: Runs) -> None:
     eventually("the image's digest is told", lambda: app(orders)["status"]["contracts"].get("imageDigest"), 60)
     contracts = app(orders)["status"]["contracts"]
     assert contracts["version"] == "1.0.0"
@@ -91,7 +89,7 @@ def test_an_app_says_what_its_code_contains_and_starts_nothing_that_the_code_wou
     assert orders.until_phase("wrong", "Succeeded", "Failed")["output"]["total"] == 2
 
 
-def test_code_that_cant_be_imported_is_the_apps_condition_with_the_end_of_the_traceback(runs: Runs) -> None:
+def test_an_import_error_is_a_condition_with_traceback(runs: Runs) -> None:
     runs.upload("broken", CODE + "\n\ndef connect():\n    return {}['HOST']\n\nconnect()\n")
     runs.app("broken", "app:Orders")
     found = until(runs, "Stalled", "True", "LoadFailed", "broken")
@@ -101,12 +99,12 @@ def test_code_that_cant_be_imported_is_the_apps_condition_with_the_end_of_the_tr
     assert 'File "/apprun/source/app.py", line' in said
     assert "contracts" not in found["status"]
     runs.kube.merge(f"{runs.core}/configmaps/broken", {"data": {"app.py": CODE}})
-    wish = {"metadata": {"annotations": {"apprun.dev/inspect": "again"}}}
-    runs.kube.merge(f"{runs.api}/apps/broken", wish)
+    request = {"metadata": {"annotations": {"apprun.dev/inspect": "again"}}}
+    runs.kube.merge(f"{runs.api}/apps/broken", request)
     assert until(runs, "Ready", "True", "Inspected", "broken")["status"]["contracts"]["app"] == "orders"
 
 
-def test_a_run_goes_on_with_the_code_that_it_began_with_while_its_app_changes_and_is_deleted(orders: Runs) -> None:
+def test_a_run_keeps_its_code_while_its_app_changes(orders: Runs) -> None:
     orders.kube.merge(f"{orders.api}/apps/orders", {"spec": {"parallelism": 3}})
     until(orders, "Ready", "True", "Inspected")
     orders.start("long", "orders", {"customer": "Ada", "rows": [{"name": "tea"}], "seconds": 6})
@@ -144,7 +142,7 @@ def app_is_gone(runs: Runs) -> bool:
     return False
 
 
-def test_code_that_is_edited_in_place_never_gets_into_a_run_that_began_without_it(orders: Runs) -> None:
+def test_code_edited_in_place_never_enters_a_running_run(orders: Runs) -> None:
     orders.start("edited", "orders", {"customer": "Ada", "rows": [{"name": "tea"}], "seconds": 5})
     eventually("it calls a task", lambda: orders.tasks("edited") or None, 60)
     eventually("that has begun", lambda: any("seconds" in str(t) for t in orders.pods("edited")) or None, 60)

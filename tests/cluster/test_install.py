@@ -97,7 +97,7 @@ def uninstall(bed: Bed) -> None:
     release(bed, "uninstall", "apprun")
 
 
-def test_runs_survive_upgrade_rollback_and_reinstallation_and_nothing_is_left(bare: Bed, kube: Kube) -> None:
+def test_runs_survive_upgrade_rollback_and_reinstallation(bare: Bed, kube: Kube) -> None:
     if kube.find(f"{CORE}/namespaces/{SYSTEM_NAMESPACE}") is None:
         namespaces(kube, SYSTEM_NAMESPACE)
     before = everything(bare)

@@ -32,7 +32,7 @@ def test_each_phase_reads_as_it_should() -> None:
     assert statuses([run(phase) for phase in EXPECTED]) == list(EXPECTED.values())
 
 
-def test_an_app_is_in_progress_until_its_code_is_known_and_failed_when_that_cant_be_imported() -> None:
+def test_an_app_is_in_progress_until_it_is_inspected() -> None:
     def app(ready: str, reconciling: str, stalled: str, observed: int = 1) -> Object:
         truths = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled, "Inspected": ready}
         conditions = [{"type": kind, "status": truth} for kind, truth in truths.items()]

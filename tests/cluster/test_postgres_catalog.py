@@ -16,10 +16,10 @@ from tests.support.bed import EXISTING, ROOT, RUNTIME_IMAGE, Bed
 from tests.support.caller import calling_pod
 from tests.support.faulty import FaultyProxy
 from tests.support.kube import CORE, Object, eventually
+from tests.support.namespace_dump import all_objects, followed_logs
 from tests.support.postgres import PASSWORD, USER, Postgres, postgres_server
 from tests.support.runs import Runs
 from tests.support.s3 import BUCKET, SECRET_KEY, S3Server
-from tests.support.told import all_objects, followed_logs
 
 pytestmark = pytest.mark.skipif(EXISTING, reason="database and store are on this machine, and a node is killed")
 
@@ -144,9 +144,7 @@ def connector(bed: Bed, runs: Runs, s3: S3Server, postgres: Postgres, image: str
     return Connector(bed, runs, s3, postgres, database)
 
 
-def test_it_logs_in_checks_extracts_and_next_time_takes_what_has_changed(
-    connector: Connector, runs: Runs, tmp_path: Path
-) -> None:
+def test_it_extracts_everything_once_and_then_the_changes(connector: Connector, runs: Runs, tmp_path: Path) -> None:
     with followed_logs(runs) as logs:
         connector.apply(tmp_path)
         first = connector.output(RUN)
@@ -200,7 +198,7 @@ def test_bad_input_is_told_without_a_secret(connector: Connector, runs: Runs, tm
 
 
 @pytest.mark.exclusive
-def test_a_node_that_dies_while_a_schema_is_uploaded_costs_that_upload_only(
+def test_a_node_lost_in_an_upload_costs_that_upload_only(
     bed: Bed, connector: Connector, runs: Runs, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     proxy.set(bytes_per_second=128 * KIB)

@@ -47,7 +47,7 @@ def meddling(runs: Runs, path: str) -> Iterator[None]:
     """Somebody changes an object's annotations all the time, so that now and then the operator is late."""
     over = threading.Event()
 
-    def meddle() -> None:
+    def interfere() -> None:
         number = 0
         while not over.is_set():
             number += 1
@@ -56,7 +56,7 @@ def meddling(runs: Runs, path: str) -> Iterator[None]:
             except ApiError:  # it isn't there yet, or not any more
                 time.sleep(0.05)
 
-    thread = threading.Thread(target=meddle)
+    thread = threading.Thread(target=interfere)
     thread.start()
     try:
         yield
@@ -123,9 +123,7 @@ def stall_twice_for_the_same_reason(runs: Runs) -> None:
 
 @pytest.mark.exclusive
 @needs_own_cluster
-def test_each_right_that_a_role_grants_is_used_and_no_other_is_asked_for(
-    bed: Bed, runs: Runs, as_operator: Client
-) -> None:
+def test_each_granted_right_is_used_and_no_other_asked_for(bed: Bed, runs: Runs, as_operator: Client) -> None:
     runs.app("chain", "app:Chain", source=source("probe"), serviceAccountName="probe")
     runs.upload("paged")
     runs.app("paged", "app:Paged")

@@ -18,7 +18,7 @@ def test_hello_example_runs_unchanged(bed: Bed, runs: Runs) -> None:
     assert [entry["task"] for entry in status["checkpoints"]] == ["create_greeting"]
 
 
-def test_fan_out_runs_every_task_once_and_returns_results_in_call_order(runs: Runs) -> None:
+def test_a_fan_out_runs_each_task_once_in_call_order(runs: Runs) -> None:
     runs.start("wide", "probe", {"before": 1, "width": 6, "after": 1})
     status = runs.until_phase("wide", "Succeeded", "Failed")
     assert status["output"] == {"names": ["before-0", *(f"wide-{i}" for i in range(6)), "after-0"]}

@@ -106,7 +106,7 @@ def test_a_wrong_field_is_named(world: World, name: str, spec: dict[str, Any], f
     refused(create_run(world, name, **spec), field)
 
 
-def test_an_unknown_field_is_named_to_those_who_ask_for_strictness(world: World, name: str) -> None:
+def test_strict_validation_names_an_unknown_field(world: World, name: str) -> None:
     path = world.path("appruns") + "?fieldValidation=Strict"
     answer = world.admin.create(path, app_run(name, paralelism=3))
     assert (answer.code, 'unknown field "spec.paralelism"' in answer.message) == (400, True)

@@ -8,8 +8,8 @@ import itertools
 import pytest
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import Object, eventually
+from tests.support.namespace_dump import all_objects, followed_logs
 from tests.support.runs import Runs
-from tests.support.told import all_objects, followed_logs
 
 PASSWORD = "canary-p4ss/word+42"
 TOKEN = "canary-t0ken-4711"
@@ -40,7 +40,7 @@ def message_of(vault: Runs, run: str) -> str:
     return str(status.get("message", "")) if status.get("phase") == "Waiting" else ""
 
 
-def test_missing_secret_and_missing_key_are_told_one_after_the_other_and_then_the_run_goes_on(vault: Runs) -> None:
+def test_a_missing_secret_then_a_missing_key_are_named(vault: Runs) -> None:
     secret(vault, "payments", token=TOKEN)
     vault.start("early", "vault", {"how": "use"})
     said = eventually("the missing Secret is told", lambda: message_of(vault, "early"), 60)

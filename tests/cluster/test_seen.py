@@ -109,7 +109,7 @@ def test_each_panel_has_something_to_show(scene: Scene, query: str) -> None:
     eventually(f"{query} returns data: {expression}", answered, 30)
 
 
-def test_alerts_ask_what_prometheus_can_answer_and_only_the_right_ones_hold(scene: Scene) -> None:
+def test_only_the_right_alerts_fire(scene: Scene) -> None:
     holding = {alert for alert, expression in alert_queries().items() if scene.prometheus.query(expression)}
     assert holding >= FIRING
     assert not holding & {

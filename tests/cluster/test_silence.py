@@ -266,7 +266,7 @@ def refuses_a_task_pod(runs: Runs) -> bool | None:
     return None
 
 
-def test_input_that_no_pod_takes_starts_none_and_the_largest_that_is_allowed_does(waits: Runs) -> None:
+def test_the_largest_input_runs_and_a_larger_is_refused(waits: Runs) -> None:
     rest = len(json.dumps({"text": ""}, separators=(",", ":")))
     waits.start("large", "waits", {"text": '"' * ((240 * 1024 - rest) // 2)})
     waits.start("larger", "waits", {"text": '"' * (120 * 1024)})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.soak.faults import Pace
-from tests.soak.recipe import Recipe, cook
+from tests.soak.recipe import Recipe, run_recipe
 from tests.soak.verdict import verdict
 from tests.support.bed import EXISTING, Bed
 from tests.support.recorder.recorder import Recorder
@@ -38,7 +38,7 @@ def limited(bed: Bed) -> Iterator[None]:
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("limited")
 def test_nothing_is_lost_doubled_or_stuck_whatever_dies(bed: Bed, runs: Runs, recorder: Recorder) -> None:
-    outcome = cook(bed, runs, SMALL, recorder)
+    outcome = run_recipe(bed, runs, SMALL, recorder)
     wrong = [claim for claim in verdict(outcome.facts) if not claim.holds]
     assert not wrong
     for what in ("operator killed", "API server killed", "node killed", "node cut off"):

@@ -22,7 +22,7 @@ def kept(marker: Runs) -> dict[str, object]:
     return {key: entry["value"] for key, entry in found["spec"]["entries"].items()}
 
 
-def test_marker_is_seen_by_the_next_task_of_the_run_and_by_the_next_run(marker: Runs, bed: Bed) -> None:
+def test_state_is_seen_by_the_next_task_and_the_next_run(marker: Runs, bed: Bed) -> None:
     marker.start("first", "marker", {"how": "twice"})
     first = marker.until_phase("first", "Succeeded")["output"]
     assert (first["found"], first["price"]) == (1, PRICE)
@@ -37,7 +37,7 @@ def test_marker_is_seen_by_the_next_task_of_the_run_and_by_the_next_run(marker: 
     assert marker.until_phase("third", "Succeeded")["output"]["found"] == 40
 
 
-def test_of_two_tasks_that_move_the_marker_at_once_the_later_one_starts_anew(marker: Runs) -> None:
+def test_a_conflicting_state_write_repeats_the_later_task(marker: Runs) -> None:
     marker.start("both", "marker", {"how": "at-once"})
     output = marker.until_phase("both", "Succeeded")["output"]
     assert (output["found"], output["attempt"]) == (1, 2)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.cluster.admission_world import operator_account
 from tests.cluster.apiserver import Client
-from tests.support.absence import Absence
 from tests.support.bed import EXISTING, Bed
 from tests.support.interrupted import working_pods
 from tests.support.kube import CORE, Object, eventually
+from tests.support.operator_off import OperatorOff
 from tests.support.recorded import GOLDEN, provide, restore
 from tests.support.runs import Runs, source
 
@@ -23,8 +23,8 @@ needs_own_cluster = pytest.mark.skipif(EXISTING, reason="nodes of an existing cl
 
 
 @pytest.fixture
-def absence(bed: Bed) -> Iterator[Absence]:
-    found = Absence(bed)
+def operator_off(bed: Bed) -> Iterator[OperatorOff]:
+    found = OperatorOff(bed)
     yield found
     if not EXISTING:
         bed.cli("up")
@@ -36,16 +36,14 @@ def reported(runs: Runs, run: str) -> list[Object]:
 
 
 @needs_own_cluster
-def test_result_that_was_reported_before_its_node_died_counts_and_is_not_made_again(
-    bed: Bed, runs: Runs, absence: Absence
-) -> None:
+def test_a_result_reported_before_node_loss_counts(bed: Bed, runs: Runs, operator_off: OperatorOff) -> None:
     """Only the report is left of it: the node is gone before anybody has committed it, or even seen its pod's end."""
     runs.start("reported", "probe", {"before": 0, "width": 4, "after": 1, "seconds": 10})
     pods = eventually(
         "all four work", lambda: (len(working_pods(runs, "reported")) == 4 and runs.pods("reported")) or None
     )
     node = next(pod["spec"]["nodeName"] for pod in pods if pod["metadata"]["labels"]["apprun.dev/role"] == "task")
-    absence.begin()
+    operator_off.begin()
     eventually("all four have reported", lambda: len(reported(runs, "reported")) == 4 or None)
     bed.cli("kill-node", node)
 
@@ -55,14 +53,14 @@ def test_result_that_was_reported_before_its_node_died_counts_and_is_not_made_ag
 
     eventually("Kubernetes gives its pods up", lost)
     assert runs.checkpoints("reported") == []
-    absence.end()
+    operator_off.end()
     status = runs.until_phase("reported", "Succeeded", "Failed", seconds=180)
     assert status["phase"] == "Succeeded", status
     assert all("attempts" not in task["status"] for task in runs.tasks("reported"))
     assert set(runs.witnesses().values()) == {1}
 
 
-def test_namespace_with_runs_at_work_goes_without_anybody_to_let_it(bed: Bed, absence: Absence) -> None:
+def test_a_namespace_with_running_runs_can_be_deleted(bed: Bed, operator_off: OperatorOff) -> None:
     """No finalizer of ours waits for an operator that isn't there."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": name}})
@@ -72,23 +70,23 @@ def test_namespace_with_runs_at_work_goes_without_anybody_to_let_it(bed: Bed, ab
     runs.start("there", "causes", {"calls": ["works", "no room"]})
     eventually("tasks are there", lambda: len(runs.tasks("there")) == 2 or None)
     eventually("one works", lambda: working_pods(runs, "there") or None)
-    absence.begin()
+    operator_off.begin()
     bed.kube.delete(f"{CORE}/namespaces/{name}")
     eventually("the namespace is gone", lambda: bed.kube.find(f"{CORE}/namespaces/{name}") is None or None, 120)
 
 
 @pytest.mark.parametrize("recording", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
-def test_run_that_another_version_began_goes_on(bed: Bed, runs: Runs, absence: Absence, recording: Path) -> None:
+def test_run_of_another_version_continues(bed: Bed, runs: Runs, operator_off: OperatorOff, recording: Path) -> None:
     """Some of it is committed, some reported, some is still to be done; each part is taken as it stands."""
     admin = Client.from_kubeconfig(bed.kubeconfig)
     account = ":".join(("system:serviceaccount", *operator_account(admin)))
     provide(runs)
-    absence.begin()
+    operator_off.begin()
     begun, *tasks = restore(runs, admin.impersonating(account, "system:masters"), recording)
     run, ledger = begun["metadata"]["name"], begun["status"]["checkpoints"]
     finished = {task["spec"]["key"] for task in tasks if task["status"]["phase"] == "Succeeded"}
     assert len(ledger) < len(finished), "nothing that was reported awaits its commit"
-    absence.end()
+    operator_off.end()
     status = runs.until_phase(run, "Succeeded", "Failed", "Stalled", seconds=180)
     assert status["phase"] == "Succeeded", status["message"]
     assert status["checkpoints"][: len(ledger)] == ledger

@@ -80,7 +80,7 @@ class Twins:
         self._runner.close()
 
     def leave(self) -> None:
-        """The namespace goes, and what the players had held back in it: it would hang there for ever, and its CRDs."""
+        """The namespace goes, and what the players had held back in it: it would hang there forever, and its CRDs."""
         admin, namespace = self.world.admin, f"/api/v1/namespaces/{self.world.namespace}"
         collector, _ = self.users["collector"]  # People may not write tasks, be they administrators.
         expect(admin.delete(namespace))

@@ -7,8 +7,8 @@ import logging
 import time
 import traceback
 
+from tests.support.sim.chaos import Chaos
 from tests.support.sim.cluster import simulate
-from tests.support.sim.storm import Storm
 
 
 def main() -> int:
@@ -21,14 +21,14 @@ def main() -> int:
     failed: list[int] = []
     began = time.monotonic()
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        storm = Storm(seed)
+        chaos = Chaos(seed)
         try:
-            simulate(storm.run(arguments.steps), seed)
+            simulate(chaos.run(arguments.steps), seed)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 break
             failed.append(seed)
-            print(f"\nseed {seed}:", *storm.events, sep="\n  ", flush=True)
+            print(f"\nseed {seed}:", *chaos.events, sep="\n  ", flush=True)
             traceback.print_exception(error, limit=-3)
     print(f"{arguments.seeds} seeds in {time.monotonic() - began:.0f} s; broken: {failed or 'none'}")
     return bool(failed)

@@ -7,7 +7,7 @@ import sys
 import uuid
 
 from tests.soak.faults import Pace
-from tests.soak.recipe import Outcome, Recipe, cook
+from tests.soak.recipe import Outcome, Recipe, run_recipe
 from tests.soak.verdict import Facts, verdict
 from tests.support.bed import EXISTING, KEEP, bring_up, take_down
 from tests.support.figures import write
@@ -46,11 +46,11 @@ def main() -> int:
         namespace = f"soak-{uuid.uuid4().hex[:6]}"
         bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
         with Recorder(bed) as recorder:
-            outcome = cook(bed, Runs(bed.kube, namespace), recipe, recorder)
+            outcome = run_recipe(bed, Runs(bed.kube, namespace), recipe, recorder)
     finally:
         if not KEEP:
             take_down(options.name)
-    lines = told(recipe, outcome)
+    lines = summary(recipe, outcome)
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stderr.write("\n".join([*recorded(outcome.facts), f"recorded in {recorder.folder}"]) + "\n")
     good = all(claim.holds for claim in verdict(outcome.facts))
@@ -67,7 +67,7 @@ def recorded(facts: Facts) -> list[str]:
     return [head, *unexpected, limit, *facts.standstill.description]
 
 
-def told(recipe: Recipe, outcome: Outcome) -> list[str]:
+def summary(recipe: Recipe, outcome: Outcome) -> list[str]:
     """Markdown: what was done, what was broken, what holds."""
     caused = ", ".join(f"{what} {count}×" for what, count in sorted(outcome.faults.caused.items()))
     return [

@@ -35,7 +35,7 @@ class Numbers(Output):
     numbers: Annotated[list[int], MaxItems(1000)] = []
 
 
-def tell(counter: str, **facts: object) -> None:
+def record(counter: str, **facts: object) -> None:
     """Until it is heard: on a node that is cut off, that takes as long as the cut."""
     body = json.dumps(facts).encode()
     for _ in range(200):
@@ -52,9 +52,9 @@ class Soaked(App):
     @task(timeout_seconds=900, retry_max_attempts=1)
     async def step(self, input: Step) -> Done:
         mine = {"id": uuid.uuid4().hex, "call": self.task_context.idempotency_key, "attempt": self.task_context.attempt}
-        await asyncio.to_thread(tell, input.counter, **mine, begun=time.time())
+        await asyncio.to_thread(record, input.counter, **mine, begun=time.time())
         await asyncio.sleep(input.seconds)
-        await asyncio.to_thread(tell, input.counter, **mine, done=time.time())
+        await asyncio.to_thread(record, input.counter, **mine, done=time.time())
         return Done(number=input.number)
 
     async def run(self, input: Plan) -> Numbers:

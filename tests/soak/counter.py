@@ -41,14 +41,14 @@ class Counter:
         with self._lock:
             return tuple(self._executions.values())
 
-    def _take(self, told: dict[str, object]) -> None:
-        identity = str(told["id"])
+    def _take(self, summary: dict[str, object]) -> None:
+        identity = str(summary["id"])
         with self._lock:
-            if "begun" in told:
-                begun = Execution(str(told["call"]), int(str(told["attempt"])), float(str(told["begun"])))
+            if "begun" in summary:
+                begun = Execution(str(summary["call"]), int(str(summary["attempt"])), float(str(summary["begun"])))
                 self._executions.setdefault(identity, begun)
             else:
-                self._executions[identity] = replace(self._executions[identity], done=float(str(told["done"])))
+                self._executions[identity] = replace(self._executions[identity], done=float(str(summary["done"])))
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         take = self._take

@@ -87,12 +87,12 @@ class Faults:
         self._every(itertools.repeat(kill), self._pace.api, self._pace.first_api)
 
     def _nodes(self) -> None:
-        away, whole = self._pace.away, self._pace.whole
+        away, healthy = self._pace.away, self._pace.whole
         story = [
             ("node killed", lambda: self._cli("kill-node", "node2"), away),
-            ("node started", lambda: self._cli("start-node", "node2", "--no-wait"), whole),
+            ("node started", lambda: self._cli("start-node", "node2", "--no-wait"), healthy),
             ("node cut off", lambda: self._cli("cut-node", "node1"), away),
-            ("node connected", lambda: self._cli("heal-node", "node1"), whole),
+            ("node connected", lambda: self._cli("heal-node", "node1"), healthy),
         ]
         steps = itertools.chain.from_iterable(itertools.repeat(story, self._pace.rounds or ENDLESS))
         self._every(steps, 0.0, self._pace.first_node)
@@ -108,22 +108,22 @@ class Faults:
             try:
                 cause()
                 self.caused[what] += 1
-                self._tell(what)
+                self._print(what)
             except Exception as error:
                 self.failed[what] += 1
-                self._tell(f"not {what}: {str(error)[:200]}")
+                self._print(f"not {what}: {str(error)[:200]}")
             wait = pause or max(0.0, beat - (time.monotonic() - started))
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
         self._note(text)
 
     def _kill_leader(self) -> None:
         holder = self._replicas.holder()
-        found = [one for one in self._replicas.all() if one.name == holder]
-        if not found:
+        leaders = [replica for replica in self._replicas.all() if replica.name == holder]
+        if not leaders:
             raise AssertionError(f"the lease is held by {holder!r}, which isn't ready")
-        (leader,) = found
+        (leader,) = leaders
         if leader.restarts < RESTARTS:
             self._replicas.kill_process(leader)
         else:

@@ -19,7 +19,7 @@ from tests.support.bed import Bed
 from tests.support.kube import ApiError, Object, eventually
 from tests.support.recorder.journal import Moment
 from tests.support.recorder.recorder import Recorder
-from tests.support.recorder.story import describe, longest
+from tests.support.recorder.timeline import describe, longest
 from tests.support.runs import Runs, source
 
 ENDS = ("Succeeded", "Failed", "Cancelled")
@@ -63,7 +63,7 @@ def host_address(bed: Bed) -> str:
     return str(load_settings(cluster_dir(bed.name)).addresses.host)
 
 
-def cook(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
+def run_recipe(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
     """All of it, in the namespace of `runs`, which is empty before and afterwards."""
     began, terminations_before = time.time(), len(recorder.terminations)
     runs.upload("soak", (Path(__file__).parent / "app.py").read_text())
@@ -80,10 +80,10 @@ def cook(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outcome:
         pods_left = left_of(lambda: pods(runs, names))
         found = tuple(facts_of(runs, name) for name in names)
         delete(runs, names)
-        left = left_of(lambda: objects(runs))
+        leftovers = left_of(lambda: objects(runs))
         operators = operators_since(recorder, terminations_before)
         standstill = longest_standstill(recorder.moments(began, runs.namespace), recipe.standstill)
-        facts = Facts(found, recipe.tasks, counter.executions, pods_left, left, operators, standstill)
+        facts = Facts(found, recipe.tasks, counter.executions, pods_left, leftovers, operators, standstill)
         return Outcome(facts, faults, seconds)
 
 
@@ -95,7 +95,7 @@ def operators_since(recorder: Recorder, before: int) -> Operators:
 
 def standing(recorder: Recorder, recipe: Recipe, namespace: str) -> list[str]:
     """What is recorded about a standstill that goes on."""
-    return recorder.story(time.time() - 10 * recipe.standstill, recipe.standstill, namespace)[-1:]
+    return recorder.timeline(time.time() - 10 * recipe.standstill, recipe.standstill, namespace)[-1:]
 
 
 def longest_standstill(moments: list[Moment], limit: float) -> LongestStandstill:
@@ -113,24 +113,24 @@ def until_ended(
 
     `standing` tells what is known of a standstill, for whoever watches.
     """
-    deadline, said, moved, before = time.monotonic() + recipe.patience, 0.0, time.monotonic(), 0
+    deadline, printed, moved, before = time.monotonic() + recipe.patience, 0.0, time.monotonic(), 0
     while time.monotonic() < deadline:
         time.sleep(every)
         try:
-            found = runs.kube.items(f"{runs.api}/appruns")
+            runs_ = runs.kube.items(f"{runs.api}/appruns")
         except UNANSWERED:  # dead just now
             continue
-        phases = [run.get("status", {}).get("phase", "") for run in found]
-        if len(found) == len(names) and all(phase in ENDS for phase in phases):
+        phases = [run.get("status", {}).get("phase", "") for run in runs_]
+        if len(runs_) == len(names) and all(phase in ENDS for phase in phases):
             return
-        if time.monotonic() - said < SAY_EVERY_SECONDS * every:
+        if time.monotonic() - printed < SAY_EVERY_SECONDS * every:
             continue
-        said = time.monotonic()
-        done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in found)
+        printed = time.monotonic()
+        done = sum(run.get("status", {}).get("tasks", {}).get("succeeded", 0) for run in runs_)
         say(f"{done} tasks, {phases.count('Succeeded')} runs done")
         if done != before:
-            moved, before = said, done
-        elif said - moved > recipe.standstill:
+            moved, before = printed, done
+        elif printed - moved > recipe.standstill:
             say("\n".join(standing()) or "nothing moves")
 
 
@@ -169,8 +169,12 @@ def pods(runs: Runs, names: list[str]) -> list[str]:
 
 def objects(runs: Runs) -> list[str]:
     """Everything of ours in the namespace but the App."""
-    kinds = (*(f"{runs.api}/{kind}" for kind in ("appruns", "apptasks", "appledgers")), f"{runs.core}/pods")
-    return [f"{kind.rpartition('/')[2]}/{item['metadata']['name']}" for kind in kinds for item in runs.kube.items(kind)]
+    kinds = (*(f"{runs.api}/{plural}" for plural in ("appruns", "apptasks", "appledgers")), f"{runs.core}/pods")
+    return [
+        f"{plural.rpartition('/')[2]}/{item['metadata']['name']}"
+        for plural in kinds
+        for item in runs.kube.items(plural)
+    ]
 
 
 def delete(runs: Runs, names: list[str]) -> None:

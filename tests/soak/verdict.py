@@ -152,7 +152,7 @@ def _none_doubled(runs: Sequence[RunFacts], committed: dict[str, Checkpoint], ex
     ]
     wrong = [*twice, *again, *after]
     return Claim(
-        "0 doubled: no call is committed twice, no attempt was done twice, nothing began anew once it was committed",
+        "0 doubled: no call is committed twice, no attempt was done twice, nothing started again after its commit",
         not wrong,
         _some(wrong) or f"{len(executions) - len(committed)} executions died uncommitted",
     )
@@ -170,11 +170,11 @@ def _nothing_unknown(committed: dict[str, Checkpoint], executions: Sequence[Exec
 def _charged_to_cluster(runs: Sequence[RunFacts]) -> Claim:
     ended = [attempt for run in runs for attempt in run.ended]
     wrong = [f"{a.task}: {a.reason} charged to {a.budget}" for a in ended if a.budget != "Disruption"]
-    told = ", ".join(f"{reason} {count}" for reason, count in disruptions(runs).most_common())
+    summary = ", ".join(f"{reason} {count}" for reason, count in disruptions(runs).most_common())
     return Claim(
         "whatever ended an attempt was charged to the cluster, not to the task's own retries",
         not wrong,
-        _some(wrong) or f"{len(ended)} attempts ended: {told}" if ended else "no attempt ended",
+        _some(wrong) or f"{len(ended)} attempts ended: {summary}" if ended else "no attempt ended",
     )
 
 

@@ -84,7 +84,7 @@ async def test_store_that_is_gone_for_a_while_is_waited_for(
     assert (await files.fetch(ref)).sha256 == ref.sha256
 
 
-async def test_store_that_stays_away_is_a_retryable_error_that_names_it(
+async def test_a_store_that_stays_away_is_a_retryable_error(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("application_sdk.storage.remote._RETRIES", 0)
@@ -95,7 +95,7 @@ async def test_store_that_stays_away_is_a_retryable_error_that_names_it(
 
 
 @pytest.mark.parametrize("wrong", [{"secret_access_key": "wrong-secret-b81"}, {"access_key_id": "wrong-key-c94"}])
-async def test_wrong_credentials_are_permanent_and_told_without_a_secret(
+async def test_wrong_credentials_are_permanent_without_a_secret(
     opened: Opener, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(StoreRefusedError, match="Check the keys in the Secret") as caught:
@@ -155,9 +155,7 @@ def upload(tmp_path: Path, s3: S3Server, prefix: str, endpoint: str) -> subproce
     return subprocess.Popen([sys.executable, "-c", UPLOADER, *arguments], stdout=subprocess.PIPE, text=True)
 
 
-def test_killed_upload_leaves_no_object_and_the_next_one_completes(
-    s3: S3Server, proxy: FaultyProxy, prefix: str, tmp_path: Path
-) -> None:
+def test_a_killed_upload_leaves_no_object(s3: S3Server, proxy: FaultyProxy, prefix: str, tmp_path: Path) -> None:
     large(tmp_path, 6)
     proxy.set(bytes_per_second=8 * 1024 * 1024)
     first = upload(tmp_path, s3, prefix, proxy.endpoint)

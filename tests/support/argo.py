@@ -36,6 +36,6 @@ def health(item: dict[str, Any]) -> Health:
         scope[library] = None
     scope.obj = lua.table_from(item, recursive=True)
     answer: Any = lua.execute(checks()[item["kind"]])
-    found = Health(str(answer["status"]), str(answer["message"]))
-    assert found.status in STATUSES
-    return found
+    result = Health(str(answer["status"]), str(answer["message"]))
+    assert result.status in STATUSES
+    return result

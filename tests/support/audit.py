@@ -30,7 +30,7 @@ def options(cluster: str) -> tuple[str, ...]:
 
 def asked(cluster: str, user: str) -> dict[Right, bool]:
     """What the service account `namespace:name` asked for, and whether RBAC ever let it."""
-    found: dict[Right, bool] = {}
+    answers: dict[Right, bool] = {}
     with _log(cluster).open() as lines:
         for line in lines:
             if f'"system:serviceaccount:{user}"' not in line or not line.endswith("\n"):
@@ -44,8 +44,8 @@ def asked(cluster: str, user: str) -> dict[Right, bool]:
             allowed = event["annotations"].get("authorization.k8s.io/decision") == "allow"
             if not allowed and str(event.get("userAgent", "")).startswith(TESTS_AGENT):
                 continue  # a test has tried, with the account's token, what that must not be allowed
-            found[right] = found.get(right, False) or allowed
-    return found
+            answers[right] = answers.get(right, False) or allowed
+    return answers
 
 
 def granted(kube: Kube, *roles: str) -> set[Right]:

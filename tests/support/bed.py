@@ -104,8 +104,8 @@ class Bed:
 
     def _why_not_ready(self) -> str:
         """What the operator's pods, their events and their logs say."""
-        asked = (("describe", "pods"), ("logs", "--selector=app.kubernetes.io/part-of=apprun", "--tail=20"))
-        return "\n".join(self.run(self.kubectl, "-n", SYSTEM_NAMESPACE, *what, check=False).stdout for what in asked)
+        commands = (("describe", "pods"), ("logs", "--selector=app.kubernetes.io/part-of=apprun", "--tail=20"))
+        return "\n".join(self.run(self.kubectl, "-n", SYSTEM_NAMESPACE, *what, check=False).stdout for what in commands)
 
 
 def bring_up(name: str, *options: str) -> Bed:
@@ -155,10 +155,10 @@ def _stream(name: str, *arguments: str) -> None:
 
 def _program(name: str, folder: Path | None) -> str:
     """Path of kubectl or helm: the test bed's own, or for an existing cluster the user's."""
-    found = str(folder / name) if folder else shutil.which(name)
-    if found is None:
+    program = str(folder / name) if folder else shutil.which(name)
+    if program is None:
         raise AssertionError(f"{name} isn't on the PATH: with CLUSTER=existing the tests use yours")
-    return found
+    return program
 
 
 def _plain(name: str, command: str) -> str:

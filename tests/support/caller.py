@@ -42,11 +42,11 @@ class Caller:
     app: str
 
     def ask(self, method: str, path: str, *, token: str = "", key: str = "", body: Any = None) -> tuple[int, Object]:
-        wish = json.dumps([method, f"http://{self.address}{path}", token, key, body])
-        told = self.bed.run(
-            *(self.bed.kubectl, "exec", "-n", self.runs.namespace, "caller", "--", "python3", "-c", ASK, wish)
+        request = json.dumps([method, f"http://{self.address}{path}", token, key, body])
+        output = self.bed.run(
+            *(self.bed.kubectl, "exec", "-n", self.runs.namespace, "caller", "--", "python3", "-c", ASK, request)
         )
-        status, answer = json.loads(told.stdout)
+        status, answer = json.loads(output.stdout)
         return status, answer
 
     def is_ready(self) -> bool:
@@ -107,7 +107,7 @@ def calling_pod(bed: Bed, runs: Runs, app: str) -> Caller:
     eventually("the caller runs", lambda: running() or None, 60)
 
     def address() -> str | None:
-        found = kube.find(f"{runs.core}/services/{names.handler_name(app)}")
-        return found["spec"]["clusterIP"] if found else None
+        service = kube.find(f"{runs.core}/services/{names.handler_name(app)}")
+        return service["spec"]["clusterIP"] if service else None
 
     return Caller(bed, runs, eventually("the Service is there", address, 60), app)

@@ -49,27 +49,27 @@ class FakeCluster:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _news: list[tuple[int, str, str, Object]] = field(default_factory=list)
 
-    def put(self, path: str, found: Object, kind: str = "MODIFIED") -> Object:
+    def put(self, path: str, item: Object, kind: str = "MODIFIED") -> Object:
         """Create or replace an object."""
         with self._changed:
             self._number += 1
-            metadata = found.setdefault("metadata", {})
+            metadata = item.setdefault("metadata", {})
             metadata.setdefault("name", path.rpartition("/")[2])
             metadata.setdefault("uid", f"uid-{metadata['name']}")
             metadata.setdefault("creationTimestamp", "2026-07-01T10:00:00Z")
             metadata["resourceVersion"] = str(self._number)
             event = kind if path in self.objects else "ADDED"
-            self.objects[path] = found
-            self._news.append((self._number, path, event, copy.deepcopy(found)))
+            self.objects[path] = item
+            self._news.append((self._number, path, event, copy.deepcopy(item)))
             self._changed.notify_all()
-        return found
+        return item
 
     def remove(self, path: str) -> None:
         with self._changed:
             self._number += 1
-            found = self.objects.pop(path)
-            found["metadata"]["resourceVersion"] = str(self._number)
-            self._news.append((self._number, path, "DELETED", found))
+            item = self.objects.pop(path)
+            item["metadata"]["resourceVersion"] = str(self._number)
+            self._news.append((self._number, path, "DELETED", item))
             self._changed.notify_all()
 
     def run(self, name: str, **status: Any) -> Object:
@@ -83,9 +83,9 @@ class FakeCluster:
 
     def task(self, run: str, key: str, task: str, spec: Object | None = None, **status: Any) -> Object:
         """An AppTask; `key` is filled up to its length."""
-        whole = (key + "0" * 32)[:32]
-        name = f"{run}-driver" if task == "driver" else f"{run}-{whole[:16]}"
-        body = {"run": run, "role": "task", "key": whole, "task": task, "input": {}, "sequence": 0,
+        full_key = (key + "0" * 32)[:32]
+        name = f"{run}-driver" if task == "driver" else f"{run}-{full_key[:16]}"
+        body = {"run": run, "role": "task", "key": full_key, "task": task, "input": {}, "sequence": 0,
                 "identity": {"inputDigest": key, "lineage": "", "occurrence": 0}, **(spec or {})}  # fmt: skip
         labels = {"apprun.dev/run": run}
         owner = {"kind": "AppRun", "name": run, "uid": RUN_UID}
@@ -154,8 +154,8 @@ class FakeCluster:
         elif request.method == "GET":
             self._one(path, handler, request)
         elif request.method == "POST" and path.endswith("selfsubjectaccessreviews"):
-            asked = request.json["spec"]["resourceAttributes"]
-            allowed = (asked["verb"], asked["resource"]) not in self.forbidden
+            attributes = request.json["spec"]["resourceAttributes"]
+            allowed = (attributes["verb"], attributes["resource"]) not in self.forbidden
             answer(body={"status": {"allowed": allowed}})(handler, request)
         elif request.method == "POST":
             target = f"{path}/{request.json['metadata']['name']}"
@@ -187,19 +187,20 @@ class FakeCluster:
         answer(body=body if "dryRun" in query else self.put(path, body))(handler, request)
 
     def _one(self, path: str, handler: Handler, request: Request) -> None:
-        found = self.objects.get(path)
-        if found is not None:
-            answer(body=found)(handler, request)
+        item = self.objects.get(path)
+        if item is not None:
+            answer(body=item)(handler, request)
             return
-        *_, kind, name = path.split("/")
-        body = {"kind": "Status", "code": 404, "reason": "NotFound", "message": f'{kind}.apprun.dev "{name}" not found',
-                "details": {"name": name, "kind": kind}}  # fmt: skip
+        *_, plural, name = path.split("/")
+        message = f'{plural}.apprun.dev "{name}" not found'
+        body = {"kind": "Status", "code": 404, "reason": "NotFound", "message": message,
+                "details": {"name": name, "kind": plural}}  # fmt: skip
         answer(404, body)(handler, request)
 
-    def _chosen(self, path: str, found: Object, query: dict[str, str]) -> bool:
+    def _chosen(self, path: str, item: Object, query: dict[str, str]) -> bool:
         parts = [part for part in query.get("labelSelector", "").split(",") if part]
         wanted = dict(part.split("=", 1) for part in parts if "=" in part)
-        labels = found["metadata"].get("labels") or {}
+        labels = item["metadata"].get("labels") or {}
         if any("=" not in part and part not in labels for part in parts):
             return False
         named = query.get("fieldSelector", "").partition("metadata.name=")[2]
@@ -210,35 +211,35 @@ class FakeCluster:
 
     def _list(self, path: str, query: dict[str, str]) -> Object:
         with self._changed:
-            kind = path.rpartition("/")[2]
+            plural = path.rpartition("/")[2]
             everywhere = "/namespaces/" not in path
             items = [
-                found
-                for place, found in self.objects.items()
-                if (place.rpartition("/")[0] == path or (everywhere and place.split("/")[-2] == kind))
-                and self._chosen(place, found, query)
+                item
+                for place, item in self.objects.items()
+                if (place.rpartition("/")[0] == path or (everywhere and place.split("/")[-2] == plural))
+                and self._chosen(place, item, query)
             ]
             return {"items": items, "metadata": {"resourceVersion": str(self._number)}}
 
     def _watch(self, handler: Handler, path: str, query: dict[str, str]) -> None:
         handler.begin_chunks()
-        told = int(query.get("resourceVersion") or 0)
+        version = int(query.get("resourceVersion") or 0)
         while not handler.server.stopping.is_set():
             with self._changed:
-                news = [one for one in self._news if one[0] > told]
+                news = [entry for entry in self._news if entry[0] > version]
                 if not news:
                     self._changed.wait(0.05)
-            for number, place, kind, found in news:
-                told = number
-                if place.rpartition("/")[0] == path and self._chosen(place, found, query):
-                    handler.chunk(json.dumps({"type": kind, "object": found}).encode() + b"\n")
+            for number, place, event, item in news:
+                version = number
+                if place.rpartition("/")[0] == path and self._chosen(place, item, query):
+                    handler.chunk(json.dumps({"type": event, "object": item}).encode() + b"\n")
 
     def _log(self, handler: Handler, request: Request, path: str, query: dict[str, str]) -> None:
         name = path.split("/")[-2]
         statuses = self.objects.get(path.removesuffix("/log"), {}).get("status", {}).get("containerStatuses") or []
-        there = [status["name"] for status in statuses]
-        if query.get("container", "") not in there and len(there) > 1:
-            words = f"a container name must be specified for pod {name}, choose one of: [{' '.join(there)}]"
+        containers = [status["name"] for status in statuses]
+        if query.get("container", "") not in containers and len(containers) > 1:
+            words = f"a container name must be specified for pod {name}, choose one of: [{' '.join(containers)}]"
             refuse(400, "BadRequest", words)(handler, request)
             return
         if name not in self.logs:

@@ -220,16 +220,16 @@ def _without_zones(item: object) -> object:
 
 def _container(inner: Kind) -> st.SearchStrategy[Kind]:
     lists = st.lists(inner.values, max_size=_ITEMS)
-    kind = inner.annotation
+    annotation = inner.annotation
     choices = [
-        Kind(Annotated[list[kind], _BOUND], lists, False),
-        Kind(Annotated[tuple[kind, ...], _BOUND], lists.map(tuple), inner.hashable),
-        Kind(Annotated[deque[kind], _BOUND], lists.map(deque), False),
-        Kind(tuple[kind, str], st.tuples(inner.values, st.text(max_size=5)), inner.hashable),
-        Kind(kind | None, inner.values | st.none(), inner.hashable),
+        Kind(Annotated[list[annotation], _BOUND], lists, False),
+        Kind(Annotated[tuple[annotation, ...], _BOUND], lists.map(tuple), inner.hashable),
+        Kind(Annotated[deque[annotation], _BOUND], lists.map(deque), False),
+        Kind(tuple[annotation, str], st.tuples(inner.values, st.text(max_size=5)), inner.hashable),
+        Kind(annotation | None, inner.values | st.none(), inner.hashable),
         *(
             Kind(
-                Annotated[dict[key.annotation, kind], _BOUND],
+                Annotated[dict[key.annotation, annotation], _BOUND],
                 st.dictionaries(key.values, inner.values, max_size=_ITEMS).filter(_are_told_apart),
                 False,
             )
@@ -238,10 +238,14 @@ def _container(inner: Kind) -> st.SearchStrategy[Kind]:
     ]
     if inner.hashable:
         choices.append(
-            Kind(Annotated[set[kind], _BOUND], st.sets(inner.values, max_size=_ITEMS).filter(_are_told_apart), False)
+            Kind(
+                Annotated[set[annotation], _BOUND],
+                st.sets(inner.values, max_size=_ITEMS).filter(_are_told_apart),
+                False,
+            )
         )
         frozen = st.frozensets(inner.values, max_size=_ITEMS).filter(_are_told_apart)
-        choices.append(Kind(Annotated[frozenset[kind], _BOUND], frozen))
+        choices.append(Kind(Annotated[frozenset[annotation], _BOUND], frozen))
     return st.sampled_from(choices)
 
 
@@ -329,8 +333,8 @@ def union_outputs(draw: st.DrawFn) -> Output:
     """A value of a union of any types, if its definition is accepted."""
     union = draw(unions())
     model = create_model("Sample", __base__=Output, field=(union.annotation, ...))
-    made: Output = model.model_construct(field=draw(union.values))
-    return made
+    output: Output = model.model_construct(field=draw(union.values))
+    return output
 
 
 @st.composite
@@ -339,11 +343,11 @@ def input_pairs(draw: st.DrawFn) -> tuple[Input, Input]:
     fields: dict[str, Any] = {}
     values: dict[str, tuple[Any, Any]] = {}
     for number in range(draw(st.integers(1, 3))):
-        kind = draw(kinds | unions())
-        default, first = draw(kind.values), draw(kind.values)
-        second = draw(st.sampled_from([first, default]) | kind.values)
+        field_type = draw(kinds | unions())
+        default, first = draw(field_type.values), draw(field_type.values)
+        second = draw(st.sampled_from([first, default]) | field_type.values)
         name = f"field_{number}"
-        fields[name] = (kind.annotation, Field(default=default) if draw(st.booleans()) else ...)
+        fields[name] = (field_type.annotation, Field(default=default) if draw(st.booleans()) else ...)
         values[name] = draw(st.sampled_from([(first, second), (default, second)]))
     model = create_model("Sample", __base__=Input, **fields)
     one, other = (model(**{name: pair[n] for name, pair in values.items()}) for n in (0, 1))
@@ -361,29 +365,29 @@ class Anything(Output, allow_unbounded_fields=True):
     value: JsonValue
 
 
-def same(one: object, other: object) -> bool:
+def same(first: object, other: object) -> bool:
     """Equal in value and type, all the way down. Written apart from the code under test."""
-    if type(one) is not type(other):
+    if type(first) is not type(other):
         return False
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, BaseModel) and isinstance(other, BaseModel):
-        return same(dict(one), dict(other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return len(one) == len(other) and all(
-            any(same(key, twin) and same(one[key], other[twin]) for twin in other) for key in one
+    if isinstance(first, float) and isinstance(other, float):
+        return first == other or (math.isnan(first) and math.isnan(other))
+    if isinstance(first, BaseModel) and isinstance(other, BaseModel):
+        return same(dict(first), dict(other))
+    if isinstance(first, dict) and isinstance(other, dict):
+        return len(first) == len(other) and all(
+            any(same(key, twin) and same(first[key], other[twin]) for twin in other) for key in first
         )
-    if isinstance(one, list | tuple | deque) and isinstance(other, list | tuple | deque):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, set | frozenset) and isinstance(other, set | frozenset):
-        return len(one) == len(other) and all(any(same(item, twin) for twin in other) for item in one)
-    if isinstance(one, dt.datetime | dt.time) and isinstance(other, dt.datetime | dt.time):
+    if isinstance(first, list | tuple | deque) and isinstance(other, list | tuple | deque):
+        return len(first) == len(other) and all(map(same, first, other))
+    if isinstance(first, set | frozenset) and isinstance(other, set | frozenset):
+        return len(first) == len(other) and all(any(same(item, twin) for twin in other) for item in first)
+    if isinstance(first, dt.datetime | dt.time) and isinstance(other, dt.datetime | dt.time):
         # `==` between zones is never true in an hour that one of them repeats or skips.
-        return one.replace(tzinfo=None, fold=0) == other.replace(tzinfo=None, fold=0) and (
-            one.utcoffset() == other.utcoffset()
+        return first.replace(tzinfo=None, fold=0) == other.replace(tzinfo=None, fold=0) and (
+            first.utcoffset() == other.utcoffset()
         )
-    if isinstance(one, Decimal):
-        return str(one) == str(other)  # 1 and 1.0 are equal, and aren't written alike.
-    if isinstance(one, Point | Twin) and isinstance(other, Point | Twin):
-        return same(vars(one), vars(other))
-    return one == other
+    if isinstance(first, Decimal):
+        return str(first) == str(other)  # 1 and 1.0 are equal, and aren't written alike.
+    if isinstance(first, Point | Twin) and isinstance(other, Point | Twin):
+        return same(vars(first), vars(other))
+    return first == other

@@ -28,13 +28,13 @@ def in_child(body: Callable[[], object]) -> int:
 
 def killing(after_commits: int) -> Observer:
     """Kills the process that executes a local run, right after so many commits."""
-    left = after_commits
+    remaining = after_commits
 
     def observe(notice: Event) -> None:
-        nonlocal left
+        nonlocal remaining
         if isinstance(notice, Committed):
-            left -= 1
-            if left == 0:
+            remaining -= 1
+            if remaining == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return observe

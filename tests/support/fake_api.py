@@ -124,10 +124,10 @@ class FakeServer:
         self.oldest = self.version
 
     def read(self, place: Place) -> Object:
-        found = self.objects.get(place)
-        if found is None:
+        item = self.objects.get(place)
+        if item is None:
             raise NotFoundError(f"{place.plural} {place.name!r} not found", status=404, reason="NotFound")
-        return found
+        return item
 
     def list(self, plural: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
         return [
@@ -138,15 +138,15 @@ class FakeServer:
 
     def list_page(self, plural: str, namespace: str, labels: Mapping[str, str], limit: int, token: str) -> Object:
         """One page; the token says as of which version the list is, and how many objects were given."""
-        version, given = (int(part) for part in token.split("-")) if token else (self.version, 0)
+        version, last = (int(part) for part in token.split("-")) if token else (self.version, 0)
         if version < self.oldest:
             raise GoneError("The provided continue parameter is too old", status=410, reason="Expired")
         now = version == self.version
-        found = self.list(plural, namespace, labels) if now else self._as_of(version, plural, namespace, labels)
+        items = self.list(plural, namespace, labels) if now else self._as_of(version, plural, namespace, labels)
         metadata = {"resourceVersion": str(version)}
-        if limit and given + limit < len(found):
-            metadata["continue"] = f"{version}-{given + limit}"
-        return {"metadata": metadata, "items": found[given : given + limit] if limit else found[given:]}
+        if limit and last + limit < len(items):
+            metadata["continue"] = f"{version}-{last + limit}"
+        return {"metadata": metadata, "items": items[last : last + limit] if limit else items[last:]}
 
     def _as_of(self, version: int, plural: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
         past = {place: item for place, item in self.objects.items() if place.plural == plural}
@@ -278,7 +278,7 @@ class FakeServer:
     def events_since(self, version: int, plural: str, namespace: str, labels: Mapping[str, str],
                      name: str = "") -> list[Object]:  # fmt: skip
         """What a watch has to tell: an object that begins or ceases to match is added or deleted, for it."""
-        found: list[Object] = []
+        events: list[Object] = []
         for _, event, place, item, before in self.log[bisect_right(self.log, version, key=lambda entry: entry[0]) :]:
             if place.plural != plural or namespace not in ("", place.namespace) or name not in ("", place.name):
                 continue
@@ -286,10 +286,10 @@ class FakeServer:
             matched = before is not None and has_labels(before, labels)
             if event == "DELETED" or not matches:
                 if matched:
-                    found.append({"type": "DELETED", "object": item})
+                    events.append({"type": "DELETED", "object": item})
             else:
-                found.append({"type": event if matched else "ADDED", "object": item})
-        return found
+                events.append({"type": event if matched else "ADDED", "object": item})
+        return events
 
     def report(self, namespace: str, pod: str, task: str, status: Object) -> Object:
         """A pod writes its AppTask's status. The fence: only the pod of the current attempt, only while it is open."""
@@ -319,9 +319,9 @@ def _replaced(old: Object, new: Object, subresource: str) -> Object:
     if subresource:
         item = {name: value for name, value in old.items() if name != "status"}
         return item if new.get("status") is None else {**item, "status": new["status"]}
-    kept = {name: old["metadata"][name] for name in SERVERS_OWN if name in old["metadata"]}
+    metadata = {name: old["metadata"][name] for name in SERVERS_OWN if name in old["metadata"]}
     chosen = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN and value}
-    item = {**new, "metadata": {**chosen, **kept}}
+    item = {**new, "metadata": {**chosen, **metadata}}
     item.pop("status", None)
     return {**item, "status": old["status"]} if "status" in old else item
 

@@ -61,9 +61,9 @@ class FaultyProxy:
 
     def _take(self, name: str) -> bool:
         with self._lock:
-            left: int = getattr(self, name)
-            setattr(self, name, max(left - 1, 0))
-            return left > 0
+            remaining: int = getattr(self, name)
+            setattr(self, name, max(remaining - 1, 0))
+            return remaining > 0
 
     def _accept(self) -> None:
         while True:
@@ -128,9 +128,9 @@ def _read_request(client: socket.socket) -> None:
     length = next(
         (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
     )
-    left = length - len(body)
-    while left > 0 and (piece := client.recv(min(left, _PIECE))):
-        left -= len(piece)
+    remaining = length - len(body)
+    while remaining > 0 and (piece := client.recv(min(remaining, _PIECE))):
+        remaining -= len(piece)
 
 
 def _close(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""An app whose run's input has defaults: one that is edited between two lives, and one that is made anew each time."""
+"""An app whose run's input has defaults: one that is edited between two lives, and one that is created for each run."""
 
 from __future__ import annotations
 

@@ -24,6 +24,6 @@ def statuses(objects: list[Object]) -> list[str]:
     )
     # A message may have further lines.
     words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-    found = [word for word in words if word in WORDS]
-    assert len(found) == len(objects), done.stdout
-    return found
+    statuses_ = [word for word in words if word in WORDS]
+    assert len(statuses_) == len(objects), done.stdout
+    return statuses_

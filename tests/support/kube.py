@@ -137,7 +137,7 @@ def _file(entry: dict[str, str], field: str) -> str | None:
 def eventually(what: str, probe: Callable[[], T | None], seconds: float = 60, every: float = 0.2) -> T:
     """The first true answer of `probe`. Connection errors count as "not yet", since tests kill the API server.
 
-    The limit is a safety net against hanging for ever, never an assertion about speed.
+    The limit is a safety net against hanging forever, never an assertion about speed.
     """
     deadline = time.monotonic() + seconds
     last: object = None

@@ -26,7 +26,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [Block(*match) for match in _BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
 def commands(content: str) -> Iterator[tuple[str, str]]:
@@ -43,5 +43,5 @@ def matches(expected: str, printed: str) -> bool:
         r"(?:.*\n)*?" if line == ANYTHING else re.escape(line.rstrip()).replace(ANYTHING, ".*") + r"\n"
         for line in expected.rstrip().splitlines()
     )
-    found = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
-    return re.fullmatch("".join(lines), found) is not None
+    output = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
+    return re.fullmatch("".join(lines), output) is not None

@@ -53,9 +53,9 @@ class Postgres:
     def sql(self, text: str, database: str = "postgres") -> list[str]:
         """What the superuser is told, line by line."""
         with self.client(database) as session:
-            told, complaints = session.communicate(text, timeout=60)
+            output, complaints = session.communicate(text, timeout=60)
         assert session.returncode == 0, complaints
-        return told.splitlines()
+        return output.splitlines()
 
     def create_database(self, name: str) -> None:
         """An empty database that `USER` may read."""
@@ -119,9 +119,9 @@ def postgres_server(host: str = "127.0.0.1") -> Iterator[Postgres]:
 
 
 def _program(name: str) -> str:
-    found = find_tool(f"/usr/lib/postgresql/*/bin/{name}")
-    assert found is not None, f"PostgreSQL's {name} isn't installed: hack/deps --tests"
-    return found
+    program = find_tool(f"/usr/lib/postgresql/*/bin/{name}")
+    assert program is not None, f"PostgreSQL's {name} isn't installed: hack/deps --tests"
+    return program
 
 
 def _identity() -> dict[str, Any]:

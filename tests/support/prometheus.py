@@ -33,10 +33,10 @@ class Prometheus:
         answer = self.pool.request(
             "POST", f"{self.address}/api/v1/query", fields={"query": expression}, encode_multipart=False, timeout=10.0
         )
-        told = json.loads(answer.data)
-        assert told["status"] == "success", f"{expression}: {told.get('error')}"
-        found: list[dict[str, Any]] = told["data"]["result"]
-        return found
+        document = json.loads(answer.data)
+        assert document["status"] == "success", f"{expression}: {document.get('error')}"
+        result: list[dict[str, Any]] = document["data"]["result"]
+        return result
 
     def ready(self) -> bool:
         try:
@@ -47,9 +47,9 @@ class Prometheus:
 
 def program(name: str) -> str:
     """Path of `prometheus` or `promtool`."""
-    found = shutil.which(name)
-    assert found, f"{name} {INSTALL}"
-    return found
+    path = shutil.which(name)
+    assert path, f"{name} {INSTALL}"
+    return path
 
 
 @contextmanager
@@ -85,10 +85,10 @@ def scraping(paths: list[str], kubeconfig: Path, folder: Path) -> Iterator[Prome
     ]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            made = Prometheus(f"http://127.0.0.1:{port}", urllib3.PoolManager(retries=False))
-            eventually("Prometheus is ready", lambda: made.ready() or process.poll() is not None or None, 60)
+            prometheus = Prometheus(f"http://127.0.0.1:{port}", urllib3.PoolManager(retries=False))
+            eventually("Prometheus is ready", lambda: prometheus.ready() or process.poll() is not None or None, 60)
             assert process.poll() is None, (folder / "log").read_text()
-            yield made
+            yield prometheus
         finally:
             process.terminate()
             process.wait(30)
@@ -104,6 +104,6 @@ def _file(entry: dict[str, Any], name: str, folder: Path) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -23,8 +23,8 @@ def panel_queries(interval: str = "30s") -> dict[str, str]:
 
 
 def filled(expression: str, interval: str) -> str:
-    known = {"$__rate_interval": interval, "$namespace": ".*", "$app": ".*"}
-    for variable, value in known.items():
+    variables = {"$__rate_interval": interval, "$namespace": ".*", "$app": ".*"}
+    for variable, value in variables.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression, f"a variable that Grafana doesn't know here: {expression}"
     return expression

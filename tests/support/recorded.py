@@ -1,6 +1,6 @@
 """Runs as a version of AppRun left them in the API server, in the middle of their work: put back for later versions.
 
-A released version's recording is never made anew. To record: `provide` the app, start a run of it, wait until its tasks
+A released version's recording is never made again. To record: `provide` the app, start a run of it, wait until tasks
 work side by side, scale the operator to nothing, wait until some have reported, call `record`.
 """
 
@@ -36,12 +36,12 @@ def record(runs: Runs, run: str, file: Path) -> None:
 def restore(runs: Runs, as_operator: Client, file: Path) -> list[Object]:
     """Put all of it back as it was, but for uids, while no operator is there; what the API server holds then."""
     run, *tasks = yaml.safe_load_all(file.read_text())
-    made = [_create(runs, as_operator, "appruns", run)]
+    created = [_create(runs, as_operator, "appruns", run)]
     owner = {"apiVersion": run["apiVersion"], "kind": "AppRun", "controller": True, "name": run["metadata"]["name"]}
     for task in tasks:
-        task["metadata"]["ownerReferences"] = [{**owner, "uid": made[0]["metadata"]["uid"]}]
-        made.append(_create(runs, as_operator, "apptasks", task))
-    return made
+        task["metadata"]["ownerReferences"] = [{**owner, "uid": created[0]["metadata"]["uid"]}]
+        created.append(_create(runs, as_operator, "apptasks", task))
+    return created
 
 
 def _create(runs: Runs, as_operator: Client, plural: str, body: Object) -> Object:

@@ -38,11 +38,11 @@ class Replica:
             if not folder.name.isdigit():
                 continue
             try:
-                ours = self.uid in (folder / "cgroup").read_text().replace("_", "-")
+                is_own = self.uid in (folder / "cgroup").read_text().replace("_", "-")
                 program = (folder / "cmdline").read_bytes()
             except OSError:  # it has ended meanwhile
                 continue
-            if ours and b"apprun_operator" in program:
+            if is_own and b"apprun_operator" in program:
                 return int(folder.name)
         raise AssertionError(f"no process of {self.name} on this machine")
 
@@ -93,8 +93,12 @@ class Replicas:
         """Who leads, when all are ready."""
 
         def complete() -> Replica | None:
-            found = self.all()
-            return next((one for one in found if one.name == self.holder()), None) if len(found) == 2 else None
+            replicas = self.all()
+            return (
+                next((replica for replica in replicas if replica.name == self.holder()), None)
+                if len(replicas) == 2
+                else None
+            )
 
         return eventually("two replicas are ready, and one leads", complete, 90)
 
@@ -109,18 +113,18 @@ class Replicas:
 
         return eventually(f"another replica than {than.name} leads", other, seconds)
 
-    def kill(self, one: Replica) -> None:
+    def kill(self, replica: Replica) -> None:
         """It ends without a word, and its container isn't started again."""
-        pid = one.pid
-        self._terminations.kill("it is killed, and its pod deleted", one.uid)
+        pid = replica.pid
+        self._terminations.kill("it is killed, and its pod deleted", replica.uid)
         os.kill(pid, signal.SIGSTOP)  # so that it can't take its leave when the pod is deleted
-        self._kube.delete(f"{PODS}/{one.name}", gracePeriodSeconds=0)
+        self._kube.delete(f"{PODS}/{replica.name}", gracePeriodSeconds=0)
         os.kill(pid, signal.SIGKILL)
 
-    def kill_process(self, one: Replica) -> None:
+    def kill_process(self, replica: Replica) -> None:
         """It ends without a word; the kubelet starts its container again."""
-        pid = one.pid
-        self._terminations.kill("its process is killed", one.uid)
+        pid = replica.pid
+        self._terminations.kill("its process is killed", replica.uid)
         os.kill(pid, signal.SIGKILL)
 
 

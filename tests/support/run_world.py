@@ -139,14 +139,14 @@ class RunWorld:
         return {"metadata": metadata, "spec": {"run": RUN, "role": "driver", "key": "driver"}, "status": self.driver}
 
     def _get(self, handler: Handler, request: Request, resource: str) -> None:
-        kind, _, name = resource.partition("/")
-        found = {"appruns": None if self.deleted else self.run(), "apptasks": self.tasks.get(name)}.get(
-            kind, self.pages.get(name)
+        plural, _, name = resource.partition("/")
+        item = {"appruns": None if self.deleted else self.run(), "apptasks": self.tasks.get(name)}.get(
+            plural, self.pages.get(name)
         )
-        if found is None:
+        if item is None:
             refuse(404, "NotFound", f"{resource} not found")(handler, request)
         else:
-            answer(200, found)(handler, request)
+            answer(200, item)(handler, request)
 
     def _create(self, handler: Handler, request: Request) -> None:
         body = request.json

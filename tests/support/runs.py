@@ -55,9 +55,9 @@ class Runs:
         """Wait until the App's code was looked at, and nothing is left of that."""
 
         def over() -> bool | None:
-            seen = self.kube.get(f"{self.api}/apps/{app}").get("status", {}).get("inspection")
-            left = self.kube.items(f"{self.api}/apptasks?labelSelector=apprun.dev/app={app}")
-            return (seen is not None and not left) or None
+            inspection = self.kube.get(f"{self.api}/apps/{app}").get("status", {}).get("inspection")
+            tasks = self.kube.items(f"{self.api}/apptasks?labelSelector=apprun.dev/app={app}")
+            return (inspection is not None and not tasks) or None
 
         eventually(f"App {app} is inspected", over, 120)
 
@@ -97,8 +97,8 @@ class Runs:
             entries += self.kube.get(f"{self.api}/appledgers/{run}-{page}")["spec"]["checkpoints"]
         return entries + list(status.get("checkpoints", []))
 
-    def condition(self, run: str, kind: str) -> Object | None:
-        return next((c for c in self.status(run).get("conditions", []) if c["type"] == kind), None)
+    def condition(self, run: str, type_: str) -> Object | None:
+        return next((c for c in self.status(run).get("conditions", []) if c["type"] == type_), None)
 
     def until_phase(self, run: str, *phases: str, seconds: float = 120) -> Object:
         """Wait for one of the phases; the status then."""
@@ -114,8 +114,8 @@ class Runs:
 
     def until_committed(self, run: str, at_least: int, seconds: float = 120) -> list[Object]:
         def committed() -> list[Object] | None:
-            found = self.checkpoints(run)
-            return found if len(found) >= at_least else None
+            checkpoints = self.checkpoints(run)
+            return checkpoints if len(checkpoints) >= at_least else None
 
         return eventually(f"{run} has {at_least} checkpoints", committed, seconds)
 

@@ -14,7 +14,7 @@ EPOCH = 1_800_000_000.0
 
 
 class Deadlock(AssertionError):
-    """Nothing is ready and no timer is set: the program under test would wait for ever."""
+    """Nothing is ready and no timer is set: the program under test would wait forever."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):

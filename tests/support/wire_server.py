@@ -101,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: with Nagle's algorithm the second one waits 40 ms for the client's delayed ACK.
+    disable_nagle_algorithm = True
     server: Server
 
     def setup(self) -> None:

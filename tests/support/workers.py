@@ -32,6 +32,6 @@ def once(session: Path, what: str, make: Callable[[], Made]) -> Made | None:
         done = session / f"{what}.done"
         if done.exists():
             return None
-        made = make()
+        value = make()
         done.touch()
-        return made
+        return value

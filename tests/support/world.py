@@ -181,7 +181,7 @@ class World:
         self.server.put("MODIFIED", place, {**item, **changed})
 
     def kill_node(self, node: str) -> None:
-        """Everything on it stops at once; later the cluster marks its pods, which then stay for ever."""
+        """Everything on it stops at once; later the cluster marks its pods, which then stay forever."""
         self.dead_nodes.add(node)
         for place, item in list(self.server.objects.items()):
             if place.plural == "pods" and item["spec"].get("nodeName") == node and place.name in self._pods:
@@ -203,8 +203,8 @@ class World:
         if call["key"] in [entry["key"] for entry in self.server.ledger(run)]:
             self.restarts_of_committed.append(call["key"])
         environment = {e["name"]: e.get("value") for e in self.server.read(place)["spec"]["containers"][0]["env"]}
-        kept = json.loads(environment.get(names.STATE_VARIABLE) or "{}")
-        outcome, began = self.behaviour({**call, "state": kept}), rfc3339(wall())
+        state = json.loads(environment.get(names.STATE_VARIABLE) or "{}")
+        outcome, began = self.behaviour({**call, "state": state}), rfc3339(wall())
         await asyncio.sleep(outcome.seconds)
         if outcome.die is not None:
             return outcome.die
@@ -230,8 +230,8 @@ class World:
         if committed is None:
             return 1
         if self.continue_with is not None and call["correlationId"] == call["runUid"]:
-            wish = {"input": self.continue_with, "entrypoint": "run"}
-            return self._report(place, call, {"phase": "Succeeded", "continueWith": wish, "error": None})
+            request = {"input": self.continue_with, "entrypoint": "run"}
+            return self._report(place, call, {"phase": "Succeeded", "continueWith": request, "error": None})
         output = {"committed": committed, "nothing": None}
         return self._report(place, call, {"phase": "Succeeded", "output": output, "finishedAt": rfc3339(wall())})
 

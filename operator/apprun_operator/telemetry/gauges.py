@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from application_sdk.wire.call_state import CallState, call_state
 from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import RunRecord, TaskRecord
@@ -93,16 +94,8 @@ def _run_wait_reason(run: RunRecord) -> str:
     return wait_reason(ready.reason) if run.phase in UNFINISHED_PHASES and ready.reason not in UNFINISHED_PHASES else ""
 
 
-def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> str:
-    """The state of an open call:
-
-    Queued (no pod yet), Starting, Running, Waiting (can't start), Sleeping (a timer).
-    """
-    if task.role == "timer":
-        return "Sleeping"
-    if task.phase == "Waiting":
-        return "Waiting"
+def _state(task: TaskRecord, pods: Mapping[str, PodRecord]) -> CallState:
     pod = pods.get(task.pod_name)
-    if pod is None or pod.ended:
-        return "Queued"
-    return "Running" if pod.running else "Starting"
+    if pod is None or pod.gone:
+        return call_state(task.phase, task.role, "absent")
+    return call_state(task.phase, task.role, "started" if pod.running or pod.ended else "starting")

@@ -1,4 +1,4 @@
-"""The `apprun` command: runs apps here and on clusters, and looks at what became of them.
+"""The `apprun` command: runs apps on this machine and on clusters, and shows their runs.
 
 `main` is the console script, `plugin` the same as `kubectl apprun`. Nothing else imports this package, and pods never
 do: it is the only part of the SDK that needs typer, rich and YAML.
@@ -22,14 +22,14 @@ def main() -> None:
 
 
 def plugin() -> None:
-    """Run the command line as kubectl's plugin: what it says of runs means a cluster's."""
+    """Run the command line as kubectl's plugin: runs are those of a cluster by default."""
     _seed()
     sys.exit(run(sys.argv[1:], plugin=True))
 
 
 def complete() -> None:
-    """Tell kubectl what completes its plugin `kubectl apprun`: it starts `kubectl_complete-apprun` for that."""
-    from application_sdk.cli.completion import candidates
+    """Print the completions of `kubectl apprun`; kubectl starts `kubectl_complete-apprun` for that."""
+    from application_sdk.cli.kubectl_completion import candidates
 
     sys.stdout.write(candidates(sys.argv[1:]))
 

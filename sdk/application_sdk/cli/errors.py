@@ -1,4 +1,4 @@
-"""What can be wrong with a command line beyond its options."""
+"""Errors of a command line that its parser can't see."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from application_sdk.errors import AppError
 
 
 class InputError(AppError):
-    """What was given with `--input` isn't a JSON object; or options contradict one another."""
+    """The value of `--input` isn't a JSON object, or options contradict one another."""
 
 
 class RunNotFoundError(AppError):
-    """No place has a run of that name. The message says where was looked, and what names are similar."""
+    """No source has a run of that name. The message names the sources and similar names."""
 
 
 class AmbiguousNameError(AppError):
-    """The letters that were given begin more than one name."""
+    """The prefix matches more than one name."""

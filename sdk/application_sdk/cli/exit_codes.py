@@ -76,7 +76,7 @@ def of_phase(phase: str) -> int:
 
 
 def of_error(error: Exception) -> int:
-    """The exit code for an error that is told to the user."""
+    """The exit code for an error that is shown to the user."""
     for module, name, code in _OF_ERROR:
         if isinstance(error, getattr(import_module(module), name)):
             return code

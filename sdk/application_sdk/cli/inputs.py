@@ -28,35 +28,35 @@ def read_input(text: str, stdin: TextIO) -> JSONObject:
     return _object(_json(content, str(path)) if path.suffix == ".json" else _yaml(content, str(path)), str(path))
 
 
-def _object(value: JSON, where: str) -> JSONObject:
+def _object(value: JSON, origin: str) -> JSONObject:
     if isinstance(value, dict):
         return value
-    found = "nothing" if value is None else f"a {_KINDS.get(type(value), 'value')}"
-    raise InputError(f'{where} holds {found}, but an input is an object, for example {{"name": "Ada"}}')
+    description = "nothing" if value is None else f"a {_KINDS.get(type(value), 'value')}"
+    raise InputError(f'{origin} holds {description}, but an input is an object, for example {{"name": "Ada"}}')
 
 
 _KINDS: dict[type, str] = {list: "list", str: "text", int: "number", float: "number", bool: "truth value"}
 
 
-def _json(text: str, where: str) -> JSON:
+def _json(text: str, origin: str) -> JSON:
     try:
         return cast("JSON", json.loads(text, parse_constant=_refuse_constant))
     except json.JSONDecodeError as error:
         hint = "; quotes around names and texts are double" if "'" in text else ""
-        if where == "--input" and Path(text).is_file():
+        if origin == "--input" and Path(text).is_file():
             hint = f"; did you mean --input @{text}?"
         raise InputError(
-            f"{where} isn't JSON: {error.msg} at line {error.lineno}, column {error.colno}{hint}"
+            f"{origin} isn't JSON: {error.msg} at line {error.lineno}, column {error.colno}{hint}"
         ) from error
     except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise InputError(f"{origin}: {error}") from error
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _yaml(text: str, where: str) -> JSON:
+def _yaml(text: str, origin: str) -> JSON:
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -71,24 +71,24 @@ def _yaml(text: str, where: str) -> JSON:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{where} isn't YAML or JSON: {getattr(error, 'problem', None) or error}{place}") from error
-    return _checked(value, where, "")
+        raise InputError(f"{origin} isn't YAML or JSON: {getattr(error, 'problem', None) or error}{place}") from error
+    return _checked(value, origin, "")
 
 
-def _checked(value: object, where: str, path: str) -> JSON:
+def _checked(value: object, origin: str, path: str) -> JSON:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
-            raise InputError(f"{where}: {path or 'it'} is {value}, which is no JSON number")
+            raise InputError(f"{origin}: {path or 'it'} is {value}, which is no JSON number")
         return value
     if isinstance(value, list):
-        return [_checked(item, where, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [_checked(item, origin, f"{path}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise InputError(
-                    f"{where}: the key {key!r} {f'in {path} ' if path else ''}isn't a text; put it in quotes"
+                    f"{origin}: the key {key!r} {f'in {path} ' if path else ''}isn't a text; put it in quotes"
                 )
-        return {key: _checked(item, where, f"{path}.{key}" if path else key) for key, item in value.items()}
-    raise InputError(f"{where}: {path or 'it'} is a {type(value).__name__}, which JSON doesn't have; put it in quotes")
+        return {key: _checked(item, origin, f"{path}.{key}" if path else key) for key, item in value.items()}
+    raise InputError(f"{origin}: {path or 'it'} is a {type(value).__name__}, which JSON doesn't have; put it in quotes")

@@ -9,10 +9,10 @@ from application_sdk.cli.errors import InputError
 from application_sdk.wire.digest import JSON
 
 
-def read_manifest(value: JSON, where: str) -> Manifest:
+def read_manifest(value: JSON, origin: str) -> Manifest:
     """A manifest that was written earlier. Raises InputError when it is none, or of a newer format."""
     if not isinstance(value, dict) or "manifest" not in value:
-        raise InputError(f"{where} is no manifest; write one with `apprun manifest APP > {where}`")
+        raise InputError(f"{origin} is no manifest; write one with `apprun manifest APP > {origin}`")
     if value["manifest"] != FORMAT:
-        raise InputError(f"{where} is a manifest of format {value['manifest']}, and this apprun knows format {FORMAT}")
+        raise InputError(f"{origin} is a manifest of format {value['manifest']}, and this apprun knows format {FORMAT}")
     return cast("Manifest", value)

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from application_sdk.cli.output import Format, Session
-from application_sdk.cli.sources.selection import where_of
+from application_sdk.cli.target import target_of
 
-_PLACE = "Where"
-PLACE_NAMES = ("context", "namespace", "kubeconfig", "cluster")
+_TARGET_PANEL = "Where"
+TARGET_OPTIONS = ("context", "namespace", "kubeconfig", "cluster")
 
 
 def _keep_format(context: typer.Context, value: Format) -> Format:
-    # Errors are told in the chosen format too, by somebody who doesn't see this command's options.
+    # `program` prints errors in the same format, and doesn't see this command's options.
     session = context.find_root().obj
     if isinstance(session, Session):
         session.format = value
@@ -100,7 +100,7 @@ Context = Annotated[
     typer.Option(
         "--context",
         help="Context of the kubeconfig: which cluster.",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_TARGET_PANEL,
         autocompletion=_complete_context,
     ),
 ]
@@ -110,7 +110,7 @@ Namespace = Annotated[
         "--namespace",
         "-n",
         help="Namespace on the cluster; that of the context if not given.",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_TARGET_PANEL,
         autocompletion=_complete_namespace,
     ),
 ]
@@ -120,7 +120,7 @@ Kubeconfig = Annotated[
         "--kubeconfig",
         metavar="FILE",
         help="Instead of [bold]$KUBECONFIG[/] or [bold]~/.kube/config[/].",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_TARGET_PANEL,
     ),
 ]
 Cluster = Annotated[
@@ -128,7 +128,7 @@ Cluster = Annotated[
     typer.Option(
         "--cluster/--local",
         help="The cluster's runs, or this machine's. Without either: this machine's, if it has the run.",
-        rich_help_panel=_PLACE,
+        rich_help_panel=_TARGET_PANEL,
         show_default=False,
     ),
 ]
@@ -137,36 +137,38 @@ Cluster = Annotated[
 Verb = Callable[..., None]
 
 
-def placed(verb: Verb) -> Verb:
-    """Gives a verb the options that say where its runs are, here or on a cluster: they are its first argument."""
+def with_target_options(verb: Verb) -> Verb:
+    """Add the options that choose the source of runs. The verb gets them as its first argument, a Target."""
     return _with_options(verb, (Context, Namespace, Kubeconfig, Cluster))
 
 
-def on_cluster(verb: Verb) -> Verb:
-    """The same for verbs that only a cluster has."""
+def with_cluster_options(verb: Verb) -> Verb:
+    """Add the options that choose a cluster. The verb gets them as its first argument, a Target."""
     return _with_options(verb, (Context, Namespace, Kubeconfig))
 
 
-def _with_options(verb: Verb, chosen: Sequence[object]) -> Verb:
-    names = PLACE_NAMES[: len(chosen)]
+def _with_options(verb: Verb, annotations: Sequence[object]) -> Verb:
+    names = TARGET_OPTIONS[: len(annotations)]
 
     @functools.wraps(verb)
-    def command(session: typer.Context, **given: Any) -> None:
-        context, namespace, kubeconfig, *cluster = [given.pop(name) for name in names]
-        found = session.find_root().obj
-        plugin = isinstance(found, Session) and found.plugin
-        where = where_of(context, namespace, kubeconfig, cluster[0] if cluster else True, plugin=plugin)
-        verb(where, **given)
+    def command(session: typer.Context, **arguments: Any) -> None:
+        context, namespace, kubeconfig, *cluster = [arguments.pop(name) for name in names]
+        settings = session.find_root().obj
+        plugin = isinstance(settings, Session) and settings.plugin
+        target = target_of(context, namespace, kubeconfig, cluster[0] if cluster else True, plugin=plugin)
+        verb(target, **arguments)
 
-    # What typer makes the command of: the verb's own parameters between the two.
-    kind = inspect.Parameter.KEYWORD_ONLY
-    own = [one.replace(kind=kind) for one in inspect.signature(verb, eval_str=True).parameters.values()][1:]
-    place = [
-        inspect.Parameter(name, kind, default=None, annotation=annotation)
-        for name, annotation in zip(names, chosen, strict=True)
+    # typer reads the signature of a command: the verb's parameters stand before the added options.
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    parameters_of_verb = [
+        parameter.replace(kind=keyword_only) for parameter in inspect.signature(verb, eval_str=True).parameters.values()
+    ][1:]
+    target_options = [
+        inspect.Parameter(name, keyword_only, default=None, annotation=annotation)
+        for name, annotation in zip(names, annotations, strict=True)
     ]
-    session = inspect.Parameter("session", kind, annotation=typer.Context)
-    parameters = [session, *own, *place]
+    session = inspect.Parameter("session", keyword_only, annotation=typer.Context)
+    parameters = [session, *parameters_of_verb, *target_options]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command

@@ -1,4 +1,4 @@
-"""What `apprun` writes: results to standard output, everything else to standard error, each as text or as JSON.
+"""Writes results to standard output and everything else to standard error, as text or as JSON.
 
 All of it passes through `wire.printable`: a terminal gets no control characters but line ends, tabs and the colours
 that are chosen here. That holds for pipes and files as well, since what goes through `tee`, `less -R` or `head` ends on
@@ -41,7 +41,7 @@ _STYLES: Final = {
 
 
 class Format(StrEnum):
-    """Of results."""
+    """The format of results, as `-o` names it."""
 
     TEXT = "text"
     WIDE = "wide"
@@ -57,30 +57,30 @@ class Format(StrEnum):
 
 @dataclass(slots=True)
 class Session:
-    """What the options of one command line say for all of it."""
+    """Settings of one command line that all its parts share."""
 
     format: Format = Format.TEXT
     plugin: bool = False
     """Whether it was typed as `kubectl apprun`."""
 
 
-def never_fail_on_text() -> None:
+def escape_unencodable() -> None:
     """Have the standard streams write what their encoding lacks as escapes: no text is worth an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
 
 
-def _takes_all(file: TextIO) -> bool:
+def _can_encode_all(file: TextIO) -> bool:
     """Whether a file's encoding has every character. If not JSON and YAML have escapes of their own."""
     return (getattr(file, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
-def live_notes() -> Console:
-    """For what redraws itself on standard error. Texts that it is given have to be printable."""
+def live_console() -> Console:
+    """A console for live displays on standard error. Its callers pass printable text only."""
     from rich.console import Console
 
-    file = _own(sys.stderr)
+    file = _unwrapped(sys.stderr)
     return Console(file=file, soft_wrap=not file.isatty(), highlight=False)
 
 
@@ -94,20 +94,22 @@ def write_result(value: object, format: Format) -> None:
     # By way of JSON, so that YAML knows nothing else; long texts and multi-line ones stay readable.
     plain = json.loads(json.dumps(value))
     yaml.add_representer(str, _represent_text, yaml.SafeDumper)
-    sys.stdout.write(printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=_takes_all(sys.stdout), width=120)))
+    sys.stdout.write(
+        printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=_can_encode_all(sys.stdout), width=120))
+    )
     sys.stdout.flush()
 
 
 def write_json(value: object) -> None:
     """Write a result as JSON, indented for people."""
-    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=not _takes_all(sys.stdout))
+    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=not _can_encode_all(sys.stdout))
     sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 
 
 def write_value(value: JSON) -> None:
     """Write a run's output as indented JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=not _takes_all(sys.stdout))
+    text = json.dumps(value, indent=2, ensure_ascii=not _can_encode_all(sys.stdout))
     sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 
@@ -121,14 +123,14 @@ def paint(text: str, style: str, file: TextIO | None = None) -> str:
     return f"\x1b[{codes}m{text}\x1b[0m"
 
 
-def say(text: str, style: str = "", *, mark: str = "", mark_style: str = "") -> None:
+def notify(text: str, style: str = "", *, mark: str = "", mark_style: str = "") -> None:
     """Write a line to standard error, for people; before it `mark`, in a style of its own."""
-    file = _own(sys.stderr)
+    file = _unwrapped(sys.stderr)
     file.write(_line(text, style, mark, mark_style, file))
     file.flush()
 
 
-def show(text: str = "", style: str = "", *, mark: str = "", mark_style: str = "") -> None:
+def echo(text: str = "", style: str = "", *, mark: str = "", mark_style: str = "") -> None:
     """Write a line of a result, for people; before it `mark`, in a style of its own."""
     sys.stdout.write(_line(text, style, mark, mark_style, sys.stdout))
 
@@ -146,7 +148,7 @@ def _line(text: str, style: str, mark: str, mark_style: str, file: TextIO, betwe
 
 
 class _PrintableStream(io.TextIOBase):
-    """Stands for `sys.stdout` and `sys.stderr` while an app's code runs in this process."""
+    """Replaces `sys.stdout` and `sys.stderr` while an app's code runs in this process."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -177,13 +179,13 @@ class _PrintableStream(io.TextIOBase):
 @contextlib.contextmanager
 def app_output() -> Iterator[None]:
     """Have what an app's module and its route print and log go to standard error, since it isn't the result."""
-    aside = _PrintableStream(_own(sys.stderr))
-    with contextlib.redirect_stdout(aside), contextlib.redirect_stderr(aside):
+    stream = _PrintableStream(_unwrapped(sys.stderr))
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
 
 
-def _own(stream: TextIO) -> TextIO:
-    """The stream behind the app's, for what is written here, which has colours."""
+def _unwrapped(stream: TextIO) -> TextIO:
+    """The stream behind a `_PrintableStream`, for text of apprun's own, which has colours."""
     return stream.stream if isinstance(stream, _PrintableStream) else stream
 
 
@@ -200,7 +202,7 @@ def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: 
         if width and len(text) > width:
             text = f"{text[: width - 1]}…"
         if number == 0:
-            show(text, "bold")
+            echo(text, "bold")
             continue
         for cell in line:
             style = (styles or {}).get(cell.strip())

@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, and what becomes of their errors."""
+"""Assembles the command line from its verbs, and maps errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from application_sdk.cli import exit_codes
 from application_sdk.cli.commands import backup_verbs, verbs
-from application_sdk.cli.output import Session, never_fail_on_text, say, write_result
+from application_sdk.cli.output import Session, escape_unencodable, notify, write_result
 from application_sdk.errors import AppDefinitionError, AppError
 
 PLUGIN = "kubectl apprun"
@@ -28,9 +28,9 @@ program = typer.Typer(
 )
 
 for panel, commands in (
-    (verbs.HERE, (verbs.init, verbs.run, verbs.retry)),
+    (verbs.LOCAL_PANEL, (verbs.init, verbs.run, verbs.retry)),
     (
-        verbs.BOTH,
+        verbs.SHARED_PANEL,
         (
             verbs.list_,
             verbs.show,
@@ -42,16 +42,16 @@ for panel, commands in (
             backup_verbs.export,
         ),
     ),
-    (verbs.CLUSTER, (verbs.deploy, verbs.submit, verbs.suspend, backup_verbs.import_, verbs.doctor)),
-    (verbs.CHECKING, (verbs.check, verbs.manifest)),
+    (verbs.CLUSTER_PANEL, (verbs.deploy, verbs.submit, verbs.suspend, backup_verbs.import_, verbs.doctor)),
+    (verbs.CHECK_PANEL, (verbs.check, verbs.manifest)),
 ):
     for command in commands:
         program.command(name=command.__name__.rstrip("_"), rich_help_panel=panel)(command)
 program.command(name="runs", hidden=True)(verbs.list_)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         sys.stdout.write(f"apprun {version('apprun')}\n")
@@ -68,34 +68,34 @@ def _options(
 
 
 def run_program(arguments: Sequence[str], *, plugin: bool = False) -> int:
-    """Run a command line. Errors are told on standard error, without tracebacks unless they are the user's code."""
+    """Run a command line. Errors go to standard error, with tracebacks only of the user's code."""
     session = Session(plugin=plugin)
-    never_fail_on_text()
+    escape_unencodable()
     try:
-        # Usage errors are told by typer itself, which ends with SystemExit in any case.
+        # typer prints usage errors itself, and always ends with SystemExit.
         program(list(arguments), prog_name=PLUGIN if plugin else "apprun", obj=session)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exit_codes.SUCCEEDED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        # `apprun list | head`: whoever reads has enough.
+        # `apprun list | head` has closed the pipe.
         sys.stdout = None  # or the interpreter complains of it at its end
         return exit_codes.SUCCEEDED
     except OSError as error:
-        # What users' code meets is told by now: this is about a file of ours.
+        # Errors of users' code are reported before this point: the file is one of apprun's own.
         if error.filename is None:
-            return _tell_homeless(session) if _is_homeless() else _tell_fault()
-        return _tell_unavailable(error, session)
+            return _report_missing_directory(session) if _is_working_directory_gone() else _report_bug()
+        return _report_unreadable_file(error, session)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes here is a fault of this program
-        if not _is_ours(error):
-            return _tell_fault()
-        _tell(error, session)
+        if not _is_user_facing(error):
+            return _report_bug()
+        _print_error(error, session)
         return exit_codes.of_error(error)
     return exit_codes.SUCCEEDED
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_user_facing(error: Exception) -> bool:
     if isinstance(error, AppError):
         return True
     from application_sdk.contracts.errors import ContractValidationError
@@ -103,8 +103,8 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, ContractValidationError)
 
 
-def _is_homeless() -> bool:
-    """Whether the working directory was removed: nothing that goes by it works then."""
+def _is_working_directory_gone() -> bool:
+    """Whether the working directory was removed, so that no relative path works."""
     try:
         os.getcwd()  # noqa: PTH109 - as Path.cwd() does
     except FileNotFoundError:
@@ -112,39 +112,41 @@ def _is_homeless() -> bool:
     return False
 
 
-def _tell_homeless(session: Session) -> int:
+def _report_missing_directory(session: Session) -> int:
     from application_sdk.cli.errors import InputError
 
-    _tell(InputError("the working directory was removed. Change to one that is there, and try again"), session)
+    _print_error(InputError("the working directory was removed. Change to one that is there, and try again"), session)
     return exit_codes.USAGE
 
 
-def _tell_unavailable(error: OSError, session: Session) -> int:
+def _report_unreadable_file(error: OSError, session: Session) -> int:
     from application_sdk.engines.local.errors import LedgerUnavailableError
 
-    told = LedgerUnavailableError(Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is")
-    _tell(told, session)
+    unavailable = LedgerUnavailableError(
+        Path(error.filename), f"{error.strerror}. Check the disk, and whose file it is"
+    )
+    _print_error(unavailable, session)
     return exit_codes.LEDGER
 
 
-def _tell_fault() -> int:
-    say(traceback.format_exc().rstrip())
-    say("This is a fault of apprun itself. Please report it with the lines above.", "red")
+def _report_bug() -> int:
+    notify(traceback.format_exc().rstrip())
+    notify("This is a fault of apprun itself. Please report it with the lines above.", "red")
     return exit_codes.BUG
 
 
-def _tell(error: Exception, session: Session) -> None:
-    own_code = "" if _says_it_all(error.__cause__) else str(getattr(error, "traceback", "") or "")
+def _print_error(error: Exception, session: Session) -> None:
+    own_code = "" if _is_self_explanatory(error.__cause__) else str(getattr(error, "traceback", "") or "")
     if session.format.for_programs:
-        told = {"type": type(error).__name__, "message": str(error), "traceback": own_code}
-        write_result({"error": told}, session.format)
+        details = {"type": type(error).__name__, "message": str(error), "traceback": own_code}
+        write_result({"error": details}, session.format)
         return
     if own_code:
-        say(own_code.rstrip())
-    say(str(error), mark="error:", mark_style="bold red")
+        notify(own_code.rstrip())
+    notify(str(error), mark="error:", mark_style="bold red")
 
 
-def _says_it_all(cause: BaseException | None) -> bool:
+def _is_self_explanatory(cause: BaseException | None) -> bool:
     """Whether an error names file, line and remedy in its own text, so that a traceback adds nothing."""
     if isinstance(cause, AppDefinitionError):
         return True

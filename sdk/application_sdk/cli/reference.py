@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from application_sdk.cli import exit_codes
 from application_sdk.cli.commands import verbs
-from application_sdk.cli.options import PLACE_NAMES
+from application_sdk.cli.options import TARGET_OPTIONS
 from application_sdk.cli.views.reason_help import APP, ATTEMPT, RUN, Remedy
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ def _command_sections() -> Iterator[str]:
     from application_sdk.cli.program import program
 
     group = typer.main.get_group(program)
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for name, command in group.commands.items():
         if not command.hidden:
             panel = getattr(command, "rich_help_panel", "") or ""
-            found.setdefault(panel, []).append(_command(name, cast("TyperCommand", command)))
-    for panel in (verbs.HERE, verbs.BOTH, verbs.CLUSTER, verbs.CHECKING):
+            sections.setdefault(panel, []).append(_command(name, cast("TyperCommand", command)))
+    for panel in (verbs.LOCAL_PANEL, verbs.SHARED_PANEL, verbs.CLUSTER_PANEL, verbs.CHECK_PANEL):
         yield f"## {panel}\n\n"
-        yield from found[panel]
+        yield from sections[panel]
 
 
 def _command(name: str, command: TyperCommand) -> str:
@@ -139,8 +139,8 @@ def _command(name: str, command: TyperCommand) -> str:
     usage = " ".join(part for param in params if (part := _usage(param)))
     text = [f"### apprun {name}\n\n", f"`apprun {name}{' ' if usage else ''}{usage} [OPTIONS]`\n\n"]
     text.append(f"{_plain(command.help or '')}\n\n")
-    rows = [_row(param) for param in params if param.name not in PLACE_NAMES]
-    rows.append(_place_row([param for param in params if param.name in PLACE_NAMES]))
+    rows = [_row(param) for param in params if param.name not in TARGET_OPTIONS]
+    rows.append(_target_row([param for param in params if param.name in TARGET_OPTIONS]))
     if rows:
         text += ["| | |\n", "| --- | --- |\n", *rows, "\n"]
     return "".join(text)
@@ -161,7 +161,7 @@ def _row(param: TyperArgument | TyperOption) -> str:
     return f"| `{', '.join([*param.opts, *param.secondary_opts])}{takes}` | {text}{_default(param)} |\n"
 
 
-def _place_row(params: Sequence[TyperArgument | TyperOption]) -> str:
+def _target_row(params: Sequence[TyperArgument | TyperOption]) -> str:
     """The options that say where runs are: the same everywhere, so by name only."""
     names = ", ".join(f"`{option}`" for param in params for option in [*param.opts, *param.secondary_opts])
     return f"| {names} | [Which runs](#which-runs). |\n" if names else ""

@@ -1,4 +1,4 @@
-"""The test bed's app for runs that wait: tasks that can't start, and a route that computes for ever."""
+"""The test bed's app for runs that wait: tasks that can't start, and a route that computes forever."""
 
 import asyncio
 from typing import Annotated, Any
@@ -46,5 +46,5 @@ class Waits(App):
     async def compute(self, input: Wanted) -> Output:
         number = 0
         while number >= 0:
-            number += 1  # for ever
+            number += 1  # forever
         return Output()

@@ -1,4 +1,4 @@
-"""A run goes on with the app that it began with, whatever becomes of the App."""
+"""A run keeps the app that it began with, whatever becomes of the App."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def images(cluster: Cluster, run: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("meddle", [change, delete])
-def test_run_ends_on_the_image_that_it_began_with(meddle: object) -> None:
+@pytest.mark.parametrize("interfere", [change, delete])
+def test_run_ends_on_the_image_that_it_began_with(interfere: object) -> None:
     async def story() -> Object:
         cluster = Cluster()
         async with cluster.living():
@@ -55,8 +55,8 @@ def test_run_ends_on_the_image_that_it_began_with(meddle: object) -> None:
             cluster.server.create(PERSON, run, body)
             cluster.invariants.expect("r")
             await cluster.until(lambda: len(cluster.entries(run)) >= 1)
-            assert callable(meddle)
-            meddle(cluster)
+            assert callable(interfere)
+            interfere(cluster)
             await cluster.until_ended(run)
             return {"phase": cluster.status(run)["phase"], "images": images(cluster, "r")}
 

@@ -27,7 +27,7 @@ class Scenario:
 
     app: str
     input: Object = field(default_factory=dict)
-    meddle: Callable[[Cluster, Place], None] | None = None
+    interfere: Callable[[Cluster, Place], None] | None = None
     after: float = 0.0
 
 
@@ -61,8 +61,8 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
     crash.cluster = cluster
     async with cluster.living():
         run = cluster.apply_run("r", scenario.app, scenario.input)
-        if scenario.meddle is not None:
-            asyncio.get_running_loop().call_later(scenario.after, scenario.meddle, cluster, run)
+        if scenario.interfere is not None:
+            asyncio.get_running_loop().call_later(scenario.after, scenario.interfere, cluster, run)
         await cluster.until_ended(run)
         await cluster.until_ended()
         for node in cluster.nodes.nodes.values():
@@ -84,8 +84,8 @@ async def play(scenario: Scenario, crash: Crash) -> Object:
             ),
             "state": {
                 key: entry["value"]
-                for kept in cluster.of("appstates")
-                for key, entry in kept["spec"]["entries"].items()
+                for state in cluster.of("appstates")
+                for key, entry in state["spec"]["entries"].items()
             },
             "runs": sorted((r["status"]["phase"], str(r["status"].get("output"))) for r in cluster.of("appruns")),
         }
@@ -99,7 +99,7 @@ def outlives(ended: tuple[str, str]) -> bool:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("party", ["operator", "driver", "task"])
 @pytest.mark.parametrize("name", list(SCENARIOS))
-def test_a_party_killed_at_any_api_call_changes_nothing_about_the_end(name: str, party: str, moment: str) -> None:
+def test_a_party_killed_at_any_api_call_changes_nothing(name: str, party: str, moment: str) -> None:
     scenario = SCENARIOS[name]
     watcher = Crash(party, 0, moment)
     expected = simulate(play(scenario, watcher))

@@ -7,10 +7,10 @@ import asyncio
 from tests.support.fake_api import Place
 from tests.support.sim.access import PERSON
 from tests.support.sim.cluster import NAMESPACE, Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 
-def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_old_pod() -> None:
+def test_a_repeated_call_ignores_traces_of_its_old_pod() -> None:
     """An open AppTask is deleted with its pod in the foreground, so its pod goes first; the driver makes it again."""
 
     async def late(party: str, moment: str, request: str, process: Process | None) -> None:
@@ -35,7 +35,7 @@ def test_call_made_again_under_its_old_name_is_not_held_up_by_the_trace_of_its_o
     simulate(story())
 
 
-def test_a_new_leader_whose_watches_are_late_starts_no_committed_call_again() -> None:
+def test_a_new_leader_with_late_watches_repeats_nothing() -> None:
     """All that it has heard of the call is that it was made: no pod, no report, no commit."""
 
     async def story() -> None:

@@ -27,7 +27,7 @@ def test_pods_of_a_deleted_run_report_nothing_for_its_namesake() -> None:
             second = cluster.apply_run("r", "Wide", work)
             uid = cluster.server.objects[second]["metadata"]["uid"]
 
-            # Nothing is held up by pods that may be Terminating for ever.
+            # Nothing is held up by pods that may be Terminating forever.
             await cluster.until(lambda: sum(cluster.began.values()) == 2, 30)
             assert old_pods <= set(cluster.places("pods"))
             for node in lost:

@@ -41,7 +41,7 @@ def apply_run(cluster: Cluster, name: str, input: Object, **spec: object) -> Pla
 
 def conditions(cluster: Cluster) -> dict[str, tuple[str, str]]:
     listed = cluster.status(APP).get("conditions") or []
-    return {one["type"]: (one["status"], one["reason"]) for one in listed}
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in listed}
 
 
 def made(cluster: Cluster, label: str, value: str) -> list[str]:
@@ -84,7 +84,7 @@ async def play(crash: Crash) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_operator_killed_at_any_call_of_an_inspection_makes_no_second_pod(moment: str) -> None:
+def test_an_operator_killed_in_an_inspection_makes_no_second_pod(moment: str) -> None:
     watcher = Crash("operator", 0, moment)
     expected = simulate(play(watcher))
     assert expected["pods"] == 1
@@ -105,7 +105,7 @@ def test_an_inspection_whose_pod_dies_is_made_once_more(moment: str) -> None:
     assert found["pods"] == (2 if moment == "before" else 1)
 
 
-def test_what_the_code_contains_is_published_with_the_image_that_was_started() -> None:
+def test_contracts_are_published_with_the_image_that_ran() -> None:
     async def story() -> Object:
         cluster = Cluster()
         async with cluster.living():
@@ -120,7 +120,7 @@ def test_what_the_code_contains_is_published_with_the_image_that_was_started() -
     assert (contracts["image"], contracts["imageDigest"]) == ("app:1", "app:1@sha256:0")
 
 
-def test_a_run_that_is_applied_together_with_its_app_is_refused_before_a_pod_of_it_starts() -> None:
+def test_a_bad_run_applied_with_its_app_starts_no_pod() -> None:
     async def story() -> tuple[Object, list[str]]:
         cluster = Cluster()
         async with cluster.living():
@@ -140,7 +140,7 @@ def test_a_run_that_is_applied_together_with_its_app_is_refused_before_a_pod_of_
     assert started, "it began once it was corrected"
 
 
-def test_code_that_cant_be_imported_is_the_apps_condition_and_is_looked_at_ever_more_seldom() -> None:
+def test_an_import_error_is_inspected_again_with_back_off() -> None:
     async def story() -> tuple[Any, ...]:
         cluster = Cluster()
         async with cluster.living():
@@ -163,7 +163,7 @@ def test_code_that_cant_be_imported_is_the_apps_condition_and_is_looked_at_ever_
     assert last["Ready"] == ("True", "Inspected")
 
 
-def test_an_app_that_changes_under_its_inspection_publishes_its_latest_code() -> None:
+def test_an_app_that_changes_meanwhile_publishes_its_latest_code() -> None:
     async def story(after: float) -> Object:
         cluster = Cluster()
         async with cluster.living():
@@ -184,7 +184,7 @@ def test_an_app_that_changes_under_its_inspection_publishes_its_latest_code() ->
         assert status["inspection"]["result"] == "Published"
 
 
-def test_code_that_changes_contracts_starts_no_run_where_that_is_refused_until_it_is_put_back() -> None:
+def test_a_refused_contract_change_starts_no_run() -> None:
     async def story() -> tuple[Any, ...]:
         cluster = Cluster()
         async with cluster.living():
@@ -212,7 +212,7 @@ def test_code_that_changes_contracts_starts_no_run_where_that_is_refused_until_i
     assert (before, late) == ("Succeeded", "Succeeded")
 
 
-def test_code_that_changes_contracts_is_published_with_a_warning_otherwise() -> None:
+def test_an_allowed_contract_change_is_published_with_a_warning() -> None:
     async def story() -> tuple[Any, ...]:
         cluster = Cluster()
         async with cluster.living():
@@ -229,8 +229,8 @@ def test_code_that_changes_contracts_is_published_with_a_warning_otherwise() -> 
     assert last["Ready"] == ("True", "Inspected")
 
 
-def test_a_run_whose_app_is_corrected_is_told_what_is_wrong_now_however_fast_the_inspection_is() -> None:
-    """It was told, for ever, of the code that couldn't be imported before, while the input was what is wrong."""
+def test_a_run_of_a_corrected_app_shows_the_current_problem() -> None:
+    """It was told forever of the code that couldn't be imported before, while the input was what is wrong."""
 
     async def story(after: float) -> Object:
         cluster = Cluster()
@@ -246,8 +246,10 @@ def test_a_run_whose_app_is_corrected_is_told_what_is_wrong_now_however_fast_the
             return cluster.status(run)
 
     def stalled(cluster: Cluster, run: Place) -> str:
-        found = [one for one in cluster.status(run).get("conditions") or [] if one["type"] == "Stalled"]
-        return str(found[0]["reason"]) if found and found[0]["status"] == "True" else ""
+        conditions_ = [
+            condition for condition in cluster.status(run).get("conditions") or [] if condition["type"] == "Stalled"
+        ]
+        return str(conditions_[0]["reason"]) if conditions_ and conditions_[0]["status"] == "True" else ""
 
     for after in (0.0, 1.0, 5.0, 15.0):
         assert simulate(story(after))["phase"] == "Succeeded"

@@ -39,7 +39,7 @@ def nothing() -> Crash:
     return Crash("nobody", 0, "before")
 
 
-def test_crash_around_the_turn_of_a_page_loses_and_repeats_nothing() -> None:
+def test_a_crash_around_a_page_write_loses_nothing() -> None:
     watcher = Crash("operator", 0, "before")
     expected = simulate(play("Wide", WIDTH, watcher))
     assert (expected["phase"], expected["pages"], expected["numbers"]) == ("Succeeded", 1, list(range(WIDTH)))
@@ -47,9 +47,11 @@ def test_crash_around_the_turn_of_a_page_loses_and_repeats_nothing() -> None:
     for number in (turn + step for step in STEPS):
         for moment in ("before", "after"):
             crash = Crash("operator", number, moment)
-            left = simulate(play("Wide", WIDTH, crash))
+            objects = simulate(play("Wide", WIDTH, crash))
             assert crash.done
-            assert {**left, "writes": 0} == {**expected, "writes": 0}, f"killed {moment} {watcher.requests[number - 1]}"
+            assert {**objects, "writes": 0} == {**expected, "writes": 0}, (
+                f"killed {moment} {watcher.requests[number - 1]}"
+            )
 
 
 @pytest.mark.parametrize(("app", "few", "many"), [("Chain", 5, 25), ("Wide", 10, WIDTH)])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tests.support.sim.cluster import Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 from apprun_operator.kube.errors import ForbiddenError
 
 WORDS = 'User "operator" cannot get resource "customresourcedefinitions"'
 
 
-def test_run_whose_accounts_cannot_be_made_says_so_and_starts_once_they_can() -> None:
+def test_a_run_waits_for_accounts_that_cannot_be_made() -> None:
     allowed = False
 
     async def reach(party: str, moment: str, request: str, process: Process | None) -> None:

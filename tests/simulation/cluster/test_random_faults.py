@@ -7,17 +7,17 @@ own in test_found.py.
 from __future__ import annotations
 
 import pytest
+from tests.support.sim.chaos import Chaos
 from tests.support.sim.cluster import simulate
-from tests.support.sim.storm import Storm
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_storm_breaks_nothing(seed: int) -> None:
-    storm = Storm(seed)
+def test_chaos_breaks_nothing(seed: int) -> None:
+    chaos = Chaos(seed)
     try:
-        simulate(storm.run(), seed)
+        simulate(chaos.run(), seed)
     except BaseException as error:
-        error.add_note(f"seed {seed}:\n" + "\n".join(storm.events))
+        error.add_note(f"seed {seed}:\n" + "\n".join(chaos.events))
         raise

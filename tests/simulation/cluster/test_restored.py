@@ -67,9 +67,9 @@ def midway(source: Cluster, share: float) -> int:
 
 def ends(cluster: Cluster) -> Object:
     """What the runs came to, and what their apps keep."""
-    kept = {key: entry["value"] for item in cluster.of("appstates") for key, entry in item["spec"]["entries"].items()}
+    state = {key: entry["value"] for item in cluster.of("appstates") for key, entry in item["spec"]["entries"].items()}
     return {"runs": sorted((item["status"]["phase"], json.dumps(item["status"].get("output"), sort_keys=True))
-                           for item in cluster.of("appruns")), "state": kept}  # fmt: skip
+                           for item in cluster.of("appruns")), "state": state}  # fmt: skip
 
 
 def copied(item: Object) -> Object:
@@ -163,7 +163,7 @@ def test_a_held_run_takes_its_past_from_a_full_backup() -> None:
     assert ends(cluster) == end
 
 
-def test_a_run_that_has_done_nothing_begins_wherever_it_is_copied_to() -> None:
+def test_a_copied_run_without_progress_starts_normally() -> None:
     source = elsewhere()
     source.apply_run("r", "Chain", {"width": 1})
     cluster = elsewhere()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.support.fake_api import Object
 from tests.support.sim.cluster import Cluster, simulate
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 SIDECARS: dict[str, Object] = {
     "goes on": {"running": {}},
@@ -35,7 +35,7 @@ def test_run_ends_as_without_the_mesh(how: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", SIDECARS)
 @pytest.mark.parametrize("party", ["driver", "task"])
-def test_process_that_dies_beside_a_sidecar_is_followed_by_the_next_attempt(party: str, how: str) -> None:
+def test_a_death_beside_a_sidecar_leads_to_the_next_attempt(party: str, how: str) -> None:
     died: list[Process] = []
 
     async def die(who: str, moment: str, request: str, process: Process | None) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from tests.support.sim.chaos import STEPS, Chaos
 from tests.support.sim.patched import patched
-from tests.support.sim.storm import STEPS, Storm
 from tests.support.virtual_time import VirtualLoop
 
 pytestmark = pytest.mark.slow
@@ -31,28 +31,28 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         self.runner.run(self._begin(seed))
 
     async def _begin(self, seed: int) -> None:
-        self.storm = Storm(seed)
-        self.living = self.storm.cluster.living()
+        self.chaos = Chaos(seed)
+        self.living = self.chaos.cluster.living()
         await self.living.__aenter__()
-        await self.storm.begin()
+        await self.chaos.begin()
 
     @rule(name=st.sampled_from(sorted(STEPS)), seconds=st.sampled_from([0.0, 0.4, 3.0, 20.0]))
-    def strike(self, name: str, seconds: float) -> None:
-        self.runner.run(self._strike(name, seconds))
+    def inject_fault(self, name: str, seconds: float) -> None:
+        self.runner.run(self._inject_fault(name, seconds))
 
-    async def _strike(self, name: str, seconds: float) -> None:
-        await self.storm.step(name)
+    async def _inject_fault(self, name: str, seconds: float) -> None:
+        await self.chaos.step(name)
         await asyncio.sleep(seconds)
-        self.storm.cluster.check()
+        self.chaos.cluster.check()
 
     def teardown(self) -> None:
         with self.stack:
-            if hasattr(self, "storm"):
+            if hasattr(self, "chaos"):
                 self.runner.run(self._end())
 
     async def _end(self) -> None:
         try:
-            await self.storm.end()
+            await self.chaos.end()
         finally:
             await self.living.__aexit__(None, None, None)
 

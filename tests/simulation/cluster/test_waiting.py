@@ -11,7 +11,7 @@ from tests.support.virtual_time import wall
 WIDTH = 12
 
 
-def test_fan_out_that_no_node_takes_is_told_on_its_run_in_one_write() -> None:
+def test_an_unschedulable_fan_out_is_one_write_on_its_run() -> None:
     async def story() -> None:
         cluster = Cluster()
         async with cluster.living():

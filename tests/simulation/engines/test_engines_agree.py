@@ -18,16 +18,24 @@ REFERENCE = SUBPROCESSES
 NAMES = [program.name for program in PROGRAMS]
 ALIKE = [(engine, name) for name in NAMES for engine in ENGINES if not differs(engine, name)]
 COMPARED = [(engine, name) for engine, name in ALIKE if engine != REFERENCE]
-LISTED = [(engine, one.program) for one in DIFFERENCES for engine in sorted(one.engines)]
+LISTED = [(engine, difference.program) for difference in DIFFERENCES for engine in sorted(difference.engines)]
 SURVIVING = [
     (engine, name)
     for name in ("sequence", "side-by-side", "used-up", "abandoned", "sleeping", "chance-and-time")
     for engine in ENGINES
 ]
+WAITING = {"abandoned", "late-call", "silent"}
+"""Programs that take over a second on engines with a real clock: left to `make test`."""
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
 
-every = pytest.mark.parametrize(("engine", "program"), ALIKE)
-each_other = pytest.mark.parametrize(("engine", "program"), COMPARED)
+
+def each(pairs: list[tuple[str, str]], waiting: set[str] = WAITING) -> pytest.MarkDecorator:
+    values = [pytest.param(*pair, marks=[pytest.mark.slow] if pair[1] in waiting else []) for pair in pairs]
+    return pytest.mark.parametrize(("engine", "program"), values)
+
+
+every = each(ALIKE)
+each_other = each(COMPARED)
 
 
 def test_every_program_is_in_the_catalog() -> None:
@@ -92,7 +100,7 @@ def test_determined_orders_are_the_same(observe: Observe, engine: str, program: 
     assert BY_NAME[program].unordered or orders[0] == orders[1]
 
 
-@pytest.mark.parametrize(("engine", "program"), SURVIVING)
+@each(SURVIVING, {*WAITING, "side-by-side"})
 def test_death_of_the_driver_changes_nothing(observe: Observe, engine: str, program: str) -> None:
     died, lived = (observe(engine, program, kill_driver=kill) for kill in (True, False))
     assert (died.outcome, died.output, died.failure) == (lived.outcome, lived.output, lived.failure)
@@ -100,7 +108,7 @@ def test_death_of_the_driver_changes_nothing(observe: Observe, engine: str, prog
         assert {done.key for done in died.completions} == {done.key for done in lived.completions}
 
 
-@pytest.mark.parametrize(("engine", "program"), LISTED)
+@each(LISTED)
 def test_listed_difference_exists(observe: Observe, engine: str, program: str) -> None:
     assert observe(engine, program) != observe(REFERENCE, program)
 

@@ -65,7 +65,7 @@ def test_run_survives_random_trouble(seed: int) -> None:
             run = world.apply_run("r")
             for _ in range(12):
                 await asyncio.sleep(chance.random() * 6)
-                await meddle(world, chance)
+                await interfere(world, chance)
                 if chance.random() < 0.3:
                     await world.stop_operator()
                     await asyncio.sleep(chance.random() * 3)
@@ -82,7 +82,7 @@ def test_run_survives_random_trouble(seed: int) -> None:
     virtual_time.run(story())
 
 
-async def meddle(world: World, chance: random.Random) -> None:
+async def interfere(world: World, chance: random.Random) -> None:
     """What people and clusters do: delete a pod, lose a node, forget old versions."""
     pods = sorted(place.name for place in world.server.objects if place.plural == "pods")
     fate = chance.random()
@@ -108,7 +108,7 @@ class Away:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__ + str(error)[:3])
-def test_ten_minutes_without_the_api_server_cost_no_more_than_that(error: ApiError) -> None:
+def test_ten_minutes_without_the_api_server_cost_no_more(error: ApiError) -> None:
     """Tasks that are at work then report, and are committed when the operator is let in again. It doesn't hammer."""
 
     async def story() -> None:
@@ -131,7 +131,7 @@ def test_ten_minutes_without_the_api_server_cost_no_more_than_that(error: ApiErr
     virtual_time.run(story())
 
 
-def test_late_report_of_a_replaced_attempt_is_refused_and_changes_nothing() -> None:
+def test_a_late_report_of_a_replaced_attempt_is_refused() -> None:
     async def story() -> None:
         async with living(World([["a"]], lambda call: Outcome(seconds=30 if call["attempt"] == 1 else 1))) as world:
             world.start_operator()

@@ -51,7 +51,7 @@ def test_successful_task_costs_the_operator_three_writes() -> None:
     virtual_time.run(story())
 
 
-def test_failing_task_is_tried_as_often_as_declared_then_its_error_is_committed() -> None:
+def test_a_failing_task_is_retried_as_declared() -> None:
     def fails(call: Object) -> Outcome:
         return Outcome(error={"type": "ValueError", "message": "no"}) if call["task"] == "a" else Outcome()
 
@@ -87,7 +87,7 @@ def test_lost_node_costs_no_retries_and_its_tasks_run_elsewhere() -> None:
     virtual_time.run(story())
 
 
-def test_driver_pod_deleted_by_hand_is_replaced_and_nothing_runs_twice() -> None:
+def test_a_driver_pod_deleted_by_hand_is_replaced() -> None:
     async def story() -> None:
         async with living(World([["a"], ["b"], ["c"]])) as world:
             world.start_operator()
@@ -102,7 +102,7 @@ def test_driver_pod_deleted_by_hand_is_replaced_and_nothing_runs_twice() -> None
     virtual_time.run(story())
 
 
-def test_stalled_run_waits_and_starts_again_when_its_spec_is_corrected() -> None:
+def test_a_stalled_run_starts_when_its_spec_is_corrected() -> None:
     def unloadable(call: Object) -> Outcome:
         wrong = call["role"] == "driver" and call["entry"] == "app:Wrong"
         return Outcome(error={"type": "ImportError", "message": "no such", "stall": "LoadFailed"} if wrong else None)
@@ -208,7 +208,7 @@ def task_pods(world: World) -> Counter[str]:
     )  # fmt: skip
 
 
-def test_large_run_shares_the_operators_places_with_one_that_comes_later() -> None:
+def test_a_large_run_shares_the_pod_limit_with_a_later_one() -> None:
     stage = [f"t{n}" for n in range(40)]
     limits = Limits(runtime_image="runtime", node_lost_grace=3, max_pods=4)
 

@@ -69,4 +69,4 @@ class Evolved(App):
             *(self.ship(Shipment(to=to, via=towns, goods=Parcel(weight=Weight(grams=5)))) for to in towns),
             self.ship(Shipment(to=towns[1], goods=Letter(pages=2), priority=1)),
         )
-        return Shipped(text=" ".join(one.text for one in (first, *done)))
+        return Shipped(text=" ".join(shipment.text for shipment in (first, *done)))

@@ -109,9 +109,9 @@ class Interpretation:
         }
 
     async def run(self, program: Program) -> int:
-        kind, *arguments = program
-        result = await self.kinds[str(kind)](*arguments)
-        self.trace.append(f"{kind} {result} at {asyncio.get_running_loop().time():.3f}")
+        statement, *arguments = program
+        result = await self.kinds[str(statement)](*arguments)
+        self.trace.append(f"{statement} {result} at {asyncio.get_running_loop().time():.3f}")
         return result
 
     async def work(self, value: int) -> int:
@@ -207,8 +207,8 @@ class Interpretation:
 
         return sum(await asyncio.gather(*(bounded(branch) for branch in branches)))
 
-    async def background(self, aside: Program, body: Program) -> int:
-        task = asyncio.create_task(self.run(aside))
+    async def background(self, detached: Program, body: Program) -> int:
+        task = asyncio.create_task(self.run(detached))
         result = await self.run(body)
         if not task.done():
             task.cancel()
@@ -304,26 +304,26 @@ class Interpretation:
     async def stock(self, *branches: Program) -> int:
         """Takers wait under a lock until enough was put in: who is served when depends on the order of completions."""
         changed = asyncio.Condition()
-        there: list[int] = []
+        amounts: list[int] = []
         total = 0
 
         async def put(branch: Program) -> None:
             result = await self.run(branch)
             async with changed:
-                there.append(result)
+                amounts.append(result)
                 changed.notify_all()
 
-        async def take(wanted: int) -> None:
+        async def take(amount: int) -> None:
             nonlocal total
             async with changed:
-                await changed.wait_for(lambda: len(there) >= wanted)
-                total = total * 3 + sum(there[:wanted])
-                del there[:wanted]
-            await self.app.other(Work(value=wanted))
+                await changed.wait_for(lambda: len(amounts) >= amount)
+                total = total * 3 + sum(amounts[:amount])
+                del amounts[:amount]
+            await self.app.other(Work(value=amount))
 
         async with asyncio.TaskGroup() as group:
-            for wanted in ([1] * (len(branches) - 2)) + [2]:
-                group.create_task(take(wanted))
+            for amount in ([1] * (len(branches) - 2)) + [2]:
+                group.create_task(take(amount))
             for branch in branches:
                 group.create_task(put(branch))
         return total

@@ -1,4 +1,4 @@
-"""Ledgers that were recorded under each version of the replay rules must replay for ever.
+"""Ledgers that were recorded under each version of the replay rules must always replay.
 
 One that fails here means that runs on clusters would stall after an upgrade: the rules need a new version, and the old
 one has to stay.

@@ -110,24 +110,22 @@ def test_a_crash_at_any_single_step_changes_nothing(program: Program, seed: int)
     calm = execute(program, seed)
     assert calm.result.outcome == "Succeeded", calm.result
     for number in Random(seed).sample(range(len(calm.steps)), min(8, len(calm.steps))):
-        assert_same(execute(program, seed, lambda at, wanted=number: at == wanted), calm)
+        assert_same(execute(program, seed, lambda at, expected=number: at == expected), calm)
 
 
 @examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000))
-def test_a_driver_that_dies_after_every_single_step_still_arrives(program: Program, seed: int) -> None:
+def test_a_driver_that_dies_after_every_step_still_ends(program: Program, seed: int) -> None:
     calm = execute(program, seed)
-    seen: set[Step] = set()
-    crashed = execute_dying_once_at_each_step(program, seed, seen)
+    step_keys: set[Step] = set()
+    crashed = execute_dying_once_at_each_step(program, seed, step_keys)
     assert_same(crashed, calm)
     assert crashed.lives > 1
 
 
 @examples(60)
 @given(program=programs, seed=st.integers(0, 1_000_000), downtime=st.integers(1, 6))
-def test_completions_that_came_while_no_driver_lived_are_replayed_alike(
-    program: Program, seed: int, downtime: int
-) -> None:
+def test_completions_without_a_driver_are_replayed_alike(program: Program, seed: int, downtime: int) -> None:
     """The order may be another than without a crash, but then it is *the* order: a replay gives the same end."""
     runner = AttemptRunner(Interpreter, INFO)
     world = World(runner, duration_of=duration(seed))
@@ -165,7 +163,7 @@ def test_a_cancelled_run_that_crashes_ends_as_it_would_have(program: Program, se
 
     calm = cancelled(lambda number: False)
     for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
-        assert_same(cancelled(lambda at, wanted=number: at == wanted), calm)
+        assert_same(cancelled(lambda at, expected=number: at == expected), calm)
 
 
 @examples(60)
@@ -175,7 +173,7 @@ def test_a_cancelled_run_that_crashes_ends_as_it_would_have(program: Program, se
     ending=st.sampled_from(["well", "raise", "stuck"]),
     seconds=st.sampled_from([None, 1.5, 6.0]),
 )
-def test_a_run_that_crashes_before_a_bad_end_comes_to_the_same_end(
+def test_a_run_that_crashes_before_it_fails_still_fails(
     program: Program, seed: int, ending: str, seconds: float | None
 ) -> None:
     def ended(crash_at: Callable[[int], bool]) -> Outcome:
@@ -184,17 +182,17 @@ def test_a_run_that_crashes_before_a_bad_end_comes_to_the_same_end(
     calm = ended(lambda number: False)
     assert calm.result.outcome in ("Succeeded", "Failed", "Cancelled"), calm.result
     for number in Random(seed).sample(range(len(calm.steps)), min(5, len(calm.steps))):
-        assert_same(ended(lambda at, wanted=number: at == wanted), calm)
+        assert_same(ended(lambda at, expected=number: at == expected), calm)
 
 
-def execute_dying_once_at_each_step(program: Program, seed: int, seen: set[Step]) -> Outcome:
+def execute_dying_once_at_each_step(program: Program, seed: int, step_keys: set[Step]) -> Outcome:
     runner = AttemptRunner(Interpreter, INFO)
     world = World(runner, duration_of=duration(seed))
 
     def crash(step: Step) -> bool:
-        if step in seen:
+        if step in step_keys:
             return False
-        seen.add(step)
+        step_keys.add(step)
         return True
 
     try:

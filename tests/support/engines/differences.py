@@ -30,4 +30,4 @@ DIFFERENCES = (
 
 def differs(engine: str, program: str) -> bool:
     """Whether the table says that this engine does something else with this program."""
-    return any(program == one.program and engine in one.engines for one in DIFFERENCES)
+    return any(program == difference.program and engine in difference.engines for difference in DIFFERENCES)

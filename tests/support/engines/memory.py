@@ -37,9 +37,9 @@ class Memory:
                 for done in finished.ledger
             ],
             [
-                Attempt(one.task, one.attempt, one.reason, _budget(one.reason))
-                for one in finished.executions
-                if one.reason != "Completed"
+                Attempt(execution.task, execution.attempt, execution.reason, _budget(execution.reason))
+                for execution in finished.executions
+                if execution.reason != "Completed"
             ],
             finished.exported.info.uid,
         )

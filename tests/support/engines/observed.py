@@ -84,5 +84,5 @@ def observed(
         said,
         Failure.of(error) if outcome != "Cancelled" else None,
         tuple(completions),
-        tuple(sorted(attempts, key=lambda one: (one.task, one.number))),
+        tuple(sorted(attempts, key=lambda attempt: (attempt.task, attempt.number))),
     )

@@ -183,17 +183,17 @@ class Tasks(App, abstract=True):
     @task
     async def key_in_threads(self, input: Step) -> Text:
         """Whether threads of the task know the attempt that they work for."""
-        found: list[str] = []
+        keys: list[str] = []
 
         def ask() -> None:
-            found.append(self.task_context.idempotency_key)
+            keys.append(self.task_context.idempotency_key)
 
         thread = threading.Thread(target=ask)
         thread.start()
         thread.join()
         await self.task_context.run_in_thread(ask)
         own = self.task_context.idempotency_key
-        return Text(text=" ".join("own" if key == own else repr(key) for key in found))
+        return Text(text=" ".join("own" if key == own else repr(key) for key in keys))
 
     @task(runs_in="driver", retry_initial_interval_seconds=SOON)
     async def quick(self, input: Step) -> Text:
@@ -250,12 +250,12 @@ class Programs(Tasks):
     @entrypoint
     async def mapped(self, input: Nothing) -> Lines:
         done = await self.map(self.step, [Step(name=f"{n}") for n in range(5)], limit=2)
-        return Lines(lines=[one.text for one in done])
+        return Lines(lines=[line.text for line in done])
 
     @entrypoint
     async def with_a_rate(self, input: Nothing) -> Lines:
         done = await asyncio.gather(*(self.rated(Step(name=f"{n}")) for n in range(3)))
-        return Lines(lines=[one.text for one in done])
+        return Lines(lines=[line.text for line in done])
 
     @entrypoint
     async def retried(self, input: Nothing) -> Lines:

@@ -69,7 +69,7 @@ def read(run: Object, entries: list[Object], tasks: list[Object]) -> Observed:
 
 def _stall(status: Object) -> ErrorFields:
     """What the condition says: a run that can go on once it is corrected has no error yet."""
-    condition = next(one for one in status["conditions"] if one["type"] == "Stalled")
+    condition = next(condition_ for condition_ in status["conditions"] if condition_["type"] == "Stalled")
     return ErrorFields(type=condition["reason"], message=condition["message"], retryable=False)
 
 

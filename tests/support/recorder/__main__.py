@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hack.restarts import clock
 from tests.support.recorder.journal import Moment, read
-from tests.support.recorder.story import longest, story
+from tests.support.recorder.timeline import longest, timeline
 
 
 def main() -> None:
@@ -34,14 +34,14 @@ def summary(moments: list[Moment], least: float) -> list[str]:
     lines = [f"{clock(moment.at)} {note}" for moment in moments for note in moment.notes]
     worst = longest(moments)
     end = "no call was open" if worst is None else f"the longest standstill took {worst.counted:.0f} s"
-    return [*lines, *story(moments, least), end]
+    return [*lines, *timeline(moments, least), end]
 
 
 def _time(text: str, near: float) -> float:
     """Seconds since the epoch of that time of day, the first after the recording's begin."""
     day = datetime.fromtimestamp(near)
-    wanted = datetime.strptime(text, "%H:%M:%S").replace(year=day.year, month=day.month, day=day.day)
-    return (wanted if wanted >= day.replace(microsecond=0) else wanted + timedelta(days=1)).timestamp()
+    at = datetime.strptime(text, "%H:%M:%S").replace(year=day.year, month=day.month, day=day.day)
+    return (at if at >= day.replace(microsecond=0) else at + timedelta(days=1)).timestamp()
 
 
 if __name__ == "__main__":

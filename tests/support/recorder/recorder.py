@@ -14,7 +14,7 @@ from tests.support.bed import Bed
 from tests.support.kube import CORE, Kube
 from tests.support.recorder.journal import Journal, Moment, prune, read
 from tests.support.recorder.sampler import UNANSWERED, Sampler
-from tests.support.recorder.story import only, story
+from tests.support.recorder.timeline import only, timeline
 from tests.support.replicas import LEASE
 
 EVERY_SECONDS = 3.0
@@ -89,12 +89,12 @@ class Recorder:
     def moments(self, since: float, namespace: str = "") -> list[Moment]:
         """What was recorded since then, of one namespace's runs if one is given."""
         with self._lock:
-            found = [moment for moment in read(self.folder) if moment.at >= since]
-        return only(found, namespace) if namespace else found
+            moments_ = [moment for moment in read(self.folder) if moment.at >= since]
+        return only(moments_, namespace) if namespace else moments_
 
-    def story(self, since: float, least: float, namespace: str = "") -> list[str]:
+    def timeline(self, since: float, least: float, namespace: str = "") -> list[str]:
         """What is known of each standstill of at least so many seconds that has been seen since then."""
-        return story(self.moments(since, namespace), least)
+        return timeline(self.moments(since, namespace), least)
 
     def _run(self) -> None:
         while not self._over.wait(self._every):

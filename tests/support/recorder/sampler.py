@@ -111,25 +111,25 @@ class Sampler:
         self._samples += 1
         if self._samples % METRICS_EVERY != 1:
             return {key: value for key, value in self._state.items() if key.startswith("metrics ")}
-        found: State = {}
+        state: State = {}
         for pod in operators:
             path = f"{CORE}/namespaces/{pod.namespace}/pods/{pod.name}:8080/proxy/metrics"
             try:
                 text = self._ask(path, "text/plain", METRICS_TIMEOUT)
             except UNANSWERED as error:
-                found[f"metrics {pod.name}"] = {"error": short(f"{type(error).__name__}: {error}")}
+                state[f"metrics {pod.name}"] = {"error": short(f"{type(error).__name__}: {error}")}
             else:
                 now, lag = metrics_state(text, self._buckets.get(pod.uid))
-                found[f"metrics {pod.name}"], self._buckets[pod.uid] = now, lag
-        return found
+                state[f"metrics {pod.name}"], self._buckets[pod.uid] = now, lag
+        return state
 
     def _get(self, path: str, accept: str = "application/json") -> Object:
         try:
-            found: Object = json.loads(self._ask(path, accept, TIMEOUT))
+            document: Object = json.loads(self._ask(path, accept, TIMEOUT))
         except RecursionError as error:
             # Tests make objects on purpose that no decoder of Python's takes. While one is there, nothing is sampled.
             raise ApiError(200, "an object nests too deep to be decoded") from error
-        return found
+        return document
 
     def _ask(self, path: str, accept: str, timeout: urllib3.Timeout) -> str:
         headers = {**self.kube.headers, "Accept": accept}
@@ -143,9 +143,9 @@ class Sampler:
 def _rows(table: Object) -> list[Object]:
     """A table's rows by the names of their columns, with `name` and `namespace` of the object where it is included."""
     names = [column["name"] for column in table["columnDefinitions"]]
-    found = []
+    rows = []
     for row in table["rows"]:
         metadata = (row.get("object") or {}).get("metadata", {})
         identity = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
-        found.append({**dict(zip(names, row["cells"], strict=True)), **identity})
-    return found
+        rows.append({**dict(zip(names, row["cells"], strict=True)), **identity})
+    return rows

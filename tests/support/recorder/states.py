@@ -47,7 +47,7 @@ def pod_state(pod: Mapping[str, Any]) -> Object:
             "leaving": leaving(pod),
             "gates": [gate["name"] for gate in pod["spec"].get("schedulingGates", [])],
             "unmet": unmet,
-            "containers": [text for one in containers if (text := _container(one))],
+            "containers": [text for container in containers if (text := _container(container))],
         }
     )
 
@@ -55,7 +55,7 @@ def pod_state(pod: Mapping[str, Any]) -> Object:
 def node_state(node: Mapping[str, Any]) -> Object:
     conditions = {c["type"]: c for c in node.get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready", {})
-    pressed = [kind for kind, c in conditions.items() if kind != "Ready" and c["status"] == "True"]
+    pressed = [condition for condition, c in conditions.items() if condition != "Ready" and c["status"] == "True"]
     return _filled(
         {
             "ready": ready.get("status") == "True",
@@ -72,11 +72,11 @@ def metrics_state(text: str, before: Mapping[float, float] | None) -> tuple[Obje
     buckets: dict[float, float] = {}
     values: dict[str, float] = {}
     for name, labels, number in SAMPLE.findall(text):
-        known = dict(LABEL.findall(labels))
+        label_values = dict(LABEL.findall(labels))
         if name == "apprun_watch_silence_seconds" and float(number) >= QUIET_SECONDS:
-            silent[known["kind"]] = stepped(float(number))
+            silent[label_values["kind"]] = stepped(float(number))
         elif name == "apprun_loop_lag_seconds_bucket":
-            buckets[float(known["le"])] = float(number)
+            buckets[float(label_values["le"])] = float(number)
         elif name in ("apprun_is_leader", "apprun_queue_length"):
             values[name] = float(number)
     leads = values.get("apprun_is_leader") == 1
@@ -105,8 +105,8 @@ def leaving(item: Mapping[str, Any]) -> bool:
 
 def operator_state(pod: OperatorPod) -> Object:
     last = None if pod.last is None else str(pod.last)
-    found = {"node": pod.node, "ready": pod.ready, "restarts": pod.restarts, "leaving": pod.leaving, "last": last}
-    return _filled(found)
+    state = {"node": pod.node, "ready": pod.ready, "restarts": pod.restarts, "leaving": pod.leaving, "last": last}
+    return _filled(state)
 
 
 def _condition(condition: Mapping[str, Any]) -> str:

@@ -85,10 +85,10 @@ class ClusterRules(Rules):
         if place.plural not in OURS:
             return super().complete(place, item)
         # A null for a whole status counts as none.
-        made = schema.completed(place.plural, item)
-        if found := schema.problems(place.plural, made):
-            raise _invalid(place, "; ".join(found))
-        return made
+        completed = schema.completed(place.plural, item)
+        if problems := schema.problems(place.plural, completed):
+            raise _invalid(place, "; ".join(problems))
+        return completed
 
     def admit(self, server: FakeServer, user: User, place: Place, subresource: str, old: Object | None,
               new: Object | None) -> None:  # fmt: skip
@@ -97,8 +97,8 @@ class ClusterRules(Rules):
             _deny(place, *_pods(user, place))
         if place.plural not in OURS:
             return
-        if new is not None and (found := RULES.get(place.plural, lambda old, new: [])(old, new)):
-            raise _invalid(place, ", ".join(found))
+        if new is not None and (problems := RULES.get(place.plural, lambda old, new: [])(old, new)):
+            raise _invalid(place, ", ".join(problems))
         for policy in (_run_marks, _run_status, _ledgers, _task_calls, _task_protection, _task_reports, _sizes):
             _deny(place, *policy(user, place, subresource, old, new))
 
@@ -136,7 +136,7 @@ def _status(item: Object | None) -> Object:
 
 
 def _apptask(old: Object | None, new: Object) -> list[str]:
-    spec, found = new["spec"], []
+    spec, problems = new["spec"], []
     if (spec["role"] == "inspect") != ("app" in spec) or ("app" in spec) == ("run" in spec):
         return ["a call is of a run, an inspection of an app: one of the two is given"]
     key = spec["key"]
@@ -144,59 +144,59 @@ def _apptask(old: Object | None, new: Object) -> list[str]:
     if len(key) < 32:
         name = f"{spec['run']}-driver" if spec["role"] == "driver" else ""
     if new["metadata"]["name"] != name:
-        found.append("an AppTask is named <run>-<first 16 digits of its key>")
+        problems.append("an AppTask is named <run>-<first 16 digits of its key>")
     if (spec["role"] == "local") != ("outcome" in spec):
-        found.append("a call that the driver has executed itself comes with its outcome, and no other call does")
+        problems.append("a call that the driver has executed itself comes with its outcome, and no other call does")
     if "outcome" in spec and (spec["outcome"]["phase"] == "Succeeded") == ("error" in spec["outcome"]):
-        found.append("an outcome has an error unless it is Succeeded")
+        problems.append("an outcome has an error unless it is Succeeded")
     if spec["role"] == "timer" and "seconds" not in spec:
-        found.append("a timer needs seconds")
+        problems.append("a timer needs seconds")
     if _account(spec) in names.RESERVED_SERVICE_ACCOUNTS:
-        found.append("tasks don't run as accounts of AppRun's own")
+        problems.append("tasks don't run as accounts of AppRun's own")
     if old is None:
-        return found
+        return problems
     if spec != old["spec"]:
-        found.append("a task call never changes: its spec is immutable")
+        problems.append("a task call never changes: its spec is immutable")
     before, after = _status(old), _status(new)
     if "status" in old and "status" in new:
         if "attempt" in before and after.get("attempt", 0) < before["attempt"]:
-            found.append("attempt numbers only grow")
+            problems.append("attempt numbers only grow")
         if before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
-            found.append("apprun: already finished: this task call has ended; its phase never changes again")
-    return found
+            problems.append("apprun: already finished: this task call has ended; its phase never changes again")
+    return problems
 
 
 def _apprun(old: Object | None, new: Object) -> list[str]:
-    spec, found = new["spec"], []
+    spec, problems = new["spec"], []
     if len(new["metadata"]["name"]) > names.RUN_NAME_MAX_LENGTH:
-        found.append("the name of a run may have 63 characters at most")
+        problems.append("the name of a run may have 63 characters at most")
     if ("appRef" in spec) == ("app" in spec):
-        found.append("exactly one of appRef and app")
+        problems.append("exactly one of appRef and app")
     if (spec.get("app") or {}).get("serviceAccountName") in names.RESERVED_SERVICE_ACCOUNTS:
-        found.append("tasks don't run as accounts of AppRun's own")
+        problems.append("tasks don't run as accounts of AppRun's own")
     after = _status(new)
     checkpoints = after.get("checkpoints") or []
     if checkpoints and not (
         checkpoints[0]["sequence"] == after.get("ledgerPages", 0) * 128
         and checkpoints[-1]["sequence"] == checkpoints[0]["sequence"] + len(checkpoints) - 1
     ):
-        found.append("checkpoints go on, without a gap, where the ledger's pages end")
+        problems.append("checkpoints go on, without a gap, where the ledger's pages end")
     if old is None:
-        return found
+        return problems
     before = _status(old)
     correctable = before.get("phase") == "Stalled" and not before.get("checkpoints") and not before.get("ledgerPages")
     if any(spec.get(name) != old["spec"].get(name) for name in RUN_FIELDS) and not correctable:
-        found.append("a run's spec is immutable except suspend, cancel, …")
+        problems.append("a run's spec is immutable except suspend, cancel, …")
     if old["spec"].get("cancel") and not spec.get("cancel"):
-        found.append("a cancellation can't be taken back")
+        problems.append("a cancellation can't be taken back")
     if "status" in old and "status" in new:
         if before.get("phase") in TERMINAL and after.get("phase") != before["phase"]:
-            found.append("a finished run keeps its phase")
+            problems.append("a finished run keeps its phase")
         if "restoredFrom" in before and after.get("restoredFrom", {}).get("uid") != before["restoredFrom"]["uid"]:
-            found.append("a restored run keeps the identity that it began with")
+            problems.append("a restored run keeps the identity that it began with")
         if _length(after) < _length(before):
-            found.append("the ledger never gets shorter: committed checkpoints stay")
-    return found
+            problems.append("the ledger never gets shorter: committed checkpoints stay")
+    return problems
 
 
 def _length(status: Object) -> int:
@@ -204,15 +204,15 @@ def _length(status: Object) -> int:
 
 
 def _appledger(old: Object | None, new: Object) -> list[str]:
-    spec, found = new["spec"], []
+    spec, problems = new["spec"], []
     if new["metadata"]["name"] != f"{spec['run']}-{spec['number']}":
-        found.append("a page is named <run>-<number>")
+        problems.append("a page is named <run>-<number>")
     first, last = spec["checkpoints"][0]["sequence"], spec["checkpoints"][-1]["sequence"]
     if (first, last) != (spec["number"] * 128, spec["number"] * 128 + 127):
-        found.append("page n holds the checkpoints from n * 128 on")
+        problems.append("page n holds the checkpoints from n * 128 on")
     if old is not None and spec != old["spec"]:
-        found.append("a page of the ledger never changes")
-    return found
+        problems.append("a page of the ledger never changes")
+    return problems
 
 
 def _app(old: Object | None, new: Object) -> list[str]:
@@ -284,11 +284,11 @@ def _run_marks(user: User, place: Place, subresource: str, old: Object | None, n
     same = all(
         new["metadata"].get(part) == old["metadata"].get(part) for part in WRITABLE_META if part != "annotations"
     )
-    kept = others == {key: value for key, value in before.items() if key != names.BEGAN_AS_ANNOTATION}
+    unchanged = others == {key: value for key, value in before.items() if key != names.BEGAN_AS_ANNOTATION}
     if (
         new["spec"] == old["spec"]
         and same
-        and kept
+        and unchanged
         and before.keys() <= after.keys()
         and mark == new["metadata"]["uid"]
     ):

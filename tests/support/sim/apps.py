@@ -216,9 +216,9 @@ class Tally(Steps):
     async def count(self, input: Step) -> Done:
         key = self.task_context.idempotency_key
         witness(key, "began")
-        found = await self.context.load_state("count") or {"n": 0}
+        state = await self.context.load_state("count") or {"n": 0}
         await asyncio.sleep(input.seconds)
-        await self.context.save_state("count", {"n": found["n"] + 1})
+        await self.context.save_state("count", {"n": state["n"] + 1})
         await self.context.save_state(input.name, {"price": "$(HOME)"})
         witness(key, "done")
         return Done(name=input.name)

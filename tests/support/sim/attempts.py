@@ -1,4 +1,4 @@
-"""The processes of driver tasks in a simulated cluster: they live beside their driver's strands and die with them.
+"""The processes of driver tasks in a simulated cluster: they live beside their driver's greenlets and die with them.
 
 Implements the executor's protocol. Bodies run as in pods, on an event loop in virtual time.
 """
@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from tests.support.sim import strands
+from tests.support.sim import greenlets
 
 from application_sdk.app.loading import load_app
 from application_sdk.attempt.attempt import Attempt
@@ -19,18 +19,18 @@ from application_sdk.wire.fields import Call, ErrorFields
 
 
 class SimulatedExecutor:
-    """Of the driver whose strand makes it."""
+    """Of the driver whose greenlet makes it."""
 
     def __init__(self, call: Call) -> None:
         self._entry = call["entry"]
-        self._driver = strands.current().process
-        self._changed = strands.Condition()
+        self._driver = greenlets.current().process
+        self._changed = greenlets.Condition()
         self._events: deque[ExecutorEvent] = deque()
         self._woken = False
-        self._running: dict[str, tuple[strands.Process, list[Attempt], list[asyncio.AbstractEventLoop]]] = {}
+        self._running: dict[str, tuple[greenlets.Process, list[Attempt], list[asyncio.AbstractEventLoop]]] = {}
 
     def start(self, work: AttemptSpec) -> None:
-        process = strands.Process(f"{self._driver.name}/{work.key[:8]}")
+        process = greenlets.Process(f"{self._driver.name}/{work.key[:8]}")
         self._driver.children.append(process)
         attempts: list[Attempt] = []
         loops: list[asyncio.AbstractEventLoop] = []
@@ -40,7 +40,7 @@ class SimulatedExecutor:
             app_class = load_app(self._entry)
             attempt = Attempt(app_class.definition.task(work.info.task), app_class(), work.info)
             attempts.append(attempt)
-            with asyncio.Runner(loop_factory=strands.StrandLoop) as runner:
+            with asyncio.Runner(loop_factory=greenlets.GreenletLoop) as runner:
                 loops.append(runner.get_loop())
                 result = runner.run(attempt.run(work.input))
             if not process.dead:  # Else it has ended itself, and the body's last words are nobody's.
@@ -82,9 +82,9 @@ class SimulatedExecutor:
             process.kill()
         self._running.clear()
 
-    def _watch(self, key: str, process: strands.Process) -> None:
+    def _watch(self, key: str, process: greenlets.Process) -> None:
         """Tell of an attempt that ended its process."""
-        strands.block(process.ended.wait())  # type: ignore[arg-type]
+        greenlets.block(process.ended.wait())  # type: ignore[arg-type]
         error = ErrorFields(type=reasons.PROCESS_DIED, message="it ended itself", retryable=True)
         self._tell(AttemptEnded(key, error=error, exit_code=process.exit_code))
 

@@ -69,8 +69,8 @@ class Past(Into):
     chance: random.Random = field(default_factory=random.Random)
 
     def find(self, plural: str, name: str) -> Object | None:
-        found = [item for item in self.listed(plural) if item["metadata"]["name"] == name]
-        return found[0] if found else None
+        matches = [item for item in self.listed(plural) if item["metadata"]["name"] == name]
+        return matches[0] if matches else None
 
     def listed(self, plural: str, selector: str = "") -> list[Object]:
         self.version = min(self.version + self.chance.choice([0, 1, 3, 10, 40]), self.server.version)

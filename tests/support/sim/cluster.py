@@ -17,10 +17,10 @@ from tests.support import virtual_time
 from tests.support.fake_api import TERMINAL, FakeApi, FakeServer, Object, Place
 from tests.support.sim import apps
 from tests.support.sim.access import OPERATOR, PERSON, ClusterRules
+from tests.support.sim.greenlets import Process, _hub
 from tests.support.sim.invariants import Invariants, outcome_of
 from tests.support.sim.nodes import Nodes
 from tests.support.sim.patched import patched
-from tests.support.sim.strands import Process, _hub
 from tests.support.virtual_time import wall
 
 from application_sdk.wire import names
@@ -54,7 +54,7 @@ async def is_first_healthy_attempt(party: str, moment: str, request: str, proces
 
 
 def simulate(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
-    """Run in virtual time, with the SDK's pods in strands."""
+    """Run in virtual time, with the SDK's pods in greenlets."""
     with patched(random.Random(seed)):
         return virtual_time.run(main)
 
@@ -121,8 +121,8 @@ class Replica:
         if self.elector is not None:
             await asyncio.gather(*(informer.resync() for informer in self.informers))
         self.worker.start_term()
-        known = self.cache.keys()
-        for key in known:
+        keys = self.cache.keys()
+        for key in keys:
             self.queue.put(key)
         try:
             async with asyncio.TaskGroup() as group:
@@ -242,9 +242,9 @@ class Cluster:
         return replica
 
     async def stop_operator(self, replica: Replica | None = None) -> None:
-        for one in [replica] if replica else list(self.replicas):
-            await one.stop()
-            self.replicas.remove(one)
+        for stopped in [replica] if replica else list(self.replicas):
+            await stopped.stop()
+            self.replicas.remove(stopped)
 
     # People
 

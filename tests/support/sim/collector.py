@@ -46,28 +46,28 @@ class Collector:
         finalizers = item["metadata"].get("finalizers") or []
         if ORPHAN in finalizers:
             for other, dependent in self._dependents(uid):
-                kept = [owner for owner in _owners(dependent) if owner["uid"] != uid]
-                self._patch(other, {"metadata": {"ownerReferences": kept or None}})
+                owners = [owner for owner in _owners(dependent) if owner["uid"] != uid]
+                self._patch(other, {"metadata": {"ownerReferences": owners or None}})
         elif FOREGROUND in finalizers:
             self.collect(uid)
-        if left := [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]:
-            self._patch(place, {"metadata": {"finalizers": left}})
+        if remaining := [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]:
+            self._patch(place, {"metadata": {"finalizers": remaining}})
         elif finalizers:
             self._patch(place, {"metadata": {"finalizers": None}})
 
     def settle(self) -> None:
         """All that there is to do, at once."""
-        seen = -1
-        while seen != self._server.version:
-            seen = self._server.version
+        version = -1
+        while version != self._server.version:
+            version = self._server.version
             for place, item in list(self._server.objects.items()):
                 if "deletionTimestamp" in item["metadata"]:
                     self.finalize(place, item["metadata"]["uid"])
                 self.collect_if_left(place, item["metadata"]["uid"])
 
     def _dependents(self, uid: str) -> list[tuple[Place, Object]]:
-        found = list(self._server.objects.items())
-        return [(place, item) for place, item in found if any(owner["uid"] == uid for owner in _owners(item))]
+        objects = list(self._server.objects.items())
+        return [(place, item) for place, item in objects if any(owner["uid"] == uid for owner in _owners(item))]
 
     def _delete(self, place: Place, uid: str) -> None:
         with suppress(ApiError):

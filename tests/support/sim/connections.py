@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tests.support.fake_api import FakeApi, FakeServer, Object, User
-from tests.support.sim import strands
+from tests.support.sim import greenlets
 
 from application_sdk.engines.kubernetes.connection import Response
 from application_sdk.engines.kubernetes.errors import Unreachable
@@ -34,18 +34,18 @@ class PodConnection:
         self.reusable = False
 
     def request(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
-        return strands.block(self._request(method, target, headers, body))
+        return greenlets.block(self._request(method, target, headers, body))
 
     async def _request(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
         try:
             async with asyncio.timeout(self._timeout):
-                found = await self._carry_out(method, target, json.loads(body) if body else None)
+                result = await self._carry_out(method, target, json.loads(body) if body else None)
         except TimeoutError as error:
             self.close()
             raise Unreachable(f"{method} {target}: timed out") from error
         except ApiError as error:
             return self._refused(error, f"{method} {target}")
-        return Response(200, {}, json.dumps(_shown(found, headers.get("Accept", ""))).encode())
+        return Response(200, {}, json.dumps(_shown(result, headers.get("Accept", ""))).encode())
 
     async def _carry_out(self, method: str, target: str, body: Any) -> Object:
         path, _, query = target.partition("?")
@@ -69,7 +69,7 @@ class PodConnection:
         path, _, query = target.partition("?")
         events = self._api.watch(unquote(path), dict(parse_qsl(query)))
         try:
-            first = strands.block(self._next(events))
+            first = greenlets.block(self._next(events))
         except ApiError as error:
             return self._refused(error, f"GET {target}"), iter(())
         return Response(200, {}, b""), self._lines(target, first, events)
@@ -79,7 +79,7 @@ class PodConnection:
             while batch is not None:
                 for event in batch:
                     yield json.dumps(event).encode()
-                batch = strands.block(self._next(events))
+                batch = greenlets.block(self._next(events))
         except ApiError as error:
             raise Unreachable(f"GET {target}: the stream broke: {error}") from error
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from tests.support.sim.cluster import Cluster
-from tests.support.sim.strands import Process
+from tests.support.sim.greenlets import Process
 
 
 @dataclass

@@ -13,8 +13,8 @@ from application_sdk.wire.digest import digest
 
 def outcome_of(task: Object) -> Object:
     """How a call stands: what its driver has recorded with it, or its status."""
-    found: Object = task["spec"].get("outcome") or task["status"]
-    return found
+    outcome: Object = task["spec"].get("outcome") or task["status"]
+    return outcome
 
 
 class Invariants:
@@ -55,14 +55,14 @@ class Invariants:
             if name not in self.tampered:
                 self._break(1, f"page {missing} of {name} is counted, but isn't there")
             return
-        known = self._ledgers.setdefault(uid, [])
-        if entries[: len(known)] != known:
-            self._break(1, f"the ledger of {name} was {known}, is {entries}")
-        for entry in entries[len(known) :]:
-            self._commit(run, entry, len(known))
-            known.append(entry)
+        ledger = self._ledgers.setdefault(uid, [])
+        if entries[: len(ledger)] != ledger:
+            self._break(1, f"the ledger of {name} was {ledger}, is {entries}")
+        for entry in entries[len(ledger) :]:
+            self._commit(run, entry, len(ledger))
+            ledger.append(entry)
         if run["status"].get("phase") in TERMINAL and any(
-            entry["key"] in [e["key"] for e in known[:number]] for number, entry in enumerate(known)
+            entry["key"] in [e["key"] for e in ledger[:number]] for number, entry in enumerate(ledger)
         ):
             self._break(1, f"a call of {name} is committed twice")
 

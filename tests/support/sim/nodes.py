@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.support.fake_api import FakeServer, Object, Place, User
-from tests.support.sim import strands
+from tests.support.sim import greenlets
 from tests.support.sim.collector import Collector
 from tests.support.sim.connections import PodConnection
 from tests.support.virtual_time import wall
@@ -46,7 +46,7 @@ class Container:
 
     place: Place
     uid: str
-    process: strands.Process
+    process: greenlets.Process
     reason: str = ""
     """Why it ended, when its exit code doesn't say."""
     stopping: bool = False
@@ -102,7 +102,7 @@ class Nodes:
             await asyncio.sleep(self._cluster.pace(seconds))
             action()
 
-        task = strands._hub().create_task(wait())
+        task = greenlets._hub().create_task(wait())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -168,8 +168,8 @@ class Nodes:
             if container is None:
                 self._vanish(place, uid)
             else:
-                left = item["metadata"].get("deletionGracePeriodSeconds", 30)
-                self._stop(node, container, left)
+                grace = item["metadata"].get("deletionGracePeriodSeconds", 30)
+                self._stop(node, container, grace)
             return
         if container is None and item["status"].get("phase", "Pending") == "Pending":
             self._start(node, place, item)
@@ -182,7 +182,7 @@ class Nodes:
             self.later(3.0, lambda: self._sync(node, place, uid))
             return
         uid = item["metadata"]["uid"]
-        process = strands.Process(place.name)
+        process = greenlets.Process(place.name)
         container = node.containers[uid] = Container(place, uid, process)
         self._spawn(self._watch(node, container))
         account = item["spec"]["serviceAccountName"]
@@ -209,7 +209,7 @@ class Nodes:
 
         self.later(0.3, lambda: self._run(node, place, uid, process, main))
 
-    def _run(self, node: Node, place: Place, uid: str, process: strands.Process, main: Callable[[], int]) -> None:
+    def _run(self, node: Node, place: Place, uid: str, process: greenlets.Process, main: Callable[[], int]) -> None:
         if process.dead or not node.alive:
             return
         process.start(main)
@@ -220,7 +220,7 @@ class Nodes:
             self.edit(place, status=self._status(item, running, imageID=f"{image}@sha256:0"))
 
     def _spawn(self, coroutine: Any) -> None:
-        task = strands._hub().create_task(coroutine)
+        task = greenlets._hub().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,4 +1,4 @@
-"""Puts the strands under the SDK's pods: their threads, clocks, signals and event loops become simulated ones."""
+"""Puts the greenlets under the SDK's pods: their threads, clocks, signals and event loops become simulated ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 from tests.support.engines import programs
-from tests.support.sim import apps, strands
+from tests.support.sim import apps, greenlets
 from tests.support.sim.attempts import SimulatedExecutor
 
 from application_sdk.attempt import threads
@@ -30,26 +30,26 @@ from application_sdk.engines.kubernetes import (
 from application_sdk.replay.guard import guarding
 
 _threading = types.SimpleNamespace(
-    Thread=strands.Thread, Condition=strands.Condition, Event=strands.Event, Lock=strands.Lock
+    Thread=greenlets.Thread, Condition=greenlets.Condition, Event=greenlets.Event, Lock=greenlets.Lock
 )
 
 
 def _monotonic() -> float:
-    return strands._hub().time()
+    return greenlets._hub().time()
 
 
 _time = types.SimpleNamespace(
-    time=strands.now, sleep=strands.sleep, monotonic=_monotonic, gmtime=time.gmtime, strftime=time.strftime
+    time=greenlets.now, sleep=greenlets.sleep, monotonic=_monotonic, gmtime=time.gmtime, strftime=time.strftime
 )
 
 
 def _signal(number: int, action: object) -> None:
-    process = strands.current().process
+    process = greenlets.current().process
     process.on_sigterm = (lambda: None) if action is signal.SIG_IGN else None
 
 
 def _exit(code: int) -> None:
-    strands.current().process.exit(code)
+    greenlets.current().process.exit(code)
 
 
 class Watchdog:
@@ -57,13 +57,13 @@ class Watchdog:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._process = strands.current().process
+        self._process = greenlets.current().process
         self._timer: asyncio.TimerHandle | None = None
         self.beat()
 
     def beat(self) -> None:
         self.stop()
-        self._timer = strands._hub().call_later(self._seconds, self._bite)
+        self._timer = greenlets._hub().call_later(self._seconds, self._bite)
 
     def _bite(self) -> None:
         self._process.last_words = 'Thread 0x1 (most recent call first):\n  File "app.py", line 1 in step'
@@ -94,14 +94,14 @@ class NoWatch:
 
 
 def _runner() -> asyncio.Runner:
-    return asyncio.Runner(loop_factory=strands.StrandLoop)
+    return asyncio.Runner(loop_factory=greenlets.GreenletLoop)
 
 
 @contextlib.contextmanager
 def patched(chance: random.Random) -> Iterator[None]:
-    """While this holds, drivers and tasks run in strands only."""
+    """While this holds, drivers and tasks run in greenlets only."""
     simulated = {
-        driver: {"threading": _threading, "ThreadPoolExecutor": strands.ThreadPoolExecutor},
+        driver: {"threading": _threading, "ThreadPoolExecutor": greenlets.ThreadPoolExecutor},
         heartbeat_writer: {"threading": _threading},
         driver_heartbeat: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},

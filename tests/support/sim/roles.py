@@ -16,11 +16,11 @@ def _defined(name: str) -> Role:
     """The rules between a `define` of that name and its end: plain YAML, without any templating of its own."""
     _, _, rest = TEMPLATES.read_text("utf-8").partition(f'{{{{- define "{name}" -}}}}\n')
     rules = yaml.safe_load(rest.partition("{{- end }}")[0])
-    found: dict[str, frozenset[str]] = {}
+    roles: dict[str, frozenset[str]] = {}
     for rule in rules:
         for resource in rule["resources"]:
-            found[resource] = found.get(resource, frozenset()) | frozenset(rule["verbs"])
-    return found
+            roles[resource] = roles.get(resource, frozenset()) | frozenset(rule["verbs"])
+    return roles
 
 
 DRIVER_ROLE: Role = _defined("apprun.driverRules")

@@ -21,41 +21,43 @@ TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array"
 @functools.cache
 def schemas() -> dict[str, dict[str, Any]]:
     """The stored version's schema of each of our resources, by plural."""
-    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(CRDS.glob("*.yaml"))]
-    return {crd["spec"]["names"]["plural"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in found}
+    documents = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(CRDS.glob("*.yaml"))]
+    return {
+        crd["spec"]["names"]["plural"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in documents
+    }
 
 
 def completed(plural: str, item: dict[str, Any]) -> dict[str, Any]:
     """The object without unknown fields, and with its defaults."""
     schema = schemas()[plural]
     rest = {name: value for name, value in item.items() if name not in OF_EVERY_OBJECT}
-    kept = {name: item[name] for name in OF_EVERY_OBJECT if name in item}
-    return {**kept, **_completed(schema, rest)}
+    common = {name: item[name] for name in OF_EVERY_OBJECT if name in item}
+    return {**common, **_completed(schema, rest)}
 
 
 def problems(plural: str, item: dict[str, Any]) -> list[str]:
     """What the schema has against an object, as paths with a word about each."""
-    found: list[str] = []
+    faults: list[str] = []
     rest = {name: value for name, value in item.items() if name not in OF_EVERY_OBJECT}
-    _check(schemas()[plural], rest, "", found)
-    return found
+    _check(schemas()[plural], rest, "", faults)
+    return faults
 
 
 def _completed(schema: dict[str, Any], value: Any) -> Any:
     if isinstance(value, dict):
-        known = schema.get("properties", {})
+        properties = schema.get("properties", {})
         result = {}
         for name, inner in value.items():
-            if name in known:
+            if name in properties:
                 # A null where null isn't allowed is as good as nothing.
-                if inner is None and not known[name].get("nullable"):
+                if inner is None and not properties[name].get("nullable"):
                     continue
-                result[name] = _completed(known[name], inner)
+                result[name] = _completed(properties[name], inner)
             elif isinstance(schema.get("additionalProperties"), dict):
                 result[name] = _completed(schema["additionalProperties"], inner)
             elif schema.get(KEEP) or schema.get("additionalProperties") is True:
                 result[name] = inner
-        for name, property_schema in known.items():
+        for name, property_schema in properties.items():
             if "default" in property_schema and name not in result:
                 result[name] = _completed(property_schema, property_schema["default"])
         return result
@@ -114,9 +116,9 @@ def _check_object(schema: dict[str, Any], value: dict[str, Any], path: str, foun
             _check(further, inner, f"{path}.{name}", found)
 
 
-def _is_of_type(kind: str, value: Any) -> bool:
-    if kind == "number":
+def _is_of_type(json_type: str, value: Any) -> bool:
+    if json_type == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "integer":
+    if json_type == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, TYPES[kind])
+    return isinstance(value, TYPES[json_type])

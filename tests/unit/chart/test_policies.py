@@ -64,7 +64,7 @@ def test_the_policies_know_names_as_the_wire_builds_them() -> None:
     assert f": {names.FIRST_ATTEMPT}" in re.findall(r"name: attempt\n\s+expression: (.+)", REPORTS)[0]
 
 
-def test_the_bound_roles_have_the_names_of_their_service_accounts() -> None:
+def test_bound_roles_are_named_as_their_service_accounts() -> None:
     roles = (TEMPLATES / "rbac-pods.yaml").read_text("utf-8")
     found = re.findall(r"^kind: ClusterRole\nmetadata:\n  name: (.+)$", roles, re.M)
     assert found == [names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT, names.HANDLER_SERVICE_ACCOUNT]

@@ -133,9 +133,7 @@ def test_options_that_contradict_one_another(apprun: Command, cluster: FakeClust
 # Bringing back
 
 
-def test_an_import_creates_everything_and_writes_the_runs_status_last(
-    apprun: Command, cluster: FakeCluster, backup: Path
-) -> None:
+def test_an_import_writes_the_runs_status_last(apprun: Command, cluster: FakeCluster, backup: Path) -> None:
     done = apprun("import", str(backup))
     assert (done.code, done.out) == (0, "r  restored  (Running when it was exported)\n")
     run = cluster.objects[f"{NAMESPACED}/appruns/r"]

@@ -93,9 +93,7 @@ def test_who_may_not_is_told_what_and_who_can_help(apprun: Command, cluster: Fak
     assert "kubectl create rolebinding" in done.err
 
 
-def test_a_cluster_without_the_crds_is_told_apart_from_one_without_the_run(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_missing_crds_and_a_missing_run_differ(apprun: Command, cluster: FakeCluster) -> None:
     assert apprun("show", "r", "--cluster").code == 4
     cluster.served = False
     done = apprun("show", "r", "--cluster")
@@ -168,7 +166,7 @@ def test_credentials_stand_in_the_file_or_come_from_another(
     assert cluster.wire.requests[-1].headers["authorization"] == "Bearer from-file"
 
 
-def test_client_certificates_may_be_inline_and_leave_no_file_behind(
+def test_inline_client_certificates_leave_no_file(
     apprun: Command, cluster: FakeCluster, home: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private = home / "temporary"
@@ -201,7 +199,7 @@ def test_a_credential_plugin_is_asked(apprun: Command, cluster: FakeCluster, hom
     assert cluster.wire.requests[-1].headers["authorization"] == "Bearer from-plugin"
 
 
-def test_without_the_library_a_plugin_is_answered_with_what_to_install(
+def test_a_plugin_without_the_library_names_the_package(
     apprun: Command, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(cluster, "user", token=None, exec={"apiVersion": "v1", "command": "x"})
@@ -221,9 +219,7 @@ def test_several_kubeconfigs_are_one(
     assert apprun("list", "--cluster", "-o", "name").out == "r\n"
 
 
-def test_a_certificate_for_another_name_is_taken_where_the_kubeconfig_names_it(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_tls_server_name_accepts_another_name(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running")
     edit(cluster, "cluster", server=f"https://localhost:{cluster.wire.port}")
     assert "certificate" in apprun("list", "--cluster").err

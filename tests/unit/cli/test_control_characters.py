@@ -183,27 +183,25 @@ def test_bad_module_is_told_with_control_characters_shown(apprun: Command, home:
     assert_shown(apprun("submit", "hello", "-i", f"@{home / 'given.json'}", "--dry-run"))
 
 
-def test_fault_of_the_program_is_told_with_control_characters_shown(
-    apprun: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_report_shows_control_characters(apprun: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(HOSTILE)
 
-    monkeypatch.setattr("application_sdk.cli.commands.list_show.place_of_all", fail)
+    monkeypatch.setattr("application_sdk.cli.commands.list_show.source_of_all", fail)
     done = apprun("list")
     assert "fault of apprun itself" in done.err
     assert_shown(done)
 
 
 def test_names_with_control_characters_complete_nothing(hostile: FakeCluster, home: Path) -> None:
-    from application_sdk.cli.completion import candidates
+    from application_sdk.cli.kubectl_completion import candidates
 
-    whole = copy.deepcopy(hostile.objects[f"{NAMESPACED}/appruns/r1"])
-    whole["metadata"]["name"] = f"r3{HOSTILE[:-1]}"
-    hostile.put(f"{NAMESPACED}/appruns/r3", whole)
-    told = candidates(["show", "r"])
-    assert "r1" in told
-    assert controls(told) == []
+    item = copy.deepcopy(hostile.objects[f"{NAMESPACED}/appruns/r1"])
+    item["metadata"]["name"] = f"r3{HOSTILE[:-1]}"
+    hostile.put(f"{NAMESPACED}/appruns/r3", item)
+    completions = candidates(["show", "r"])
+    assert "r1" in completions
+    assert controls(completions) == []
 
 
 @pytest.mark.slow
@@ -214,26 +212,24 @@ def test_live_table_shows_control_characters(app: Path, environment: dict[str, s
     if verb == "watch":
         subprocess.run([*command, "run", str(app), "--name", "t1"], env=environment, check=False, capture_output=True)
     arguments = ["run", str(app), "--name", "t1"] if verb == "run" else ["watch", "t1"]
-    ours, theirs = pty.openpty()
-    seen: list[bytes] = []
+    master, slave = pty.openpty()
+    chunks: list[bytes] = []
 
     def read() -> None:
         try:
-            while block := os.read(ours, 65536):
-                seen.append(block)
+            while block := os.read(master, 65536):
+                chunks.append(block)
         except OSError:
             pass  # The terminal's other end is closed.
 
     reader = threading.Thread(target=read)
     reader.start()
     environment = {**environment, "TERM": "xterm"}
-    done = subprocess.run(
-        [*command, *arguments], env=environment, stdin=theirs, stdout=theirs, stderr=theirs, check=False
-    )
-    os.close(theirs)
+    done = subprocess.run([*command, *arguments], env=environment, stdin=slave, stdout=slave, stderr=slave, check=False)
+    os.close(slave)
     reader.join(30)
-    os.close(ours)
-    text = b"".join(seen).decode("utf-8")
+    os.close(master)
+    text = b"".join(chunks).decode("utf-8")
     assert done.returncode == 1, text
     assert "\\u001b]52" in text
     for sent in ("\x1b]", "\x07", "\x08", "\x7f", "\x9b", "\x85", "\u202e", "\u2066", "\x1b[2J"):

@@ -48,33 +48,31 @@ def looked(apprun: Command) -> tuple[int, dict[tuple[str, str], Any]]:
 
 
 def test_a_sound_installation_is_found_sound(apprun: Command, installed: FakeCluster) -> None:
-    code, found = looked(apprun)
-    assert (code, {grade for _, grade in found}) == (0, {"ok"})
+    code, results = looked(apprun)
+    assert (code, {grade for _, grade in results}) == (0, {"ok"})
     assert "nothing is wrong" in apprun("doctor", "--no-pod").out
 
 
 def test_an_old_kubernetes_is_named(apprun: Command, installed: FakeCluster) -> None:
     installed.version = {"major": "1", "minor": "28+", "gitVersion": "v1.28.3"}
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 1
-    assert "v1.28.3" in found["Kubernetes", "error"]["said"]
-    assert "1.30" in found["Kubernetes", "error"]["remedy"]
+    assert "v1.28.3" in results["Kubernetes", "error"]["said"]
+    assert "1.30" in results["Kubernetes", "error"]["remedy"]
 
 
 def test_missing_crds_are_named(apprun: Command, installed: FakeCluster) -> None:
     installed.served = False
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 1
-    assert "helm install" in found["CRDs", "error"]["remedy"]
+    assert "helm install" in results["CRDs", "error"]["remedy"]
 
 
-def test_a_second_installation_is_named_unless_each_has_its_own_namespaces(
-    apprun: Command, installed: FakeCluster
-) -> None:
+def test_overlapping_installations_are_an_error(apprun: Command, installed: FakeCluster) -> None:
     operator(installed, "other")
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 1
-    assert "other/apprun" in found["operator", "error"]["said"]
+    assert "other/apprun" in results["operator", "error"]["said"]
     operator(installed, "other", APPRUN_NAMESPACES="a,b")
     operator(installed, APPRUN_NAMESPACES="c")
     assert looked(apprun)[0] == 0
@@ -82,42 +80,42 @@ def test_a_second_installation_is_named_unless_each_has_its_own_namespaces(
 
 def test_an_operator_that_is_missing_or_not_ready_is_named(apprun: Command, installed: FakeCluster) -> None:
     operator(installed, ready=0)
-    code, found = looked(apprun)
-    assert (code, "kubectl -n apprun-system logs" in found["operator", "error"]["remedy"]) == (1, True)
+    code, results = looked(apprun)
+    assert (code, "kubectl -n apprun-system logs" in results["operator", "error"]["remedy"]) == (1, True)
     installed.remove("/apis/apps/v1/namespaces/apprun-system/deployments/apprun")
-    code, found = looked(apprun)
-    assert (code, found["operator", "error"]["said"]) == (1, "there is no operator")
+    code, results = looked(apprun)
+    assert (code, results["operator", "error"]["said"]) == (1, "there is no operator")
 
 
 def test_a_leader_that_left_is_named(apprun: Command, installed: FakeCluster) -> None:
     operator(installed, APPRUN_LEASE="apprun-system/apprun")
     lease = "/apis/coordination.k8s.io/v1/namespaces/apprun-system/leases/apprun"
     installed.put(lease, {"spec": {"holderIdentity": "apprun-1", "renewTime": "2026-07-01T10:00:00.000000Z"}})
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 1
-    assert found["leader", "error"]["said"].startswith("apprun-1 led last")
+    assert results["leader", "error"]["said"].startswith("apprun-1 led last")
 
 
 def test_a_policy_that_nothing_enforces_is_named(apprun: Command, installed: FakeCluster) -> None:
     installed.remove(f"{BINDINGS}/apprun-calls")
-    code, found = looked(apprun)
-    assert (code, found["policies", "error"]["said"]) == (1, "nothing enforces apprun-calls")
+    code, results = looked(apprun)
+    assert (code, results["policies", "error"]["said"]) == (1, "nothing enforces apprun-calls")
 
 
 def test_a_fence_that_lets_a_stranger_through_is_named(apprun: Command, installed: FakeCluster) -> None:
     installed.refusals.clear()
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 1
-    assert "a task that no driver made" in found["fence", "error"]["said"]
+    assert "a task that no driver made" in results["fence", "error"]["said"]
     assert not any("apptasks" in path for path in installed.objects)  # it was a dry run
 
 
 def test_what_one_may_not_see_is_left_out_and_not_called_wrong(apprun: Command, installed: FakeCluster) -> None:
     words = 'deployments.apps is forbidden: User "ada" cannot list resource "deployments"'
     installed.refusals["GET", "/apis/apps/v1/deployments"] = refuse(403, "Forbidden", words)
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 0
-    assert "you may not see this" in found["operator", "skipped"]["said"]
+    assert "you may not see this" in results["operator", "skipped"]["said"]
 
 
 # What the pods of a namespace's runs need
@@ -154,21 +152,21 @@ def at_work(installed: FakeCluster) -> FakeCluster:
 
 
 def test_a_namespace_with_all_that_its_pods_need_is_sound(apprun: Command, at_work: FakeCluster) -> None:
-    code, found = looked(apprun)
+    code, results = looked(apprun)
     assert code == 0
-    assert {("accounts", "ok"), ("bindings", "ok"), ("egress", "ok")} <= found.keys()
+    assert {("accounts", "ok"), ("bindings", "ok"), ("egress", "ok")} <= results.keys()
 
 
 def test_missing_service_accounts_are_named(apprun: Command, at_work: FakeCluster) -> None:
     at_work.remove(f"{ACCOUNTS}/apprun-task")
-    code, found = looked(apprun)
-    assert (code, "apprun-task is missing" in found["accounts", "error"]["said"]) == (1, True)
+    code, results = looked(apprun)
+    assert (code, "apprun-task is missing" in results["accounts", "error"]["said"]) == (1, True)
 
 
 def test_missing_bindings_are_named(apprun: Command, at_work: FakeCluster) -> None:
     at_work.remove(f"{ROLE_BINDINGS}/apprun-driver")
-    code, found = looked(apprun)
-    assert (code, "apprun-driver is missing" in found["bindings", "error"]["said"]) == (1, True)
+    code, results = looked(apprun)
+    assert (code, "apprun-driver is missing" in results["bindings", "error"]["said"]) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -182,9 +180,9 @@ def test_altered_bindings_are_named(
     apprun: Command, at_work: FakeCluster, subject: Object, role: str, words: str
 ) -> None:
     binding(at_work, "apprun-task", subject, role)
-    code, found = looked(apprun)
-    assert (code, words in found["bindings", "error"]["said"]) == (1, True)
-    assert "delete rolebinding apprun-task" in found["bindings", "error"]["remedy"]
+    code, results = looked(apprun)
+    assert (code, words in results["bindings", "error"]["said"]) == (1, True)
+    assert "delete rolebinding apprun-task" in results["bindings", "error"]["remedy"]
 
 
 def test_nothing_is_missing_where_no_run_is_at_work(apprun: Command, installed: FakeCluster) -> None:
@@ -221,8 +219,8 @@ def test_egress_to_the_api_server_is_judged_by_all_rules(
     apprun: Command, at_work: FakeCluster, rules: list[Object], grade: str
 ) -> None:
     egress(at_work, *rules)
-    code, found = looked(apprun)
-    assert ("egress", grade) in found
+    code, results = looked(apprun)
+    assert ("egress", grade) in results
     assert code == (1 if grade == "error" else 0)
 
 
@@ -245,5 +243,5 @@ def test_policies_that_select_no_pod_of_a_run_do_not_count(
 
 def test_what_cannot_be_seen_of_the_network_is_said(apprun: Command, at_work: FakeCluster) -> None:
     at_work.refusals["GET", NETWORK_POLICIES] = refuse(403, "Forbidden", "networkpolicies is forbidden: cannot list")
-    code, found = looked(apprun)
-    assert (code, "can't tell" in found["egress", "skipped"]["said"]) == (0, True)
+    code, results = looked(apprun)
+    assert (code, "can't tell" in results["egress", "skipped"]["said"]) == (0, True)

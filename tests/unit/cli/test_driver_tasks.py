@@ -46,14 +46,17 @@ FAILED: dict[str, Any] = {
 def test_recorded_call_has_its_outcome_and_no_open_state() -> None:
     call = call_of(recorded(), {}, {}, 2e9)
     assert (call.role, call.state, call.output, call.attempt) == ("local", "Succeeded", {"n": 1}, 1)
-    assert [one.reason for one in call.attempts] == ["Completed"]
+    assert [attempt.reason for attempt in call.attempts] == ["Completed"]
 
 
 def test_recorded_failure_has_its_attempts_and_log() -> None:
     call = call_of(recorded(**FAILED), {}, {}, 2e9)
     assert call.error is not None
     assert (call.state, call.error["type"]) == ("Failed", "ValueError")
-    assert [(one.reason, one.exit_code) for one in call.attempts] == [("ProcessDied", 7), ("ValueError", None)]
+    assert [(attempt.reason, attempt.exit_code) for attempt in call.attempts] == [
+        ("ProcessDied", 7),
+        ("ValueError", None),
+    ]
     assert call.attempts[1].log == "the last words"
 
 

@@ -91,12 +91,12 @@ def terminal(home: Path, environment: dict[str, str]) -> Terminal:
     return Terminal(home, environment)
 
 
-def attempts(shown: Any) -> Sequence[tuple[str | None, str | None]]:
-    return [(one["reason"], one["budget"]) for call in shown["calls"] for one in call["attempts"]]
+def attempts(run: Any) -> Sequence[tuple[str | None, str | None]]:
+    return [(attempt["reason"], attempt["budget"]) for call in run["calls"] for attempt in call["attempts"]]
 
 
 @pytest.mark.slow
-def test_killed_in_each_step_a_run_comes_to_its_end_and_repeats_only_what_was_not_committed(terminal: Terminal) -> None:
+def test_a_run_killed_in_each_step_repeats_no_commit(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", json.dumps({"number": STEPS}))
     for step in range(STEPS):
         # Each life but the first begins with the second attempt of the step in which the one before it was killed.
@@ -124,7 +124,7 @@ def test_a_killed_attempt_is_tried_again_on_the_tasks_account(terminal: Terminal
 
 
 @pytest.mark.slow
-def test_attempts_that_die_with_the_process_they_are_forked_from_are_tried_again_for_free(terminal: Terminal) -> None:
+def test_attempts_lost_with_their_fork_server_cost_no_budget(terminal: Terminal) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 1}')
     pid, forker = terminal.executing(1)
     os.kill(forker, signal.SIGKILL)
@@ -147,9 +147,7 @@ def test_killed_all_at_once_a_run_goes_on(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
-def test_of_two_processes_that_resume_a_run_the_second_is_refused(
-    terminal: Terminal, environment: dict[str, str]
-) -> None:
+def test_a_second_process_that_resumes_a_run_is_refused(terminal: Terminal, environment: dict[str, str]) -> None:
     process = terminal.start("run", "app.py", "--name", "chain", "-i", '{"number": 2}')
     terminal.executing(1)
     process.kill()

@@ -61,7 +61,7 @@ def test_list_of_all_namespaces_names_them(apprun: Command, cluster: FakeCluster
     assert rows == {("team", "here"), ("other", "there")}
 
 
-def test_a_run_of_this_machine_is_shown_without_asking_the_cluster(apprun: Command, cluster: FakeCluster) -> None:
+def test_a_local_run_costs_no_request_to_the_cluster(apprun: Command, cluster: FakeCluster) -> None:
     apprun.run("run")
     cluster.run("o1", phase="Failed")
     assert "on            this machine" in apprun("show", "o1").out
@@ -77,7 +77,7 @@ def test_a_run_that_is_not_here_is_the_clusters(apprun: Command, cluster: FakeCl
     assert apprun("show", "o2", "--local").code == 4
 
 
-def test_a_call_that_is_assigned_to_a_pod_is_shown_as_that_pod_is(apprun: Command, cluster: FakeCluster) -> None:
+def test_an_assigned_call_has_the_state_of_its_pod(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running")
     cluster.task("r", "driver", "driver", {"role": "driver", "key": "driver"})
     task = cluster.task("r", "a", "split", pod={"name": "pool-1", "uid": "u"})
@@ -88,7 +88,7 @@ def test_a_call_that_is_assigned_to_a_pod_is_shown_as_that_pod_is(apprun: Comman
     assert call["state"] == "Running"
 
 
-def test_show_is_a_tree_with_state_attempt_node_duration_and_reason(apprun: Command, cluster: FakeCluster) -> None:
+def test_show_prints_the_tree_of_calls(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running", startedAt="2026-07-01T10:00:00Z", checkpoints=[
         {"sequence": 0, "key": "a" * 1 + "0" * 31, "task": "split", "outcome": "Succeeded", "attempts": 1,
          "digest": "", "at": "2026-07-01T10:00:03Z"}])  # fmt: skip
@@ -243,9 +243,7 @@ def test_wait_goes_on_with_what_a_run_continues_as(apprun: Command, cluster: Fak
     assert json.loads(done.out) == {"text": "at last"}
 
 
-def test_logs_are_in_the_order_of_time_and_keep_what_is_left_of_gone_pods(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_logs_are_ordered_and_include_ends_of_deleted_pods(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running")
     one = cluster.task("r", "a", "split")
     two = cluster.task("r", "b", "measure", {"sequence": 1}, attempt=2, log={"attempt": 1, "tail": "out of luck\n"},
@@ -297,9 +295,7 @@ def test_call_at_work_is_running_though_a_sidecar_has_no_image(apprun: Command, 
     assert "ErrImagePull" not in apprun("describe", "r").out
 
 
-def test_describe_names_the_init_container_that_keeps_the_route_from_starting(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_describe_names_the_failing_init_container(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running")
     driver = cluster.task("r", "driver", "driver", {"role": "driver"})
     failed = {"name": "migrate", "state": {"terminated": {"exitCode": 3, "message": "no such table"}}}
@@ -310,7 +306,7 @@ def test_describe_names_the_init_container_that_keeps_the_route_from_starting(
     assert "whoever adds it" in " ".join(shown.split()).lower()
 
 
-def test_logs_follow_pods_that_start_meanwhile_until_the_run_is_over(apprun: Command, cluster: FakeCluster) -> None:
+def test_logs_follow_new_pods_until_the_run_is_over(apprun: Command, cluster: FakeCluster) -> None:
     cluster.run("r", phase="Running")
     task = cluster.task("r", "a", "split")
     cluster.pod(task, 1, "Pending", "")
@@ -352,9 +348,7 @@ def test_watch_tells_each_change_and_exits_as_the_run_ends(apprun: Command, clus
     assert "apprun describe r" in done.err
 
 
-def test_deploy_applies_code_and_app_and_names_the_code_by_its_content(
-    apprun: Command, cluster: FakeCluster, home: Path
-) -> None:
+def test_deploy_names_the_code_by_its_content(apprun: Command, cluster: FakeCluster, home: Path) -> None:
     (home / "greeting_app.py").write_text(APP)
     (home / "helping.py").write_text('GREETING = "Hello, "\n')
     done = apprun("deploy", "greeting_app.py", "-p", "5")
@@ -425,9 +419,7 @@ def test_deploy_waits_for_what_the_code_contains(apprun: Command, cluster: FakeC
     ]
 
 
-def test_deploy_of_code_that_cannot_be_imported_says_why_and_exits_with_3(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_deploy_of_code_that_cannot_be_imported_exits_3(apprun: Command, cluster: FakeCluster) -> None:
     why = "ModuleNotFoundError: No module named 'pandas'"
     operator = told_by_the_operator(
         cluster, ("Ready", "False", "LoadFailed", why), ("Stalled", "True", "LoadFailed", why)
@@ -445,9 +437,7 @@ def test_deploy_gives_up_waiting_and_says_what_was_last_known(apprun: Command, c
     assert "App 'orders' isn't ready after 1.5 s: app/orders: ImagePullFailed: no such host" in done.err
 
 
-def test_what_the_status_says_of_an_earlier_version_is_not_taken_for_the_answer(
-    apprun: Command, cluster: FakeCluster
-) -> None:
+def test_a_status_of_an_earlier_generation_is_ignored(apprun: Command, cluster: FakeCluster) -> None:
     said = [{"type": "Ready", "status": "True", "reason": "Inspected", "message": "1 entry point"}]
     cluster.put(
         f"{NAMESPACED}/apps/orders",
@@ -465,9 +455,7 @@ def test_deploy_of_an_image_imports_nothing(apprun: Command, cluster: FakeCluste
     assert app["spec"] == {"entry": "orders.flow:OrderFlow", "image": "registry/orders:1"}
 
 
-def test_deploy_keeps_code_that_is_in_use_and_removes_what_is_not(
-    apprun: Command, cluster: FakeCluster, home: Path
-) -> None:
+def test_deploy_removes_only_unused_code(apprun: Command, cluster: FakeCluster, home: Path) -> None:
     (home / "tidy_app.py").write_text(APP.replace("from helping import GREETING", 'GREETING = "Hello, "'))
     maps = "/api/v1/namespaces/team/configmaps"
     for name in ("used", "over", "other"):

@@ -44,7 +44,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(home: Path, environment: di
 
 
 @pytest.mark.slow
-def test_a_run_that_is_executed_can_be_cancelled_from_another_terminal(home: Path, environment: dict[str, str]) -> None:
+def test_a_run_is_cancelled_from_another_terminal(home: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         _arguments(home, "waiting"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -59,18 +59,18 @@ def test_a_run_that_is_executed_can_be_cancelled_from_another_terminal(home: Pat
 
 @pytest.mark.slow
 def test_on_a_terminal_a_table_keeps_itself_current(home: Path, environment: dict[str, str]) -> None:
-    ours, theirs = pty.openpty()
+    master, slave = pty.openpty()
     process = subprocess.Popen(
-        _arguments(home, "run"), stderr=theirs, stdout=subprocess.PIPE, text=True, env={**environment, "TERM": "xterm"}
+        _arguments(home, "run"), stderr=slave, stdout=subprocess.PIPE, text=True, env={**environment, "TERM": "xterm"}
     )
-    os.close(theirs)
+    os.close(slave)
     shown = b""
     try:
-        while chunk := os.read(ours, 65536):
+        while chunk := os.read(master, 65536):
             shown += chunk
     except OSError:
         pass  # How a pseudo-terminal says that the other end is closed.
-    os.close(ours)
+    os.close(master)
     output, _ = process.communicate()
     assert json.loads(output) == {"said": "FIRST BRANCH 0 BRANCH 1 BRANCH 2 LAST"}
     assert "✓" in shown.decode()

@@ -23,8 +23,8 @@ RUNNING = {
 
 def message(pod: dict[str, Any], **status: Any) -> str:
     labels = {"labels": {names.ROLE_LABEL: "task"}}
-    found = {"spec": {"nodeName": "node1"}, **pod, "metadata": {"name": POD, **labels, **pod.get("metadata", {})}}
-    return call_of({**TASK, "status": status}, {}, {POD: found}, 1000.0).message
+    item = {"spec": {"nodeName": "node1"}, **pod, "metadata": {"name": POD, **labels, **pod.get("metadata", {})}}
+    return call_of({**TASK, "status": status}, {}, {POD: item}, 1000.0).message
 
 
 def ready(status: str) -> dict[str, Any]:
@@ -72,6 +72,6 @@ def test_task_whose_state_is_being_kept_is_not_at_work() -> None:
 
 @pytest.mark.parametrize("field", ["startedAt", "heartbeat", "progress"])
 def test_whatever_a_pod_has_said_counts_as_a_sign_of_it(field: str) -> None:
-    said = {field: "2026-07-01T10:00:01Z" if field == "startedAt" else {"done": 1}}
-    assert call_of({**TASK, "status": said}, {}, {}, 1000.0).heard_from
-    assert not call_of({**TASK, "status": {}}, {}, {}, 1000.0).heard_from
+    status = {field: "2026-07-01T10:00:01Z" if field == "startedAt" else {"done": 1}}
+    assert call_of({**TASK, "status": status}, {}, {}, 1000.0).has_reported
+    assert not call_of({**TASK, "status": {}}, {}, {}, 1000.0).has_reported

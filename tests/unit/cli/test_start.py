@@ -44,12 +44,13 @@ def test_a_verb_on_a_cluster_imports_nothing_heavy(cluster: FakeCluster, argumen
     import os
 
     cluster.run("r", phase="Running")
-    found = loaded({**os.environ, "APPRUN_PLACE": "cluster"}, *arguments)
-    assert "application_sdk.cli.cluster.api" in found
-    assert {module for module in HEAVY if module in found} == set()
+    modules = loaded({**os.environ, "APPRUN_PLACE": "cluster"}, *arguments)
+    assert "application_sdk.cli.cluster.api" in modules
+    assert {module for module in HEAVY if module in modules} == set()
 
 
+@pytest.mark.slow
 def test_help_needs_neither_apps_nor_clusters(environment: dict[str, str]) -> None:
-    found = loaded(environment, "submit", "--help")
-    assert "rich" in found  # it draws the page
-    assert {module for module in HEAVY - {"rich"} if module in found} == set()
+    modules = loaded(environment, "submit", "--help")
+    assert "rich" in modules  # it draws the page
+    assert {module for module in HEAVY - {"rich"} if module in modules} == set()

@@ -55,6 +55,7 @@ def test_the_name_of_a_module_of_python_is_refused(tmp_path: Path, name: str) ->
     assert "Rename it" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_name_of_an_installed_package_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "mine", "pydantic.py")
     result = apprun(tmp_path, "run", "mine/pydantic.py:Shop")
@@ -74,6 +75,7 @@ def test_a_name_that_another_module_has_taken_is_told(tmp_path: Path) -> None:
     assert str(tmp_path / "theirs" / "shop.py") in result.stderr
 
 
+@pytest.mark.slow
 def test_a_package_beside_it_that_has_its_name_is_told(tmp_path: Path) -> None:
     write(tmp_path, "mine", "shop.py")
     (tmp_path / "mine" / "shop").mkdir()

@@ -94,6 +94,7 @@ def as_numbers(value: object) -> object:
     return ("NaN",) if value != value else (isinstance(value, bool), isinstance(value, str), value)
 
 
+@pytest.mark.slow
 def test_equal_inputs_have_one_digest_in_processes_that_hash_differently() -> None:
     program = (
         "from typing import Annotated\n"

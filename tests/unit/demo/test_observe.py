@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hack.demo.observe import Reader, Unanswered, Value, pod_of, subject, task_of, through, witness_of
-from hack.demo.views import JSON, EndedAttempt
+from hack.demo.snapshot import JSON, EndedAttempt
 from hack.restarts import SELECTOR
 from tests.support.terminal import HOSTILE
 
@@ -80,7 +80,7 @@ def test_pods_of_the_operator_are_seen() -> None:
     assert [(pod.name, pod.node) for pod in Reader(answers, "ns", "r").snapshot().operators] == [("o", "node1")]
 
 
-def test_kinds_that_can_be_listed_are_counted_without_subresources() -> None:
+def test_listable_kinds_are_counted_without_subresources() -> None:
     assert Reader(answers, "ns", "r").served() == (2, 2)
 
 

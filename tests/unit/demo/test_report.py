@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from hack.demo.board import Screen, board
+from hack.demo.dashboard import Screen, dashboard
 from hack.demo.report import losses, page, rows
-from hack.demo.story import Line
+from hack.demo.timeline import Entry
 from hack.demo.verdict import Claim
 from rich.console import Console, RenderableType
 from tests.unit.demo.world import END, FAULT, KILLED_AT, WORKING, pod, task, witness
@@ -63,21 +63,28 @@ def test_page_shows_a_claim_that_failed() -> None:
 def test_board_shows_the_dead_node_and_what_died_on_it() -> None:
     fault = replace(FAULT, power_on=None)
     text = drawn(
-        board("catalog", WORKING, fault, [Line(KILLED_AT, "node2 killed", "bad")], KILLED_AT - 20, Screen(140, 50))
+        dashboard(
+            "catalog",
+            WORKING,
+            fault,
+            [Entry(KILLED_AT, "node2 killed", "bad")],
+            KILLED_AT - 20,
+            Screen(140, 50),
+        )
     )
     assert "node2  ● killed" in text
     assert text.count("lost with its node") == 2
     assert "2 of 4 calls committed, 2 witnesses" in text
 
 
-def test_board_leaves_out_what_is_committed_where_there_is_no_room() -> None:
-    text = drawn(board("catalog", WORKING, None, [], KILLED_AT - 20, Screen(80, 20)), width=80)
+def test_a_small_dashboard_leaves_out_committed_calls() -> None:
+    text = drawn(dashboard("catalog", WORKING, None, [], KILLED_AT - 20, Screen(80, 20)), width=80)
     assert "read_group batch" in text
     assert "read_group core" not in text
 
 
 def test_board_fits_a_narrow_terminal() -> None:
     after = replace(WORKING, pods=(*WORKING.pods, pod("apps", "node1", 2)))
-    text = drawn(board("catalog", after, None, [], KILLED_AT - 20, Screen(80, 50)), width=80)
+    text = drawn(dashboard("catalog", after, None, [], KILLED_AT - 20, Screen(80, 50)), width=80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "read_group batch" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hack.demo.views import EndedAttempt
+from hack.demo.snapshot import EndedAttempt
 from hack.restarts import OperatorPod, Termination
 from tests.unit.demo.world import END, FAULT, World, checkpoint, driver, output, task, witness
 
@@ -133,7 +133,7 @@ def operator_termination(node: str, restarted: bool = True) -> Termination:
     return Termination(pod, restarted, after=FAULT.at + 1, before=FAULT.at + 4)
 
 
-def test_operator_on_the_killed_node_goes_and_starts_again_with_it() -> None:
+def test_an_operator_on_the_killed_node_restarts_with_it() -> None:
     gone = operator_termination("node2", restarted=False)
     assert World(terminations=(gone, operator_termination("node2"))).failed() == set()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hack.demo.fault import Fault, Loss
+from hack.demo.injected_fault import InjectedFault, Loss
+from hack.demo.snapshot import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
 from hack.demo.verdict import Evidence, verdict
-from hack.demo.views import JSON, Checkpoint, EndedAttempt, Node, Pod, Snapshot, Task, Witness
 from hack.restarts import Termination
 
 KILLED_AT = 1_000.0
@@ -87,7 +87,7 @@ END = Snapshot(
     output=output(),
 )
 
-FAULT = Fault(
+FAULT = InjectedFault(
     kind="node",
     node="node2",
     at=KILLED_AT,
@@ -110,7 +110,7 @@ class World:
     """Evidence to be tampered with. `failed` names the claims that don't hold then."""
 
     end: Snapshot = END
-    fault: Fault | None = FAULT
+    fault: InjectedFault | None = FAULT
     terminations: tuple[Termination, ...] = ()
 
     def without_witness(self, of: Witness) -> World:

@@ -27,7 +27,7 @@ def test_the_code_of_the_pages_is_typed(tmp_path: Path, monkeypatch: pytest.Monk
     files = sorted(map(str, tmp_path.glob("*.py")))
     assert files
     monkeypatch.setenv("MYPYPATH", str(Path(__file__).parents[3] / "sdk"))
-    # A page may define a class anew, to show it changed.
+    # A page may define a class again, to show it changed.
     options = ["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", "--disable-error-code=no-redef"]
     report, complaints, _ = api.run([*options, "--no-error-summary", *files])
     assert not complaints

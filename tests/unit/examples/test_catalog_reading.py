@@ -36,9 +36,7 @@ def test_objects_are_counted(catalog: Modules, api: Any) -> None:
     assert kinds_of(catalog, api, "/api/v1", "core")["pods"].objects == 3
 
 
-def test_objects_are_counted_page_by_page_where_the_server_does_not_tell(
-    catalog: Modules, api: Any, cluster: FakeCluster
-) -> None:
+def test_objects_are_counted_by_page_without_a_total(catalog: Modules, api: Any, cluster: FakeCluster) -> None:
     cluster.tells_remaining = False
     cluster.objects["/api/v1/pods"] = [item("Pod", f"p{number}") for number in range(1203)]
     assert kinds_of(catalog, api, "/api/v1", "core")["pods"].objects == 1203

@@ -48,7 +48,7 @@ def test_argo_cd_judges_a_run_by_its_phase_and_shows_its_message(phase: str, sta
     assert health(run(phase)) == Health(status, "so it is")
 
 
-def test_argo_cd_waits_until_the_operator_has_seen_what_it_judges() -> None:
+def test_argo_cd_waits_for_the_observed_generation() -> None:
     assert health(run(None, observed=-1)).status == "Progressing"
     assert health(run("Succeeded", generation=3, observed=2)).status == "Progressing"
     assert health({"kind": "AppRun", "metadata": {"name": "r", "generation": 1}}).status == "Progressing"

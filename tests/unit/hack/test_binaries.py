@@ -1,4 +1,4 @@
-"""When a built program is built anew, and with which Go."""
+"""When a built program is built again, and with which Go."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_one_program_serves_every_component() -> None:
     assert {"etcd", "kube-apiserver", "kubelet", "kube-proxy", "kubectl"} <= set(KUBE.links)
 
 
-def test_the_program_calls_itself_by_the_version_that_its_modules_have() -> None:
+def test_the_program_has_the_version_of_its_modules() -> None:
     assert KUBE.source is not None
     version = KUBE.ldflags.split("gitVersion=")[1].split()[0]
     assert f"k8s.io/kubernetes {version}\n" in (KUBE.source / "go.mod").read_text()

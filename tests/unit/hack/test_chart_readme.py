@@ -22,7 +22,7 @@ resources:
 """
 
 
-def test_each_value_is_found_with_its_default_and_the_comment_above_it() -> None:
+def test_each_value_has_its_default_and_its_comment() -> None:
     assert values(TEXT) == [
         Value("replicas", 2, "How many."),
         Value("image.repository", "here", "Where from, in two lines."),

@@ -45,7 +45,7 @@ def test_addresses_of_the_slot_reach_every_component() -> None:
     assert plugin["ipam"]["ranges"] == [[{"subnet": "10.130.2.0/24"}]]
 
 
-def test_a_lost_node_is_noticed_soon_unless_real_timing_is_asked_for() -> None:
+def test_node_loss_is_noticed_fast_without_real_timing() -> None:
     quick, real = control_plane(), control_plane(dataclasses.replace(SETTINGS, timing=REAL_TIMING))
     assert "--node-monitor-grace-period=4s" in quick.services["kube-controller-manager"]
     assert "--node-monitor-grace-period=50s" in real.services["kube-controller-manager"]
@@ -81,7 +81,7 @@ def test_no_machine_changes_a_kernel_setting_of_the_host() -> None:
     assert document(node, "kube-proxy.yaml")["conntrack"] == {"maxPerCore": 0, "min": 0}
 
 
-def test_a_changed_file_changes_the_unit_without_putting_its_text_there() -> None:
+def test_a_changed_file_changes_the_unit_by_digest() -> None:
     one, other = (node_unit(SETTINGS, 1, PROGRAMS, {"kubelet.key": key}) for key in ("secret-1", "secret-2"))
     assert one.to_json() != other.to_json()
     assert "secret-1" not in one.to_json()

@@ -24,7 +24,7 @@ def test_any_other_wish_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("command", "hint"), [("load", "registry"), ("kill-node", "leave CLUSTER out")])
-def test_a_command_that_needs_our_own_cluster_says_what_to_do_instead(command: str, hint: str) -> None:
+def test_a_command_for_own_clusters_names_the_alternative(command: str, hint: str) -> None:
     error = existing.refuse(command)
     assert command in error.problem
     assert hint in error.remedy

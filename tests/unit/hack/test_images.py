@@ -37,7 +37,7 @@ def test_only_what_comes_from_the_context_counts_as_a_source() -> None:
     assert copy_sources(DOCKERFILE) == ["requirements.txt", "src", "lib/*.py"]
 
 
-def test_the_files_of_an_image_are_those_that_its_dockerfile_copies(tmp_path: Path) -> None:
+def test_image_files_are_those_the_dockerfile_copies(tmp_path: Path) -> None:
     folder = context(tmp_path)
     found = [str(file.relative_to(folder)) for file in copied_files(folder, DOCKERFILE)]
     assert found == ["lib/b.py", "requirements.txt", "src/a.py"]
@@ -79,7 +79,7 @@ def test_the_repositorys_dockerfile_copies_files_that_exist() -> None:
     assert [source for source in sources if not list(root.glob(source))] == []
 
 
-def test_a_package_index_of_the_environment_is_added_to_pips_settings() -> None:
+def test_a_package_index_of_the_environment_is_used() -> None:
     environment = {"PIP_INDEX_URL": "https://index.example/simple", "PIP_VERBOSE": "1", "PIP_PROXY": ""}
     written = configparser.RawConfigParser()
     written.read_string(pip_config("[global]\ncert = /x.crt\n", environment))

@@ -24,7 +24,7 @@ def nothing(_: str) -> None:
     return None
 
 
-def test_all_missing_packages_come_in_one_command_each_named_once() -> None:
+def test_missing_packages_are_one_command() -> None:
     (missing,) = missing_tools(RUN_TOOLS, nothing)
     assert "deps --install" in missing.remedy
     assert missing.remedy.count("containernetworking-plugins") == 1
@@ -40,7 +40,7 @@ def test_nothing_is_missing_when_every_tool_is_found() -> None:
     assert missing_tools(RUN_TOOLS, lambda file: f"/usr/bin/{file}") == []
 
 
-def test_of_a_file_with_a_version_in_its_path_the_newest_is_found(tmp_path: Path) -> None:
+def test_the_newest_of_versioned_paths_is_found(tmp_path: Path) -> None:
     for version in ("9", "15", "17"):
         (tmp_path / version / "bin").mkdir(parents=True)
         (tmp_path / version / "bin" / "postgres").touch()

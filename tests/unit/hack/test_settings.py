@@ -30,7 +30,7 @@ def test_no_two_slots_share_an_address() -> None:
     assert not [pair for pair in itertools.combinations(networks, 2) if pair[0].overlaps(pair[1])]
 
 
-def test_the_first_cluster_has_the_service_address_that_everybody_knows() -> None:
+def test_the_first_cluster_has_the_default_service_address() -> None:
     assert str(Addresses(0).kubernetes_service) == "10.96.0.1"
 
 
@@ -83,12 +83,12 @@ def test_an_extra_flag_keeps_its_value_whole() -> None:
 
 
 @pytest.mark.parametrize("text", ["audit-log-path=/tmp/x", "kube-apiserver.audit-log-path", "kube-apiserver.=x", ""])
-def test_an_extra_flag_that_cannot_be_read_is_refused_with_an_example(text: str) -> None:
+def test_a_malformed_extra_flag_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ClusterError, match="for example"):
         ExtraFlag.parse(text)
 
 
-def test_an_extra_flag_of_an_unknown_component_names_the_known_ones() -> None:
+def test_an_unknown_component_of_a_flag_names_the_known() -> None:
     with pytest.raises(ClusterError, match="kube-apiserver"):
         ExtraFlag.parse("apiserver.v=4")
 

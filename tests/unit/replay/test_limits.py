@@ -226,6 +226,7 @@ class Both(Base):
         return Out(n=len(outs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", [Mapping, Raising, Limited, Rated, Spread, Both, Lined, Stopped, Timed, Collected])
 def test_a_replay_makes_the_same_calls(app: type[Base]) -> None:
     assert check_durability(app, N(), orders=3).complete

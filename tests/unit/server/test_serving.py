@@ -83,6 +83,7 @@ def test_a_script_runs_its_example_and_serves_its_handler_until_ctrl_c(tmp_path:
     assert "Hello, Ada!" in out, err
 
 
+@pytest.mark.slow
 def test_the_command_line_serves_an_app_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     with subprocess.Popen(
@@ -101,6 +102,7 @@ def test_the_command_line_serves_an_app_and_ends_well_on_ctrl_c(tmp_path: Path) 
     assert (answer["success"], process.returncode) == (False, 0)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     with socket.create_server(("127.0.0.1", 0)) as taken:

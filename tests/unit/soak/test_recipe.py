@@ -30,9 +30,9 @@ def run(phase: str) -> list[Object]:
     return [{"metadata": {"name": "soak-00"}, "status": {"phase": phase}}]
 
 
-def wait(*answers: list[Object] | Exception, told: Iterator[str] | None = None) -> None:
+def wait(*answers: list[Object] | Exception, summary: Iterator[str] | None = None) -> None:
     kube = Answers("", None, {}, list(answers))  # type: ignore[arg-type]
-    until_ended(Runs(kube, "ns"), ["soak-00"], RECIPE, lambda: [next(told)] if told else [], every=0.001)
+    until_ended(Runs(kube, "ns"), ["soak-00"], RECIPE, lambda: [next(summary)] if summary else [], every=0.001)
 
 
 def test_api_server_that_is_dead_is_waited_for() -> None:
@@ -40,13 +40,13 @@ def test_api_server_that_is_dead_is_waited_for() -> None:
 
 
 def test_standstill_is_told_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
-    wait(*300 * [run("Running")], run("Succeeded"), told=iter(300 * ["leader: nobody"]))
+    wait(*300 * [run("Running")], run("Succeeded"), summary=iter(300 * ["leader: nobody"]))
     assert "leader: nobody" in capsys.readouterr().err
 
 
 def test_slip_in_the_report_of_a_standstill_is_seen() -> None:
     with pytest.raises(RuntimeError, match="a slip"):
-        wait(run("Running"), told=slips())
+        wait(run("Running"), summary=slips())
 
 
 def test_answer_that_nobody_expects_is_seen() -> None:

@@ -110,7 +110,7 @@ def test_standstill_that_took_too_long_is_told() -> None:
     assert failed(replace(HONEST, standstill=LongestStandstill(60.0, 60.0))) == set()
 
 
-def test_summary_explains_terminations_and_the_longest_standstill() -> None:
+def test_summary_has_terminations_and_longest_standstill() -> None:
     standstill = LongestStandstill(31.0, 60.0, ("nothing was committed from 12:00:00 to 12:00:31 (31 s):",))
     assert recorded(replace(HONEST, operators=Operators(4, ("apprun-a restarted",)), standstill=standstill)) == [
         "operator pods: 4 terminations, 1 of them unexpected",

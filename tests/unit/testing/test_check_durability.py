@@ -48,6 +48,7 @@ def test_a_sound_app_passes_in_all_orders() -> None:
     assert report.crashes > 3 * 6
 
 
+@pytest.mark.slow
 def test_a_sound_app_passes_with_failures() -> None:
     check_durability(Sound, N(), orders=2, failures={"work": [ValueError()], "other": ValueError()})
 
@@ -167,6 +168,7 @@ class Reachable(Sound):
     """Sound, and at the top level of its module."""
 
 
+@pytest.mark.slow
 def test_the_order_of_a_set_is_found_in_another_process() -> None:
     with pytest.raises(DurabilityError) as caught:
         check_durability(ByHash, N(), orders=1, max_crashes=2)
@@ -174,6 +176,7 @@ def test_the_order_of_a_set_is_found_in_another_process() -> None:
     assert "input field n: " in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_sound_app_passes_in_other_processes() -> None:
     assert check_durability(Reachable, N(), orders=1).processes == 2
 

@@ -21,7 +21,7 @@ from application_sdk.cli.cluster.tunnel import tunnel
 from application_sdk.engines.kubernetes.connection import Address
 
 if TYPE_CHECKING:
-    from application_sdk.cli.sources.selection import Where
+    from application_sdk.cli.target import Target
 
 KUBECONFIG: Final = "KUBECONFIG"
 DEFAULT: Final = "~/.kube/config"
@@ -52,34 +52,35 @@ class Access:
     headers: Callable[[], Mapping[str, str]] = field(default=dict)
 
 
-def is_configured(where: Where, environ: Mapping[str, str]) -> bool:
+def is_configured(target: Target, environ: Mapping[str, str]) -> bool:
     """Whether there is anything to find a cluster with. Looks at files only."""
-    return bool(where.kubeconfig) or any(path.is_file() for path in _files(where, environ)) or _in_pod(environ)
+    return bool(target.kubeconfig) or any(path.is_file() for path in _files(target, environ)) or _in_pod(environ)
 
 
-def find_access(where: Where, environ: Mapping[str, str]) -> Access:
+def find_access(target: Target, environ: Mapping[str, str]) -> Access:
     """The cluster that options and environment name. Raises NoClusterError."""
-    files = _files(where, environ)
-    there = [path for path in files if path.is_file()]
-    if there:
-        return _from_kubeconfig(there, where)
-    if not where.kubeconfig and not where.context and _in_pod(environ):
-        return _from_service_account(where, environ)
-    looked = ", ".join(str(path) for path in files)
+    files = _files(target, environ)
+    existing = [path for path in files if path.is_file()]
+    if existing:
+        return _from_kubeconfig(existing, target)
+    if not target.kubeconfig and not target.context and _in_pod(environ):
+        return _from_service_account(target, environ)
+    searched = ", ".join(str(path) for path in files)
     raise NoClusterError(
-        f"no cluster is configured: there is no {looked}. Give --kubeconfig FILE, or set ${KUBECONFIG}, as for kubectl"
+        f"no cluster is configured: there is no {searched}. Give --kubeconfig FILE, or set ${KUBECONFIG},"
+        " as for kubectl"
     )
 
 
-def context_names(where: Where, environ: Mapping[str, str]) -> list[str]:
+def context_names(target: Target, environ: Mapping[str, str]) -> list[str]:
     """Names of all contexts. Raises NoClusterError for a file that is no kubeconfig."""
-    there = [path for path in _files(where, environ) if path.is_file()]
-    return [str(entry.get("name")) for path in there for entry in _entries(_read(path), "contexts")]
+    existing = [path for path in _files(target, environ) if path.is_file()]
+    return [str(entry.get("name")) for path in existing for entry in _entries(_read(path), "contexts")]
 
 
-def _files(where: Where, environ: Mapping[str, str]) -> list[Path]:
-    if where.kubeconfig:
-        return [Path(where.kubeconfig).expanduser()]
+def _files(target: Target, environ: Mapping[str, str]) -> list[Path]:
+    if target.kubeconfig:
+        return [Path(target.kubeconfig).expanduser()]
     named = [part for part in environ.get(KUBECONFIG, "").split(":") if part]
     return [Path(part).expanduser() for part in named or [DEFAULT]]
 
@@ -88,19 +89,21 @@ def _in_pod(environ: Mapping[str, str]) -> bool:
     return "KUBERNETES_SERVICE_HOST" in environ and (SERVICE_ACCOUNT / "token").is_file()
 
 
-def _from_service_account(where: Where, environ: Mapping[str, str]) -> Access:
+def _from_service_account(target: Target, environ: Mapping[str, str]) -> Access:
     host, port = environ["KUBERNETES_SERVICE_HOST"], int(environ.get("KUBERNETES_SERVICE_PORT", "443"))
     trust = ssl.create_default_context(cafile=SERVICE_ACCOUNT / "ca.crt")
-    namespace = where.namespace or (SERVICE_ACCOUNT / "namespace").read_text().strip()
+    namespace = target.namespace or (SERVICE_ACCOUNT / "namespace").read_text().strip()
     address = Address(host, port, trust)
     token = SERVICE_ACCOUNT / "token"
     return Access("in-cluster", f"https://{address.authority}", namespace, address, headers=_token_file(token))
 
 
-def _from_kubeconfig(files: Sequence[Path], where: Where) -> Access:
+def _from_kubeconfig(files: Sequence[Path], target: Target) -> Access:
     configs = [_read(path) for path in files]
-    name = where.context or next((text for one in configs if (text := str(one.get("current-context") or ""))), "")
-    contexts = [str(entry.get("name")) for one in configs for entry in _entries(one, "contexts")]
+    name = target.context or next(
+        (text for config in configs if (text := str(config.get("current-context") or ""))), ""
+    )
+    contexts = [str(entry.get("name")) for config in configs for entry in _entries(config, "contexts")]
     if not name:
         raise NoClusterError(f"{files[0]} has no current context. Choose one with --context: {_listed(contexts)}")
     if name not in contexts:
@@ -111,8 +114,8 @@ def _from_kubeconfig(files: Sequence[Path], where: Where) -> Access:
         user_name = context.get("user")
         user = _named(configs[0], "users", str(user_name), "user", files[0]) if user_name else {}
         if cluster.keys() <= _PLAIN_CLUSTER and user.keys() <= _PLAIN_USER:
-            return _plain(name, context, cluster, user, where, files[0])
-    return _by_library(files, name, where)
+            return _plain(name, context, cluster, user, target, files[0])
+    return _by_library(files, name, target)
 
 
 def _plain(
@@ -120,7 +123,7 @@ def _plain(
     context: Mapping[str, Any],
     cluster: Mapping[str, Any],
     user: Mapping[str, Any],
-    where: Where,
+    target: Target,
     file: Path,
 ) -> Access:
     try:
@@ -136,11 +139,11 @@ def _plain(
             headers = _token_file(file.parent / str(user["tokenFile"])) if "tokenFile" in user else dict
     except (OSError, ValueError, KeyError, binascii.Error) as error:
         raise NoClusterError(f"context {name!r} of {file} can't be used: {type(error).__name__}: {error}") from error
-    namespace = where.namespace or str(context.get("namespace") or "default")
+    namespace = target.namespace or str(context.get("namespace") or "default")
     return Access(name, str(cluster["server"]), namespace, address, base, headers)
 
 
-def _by_library(files: Sequence[Path], name: str, where: Where) -> Access:
+def _by_library(files: Sequence[Path], name: str, target: Target) -> Access:
     try:
         from kubernetes import client, config
         from kubernetes.config.config_exception import ConfigException
@@ -156,26 +159,26 @@ def _by_library(files: Sequence[Path], name: str, where: Where) -> Access:
         contexts, _ = config.list_kube_config_contexts(config_file=text)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError) as error:
         raise NoClusterError(f"context {name!r} of {text} can't be used: {error}") from error
-    found = next((one.get("context") or {} for one in contexts if one["name"] == name), {})
+    context = next((entry.get("context") or {} for entry in contexts if entry["name"] == name), {})
 
     def trust() -> ssl.SSLContext:
-        made = ssl.create_default_context(cafile=loaded.ssl_ca_cert)
+        ssl_context = ssl.create_default_context(cafile=loaded.ssl_ca_cert)
         if not loaded.verify_ssl:
-            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+            ssl_context.check_hostname, ssl_context.verify_mode = False, ssl.CERT_NONE
         if loaded.cert_file:
-            made.load_cert_chain(loaded.cert_file, loaded.key_file)
-        return made
+            ssl_context.load_cert_chain(loaded.cert_file, loaded.key_file)
+        return ssl_context
 
     def headers() -> Mapping[str, str]:
         # Asked for each request: the library renews what a plugin gave it.
-        wanted = cast("Iterable[Mapping[str, str]]", loaded.auth_settings().values())
-        return {setting["key"]: setting["value"] for setting in wanted if setting["in"] == "header"}
+        settings = cast("Iterable[Mapping[str, str]]", loaded.auth_settings().values())
+        return {setting["key"]: setting["value"] for setting in settings if setting["in"] == "header"}
 
     try:
         address, base = _address(str(loaded.host), trust, loaded.tls_server_name or "", loaded.proxy or "")
     except (OSError, ValueError) as error:
         raise NoClusterError(f"context {name!r} of {text} can't be used: {error}") from error
-    namespace = where.namespace or str(found.get("namespace") or "default")
+    namespace = target.namespace or str(context.get("namespace") or "default")
     return Access(name, str(loaded.host), namespace, address, base, headers)
 
 
@@ -224,7 +227,7 @@ def _token(token: str) -> Callable[[], Mapping[str, str]]:
 
 
 def _token_file(path: Path) -> Callable[[], Mapping[str, str]]:
-    # Read anew each time: kubelet replaces it.
+    # Read for each request: the kubelet replaces it.
     return lambda: {"Authorization": f"Bearer {path.read_text().strip()}"}
 
 
@@ -233,12 +236,12 @@ def _read(path: Path) -> Mapping[str, Any]:
 
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        found: object = yaml.load(path.read_text("utf-8"), loader)
+        config: object = yaml.load(path.read_text("utf-8"), loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise NoClusterError(f"{path} can't be read as a kubeconfig: {error}") from error
-    if not isinstance(found, dict):
-        raise NoClusterError(f"{path} is no kubeconfig: it is {'empty' if found is None else 'not an object'}")
-    return found
+    if not isinstance(config, dict):
+        raise NoClusterError(f"{path} is no kubeconfig: it is {'empty' if config is None else 'not an object'}")
+    return config
 
 
 def _entries(config: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
@@ -249,8 +252,8 @@ def _entries(config: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
 def _named(config: Mapping[str, Any], kind: str, name: str, part: str, file: Path) -> Mapping[str, Any]:
     for entry in _entries(config, kind):
         if entry.get("name") == name:
-            found = entry.get(part)
-            return found if isinstance(found, dict) else {}
+            value = entry.get(part)
+            return value if isinstance(value, dict) else {}
     raise NoClusterError(f"{file} names a {part} {name!r}, but there is none among its {kind}")
 
 

@@ -54,22 +54,22 @@ class ApiRefusal(Exception):
 
 
 class Api:
-    """One API server, one person. Not to be shared between threads: `again` gives another one."""
+    """One API server, one person. Not to be shared between threads: `new_connection` gives another one."""
 
     def __init__(self, access: Access, timeout: float = TIMEOUT_SECONDS) -> None:
         self.access = access
         self._timeout = timeout
-        self._kept: Connection | None = None
+        self._connection: Connection | None = None
         self.date = ""
         """The server's clock in its last answer, as HTTP writes it."""
 
     def __del__(self) -> None:
         # A verb ends in many ways; with the last that knows of it the connection ends.
-        if self._kept is not None:
-            self._kept.close()
+        if self._connection is not None:
+            self._connection.close()
 
-    def again(self) -> Api:
-        """The same, over connections of its own."""
+    def new_connection(self) -> Api:
+        """The same server and identity over a new connection, for another thread."""
         return Api(self.access, self._timeout)
 
     def path(self, plural: str, name: str = "", namespace: str | None = None, group: str = GROUP) -> str:
@@ -95,15 +95,15 @@ class Api:
 
     def listing(self, path: str, selector: str = "") -> tuple[list[Object], str]:
         """All objects of a list, and the version from which a watch goes on."""
-        found: list[Object] = []
+        items: list[Object] = []
         token = ""
         while True:
             page = self._send("GET", path, {"labelSelector": selector, "limit": str(PAGE), "continue": token})
-            found += page.get("items") or []
+            items += page.get("items") or []
             metadata = page.get("metadata") or {}
             token = metadata.get("continue") or ""
             if not token:
-                return found, str(metadata.get("resourceVersion") or "")
+                return items, str(metadata.get("resourceVersion") or "")
 
     def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object."""
@@ -166,15 +166,15 @@ class Api:
         if body is not None:
             headers["Content-Type"] = content_type
             content = json.dumps(body, separators=(",", ":")).encode()
-        response = self._over_some_connection(method, self._target(path, query or {}), headers, content)
+        response = self._exchange(method, self._target(path, query or {}), headers, content)
         self.date = response.headers.get("date", "")
         if not 200 <= response.status < 300:
             raise _refusal(response)
         try:
-            found: object = json.loads(response.body) if response.body else {}
+            answer: object = json.loads(response.body) if response.body else {}
         except ValueError as error:
             raise Unreachable(f"the answer isn't JSON: {response.body[:200]!r}") from error
-        return cast("Object", found) if isinstance(found, dict) else {}
+        return cast("Object", answer) if isinstance(answer, dict) else {}
 
     def _send(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Body | None = None,
               content_type: str = _JSON) -> Object:  # fmt: skip
@@ -185,8 +185,8 @@ class Api:
         except ApiRefusal as refusal:
             raise explained(self.access, refusal, path) from refusal
 
-    def _over_some_connection(self, method: str, target: str, headers: dict[str, str], content: bytes) -> Response:
-        kept, self._kept = self._kept, None
+    def _exchange(self, method: str, target: str, headers: dict[str, str], content: bytes) -> Response:
+        kept, self._connection = self._connection, None
         if kept is not None and kept.reusable:
             try:
                 response = kept.request(method, target, headers, content)
@@ -195,16 +195,16 @@ class Api:
                 if method != "GET":
                     raise
             else:
-                self._kept = kept
+                self._connection = kept
                 return response
         connection = Connection(self.access.address, self._timeout)
         response = connection.request(method, target, headers, content)
-        self._kept = connection
+        self._connection = connection
         return response
 
     def _target(self, path: str, query: Mapping[str, str]) -> str:
-        asked = urlencode({name: value for name, value in query.items() if value})
-        return f"{self.access.base}{path}" + (f"?{asked}" if asked else "")
+        encoded = urlencode({name: value for name, value in query.items() if value})
+        return f"{self.access.base}{path}" + (f"?{encoded}" if encoded else "")
 
     def _headers(self) -> dict[str, str]:
         try:
@@ -223,10 +223,10 @@ def unreachable(access: Access, error: Unreachable) -> NoClusterError:
 
 def explained(access: Access, refusal: ApiRefusal, path: str) -> ClusterError:
     """A refusal as an error with a remedy."""
-    where = f"context {access.context!r}"
+    server = f"context {access.context!r}"
     if refusal.status == 401:
         return NotAllowedError(
-            f"the API server of {where} doesn't accept these credentials: {refusal.text}. Log in again, or choose"
+            f"the API server of {server} doesn't accept these credentials: {refusal.text}. Log in again, or choose"
             " another --context"
         )
     if refusal.status == 403 and "forbidden" in refusal.text.lower() and "ValidatingAdmission" not in refusal.text:
@@ -242,7 +242,7 @@ def explained(access: Access, refusal: ApiRefusal, path: str) -> ClusterError:
     if refusal.status in (400, 403, 413, 422):
         return RefusedError(f"the API server doesn't take it: {refusal.text}")
     return NoClusterError(
-        f"the API server of {where} can't answer now ({refusal.status} {refusal.reason}): {refusal.text}. Try again"
+        f"the API server of {server} can't answer now ({refusal.status} {refusal.reason}): {refusal.text}. Try again"
         " in a moment"
     )
 
@@ -281,8 +281,8 @@ def _writing(dry_run: bool) -> dict[str, str]:
 def _refusal(response: Response) -> ApiRefusal:
     text = response.body[:2000].decode("utf-8", "replace").strip()
     try:
-        found: object = json.loads(response.body)
+        answer: object = json.loads(response.body)
     except ValueError:
-        found = None
-    body = found if isinstance(found, dict) else {}
+        answer = None
+    body = answer if isinstance(answer, dict) else {}
     return ApiRefusal(response.status, body, str(body.get("message") or text or response.status))

@@ -86,26 +86,26 @@ class Backup:
             "configMaps": list(self.config_maps),
             "apps": list(self.apps),
             "states": list(self.states),
-            "runs": [{"run": one.run, "tasks": list(one.tasks), "pages": list(one.pages)} for one in self.runs],
+            "runs": [{"run": run.run, "tasks": list(run.tasks), "pages": list(run.pages)} for run in self.runs],
         }
 
-    def chosen(self, wanted: Iterable[str]) -> Backup:
+    def chosen(self, names: Iterable[str]) -> Backup:
         """The same with these runs only; with all when none is named. Raises InputError for one that isn't in it."""
         by_name = {saved.name: saved for saved in self.runs}
-        asked = list(dict.fromkeys(wanted))
-        for name in asked:
+        unique = list(dict.fromkeys(names))
+        for name in unique:
             if name not in by_name:
                 raise InputError(f"there is no run {name!r} in the backup; it has {', '.join(by_name) or 'none'}")
-        runs = tuple(by_name[name] for name in asked) if asked else self.runs
+        runs = tuple(by_name[name] for name in unique) if unique else self.runs
         return Backup(self.namespace, self.at, runs, self.apps, self.states, self.config_maps)
 
 
-def portable(found: Object) -> Object:
+def portable(item: Object) -> Object:
     """An object without what only its cluster knows of it."""
-    metadata = {name: found["metadata"][name] for name in _KEPT_METADATA if found["metadata"].get(name)}
+    metadata = {name: item["metadata"][name] for name in _KEPT_METADATA if item["metadata"].get(name)}
     if _LAST_APPLIED in metadata.get("annotations", {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
-    return {"metadata": metadata, **{part: found[part] for part in _KEPT_PARTS if part in found}}
+    return {"metadata": metadata, **{part: item[part] for part in _KEPT_PARTS if part in item}}
 
 
 def write(backup: Backup, to: Path) -> None:
@@ -154,19 +154,19 @@ def _parsed(document: Mapping[str, object]) -> Backup:
             _checked(part)["spec"]
         runs.append(SavedRun(run, tasks, pages))
     apps, states, maps = (_objects(document, part) for part in ("apps", "states", "configMaps"))
-    for found in (*apps, *states, *maps):
-        _checked(found)
+    for item in (*apps, *states, *maps):
+        _checked(item)
     return Backup(str(document["namespace"]), str(document["createdAt"]), tuple(runs), apps, states, maps)
 
 
 def _objects(document: Mapping[str, object], part: str) -> tuple[Object, ...]:
-    found = document[part]
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    items = document[part]
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError(f"{part} is no list of objects")
-    return tuple(found)
+    return tuple(items)
 
 
-def _checked(found: Object) -> Object:
-    if not isinstance(found["metadata"]["name"], str):
-        raise TypeError(f"an object has the name {found['metadata']['name']!r}")
-    return found
+def _checked(item: Object) -> Object:
+    if not isinstance(item["metadata"]["name"], str):
+        raise TypeError(f"an object has the name {item['metadata']['name']!r}")
+    return item

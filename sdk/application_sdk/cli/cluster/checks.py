@@ -1,4 +1,4 @@
-"""What `apprun doctor` looks at: one function per question. Reads, and tries what must be refused.
+"""The checks of `apprun doctor`, one function each. They read, and try requests that must be refused.
 
 Nothing here changes the cluster but `probing`, which starts one pod and deletes it.
 """
@@ -42,18 +42,18 @@ _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one look has found, and what to do where it isn't right."""
+class CheckResult:
+    """The result of one check, and the remedy for a warning or an error."""
 
     topic: str
     grade: Grade
-    said: str
+    message: str
     remedy: str = ""
 
 
-def check_all(api: Api, version: str) -> Iterator[Answer]:
+def check_all(api: Api, version: str) -> Iterator[CheckResult]:
     """Every look that changes nothing, in an order in which the first thing that is wrong explains the rest."""
-    checks: tuple[Callable[[], Iterator[Answer]], ...] = (
+    checks: tuple[Callable[[], Iterator[CheckResult]], ...] = (
         lambda: check_server(api),
         lambda: check_clock(api, time.time()),
         lambda: check_definitions(api),
@@ -66,16 +66,16 @@ def check_all(api: Api, version: str) -> Iterator[Answer]:
         try:
             yield from check()
         except NotAllowedError as error:
-            yield Answer(_topic(error), "skipped", f"you may not see this: {short(error)}")
+            yield CheckResult(_topic(error), "skipped", f"you may not see this: {short(error)}")
 
 
-def check_server(api: Api) -> Iterator[Answer]:
+def check_server(api: Api) -> Iterator[CheckResult]:
     """Raises NoClusterError when there is no answer at all."""
-    found = api.get("/version")
-    text = str(found.get("gitVersion") or "?")
-    numbers = [int(part) for part in re.findall(r"\d+", f"{found.get('major')}.{found.get('minor')}")[:2]]
+    version = api.get("/version")
+    text = str(version.get("gitVersion") or "?")
+    numbers = [int(part) for part in re.findall(r"\d+", f"{version.get('major')}.{version.get('minor')}")[:2]]
     if len(numbers) == 2 and tuple(numbers) < OLDEST:
-        yield Answer(
+        yield CheckResult(
             "Kubernetes",
             "error",
             f"{api.access.server} is {text}",
@@ -83,22 +83,22 @@ def check_server(api: Api) -> Iterator[Answer]:
             " cluster",
         )
     else:
-        yield Answer("Kubernetes", "ok", f"{api.access.server} is {text} (context {api.access.context})")
+        yield CheckResult("Kubernetes", "ok", f"{api.access.server} is {text} (context {api.access.context})")
 
 
-def check_clock(api: Api, now: float) -> Iterator[Answer]:
+def check_clock(api: Api, now: float) -> Iterator[CheckResult]:
     """The server's clock against ours: durations that are shown rest on both."""
     try:
         skew = parsedate_to_datetime(api.date).timestamp() - now
     except (TypeError, ValueError):
-        yield Answer("clock", "skipped", "the API server doesn't say what time it is")
+        yield CheckResult("clock", "skipped", "the API server doesn't say what time it is")
         return
     # The header is cut to seconds.
     if -SKEW_SECONDS - 1 <= skew <= SKEW_SECONDS:
-        yield Answer("clock", "ok", "the API server's clock and this machine's agree")
+        yield CheckResult("clock", "ok", "the API server's clock and this machine's agree")
         return
     ahead = "ahead of" if skew > 0 else "behind"
-    yield Answer(
+    yield CheckResult(
         "clock",
         "warning",
         f"the API server's clock is {abs(skew):.0f} s {ahead} this machine's",
@@ -106,80 +106,84 @@ def check_clock(api: Api, now: float) -> Iterator[Answer]:
     )
 
 
-def check_definitions(api: Api) -> Iterator[Answer]:
+def check_definitions(api: Api) -> Iterator[CheckResult]:
     """The four kinds, served in this version."""
     try:
-        found = api.raw("GET", f"/apis/{names.API_VERSION}")
+        resources = api.raw("GET", f"/apis/{names.API_VERSION}")
     except Unreachable as error:
-        yield Answer("CRDs", "error", f"the API server doesn't answer: {error}")
+        yield CheckResult("CRDs", "error", f"the API server doesn't answer: {error}")
         return
     except ApiRefusal as refusal:
         if refusal.status != 404:
             raise explained(api.access, refusal, "") from refusal
-        yield Answer(
+        yield CheckResult(
             "CRDs",
             "error",
             f"the cluster serves no {names.API_VERSION}",
             "Install the chart: helm install apprun charts/apprun -n apprun-system --create-namespace",
         )
         return
-    served = {str(one.get("name")) for one in found.get("resources") or []}
+    served = {str(resource.get("name")) for resource in resources.get("resources") or []}
     missing = [kind for kind in KINDS if kind not in served]
     if missing:
-        yield Answer(
+        yield CheckResult(
             "CRDs",
             "error",
             f"the cluster doesn't serve {', '.join(f'{kind}.{names.GROUP}' for kind in missing)}",
             "The chart's CRDs are there in part only: helm upgrade with crds.enabled=true",
         )
     else:
-        yield Answer("CRDs", "ok", f"{names.API_VERSION}: {', '.join(KINDS)}")
+        yield CheckResult("CRDs", "ok", f"{names.API_VERSION}: {', '.join(KINDS)}")
 
 
-def check_operator(api: Api, version: str) -> Iterator[Answer]:
+def check_operator(api: Api, version: str) -> Iterator[CheckResult]:
     """Installed once, ready, of this version, and led by somebody."""
-    found = api.items(f"{_APPS_GROUP}/deployments", OPERATOR)
-    if not found:
-        yield Answer("operator", "error", "there is no operator", "Install the chart: without it no run starts")
+    deployments = api.items(f"{_APPS_GROUP}/deployments", OPERATOR)
+    if not deployments:
+        yield CheckResult("operator", "error", "there is no operator", "Install the chart: without it no run starts")
         return
-    places = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]
-    if len(found) > 1 and _overlap(found):
-        yield Answer(
+    names = [f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}" for deployment in deployments]
+    if len(deployments) > 1 and _overlap(deployments):
+        yield CheckResult(
             "operator",
             "error",
-            f"there are {len(found)} operators: {', '.join(places)}",
+            f"there are {len(deployments)} operators: {', '.join(names)}",
             "Two that serve the same namespaces work against one another. Uninstall one of them, or give each its own"
             " list of namespaces",
         )
-    for one, place in zip(found, places, strict=True):
-        yield _ready(one, place)
-        yield _same_version(one, version)
-        yield from _leader(api, one)
+    for deployment, name in zip(deployments, names, strict=True):
+        yield _ready(deployment, name)
+        yield _same_version(deployment, version)
+        yield from _leader(api, deployment)
 
 
-def check_policies(api: Api) -> Iterator[Answer]:
+def check_policies(api: Api) -> Iterator[CheckResult]:
     """The admission policies that hold pods to their own task: there, bound, denying, and without errors of type."""
-    policies = {one["metadata"]["name"]: one for one in _ours(api, f"{_ADMISSION}/validatingadmissionpolicies")}
+    policies = {
+        policy["metadata"]["name"]: policy for policy in _ours(api, f"{_ADMISSION}/validatingadmissionpolicies")
+    }
     bindings = _ours(api, f"{_ADMISSION}/validatingadmissionpolicybindings")
-    denying = {one["spec"]["policyName"] for one in bindings if "Deny" in (one["spec"].get("validationActions") or [])}
+    denying = {
+        policy["spec"]["policyName"] for policy in bindings if "Deny" in (policy["spec"].get("validationActions") or [])
+    }
     remedy = "Put them back with helm upgrade: without them a lost node's task could report twice"
     if not policies:
-        yield Answer("policies", "error", "there are no admission policies of AppRun", remedy)
+        yield CheckResult("policies", "error", "there are no admission policies of AppRun", remedy)
         return
     unbound = sorted(policies.keys() - denying)
     if unbound:
-        yield Answer("policies", "error", f"nothing enforces {', '.join(unbound)}", remedy)
-    typed = sorted(name for name, one in policies.items() if _type_warnings(one))
+        yield CheckResult("policies", "error", f"nothing enforces {', '.join(unbound)}", remedy)
+    typed = sorted(name for name, policy in policies.items() if _type_warnings(policy))
     if typed:
         first = _type_warnings(policies[typed[0]])[0]
-        yield Answer(
+        yield CheckResult(
             "policies", "warning", f"{', '.join(typed)}: the API server finds fault with them: {first}", remedy
         )
     if not (unbound or typed):
-        yield Answer("policies", "ok", f"{len(policies)} admission policies, all of them enforced")
+        yield CheckResult("policies", "ok", f"{len(policies)} admission policies, all of them enforced")
 
 
-def check_fence(api: Api) -> Iterator[Answer]:
+def check_fence(api: Api) -> Iterator[CheckResult]:
     """Tries, as a dry run, what nobody but a driver may do."""
     run = "apprun-doctor"
     key = digest(["apprun doctor"])
@@ -192,16 +196,16 @@ def check_fence(api: Api) -> Iterator[Answer]:
     try:
         api.raw("POST", api.path(names.APP_TASKS), {"dryRun": "All"}, task)
     except Unreachable as error:
-        yield Answer("fence", "skipped", f"couldn't be tried: {error}")
+        yield CheckResult("fence", "skipped", f"couldn't be tried: {error}")
     except ApiRefusal as refusal:
         if "ValidatingAdmissionPolicy" in refusal.text or "apprun:" in refusal.text:
-            yield Answer("fence", "ok", "a task that no driver made is refused")
+            yield CheckResult("fence", "ok", "a task that no driver made is refused")
         elif refusal.status == 403:
-            yield Answer("fence", "skipped", "you may not create AppTasks (nobody needs to), so it can't be tried")
+            yield CheckResult("fence", "skipped", "you may not create AppTasks (nobody needs to), so it can't be tried")
         else:
-            yield Answer("fence", "skipped", f"couldn't be tried: {refusal.text}")
+            yield CheckResult("fence", "skipped", f"couldn't be tried: {refusal.text}")
     else:
-        yield Answer(
+        yield CheckResult(
             "fence",
             "error",
             "the API server would take a task that no driver made",
@@ -209,7 +213,7 @@ def check_fence(api: Api) -> Iterator[Answer]:
         )
 
 
-def check_rights(api: Api) -> Iterator[Answer]:
+def check_rights(api: Api) -> Iterator[CheckResult]:
     """What the person may do in the namespace, by verb of apprun."""
     refused: dict[str, list[str]] = {}
     for verbs, verb, group, resource in RIGHTS:
@@ -229,22 +233,22 @@ def check_rights(api: Api) -> Iterator[Answer]:
         answer = api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
         if not (answer.get("status") or {}).get("allowed"):
             refused.setdefault(verbs, []).append(f"{verb} {resource}")
-    where = f"in namespace {api.access.namespace}"
+    scope = f"in namespace {api.access.namespace}"
     if not refused:
-        yield Answer("your rights", "ok", f"enough for every verb of apprun {where}")
+        yield CheckResult("your rights", "ok", f"enough for every verb of apprun {scope}")
     for verbs, missing in refused.items():
-        yield Answer(
+        yield CheckResult(
             "your rights",
             "warning",
-            f"too few {where} for {verbs}: {', '.join(missing)}",
+            f"too few {scope} for {verbs}: {', '.join(missing)}",
             f"kubectl create rolebinding apprun-YOU -n {api.access.namespace} --clusterrole=edit --user=YOU",
         )
 
 
 def runtime_image(api: Api) -> str:
     """The operator's image for apps that name none; empty when it can't be found out."""
-    for one in api.items(f"{_APPS_GROUP}/deployments", OPERATOR):
-        for variable in _container(one).get("env") or []:
+    for deployment in api.items(f"{_APPS_GROUP}/deployments", OPERATOR):
+        for variable in _container(deployment).get("env") or []:
             if variable.get("name") == "APPRUN_RUNTIME_IMAGE":
                 return str(variable.get("value") or "")
     return ""
@@ -257,43 +261,43 @@ def _ours(api: Api, path: str) -> list[Object]:
 def _overlap(deployments: list[Object]) -> bool:
     """Whether two of them serve the same namespaces: those without a list of their own serve all."""
     lists = []
-    for one in deployments:
-        env = {str(v.get("name")): str(v.get("value") or "") for v in _container(one).get("env") or []}
+    for deployment in deployments:
+        env = {str(v.get("name")): str(v.get("value") or "") for v in _container(deployment).get("env") or []}
         lists.append({part.strip() for part in env.get("APPRUN_NAMESPACES", "").split(",") if part.strip()})
     return any(
-        not first or not second or first & second for place, first in enumerate(lists) for second in lists[place + 1 :]
+        not first or not second or first & second for index, first in enumerate(lists) for second in lists[index + 1 :]
     )
 
 
-def _ready(deployment: Object, place: str) -> Answer:
-    status, wanted = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
+def _ready(deployment: Object, name: str) -> CheckResult:
+    status, replicas = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
     ready = status.get("readyReplicas") or 0
     if ready:
-        grade: Grade = "ok" if ready >= wanted else "warning"
-        remedy = "" if ready >= wanted else f"kubectl -n {place.partition('/')[0]} get pods"
-        return Answer("operator", grade, f"{place}: {ready} of {wanted} ready", remedy)
-    namespace = place.partition("/")[0]
-    return Answer(
+        grade: Grade = "ok" if ready >= replicas else "warning"
+        remedy = "" if ready >= replicas else f"kubectl -n {name.partition('/')[0]} get pods"
+        return CheckResult("operator", grade, f"{name}: {ready} of {replicas} ready", remedy)
+    namespace = name.partition("/")[0]
+    return CheckResult(
         "operator",
         "error",
-        f"{place}: none of {wanted} is ready",
-        f"kubectl -n {namespace} describe pods; kubectl -n {namespace} logs deployment/{place.partition('/')[2]}",
+        f"{name}: none of {replicas} is ready",
+        f"kubectl -n {namespace} describe pods; kubectl -n {namespace} logs deployment/{name.partition('/')[2]}",
     )
 
 
-def _same_version(deployment: Object, version: str) -> Answer:
-    found = str((deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version") or "?")
-    if found.lstrip("v") == version:
-        return Answer("versions", "ok", f"operator and apprun are both {version}")
-    return Answer(
+def _same_version(deployment: Object, version: str) -> CheckResult:
+    installed = str((deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version") or "?")
+    if installed.lstrip("v") == version:
+        return CheckResult("versions", "ok", f"operator and apprun are both {version}")
+    return CheckResult(
         "versions",
         "warning",
-        f"the operator is {found}, this apprun {version}",
-        f"Use the same: install the wheel or clone of {found.lstrip('v')}, or helm upgrade",
+        f"the operator is {installed}, this apprun {version}",
+        f"Use the same: install the wheel or clone of {installed.lstrip('v')}, or helm upgrade",
     )
 
 
-def _leader(api: Api, deployment: Object) -> Iterator[Answer]:
+def _leader(api: Api, deployment: Object) -> Iterator[CheckResult]:
     env = {str(v.get("name")): str(v.get("value") or "") for v in _container(deployment).get("env") or []}
     namespace, _, name = env.get("APPRUN_LEASE", "").partition("/")
     if not name:
@@ -305,28 +309,28 @@ def _leader(api: Api, deployment: Object) -> Iterator[Answer]:
     renewed = seconds(((lease or {}).get("spec") or {}).get("renewTime"))
     holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
     if renewed is None or not holder:
-        yield Answer("leader", "error", "no operator leads", f"kubectl -n {namespace} logs deployment/{name}")
+        yield CheckResult("leader", "error", "no operator leads", f"kubectl -n {namespace} logs deployment/{name}")
     elif time.time() - renewed > LEASE_SECONDS:
-        yield Answer(
+        yield CheckResult(
             "leader",
             "error",
             f"{holder} led last, {time.time() - renewed:.0f} s ago",
             f"kubectl -n {namespace} logs deployment/{name}: nobody does anything for runs",
         )
     else:
-        yield Answer("leader", "ok", f"{holder} leads")
+        yield CheckResult("leader", "ok", f"{holder} leads")
 
 
 def _container(deployment: Object) -> Mapping[str, Any]:
     pod = ((deployment.get("spec") or {}).get("template") or {}).get("spec") or {}
     containers = pod.get("containers") or [{}]
-    found: Mapping[str, Any] = containers[0]
-    return found
+    container: Mapping[str, Any] = containers[0]
+    return container
 
 
 def _type_warnings(policy: Object) -> list[str]:
     checked = ((policy.get("status") or {}).get("typeChecking") or {}).get("expressionWarnings") or []
-    return [str(one.get("warning") or "").strip().partition("\n")[0] for one in checked]
+    return [str(expression.get("warning") or "").strip().partition("\n")[0] for expression in checked]
 
 
 def _topic(error: ClusterError) -> str:

@@ -12,9 +12,9 @@ from application_sdk.cli.cluster.api import CORE, Object
 from application_sdk.cli.cluster.errors import ClusterError, WaitedTooLongError
 from application_sdk.cli.cluster.package import APP_LABEL, Package
 from application_sdk.cli.cluster.parse import seconds
-from application_sdk.cli.cluster.source import ClusterPlace
+from application_sdk.cli.cluster.source import ClusterSource
 from application_sdk.cli.cluster.watch import follow_until
-from application_sdk.cli.output import Format, say, show, write_result
+from application_sdk.cli.output import Format, echo, notify, write_result
 from application_sdk.wire import names
 
 Change: TypeAlias = Literal["created", "changed", "unchanged"]
@@ -27,15 +27,15 @@ def print_manifests(package: Package, format: Format) -> int:
     if format is Format.JSON:
         write_result({"apiVersion": "v1", "kind": "List", "items": package.objects}, format)
     else:
-        for number, found in enumerate(package.objects):
+        for number, manifest in enumerate(package.objects):
             sys.stdout.write("---\n" if number else "")
-            write_result(found, Format.YAML)
-    say("nothing was applied; without -o the cluster gets it", "dim")
+            write_result(manifest, Format.YAML)
+    notify("nothing was applied; without -o the cluster gets it", "dim")
     return exit_codes.SUCCEEDED
 
 
 def deploy(
-    place: ClusterPlace,
+    source: ClusterSource,
     package: Package,
     format: Format,
     *,
@@ -49,48 +49,48 @@ def deploy(
     With `waits` until the operator has found the App fit for runs or not; `timeout` is in seconds. Returns the exit
     code.
     """
-    for found in package.objects:
-        kind, name = str(found["kind"]), str(found["metadata"]["name"])
-        change = _apply(place, found, dry_run=dry_run, force=force)
+    for manifest in package.objects:
+        kind, name = str(manifest["kind"]), str(manifest["metadata"]["name"])
+        change = _apply(source, manifest, dry_run=dry_run, force=force)
         tried = " (dry run)" if dry_run else ""
         if format is not Format.NAME:
-            say(f"{kind.lower()}/{name} {change}{tried}", "" if change == "unchanged" else "green")
+            notify(f"{kind.lower()}/{name} {change}{tried}", "" if change == "unchanged" else "green")
     if format is Format.NAME:
-        show(package.name)
+        echo(package.name)
     if not dry_run:
-        _prune(place, package)
+        _prune(source, package)
         if format is not Format.NAME:
-            say(f"deployed to {place.title}; run it with `apprun submit {package.name}`", "dim")
+            notify(f"deployed to {source.title}; run it with `apprun submit {package.name}`", "dim")
         if waits:
-            return _tell_fitness(place, package.name, timeout)
+            return _wait_until_ready(source, package.name, timeout)
     return exit_codes.SUCCEEDED
 
 
-def _tell_fitness(place: ClusterPlace, name: str, timeout: float | None) -> int:
+def _wait_until_ready(source: ClusterSource, name: str, timeout: float | None) -> int:
     """Say what the operator finds out about the App: what it contains, or why it can't be run."""
-    api, said = place.api, ""
+    api, printed = source.api, ""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         for app in follow_until(api, api.path(names.APPS), name, deadline):
-            told = _conditions(app)
-            ready, stalled = told.get("Ready", {}), told.get("Stalled", {})
+            conditions = _conditions(app)
+            ready, stalled = conditions.get("Ready", {}), conditions.get("Stalled", {})
             text = f"app/{name}: {ready.get('reason', 'the operator has not processed it yet')}"
             text += f": {ready['message']}" if ready.get("message") else ""
             if stalled.get("status") == "True":
-                say(text, "red")
+                notify(text, "red")
                 return exit_codes.REFUSED
-            changes = told.get("ContractsCompatible", {})
+            changes = conditions.get("ContractsCompatible", {})
             if ready.get("status") == "True":
-                say(text, "green")
+                notify(text, "green")
                 if changes.get("status") == "False":
-                    say(f"app/{name}: {changes['message']}", "yellow")
+                    notify(f"app/{name}: {changes['message']}", "yellow")
                 return exit_codes.SUCCEEDED
-            if text != said:
-                say(text, "dim")
-                said = text
+            if text != printed:
+                notify(text, "dim")
+                printed = text
     except TimeoutError:
         raise WaitedTooLongError(
-            f"App {name!r} isn't ready after {timeout:g} s: {said}. `kubectl describe app {name}` shows how it goes on"
+            f"App {name!r} isn't ready after {timeout:g} s: {printed}. `kubectl describe app {name}` shows its progress"
         ) from None
     raise AssertionError("a watch has no end of its own")
 
@@ -100,36 +100,36 @@ def _conditions(app: Object) -> dict[str, Object]:
     status = app.get("status") or {}
     if status.get("observedGeneration") != app["metadata"].get("generation"):
         return {}
-    return {str(one["type"]): one for one in status.get("conditions") or []}
+    return {str(condition["type"]): condition for condition in status.get("conditions") or []}
 
 
-def _apply(place: ClusterPlace, found: Object, *, dry_run: bool, force: bool) -> Change:
-    api = place.api
-    path = _path(place, found)
+def _apply(source: ClusterSource, manifest: Object, *, dry_run: bool, force: bool) -> Change:
+    api = source.api
+    path = _path(source, manifest)
     before = api.find(path)
-    body = {**found, "metadata": {**found["metadata"], "namespace": api.access.namespace}}
+    body = {**manifest, "metadata": {**manifest["metadata"], "namespace": api.access.namespace}}
     after = api.apply(path, body, dry_run=dry_run, force=force)
     if before is None:
         return "created"
-    return "unchanged" if _said(before) == _said(after) else "changed"
+    return "unchanged" if _spec_of(before) == _spec_of(after) else "changed"
 
 
-def _said(found: Object) -> object:
+def _spec_of(manifest: Object) -> object:
     """What people see of an object: all but what the API server notes about the writing of it."""
-    labels = (found.get("metadata") or {}).get("labels")
-    return (labels, found.get("spec"), found.get("data"), found.get("immutable"))
+    labels = (manifest.get("metadata") or {}).get("labels")
+    return (labels, manifest.get("spec"), manifest.get("data"), manifest.get("immutable"))
 
 
-def _path(place: ClusterPlace, found: Object) -> str:
-    name = str(found["metadata"]["name"])
-    if found["kind"] == "ConfigMap":
-        return place.api.path("configmaps", name, group=CORE)
-    return place.api.path(names.APPS, name)
+def _path(source: ClusterSource, manifest: Object) -> str:
+    name = str(manifest["metadata"]["name"])
+    if manifest["kind"] == "ConfigMap":
+        return source.api.path("configmaps", name, group=CORE)
+    return source.api.path(names.APPS, name)
 
 
-def _prune(place: ClusterPlace, package: Package) -> None:
+def _prune(source: ClusterSource, package: Package) -> None:
     """Delete ConfigMaps of earlier deployments that no App names, and no run that isn't over."""
-    api = place.api
+    api = source.api
     try:
         maps = api.items(api.path("configmaps", group=CORE), f"{APP_LABEL}={package.name}")
         if len(maps) < 2:
@@ -141,12 +141,12 @@ def _prune(place: ClusterPlace, package: Package) -> None:
                 used |= {_source(status.get("app") or {}), _source(spec.get("app") or {})}
         for old in maps:
             name = str(old["metadata"]["name"])
-            made = seconds(old["metadata"].get("creationTimestamp")) or time.time()
-            if name not in used and time.time() - made > KEPT_SECONDS:
+            created_at = seconds(old["metadata"].get("creationTimestamp")) or time.time()
+            if name not in used and time.time() - created_at > KEPT_SECONDS:
                 api.delete(api.path("configmaps", name, group=CORE))
-                say(f"configmap/{name} removed: no run uses it any more", "dim")
+                notify(f"configmap/{name} removed: no run uses it any more", "dim")
     except ClusterError as error:
-        say(f"code of earlier deployments may be left over: {error}", "yellow")
+        notify(f"code of earlier deployments may be left over: {error}", "yellow")
 
 
 def _source(app: Object) -> str:

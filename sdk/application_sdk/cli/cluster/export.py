@@ -44,33 +44,33 @@ def export_run(run: Object, tasks: Sequence[Object], pages: Sequence[Object]) ->
     except LedgerUnreadable as error:
         raise RefusedError(f"the past of run {name!r} can't be exported: {error}") from error
     driver: Object = next((task for task in tasks if task["spec"].get("role") == "driver"), {})
-    made = [task for task in tasks if task["spec"].get("role") != "driver"]
-    made.sort(key=lambda task: (task["spec"].get("sequence") or 0, task["spec"]["key"]))
+    calls = [task for task in tasks if task["spec"].get("role") != "driver"]
+    calls.sort(key=lambda task: (task["spec"].get("sequence") or 0, task["spec"]["key"]))
     phase = status.get("phase")
     ended = phase in TERMINAL_RUN_PHASES and not status.get("continuedAs")
     return ExportedRun(
         entry=status["app"]["entry"],
-        entrypoint=_entrypoint(spec, by_key, made),
+        entrypoint=_entrypoint(spec, by_key, calls),
         input=begun_with(run, driver) or spec.get("input") or {},
         info=RunInfo(
             run_id=name,
             uid=uid,
             started_at=seconds(status["startedAt"]),
             correlation_id=spec.get("correlationId") or uid,
-            replay_rules=_replay_rules(made) or status.get("replayRules"),
+            replay_rules=_replay_rules(calls) or status.get("replayRules"),
             own_disk=True,
         ),
-        calls=[recorded_call(task) for task in made],
+        calls=[recorded_call(task) for task in calls],
         completions=completions,
         outcome=cast("Outcome", phase) if ended else None,
         output=cast("JSONObject | None", status.get("output")) if ended else None,
     )
 
 
-def _replay_rules(made: Sequence[Object]) -> int | None:
+def _replay_rules(tasks: Sequence[Object]) -> int | None:
     """The version of the replay rules that the run began with, as its first call tells."""
     return next(
-        (rules_of(call.key, call.entrypoint, call.task, call.identity) for call in map(recorded_call, made)), None
+        (rules_of(call.key, call.entrypoint, call.task, call.identity) for call in map(recorded_call, tasks)), None
     )
 
 
@@ -84,9 +84,9 @@ def _completion(checkpoint: Checkpoint, by_key: dict[str, Object], run: str) -> 
     return completion(checkpoint, task)
 
 
-def _entrypoint(spec: Object, by_key: dict[str, Object], made: Sequence[Object]) -> str:
+def _entrypoint(spec: Object, by_key: dict[str, Object], tasks: Sequence[Object]) -> str:
     """The run's entry point; where it left that to the app, what its calls say."""
     if spec.get("entrypoint"):
         return str(spec["entrypoint"])
-    called = next((task["spec"]["entrypoint"] for task in made if task["spec"].get("entrypoint")), None)
+    called = next((task["spec"]["entrypoint"] for task in tasks if task["spec"].get("entrypoint")), None)
     return str(called or _DEFAULT_ENTRYPOINT)

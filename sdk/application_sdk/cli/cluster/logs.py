@@ -1,7 +1,7 @@
-"""What the pods of a run have written: read and put in order, or followed while they write.
+"""Reads the logs of a run's pods in the order of time, or follows them.
 
-Pods of committed calls are deleted at once, their logs with them; of failed attempts the AppTask keeps the end. So
-whoever wants to see everything follows.
+The pod of a committed call is deleted at once, and its log with it. Of a failed attempt the AppTask keeps the end of
+the log. To see everything, follow a run from its start.
 """
 
 from __future__ import annotations
@@ -12,57 +12,64 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from application_sdk.cli.cluster.api import CORE, Api, ApiRefusal, Object, explained
 from application_sdk.cli.cluster.parse import seconds
 from application_sdk.cli.cluster.watch import follow, follow_one
 from application_sdk.cli.errors import InputError
-from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, wanted
+from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, is_selected
 from application_sdk.cli.sources.records import TERMINAL_PHASES, Call, RunDetails
 from application_sdk.engines.kubernetes.errors import Unreachable
 from application_sdk.wire import names
 from application_sdk.wire.containers import container_of, status_of
 from application_sdk.wire.logs import plain
 
-if TYPE_CHECKING:
-    from application_sdk.cli.cluster.source import ClusterPlace
-
 DRIVER: Final = names.DRIVER_KEY
-_LAST_WORDS_SECONDS: Final = 3.0
-"""How long after a run's end its pods' last lines are waited for."""
+_LAST_LINES_SECONDS: Final = 3.0
+"""How long to wait for the last lines of the pods of a run that has ended."""
 
 
-def read_logs(place: ClusterPlace, query: LogQuery, note: Note) -> Iterator[LogLine]:
-    """The logs of pods that are there, and what is kept of those that are gone, by the time of each line."""
-    details = place.details(query.run)
+class LogSource(Protocol):
+    """What logs need of a cluster's source of runs. `cluster.source` provides it, and imports this module."""
+
+    api: Api
+
+    def details(self, run: str) -> RunDetails: ...
+
+    def pods(self, run: str) -> list[Object]: ...
+
+
+def read_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLine]:
+    """Yield the logs of the existing pods and the kept ends of the deleted ones, ordered by time."""
+    details = source.details(query.run)
     check_task(details, query)
     streams: list[Iterator[LogLine]] = []
-    kept: list[LogLine] = []
-    there: set[tuple[str, int]] = set()
-    for pod in place.pods(query.run):
+    lines_kept: list[LogLine] = []
+    read_attempts: set[tuple[str, int]] = set()
+    for pod in source.pods(query.run):
         origin = _Origin.of(pod)
-        if not _is_wanted(origin, query):
+        if not _is_selected(origin, query):
             continue
-        lines = _read(place.api, origin, note)
+        lines = _read(source.api, origin, note)
         if lines is not None:
-            there.add((origin.key, origin.attempt))
+            read_attempts.add((origin.key, origin.attempt))
             streams.append(iter(lines))
     for call in (*details.calls, *([details.driver] if details.driver else [])):
-        kept += _kept(call, query, there)
-    streams.append(iter(sorted(kept, key=_when)))
-    found = False
+        lines_kept += _connection(call, query, read_attempts)
+    streams.append(iter(sorted(lines_kept, key=_when)))
+    any_lines = False
     for line in heapq.merge(*streams, key=_when):
-        found = True
+        any_lines = True
         yield line
-    if not found:
+    if not any_lines:
         note(_nothing(details))
 
 
-def follow_logs(place: ClusterPlace, query: LogQuery, note: Note) -> Iterator[LogLine]:
+def follow_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLine]:
     """Lines as the pods write them, those of pods that start meanwhile too, until the run is over."""
-    check_task(place.details(query.run), query, may_come=True)
-    following = _Following(place, query)
+    check_task(source.details(query.run), query, may_come=True)
+    following = _Following(source, query)
     threads = [threading.Thread(target=watch, daemon=True) for watch in (following.pods, following.run)]
     for thread in threads:
         thread.start()
@@ -78,11 +85,11 @@ def check_task(details: RunDetails, query: LogQuery, *, may_come: bool = False) 
         return
     if any(call.task == query.task for call in details.calls):
         return
-    chosen = [call for call in details.calls if wanted(query.task, call.task, call.key)]
+    chosen = [call for call in details.calls if is_selected(query.task, call.task, call.key)]
     if len(chosen) == 1 or (may_come and not chosen and not details.run.finished):
         return
-    known = ", ".join(sorted({call.task for call in details.calls})) or "none"
-    raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {known}")
+    names = ", ".join(sorted({call.task for call in details.calls})) or "none"
+    raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {names}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +125,10 @@ class _Origin:
         return LogLine(self.task, self.key, self.attempt, plain(text), at, self.node)
 
 
-def _is_wanted(origin: _Origin, query: LogQuery) -> bool:
+def _is_selected(origin: _Origin, query: LogQuery) -> bool:
     if origin.task == DRIVER and query.task != DRIVER and query.task:
         return False
-    return query.attempt in (0, origin.attempt) and wanted(query.task, origin.task, origin.key)
+    return query.attempt in (0, origin.attempt) and is_selected(query.task, origin.task, origin.key)
 
 
 def _path(api: Api, origin: _Origin) -> str:
@@ -147,18 +154,18 @@ def _read(api: Api, origin: _Origin, note: Note) -> list[LogLine] | None:
     return None
 
 
-def _kept(call: Call, query: LogQuery, there: set[tuple[str, int]]) -> Iterator[LogLine]:
+def _connection(call: Call, query: LogQuery, read_attempts: set[tuple[str, int]]) -> Iterator[LogLine]:
     name = DRIVER if call.role == "driver" else call.task
-    for one in call.attempts:
-        if not one.log or (call.key, one.number) in there or query.attempt not in (0, one.number):
+    for attempt in call.attempts:
+        if not attempt.log or (call.key, attempt.number) in read_attempts or query.attempt not in (0, attempt.number):
             continue
         if name == DRIVER and query.task not in ("", DRIVER):
             continue
-        if not wanted(query.task, name, call.key):
+        if not is_selected(query.task, name, call.key):
             continue
-        at = _stamp(one.finished_at)
-        for text in plain(one.log).splitlines():
-            yield LogLine(name, call.key, one.number, text, at, one.node)
+        at = _stamp(attempt.finished_at)
+        for text in plain(attempt.log).splitlines():
+            yield LogLine(name, call.key, attempt.number, text, at, attempt.node)
 
 
 def _when(line: LogLine) -> float:
@@ -185,7 +192,7 @@ def _nothing(details: RunDetails) -> str:
 class _Following:
     """Threads that read, and one queue that they write into."""
 
-    place: ClusterPlace
+    source: LogSource
     query: LogQuery
     stopped: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
@@ -197,28 +204,28 @@ class _Following:
         deadline: float | None = None
         while True:
             try:
-                found = self.queue.get(timeout=0.1)
+                item = self.queue.get(timeout=0.1)
             except queue.Empty:
                 if self.over.is_set():
-                    deadline = deadline or time.monotonic() + _LAST_WORDS_SECONDS
+                    deadline = deadline or time.monotonic() + _LAST_LINES_SECONDS
                     reading = any(thread.is_alive() for thread in self.readers)
                     if not reading or time.monotonic() > deadline:
                         return
                 continue
-            if isinstance(found, Exception):
-                raise found
-            if isinstance(found, str):
-                note(found)
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, str):
+                note(item)
             else:
-                yield found
+                yield item
 
     def pods(self) -> None:
-        api = self.place.api.again()
+        api = self.source.api.new_connection()
         selector = f"{names.RUN_LABEL}={self.query.run}"
         try:
             for pod in follow(api, api.path("pods", group=CORE), selector, self.stopped.is_set):
                 origin = _Origin.of(pod)
-                if origin.pod in self.started or not _is_wanted(origin, self.query) or not _has_begun(pod):
+                if origin.pod in self.started or not _is_selected(origin, self.query) or not _has_begun(pod):
                     continue
                 self.started.add(origin.pod)
                 reader = threading.Thread(target=self._read, args=(origin,), daemon=True)
@@ -228,10 +235,10 @@ class _Following:
             self.queue.put(error)
 
     def run(self) -> None:
-        api = self.place.api.again()
+        api = self.source.api.new_connection()
         try:
-            for found in follow_one(api, api.path(names.APP_RUNS), self.query.run):
-                if (found.get("status") or {}).get("phase") in TERMINAL_PHASES:
+            for item in follow_one(api, api.path(names.APP_RUNS), self.query.run):
+                if (item.get("status") or {}).get("phase") in TERMINAL_PHASES:
                     return
         except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
             self.queue.put(error)
@@ -240,7 +247,7 @@ class _Following:
 
     def _read(self, origin: _Origin) -> None:
         """Until the pod's end. A stream that breaks is taken up where it broke."""
-        api, last = self.place.api.again(), LogLine("", "", 0, "")
+        api, last = self.source.api.new_connection(), LogLine("", "", 0, "")
         while not self.stopped.is_set():
             query = {"timestamps": "true", "follow": "true", "sinceTime": last.at, "container": origin.container}
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from application_sdk.cli.cluster.api import Api, Object
-from application_sdk.cli.cluster.checks import Answer, short
+from application_sdk.cli.cluster.checks import CheckResult, short
 from application_sdk.cli.cluster.errors import NotAllowedError
 from application_sdk.wire import names
 from application_sdk.wire.fields import TERMINAL_RUN_PHASES
@@ -23,9 +23,9 @@ _POD_LABELS: Final = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
 _ROLES: Final = ("driver", "task")
 
 
-def check_namespace(api: Api) -> Iterator[Answer]:
+def check_namespace(api: Api) -> Iterator[CheckResult]:
     """Every look at the person's namespace."""
-    checks: dict[str, Callable[[Api], Iterator[Answer]]] = {
+    checks: dict[str, Callable[[Api], Iterator[CheckResult]]] = {
         "accounts": check_accounts,
         "bindings": check_bindings,
         "egress": check_egress,
@@ -34,19 +34,21 @@ def check_namespace(api: Api) -> Iterator[Answer]:
         try:
             yield from check(api)
         except NotAllowedError as error:
-            yield Answer(topic, "skipped", f"can't tell, since you may not see it: {short(error)}")
+            yield CheckResult(topic, "skipped", f"can't tell, since you may not see it: {short(error)}")
 
 
-def check_accounts(api: Api) -> Iterator[Answer]:
+def check_accounts(api: Api) -> Iterator[CheckResult]:
     """The two service accounts, which each pod of a run needs."""
     namespace = api.access.namespace
     missing = [name for name in _ACCOUNTS if api.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}") is None]
     if not missing:
-        yield Answer("accounts", "ok", f"service accounts {' and '.join(_ACCOUNTS)} are in namespace {namespace}")
+        yield CheckResult("accounts", "ok", f"service accounts {' and '.join(_ACCOUNTS)} are in namespace {namespace}")
     elif not _has_open_runs(api):
-        yield Answer("accounts", "ok", f"no run is at work in namespace {namespace}: they are made for the first one")
+        yield CheckResult(
+            "accounts", "ok", f"no run is at work in namespace {namespace}: they are made for the first one"
+        )
     else:
-        yield Answer(
+        yield CheckResult(
             "accounts",
             "error",
             f"service account {' and '.join(missing)} is missing in namespace {namespace}: no pod can start",
@@ -55,18 +57,20 @@ def check_accounts(api: Api) -> Iterator[Answer]:
         )
 
 
-def check_bindings(api: Api) -> Iterator[Answer]:
+def check_bindings(api: Api) -> Iterator[CheckResult]:
     """The two RoleBindings, without which the API server answers pods with 403."""
     namespace = api.access.namespace
-    found = {name: api.find(f"{_RBAC}/namespaces/{namespace}/rolebindings/{name}") for name in _ACCOUNTS}
-    missing = [name for name, binding in found.items() if binding is None]
+    bindings = {name: api.find(f"{_RBAC}/namespaces/{namespace}/rolebindings/{name}") for name in _ACCOUNTS}
+    missing = [name for name, binding in bindings.items() if binding is None]
     if missing and not _has_open_runs(api):
-        yield Answer("bindings", "ok", f"no run is at work in namespace {namespace}: they are made for the first one")
+        yield CheckResult(
+            "bindings", "ok", f"no run is at work in namespace {namespace}: they are made for the first one"
+        )
         return
     wrong = False
     if missing:
         wrong = True
-        yield Answer(
+        yield CheckResult(
             "bindings",
             "error",
             f"RoleBinding {' and '.join(missing)} is missing in namespace {namespace}: the API server answers pods with"
@@ -75,18 +79,18 @@ def check_bindings(api: Api) -> Iterator[Answer]:
             " whatever pruned them (a GitOps tool, a clean-up) leave alone what is labelled"
             f" {names.MANAGED_BY_LABEL}={names.MANAGED_BY}",
         )
-    for name, binding in found.items():
+    for name, binding in bindings.items():
         fault = "" if binding is None else _altered(binding, name, namespace)
         if fault:
             wrong = True
-            yield Answer(
+            yield CheckResult(
                 "bindings",
                 "error",
                 f"RoleBinding {name} in namespace {namespace} was altered: {fault}",
                 f"The operator alters none. kubectl -n {namespace} delete rolebinding {name}, and it makes it again",
             )
     if not wrong:
-        yield Answer("bindings", "ok", f"RoleBindings {' and '.join(_ACCOUNTS)} are what the operator makes")
+        yield CheckResult("bindings", "ok", f"RoleBindings {' and '.join(_ACCOUNTS)} are what the operator makes")
 
 
 def _altered(binding: Object, name: str, namespace: str) -> str:
@@ -108,35 +112,37 @@ def _has_open_runs(api: Api) -> bool:
     return any((run.get("status") or {}).get("phase") not in TERMINAL_RUN_PHASES for run in runs)
 
 
-def check_egress(api: Api) -> Iterator[Answer]:
+def check_egress(api: Api) -> Iterator[CheckResult]:
     """Whether the NetworkPolicies of the namespace let the pods of runs reach the API server."""
     namespace = api.access.namespace
     policies = api.items(f"{_POLICIES}/namespaces/{namespace}/networkpolicies")
     holding = [policy for policy in policies if _holds_egress(policy)]
     if not holding:
-        said = f"no NetworkPolicy of namespace {namespace} limits the egress of its runs' pods"
-        yield Answer("egress", "ok", f"{said}; policies of Cilium, Calico or a mesh are not checked")
+        no_policy = f"no NetworkPolicy of namespace {namespace} limits the egress of its runs' pods"
+        yield CheckResult("egress", "ok", f"{no_policy}; policies of Cilium, Calico or a mesh are not checked")
         return
     listed = ", ".join(sorted(policy["metadata"]["name"] for policy in holding))
     servers = _servers(api)
     remedy = "Allow egress to the API server, by TCP, as docs/install.md shows under `What pods must reach`"
     if not servers:
-        yield Answer("egress", "skipped", f"can't tell whether {listed} lets pods reach the API server: where is it?")
+        yield CheckResult(
+            "egress", "skipped", f"can't tell whether {listed} lets pods reach the API server: where is it?"
+        )
         return
     rules = [rule for policy in holding for rule in (policy["spec"].get("egress") or [])]
     verdicts = {_allows(rule, address, port) for rule in rules for address, port in servers}
     where = ", ".join(f"{address}:{port}" for address, port in servers)
     if True in verdicts:
-        yield Answer("egress", "ok", f"{listed}: pods may reach the API server at {where}")
+        yield CheckResult("egress", "ok", f"{listed}: pods may reach the API server at {where}")
     elif None in verdicts:
-        yield Answer(
+        yield CheckResult(
             "egress",
             "skipped",
             f"can't tell whether {listed} lets pods reach the API server at {where}: a rule names pods, namespaces,"
             " port 443 or a port by name, and what that means for the API server is the network plugin's business",
         )
     else:
-        yield Answer("egress", "error", f"{listed} keeps the pods of runs from the API server at {where}", remedy)
+        yield CheckResult("egress", "error", f"{listed} keeps the pods of runs from the API server at {where}", remedy)
 
 
 def _holds_egress(policy: Object) -> bool:
@@ -159,12 +165,12 @@ def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         name, values, operator = rule.get("key"), rule.get("values") or [], rule.get("operator")
         if name in varying:
             continue
-        there = name in labels
+        exists = name in labels
         fits = {
-            "In": there and labels.get(name) in values,
-            "NotIn": not there or labels.get(name) not in values,
-            "Exists": there,
-            "DoesNotExist": not there,
+            "In": exists and labels.get(name) in values,
+            "NotIn": not exists or labels.get(name) not in values,
+            "Exists": exists,
+            "DoesNotExist": not exists,
         }.get(str(operator), True)
         if not fits:
             return False
@@ -173,12 +179,12 @@ def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 def _servers(api: Api) -> Sequence[tuple[str, int]]:
     """Addresses of the API server itself: plugins judge a connection by where it leads, not by the Service's own."""
-    found = []
+    servers = []
     for piece in api.items(_SLICES, "kubernetes.io/service-name=kubernetes"):
         ports = [int(port["port"]) for port in piece.get("ports") or [] if port.get("port")]
         for endpoint in piece.get("endpoints") or []:
-            found += [(str(address), port) for address in endpoint.get("addresses") or [] for port in ports]
-    return sorted(set(found))
+            servers += [(str(address), port) for address in endpoint.get("addresses") or [] for port in ports]
+    return sorted(set(servers))
 
 
 def _allows(rule: Mapping[str, Any], address: str, port: int) -> bool | None:
@@ -194,14 +200,14 @@ def _fits_port(ports: Sequence[Mapping[str, Any]], port: int) -> bool | None:
     if not ports:
         return True
     unknown = False
-    for one in ports:
-        wanted = one.get("port")
-        if (one.get("protocol") or "TCP") != "TCP":
+    for rule in ports:
+        first = rule.get("port")
+        if (rule.get("protocol") or "TCP") != "TCP":
             continue
-        if wanted is None or (isinstance(wanted, int) and wanted <= port <= int(one.get("endPort") or wanted)):
+        if first is None or (isinstance(first, int) and first <= port <= int(rule.get("endPort") or first)):
             return True
         # A named port; or 443, the Service's, which some plugins take for the server's own.
-        unknown = unknown or isinstance(wanted, str) or wanted == 443
+        unknown = unknown or isinstance(first, str) or first == 443
     return None if unknown else False
 
 
@@ -214,10 +220,12 @@ def _fits_peer(peers: Sequence[Mapping[str, Any]], address: str) -> bool | None:
         if not isinstance(block, dict):
             unknown = True
             continue
-        where = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
         try:
-            inside = where in ipaddress.ip_network(str(block.get("cidr")), strict=False)
-            outside = any(where in ipaddress.ip_network(str(one), strict=False) for one in block.get("except") or [])
+            inside = ip in ipaddress.ip_network(str(block.get("cidr")), strict=False)
+            outside = any(
+                ip in ipaddress.ip_network(str(excepted), strict=False) for excepted in block.get("except") or []
+            )
         except ValueError:
             unknown = True
             continue

@@ -131,12 +131,12 @@ def _config_map(name: str, files: Mapping[str, str]) -> Object:
 
 def _files(directory: Path, module: str) -> dict[str, str]:
     """The app's file, and those beside it that it has imported."""
-    found = {f"{module}.py": _read(directory / f"{module}.py")}
+    files = {f"{module}.py": _read(directory / f"{module}.py")}
     for name, loaded in list(sys.modules.items()):
         file = getattr(loaded, "__file__", None)
         if file and "." not in name and Path(file).parent == directory and Path(file).suffix == ".py":
-            found[Path(file).name] = _read(Path(file))
-    return found
+            files[Path(file).name] = _read(Path(file))
+    return files
 
 
 def _refuse_packages(directory: Path, target: str) -> None:
@@ -164,5 +164,5 @@ def _slug(name: str) -> str:
 
 
 def _is_file(target: str) -> bool:
-    place = target.rpartition(":")[0] if ":" in target else target
-    return place.endswith(".py") or "/" in place
+    path = target.rpartition(":")[0] if ":" in target else target
+    return path.endswith(".py") or "/" in path

@@ -1,4 +1,4 @@
-"""From AppRuns, AppTasks and pods to records. Pure, and forgiving: what is odd or missing reads as not there."""
+"""Parses AppRuns, AppTasks and pods into records. Pure, and lenient: a malformed field reads as a missing one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from application_sdk.cli.sources.records import Attempt, Call, Phase, Run, RunDe
 from application_sdk.engines.kubernetes.ledger import outcome_of
 from application_sdk.replay.identity import consumed
 from application_sdk.wire import containers, names
+from application_sdk.wire.call_state import PodState, call_state
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 from application_sdk.wire.reasons import COMPLETED
 
@@ -18,9 +19,9 @@ NOT_SEEN: Final = "NotSeen"
 """Reason of a run that no operator has looked at yet."""
 
 
-def run_of(found: Object, context: str) -> Run:
+def run_of(item: Object, context: str) -> Run:
     """An AppRun."""
-    metadata, spec, status = _part(found, "metadata"), _part(found, "spec"), _part(found, "status")
+    metadata, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
     app, tasks = _part(status, "app"), _part(status, "tasks")
     inline, chained = _part(spec, "app"), _part(spec, "continuedFrom")
     entry = str(app.get("entry") or inline.get("entry") or "")
@@ -39,7 +40,7 @@ def run_of(found: Object, context: str) -> Run:
         created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
         started_at=seconds(status.get("startedAt")),
         finished_at=seconds(status.get("finishedAt")),
-        correlation_id=str(spec.get("correlationId") or origin_uid(found)),
+        correlation_id=str(spec.get("correlationId") or origin_uid(item)),
         continued_from=chained.get("name"),
         continued_as=status.get("continuedAs"),
         namespace=str(metadata.get("namespace") or ""),
@@ -59,33 +60,35 @@ def origin_uid(run: Object) -> str:
 def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pages: Sequence[Object], context: str,
                now: float) -> RunDetails:  # fmt: skip
     """An AppRun with its AppTasks. `pods` are those that are there, `pages` its older checkpoints."""
-    places: dict[str, Mapping[str, Any]] = {}
-    for entry in [*(one for page in pages for one in _part(page, "spec").get("checkpoints") or []),
+    checkpoints: dict[str, Mapping[str, Any]] = {}
+    for entry in [*(checkpoint for page in pages for checkpoint in _part(page, "spec").get("checkpoints") or []),
                   *(_part(run, "status").get("checkpoints") or [])]:  # fmt: skip
-        places[str(entry.get("key"))] = entry
+        checkpoints[str(entry.get("key"))] = entry
     by_name = {str(_part(pod, "metadata").get("name")): pod for pod in pods}
-    calls = [call_of(task, places, by_name, now) for task in tasks]
+    calls = [call_of(task, checkpoints, by_name, now) for task in tasks]
     driver = next((call for call in calls if call.role == "driver"), None)
-    made = sorted((call for call in calls if call.role != "driver"), key=lambda call: (call.made, call.called_at or 0))
+    ordered = sorted(
+        (call for call in calls if call.role != "driver"), key=lambda call: (call.position, call.called_at or 0)
+    )
     cancelled = seconds(_part(run, "status").get("cancelledAt"))
-    return RunDetails(run_of(run, context), tuple(made), driver, cancelled)
+    return RunDetails(run_of(run, context), tuple(ordered), driver, cancelled)
 
 
-def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping[str, Object], now: float) -> Call:
+def call_of(task: Object, checkpoints: Mapping[str, Mapping[str, Any]], pods: Mapping[str, Object], now: float) -> Call:
     """An AppTask with its checkpoint, if it has one, and its pod, if there is one."""
     metadata, spec = _part(task, "metadata"), _part(task, "spec")
     status: Mapping[str, Any] = outcome_of(task)
     identity, key = _part(spec, "identity"), str(spec.get("key") or "")
     number = int(status.get("attempt") or names.FIRST_ATTEMPT)
     pod = pods.get(_pod_name(metadata, status, number))
-    place = places.get(key)
+    checkpoint = checkpoints.get(key)
     state = _state(spec, status, pod, now)
     over = state in ("Succeeded", "Failed", "Cancelled")
     created = seconds(metadata.get("creationTimestamp"))
     due = seconds(status.get("notBefore"))
     if spec.get("role") == "timer" and created is not None:
         due = created + float(spec.get("seconds") or 0.0)
-    begun = seconds(status.get("startedAt")) if over or pod is None else _pod_began(pod)
+    started_at = seconds(status.get("startedAt")) if over or pod is None else _pod_began(pod)
     return Call(
         key=key,
         task=str(spec.get("task") or "?"),
@@ -93,20 +96,20 @@ def call_of(task: Object, places: Mapping[str, Mapping[str, Any]], pods: Mapping
         state=state,
         input=_part(spec, "input"),
         line=str(spec.get("line") or "").removeprefix(f"{names.SOURCE_DIRECTORY}/"),
-        made=int(spec.get("sequence") or 0),
-        sequence=int(place["sequence"]) if place and "sequence" in place else None,
+        position=int(spec.get("sequence") or 0),
+        sequence=int(checkpoint["sequence"]) if checkpoint and "sequence" in checkpoint else None,
         output=status.get("output") if state == "Succeeded" else None,
         error=cast("ErrorFields | None", status.get("error")) if state in ("Failed", "Cancelled") else None,
         message=_message(state, status, pod),
         called_at=created,
-        started_at=begun,
-        committed_at=seconds(place.get("at")) if place else seconds(status.get("finishedAt")),
+        started_at=started_at,
+        committed_at=seconds(checkpoint.get("at")) if checkpoint else seconds(status.get("finishedAt")),
         due_at=None if over else due,
         attempt=0 if state == "Queued" and number == 1 and not status.get("attempts") else number,
         node=str(_part(pod, "spec").get("nodeName") or "") if pod and not over else str(status.get("node") or ""),
         progress=cast("ProgressFields | None", status.get("progress")),
-        attempts=_attempts(spec, status, state, number, begun),
-        heard_from=any(status.get(field) for field in ("startedAt", "heartbeat", "progress")),
+        attempts=_attempts(spec, status, state, number, started_at),
+        has_reported=any(status.get(field) for field in ("startedAt", "heartbeat", "progress")),
         consumed=consumed(str(spec.get("task") or ""), str(identity.get("inputDigest") or "")),
         lineage=str(identity.get("lineage") or ""),
     )
@@ -147,19 +150,17 @@ def _pod_name(metadata: Mapping[str, Any], status: Mapping[str, Any], attempt: i
 
 
 def _state(spec: Mapping[str, Any], status: Mapping[str, Any], pod: Object | None, now: float) -> State:
-    phase = status.get("phase") or "Active"
-    if phase in ("Succeeded", "Failed", "Cancelled"):
-        return cast("State", phase)
-    if spec.get("role") == "timer":
-        return "Sleeping"
-    if phase == "Waiting":
-        return "Waiting"
+    due = seconds(status.get("notBefore"))
+    phase, role = str(status.get("phase") or ""), str(spec.get("role") or "")
+    return call_state(phase, role, _pod_state(pod), backing_off=due is not None and due > now)
+
+
+def _pod_state(pod: Object | None) -> PodState:
     if pod is None:
-        due = seconds(status.get("notBefore"))
-        return "Retrying" if due is not None and due > now else "Queued"
+        return "absent"
     # The pod is Pending as well when another container's image is missing, while the call's own is at work.
     pending = _part(pod, "status").get("phase", "Pending") == "Pending" and _pod_began(pod) is None
-    return "Starting" if pending or containers.blocker(pod) is not None else "Running"
+    return "starting" if pending or containers.blocker(pod) is not None else "started"
 
 
 def _message(state: State, status: Mapping[str, Any], pod: Object | None) -> str:
@@ -176,18 +177,20 @@ def _running_trouble(status: Mapping[str, Any], pod: Object) -> str:
     """Why a call whose pod was started isn't at work all the same; empty when it is, as far as Kubernetes knows."""
     if status.get("phase") == "Saving":
         return "Saving: it has succeeded, and the operator keeps its state before that counts"
-    found = _part(pod, "status")
-    phase = found.get("phase")
+    pod_status = _part(pod, "status")
+    phase = pod_status.get("phase")
     if phase in ("Succeeded", "Failed"):
         how = f"{phase}{_exit_of(pod)}"
         return f"PodEnded: its pod has ended ({how}) without a report, and the operator hasn't answered yet"
     if _part(pod, "metadata").get("deletionTimestamp"):
         return "PodTerminating: its pod is being deleted"
     none: Mapping[str, Any] = {}
-    ready = next((one for one in found.get("conditions") or [] if one.get("type") == "Ready"), none)
-    if phase == "Unknown" or (ready.get("status") == "False" and _pod_runs(found)):
-        where = _part(pod, "spec").get("nodeName") or "?"
-        return f"NodeLost: node {where} doesn't answer ({ready.get('reason') or 'no reason given'})"
+    ready = next(
+        (condition for condition in pod_status.get("conditions") or [] if condition.get("type") == "Ready"), none
+    )
+    if phase == "Unknown" or (ready.get("status") == "False" and _pod_runs(pod_status)):
+        node = _part(pod, "spec").get("nodeName") or "?"
+        return f"NodeLost: node {node} doesn't answer ({ready.get('reason') or 'no reason given'})"
     return ""
 
 
@@ -203,7 +206,7 @@ def _pod_runs(status: Mapping[str, Any]) -> bool:
 
 
 def _attempts(
-    spec: Mapping[str, Any], status: Mapping[str, Any], state: State, number: int, begun: float | None
+    spec: Mapping[str, Any], status: Mapping[str, Any], state: State, number: int, started_at: float | None
 ) -> tuple[Attempt, ...]:
     ended = [
         Attempt(
@@ -219,14 +222,14 @@ def _attempts(
         )
         for entry in status.get("attempts") or []
     ]
-    if spec.get("role") != "timer" and state in ("Running", "Succeeded") and begun is not None:
+    if spec.get("role") != "timer" and state in ("Running", "Succeeded") and started_at is not None:
         done = state == "Succeeded"
         ended.append(
             Attempt(
                 number=number,
                 reason=COMPLETED if done else None,
                 node=str(status.get("node") or ""),
-                started_at=begun,
+                started_at=started_at,
                 finished_at=seconds(status.get("finishedAt")) if done else None,
             )
         )
@@ -235,9 +238,9 @@ def _attempts(
 
 def _kept_log(status: Mapping[str, Any], attempt: Mapping[str, Any]) -> str:
     """The log's end that is kept of the latest attempt that failed, if it is this one."""
-    kept = _part(status, "log")
-    tail = kept.get("tail")
-    return tail if isinstance(tail, str) and kept.get("attempt") == attempt.get("attempt") else ""
+    log = _part(status, "log")
+    tail = log.get("tail")
+    return tail if isinstance(tail, str) and log.get("attempt") == attempt.get("attempt") else ""
 
 
 def _pod_began(pod: Object) -> float | None:
@@ -253,6 +256,6 @@ def _reason(status: Mapping[str, Any]) -> str:
     return ""
 
 
-def _part(thing: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = thing.get(name)
-    return found if isinstance(found, dict) else {}
+def _part(item: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = item.get(name)
+    return part if isinstance(part, dict) else {}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from application_sdk.cli.cluster.api import CORE, Api, ApiRefusal, Object
-from application_sdk.cli.cluster.checks import SKEW_SECONDS, Answer
+from application_sdk.cli.cluster.checks import SKEW_SECONDS, CheckResult
 from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError, RefusedError
 from application_sdk.cli.cluster.parse import pod_trouble
 from application_sdk.engines.kubernetes.errors import Unreachable
@@ -28,10 +28,10 @@ _SCRIPT: Final = (
 _HOPELESS: Final = ("InvalidImageName", "ErrImageNeverPull")
 
 
-def probe(api: Api, image: str, version: str, patience: float = PATIENCE_SECONDS) -> Iterator[Answer]:
+def probe(api: Api, image: str, version: str, patience: float = PATIENCE_SECONDS) -> Iterator[CheckResult]:
     """Start a pod of the image in the person's namespace, read what it says, delete it."""
     if not image:
-        yield Answer(
+        yield CheckResult(
             "image", "skipped", "the operator's runtime image isn't known, since you may not see its Deployment"
         )
         return
@@ -40,10 +40,10 @@ def probe(api: Api, image: str, version: str, patience: float = PATIENCE_SECONDS
     try:
         api.create(api.path("pods", group=CORE), _pod(name, image))
     except NotAllowedError:
-        yield Answer("image", "skipped", f"you may not create pods in {api.access.namespace}, so it isn't tried")
+        yield CheckResult("image", "skipped", f"you may not create pods in {api.access.namespace}, so it isn't tried")
         return
     except RefusedError as error:
-        yield Answer(
+        yield CheckResult(
             "image", "error", f"a pod like those of runs is refused: {error}", "Change the policy that refuses it"
         )
         return
@@ -56,14 +56,14 @@ def probe(api: Api, image: str, version: str, patience: float = PATIENCE_SECONDS
             pass
 
 
-def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> Iterator[Answer]:
+def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> Iterator[CheckResult]:
     deadline = time.monotonic() + patience
     trouble = ""
     while time.monotonic() < deadline:
         pod = api.get(path)
         trouble = pod_trouble(pod, CONTAINER) or trouble
         if _is_over(pod):
-            yield from _said(api, path, image, version, pod)
+            yield from _read_answer(api, path, image, version, pod)
             return
         if trouble.startswith(_HOPELESS):
             break
@@ -74,7 +74,7 @@ def _outcome(api: Api, path: str, image: str, version: str, patience: float) -> 
     if trouble.startswith(("Unschedulable", "SchedulerError")):
         remedy = "Make room on a node, or add one"
     waited = f"no container started within {patience:g} s"
-    yield Answer("image", "error", f"{image}: {trouble or waited}", remedy)
+    yield CheckResult("image", "error", f"{image}: {trouble or waited}", remedy)
 
 
 def _is_over(pod: Object) -> bool:
@@ -83,34 +83,36 @@ def _is_over(pod: Object) -> bool:
     return ended or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _said(api: Api, path: str, image: str, version: str, pod: Object) -> Iterator[Answer]:
+def _read_answer(api: Api, path: str, image: str, version: str, pod: Object) -> Iterator[CheckResult]:
     text = ""
     try:
         log = api.stream(f"{path}/log", {"container": CONTAINER})
         text = b"\n".join(log).decode("utf-8", "replace").strip()
-        said = json.loads(text.rpartition("\n")[2])
-        sdk, clock = str(said["sdk"]), float(said["time"])
+        answer = json.loads(text.rpartition("\n")[2])
+        sdk, clock = str(answer["sdk"]), float(answer["time"])
     except (Unreachable, ApiRefusal, ValueError, KeyError, TypeError):
         last = text.rpartition("\n")[2] or "it said nothing"
         remedy = "Build it as the Dockerfile's target `runtime` does"
-        yield Answer("image", "error", f"{image} can be pulled but has no AppRun SDK: {last}", remedy)
+        yield CheckResult("image", "error", f"{image} can be pulled but has no AppRun SDK: {last}", remedy)
         return
     if sdk in (version, ""):
         # An image that holds the bare package, as ours does, doesn't say which release it is.
-        yield Answer("image", "ok", f"{image} can be pulled, and has the SDK{f' {sdk}' if sdk else ''}")
+        yield CheckResult("image", "ok", f"{image} can be pulled, and has the SDK{f' {sdk}' if sdk else ''}")
     else:
-        yield Answer("image", "warning", f"{image} has the SDK {sdk}, this apprun is {version}", "Use the same release")
+        yield CheckResult(
+            "image", "warning", f"{image} has the SDK {sdk}, this apprun is {version}", "Use the same release"
+        )
     yield from _node_clock(pod, clock)
 
 
-def _node_clock(pod: Object, clock: float) -> Iterator[Answer]:
+def _node_clock(pod: Object, clock: float) -> Iterator[CheckResult]:
     """The node's clock against ours, as closely as the pod's end, in whole seconds, allows."""
     skew = clock - time.time()
     node = str((pod.get("spec") or {}).get("nodeName") or "?")
     if -PATIENCE_SECONDS - SKEW_SECONDS <= skew <= SKEW_SECONDS:
-        yield Answer("node's clock", "ok", f"{node} agrees with this machine, as far as a pod can tell")
+        yield CheckResult("node's clock", "ok", f"{node} agrees with this machine, as far as a pod can tell")
     else:
-        yield Answer(
+        yield CheckResult(
             "node's clock", "warning", f"{node} is {skew:+.0f} s off this machine's clock", "Set the clocks (NTP)"
         )
 

@@ -21,12 +21,12 @@ from application_sdk.wire import names
 from application_sdk.wire.fields import TERMINAL_TASK_PHASES
 
 
-def save(source: Namespace, wanted: Sequence[str], note: Callable[[str], None]) -> Backup:
+def save(source: Namespace, run_names: Sequence[str], note: Callable[[str], None]) -> Backup:
     """These runs of the namespace, or all of it when none is named."""
-    tasks = _tasks(source, wanted)
-    found = [_get(source, names.APP_RUNS, run) for run in wanted] if wanted else source.listed(names.APP_RUNS)
+    tasks = _tasks(source, run_names)
+    selected = [_get(source, names.APP_RUNS, run) for run in run_names] if run_names else source.listed(names.APP_RUNS)
     runs: list[SavedRun] = []
-    for run in found:
+    for run in selected:
         name = str(run["metadata"]["name"])
         if "deletionTimestamp" in run["metadata"]:
             note(f"{name} is being deleted, and left out")
@@ -35,12 +35,12 @@ def save(source: Namespace, wanted: Sequence[str], note: Callable[[str], None]) 
             # guard: backup-tasks-before-run - tasks read after their run could hold results that the run's ledger lacks
             runs.append(_saved(source, run, tasks.get(str(run["metadata"]["uid"]), {})))
         except ObjectNotFoundError as error:
-            if wanted:
+            if run_names:
                 raise RefusedError(f"run {name!r} can't be exported: {error}") from error
             note(f"{name} is left out: {error}")
-    apps = _apps(source, found, everything=not wanted)
-    maps = [source.find(CONFIG_MAPS, name) for name in _code([*found, *apps])]
-    states = _states(source, found, everything=not wanted)
+    apps = _apps(source, selected, everything=not run_names)
+    maps = [source.find(CONFIG_MAPS, name) for name in _code([*selected, *apps])]
+    states = _states(source, selected, everything=not run_names)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Backup(
         source.name,
@@ -48,17 +48,17 @@ def save(source: Namespace, wanted: Sequence[str], note: Callable[[str], None]) 
         tuple(runs),
         tuple(portable(app) for app in apps),
         tuple(portable(state) for state in states),
-        tuple(portable(one) for one in maps if one is not None),
+        tuple(portable(config_map) for config_map in maps if config_map is not None),
     )
 
 
-def _tasks(source: Namespace, wanted: Sequence[str]) -> dict[str, dict[str, Object]]:
+def _tasks(source: Namespace, runs: Sequence[str]) -> dict[str, dict[str, Object]]:
     """AppTasks by name, by the uid of the run that owns them."""
-    found: dict[str, dict[str, Object]] = {}
-    for selector in [f"{names.RUN_LABEL}={run}" for run in wanted] or [names.RUN_LABEL]:
+    tasks: dict[str, dict[str, Object]] = {}
+    for selector in [f"{names.RUN_LABEL}={run}" for run in runs] or [names.RUN_LABEL]:
         for task in source.listed(names.APP_TASKS, selector):
-            found.setdefault(_owner(task), {})[str(task["metadata"]["name"])] = task
-    return found
+            tasks.setdefault(_owner(task), {})[str(task["metadata"]["name"])] = task
+    return tasks
 
 
 def _saved(source: Namespace, run: Object, tasks: dict[str, Object]) -> SavedRun:
@@ -89,24 +89,24 @@ def _checkpoints(run: Object, pages: Iterable[Object]) -> Iterator[dict[str, Any
 def _apps(source: Namespace, runs: Iterable[Object], *, everything: bool) -> list[Object]:
     if everything:
         return [_without_status(app) for app in source.listed(names.APPS)]
-    wanted = {str((run["spec"].get("appRef") or {}).get("name") or "") for run in runs} - {""}
-    found = [source.find(names.APPS, name) for name in sorted(wanted)]
-    return [_without_status(app) for app in found if app is not None]
+    app_names = {str((run["spec"].get("appRef") or {}).get("name") or "") for run in runs} - {""}
+    apps = [source.find(names.APPS, name) for name in sorted(app_names)]
+    return [_without_status(app) for app in apps if app is not None]
 
 
 def _without_status(app: Object) -> Object:
-    """The operator finds out anew what is in its status."""
+    """The operator derives its status again."""
     return {part: value for part, value in app.items() if part != "status"}
 
 
 def _code(objects: Iterable[Object]) -> list[str]:
     """Names of the ConfigMaps with the code of runs and Apps."""
-    places = [
-        place
-        for found in objects
-        for place in (found["spec"], found["spec"].get("app") or {}, (found.get("status") or {}).get("app") or {})
+    parts = [
+        part
+        for item in objects
+        for part in (item["spec"], item["spec"].get("app") or {}, (item.get("status") or {}).get("app") or {})
     ]
-    named = {str(((place.get("source") or {}).get("configMap") or {}).get("name") or "") for place in places}
+    named = {str(((part.get("source") or {}).get("configMap") or {}).get("name") or "") for part in parts}
     return sorted(named - {""})
 
 
@@ -114,15 +114,15 @@ def _states(source: Namespace, runs: Iterable[Object], *, everything: bool) -> l
     if everything:
         return source.listed(names.APP_STATES)
     apps = {str(((run.get("status") or {}).get("app") or {}).get("name") or "") for run in runs} - {""}
-    found = [source.find(names.APP_STATES, names.state_name(app)) for app in sorted(apps)]
-    return [state for state in found if state is not None]
+    states = [source.find(names.APP_STATES, names.state_name(app)) for app in sorted(apps)]
+    return [state for state in states if state is not None]
 
 
 def _get(source: Namespace, plural: str, name: str) -> Object:
-    found = source.find(plural, name)
-    if found is None:
+    item = source.find(plural, name)
+    if item is None:
         raise ObjectNotFoundError(f"there is no {plural}/{name} in namespace {source.name}")
-    return found
+    return item
 
 
 def _owner(task: Object) -> str:

@@ -1,4 +1,4 @@
-"""A cluster as a place of runs: implements `port.Place`. One namespace, or all of them for lists."""
+"""The runs of a cluster: implements `RunSource` for one namespace, or for all of them in lists."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from application_sdk.replay.history import ExportedRun
 
 _SETTLE_SECONDS: Final = 0.2
-"""Changes that come together are told together."""
-_LOOK_SECONDS: Final = 2.0
-"""How old what is shown may be when nothing is said to have changed: durations grow."""
+"""Changes that arrive within this time are shown together."""
+_POLL_SECONDS: Final = 2.0
+"""How often the view is refreshed while nothing changes, since durations grow."""
 
 
-class ClusterPlace:
+class ClusterSource:
     """Runs in one namespace of a cluster."""
 
     def __init__(self, api: Api, *, everywhere: bool = False) -> None:
@@ -39,11 +39,11 @@ class ClusterPlace:
         return f"cluster {self.api.access.context}, {where}"
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         return False
 
     def has(self, run: str) -> bool:
-        """Whether there is such a run."""
+        """Whether the namespace has a run of this name."""
         return self.api.find(self.api.path(names.APP_RUNS, run)) is not None
 
     def names(self) -> list[str]:
@@ -51,18 +51,18 @@ class ClusterPlace:
 
     def runs(self, app: str | None, note: Note) -> list[Run]:
         listed = self.api.items(self.api.path(names.APP_RUNS, namespace=self._namespace))
-        found = [run_of(run, self.api.access.context) for run in listed]
-        return [run for run in found if app in (None, run.app)]
+        runs = [run_of(run, self.api.access.context) for run in listed]
+        return [run for run in runs if app in (None, run.app)]
 
     def details(self, run: str) -> RunDetails:
-        found = self.api.get(self.api.path(names.APP_RUNS, run))
+        item = self.api.get(self.api.path(names.APP_RUNS, run))
         selector = f"{RUN_LABEL}={run}"
         tasks = self.api.items(self.api.path(names.APP_TASKS), selector)
-        pages = self._pages(run, found)
-        return details_of(found, tasks, self.pods(run), pages, self.api.access.context, time.time())
+        pages = self._pages(run, item)
+        return details_of(item, tasks, self.pods(run), pages, self.api.access.context, time.time())
 
     def changes(self, run: str) -> Iterator[RunDetails]:
-        """Watches run, tasks and pods in threads; a change of any is a new record, at most a few times a second."""
+        """Watches run, tasks and pods in threads. Each change yields a new record, at most a few times a second."""
         yield self.details(run)
         stopped = threading.Event()
         news: queue.Queue[tuple[str, Object] | Exception] = queue.Queue()
@@ -73,7 +73,7 @@ class ClusterPlace:
         }
         for kind, (path, selector) in sources.items():
             threading.Thread(
-                target=_feed, args=(self.api.again(), kind, path, selector, stopped, news), daemon=True
+                target=_feed, args=(self.api.new_connection(), kind, path, selector, stopped, news), daemon=True
             ).start()
         try:
             yield from self._combined(run, news)
@@ -88,23 +88,23 @@ class ClusterPlace:
     def export(self, run: str) -> ExportedRun:
         from application_sdk.cli.cluster.export import export_run
 
-        found = self.api.get(self.api.path(names.APP_RUNS, run))
+        item = self.api.get(self.api.path(names.APP_RUNS, run))
         tasks = self.api.items(self.api.path(names.APP_TASKS), f"{RUN_LABEL}={run}")
-        return export_run(found, tasks, self._pages(run, found))
+        return export_run(item, tasks, self._pages(run, item))
 
     def pods(self, run: str) -> list[Object]:
-        """Pods of a run; none where the person may not see pods."""
+        """Pods of a run. Empty if the user may not list pods."""
         try:
             return self.api.items(self.api.path("pods", group=CORE), f"{RUN_LABEL}={run}")
         except NotAllowedError:
             return []
 
-    def _pages(self, run: str, found: Object) -> list[Object]:
-        count = (found.get("status") or {}).get("ledgerPages") or 0
+    def _pages(self, run: str, item: Object) -> list[Object]:
+        count = (item.get("status") or {}).get("ledgerPages") or 0
         return [self.api.get(self.api.path(names.APP_LEDGERS, names.page_name(run, page))) for page in range(count)]
 
     def _combined(self, run: str, news: queue.Queue[tuple[str, Object] | Exception]) -> Iterator[RunDetails]:
-        found: dict[str, dict[str, Object]] = {names.APP_RUNS: {}, names.APP_TASKS: {}, "pods": {}}
+        objects: dict[str, dict[str, Object]] = {names.APP_RUNS: {}, names.APP_TASKS: {}, "pods": {}}
         pages: list[Object] = []
         while True:
             for kind, changed in _batch(news):
@@ -112,21 +112,21 @@ class ClusterPlace:
                 if kind == names.APP_RUNS and name != run:
                     continue
                 if not changed["metadata"].get("deleted"):
-                    found[kind][name] = changed
+                    objects[kind][name] = changed
                 elif kind == names.APP_RUNS:
                     raise ObjectNotFoundError(f"run {run!r} was deleted meanwhile")
                 else:
-                    # A committed task outlives its pod; a task that vanishes vanishes with its run.
-                    found[kind].pop(name, None)
-            current = found[names.APP_RUNS].get(run)
+                    # The AppTask of a committed call outlives its pod. An AppTask is deleted only with its run.
+                    objects[kind].pop(name, None)
+            current = objects[names.APP_RUNS].get(run)
             if current is None:
                 continue
             if len(pages) < ((current.get("status") or {}).get("ledgerPages") or 0):
                 pages = self._pages(run, current)
-            tasks, pods = list(found[names.APP_TASKS].values()), list(found["pods"].values())
+            tasks, pods = list(objects[names.APP_TASKS].values()), list(objects["pods"].values())
             details = details_of(current, tasks, pods, pages, self.api.access.context, time.time())
             if details.run.finished or details.run.phase == "Stalled":
-                # The three watches know nothing of one another: the last task's news may be on its way yet.
+                # The three watches are independent: the event of the last task may still be on its way.
                 yield self.details(run)
                 return
             yield details
@@ -141,10 +141,10 @@ def _feed(
     news: queue.Queue[tuple[str, Object] | Exception],
 ) -> None:
     try:
-        for found in follow(api, path, selector, stopped.is_set):
-            news.put((kind, found))
+        for item in follow(api, path, selector, stopped.is_set):
+            news.put((kind, item))
     except NotAllowedError as error:
-        # Who may not see pods sees the rest.
+        # A user who may not list pods still sees run and tasks.
         if kind != "pods":
             news.put(error)
     except ClusterError as error:
@@ -152,14 +152,14 @@ def _feed(
 
 
 def _batch(news: queue.Queue[tuple[str, Object] | Exception]) -> Iterator[tuple[str, Object]]:
-    """What came since last time. Waits a little for the first, and then for what comes along with it."""
-    wait = _LOOK_SECONDS
+    """Yields the changes since the last batch. Waits for the first, then briefly for those that arrive with it."""
+    wait = _POLL_SECONDS
     while True:
         try:
-            found = news.get(timeout=wait)
+            item = news.get(timeout=wait)
         except queue.Empty:
             return
-        if isinstance(found, Exception):
-            raise found
-        yield found
-        wait = _SETTLE_SECONDS if wait == _LOOK_SECONDS else 0.01
+        if isinstance(item, Exception):
+            raise item
+        yield item
+        wait = _SETTLE_SECONDS if wait == _POLL_SECONDS else 0.01

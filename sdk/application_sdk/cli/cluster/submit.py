@@ -1,4 +1,4 @@
-"""What is done to runs of a cluster: submitted, waited for, cancelled, suspended, resumed."""
+"""Submits runs to a cluster, waits for them, and changes their specs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast
 from application_sdk.cli.cluster.api import Object
 from application_sdk.cli.cluster.errors import ObjectNotFoundError, TakenError, WaitedTooLongError
 from application_sdk.cli.cluster.parse import run_of
-from application_sdk.cli.cluster.source import ClusterPlace
+from application_sdk.cli.cluster.source import ClusterSource
 from application_sdk.cli.cluster.watch import follow_until
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note
@@ -21,7 +21,7 @@ from application_sdk.wire.digest import JSONObject
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """A run to be submitted."""
 
     app: str
@@ -33,66 +33,66 @@ class Order:
     suspend: bool = False
 
 
-def manifest(order: Order, name: str) -> Object:
+def manifest(request: RunRequest, name: str) -> Object:
     """The AppRun."""
-    spec: dict[str, Any] = {"appRef": {"name": order.app}}
-    if order.entrypoint:
-        spec["entrypoint"] = order.entrypoint
-    if order.input:
-        spec["input"] = order.input
-    if order.parallelism is not None:
-        spec["parallelism"] = order.parallelism
-    if order.timeout is not None:
-        spec["timeoutSeconds"] = order.timeout
-    if order.suspend:
+    spec: dict[str, Any] = {"appRef": {"name": request.app}}
+    if request.entrypoint:
+        spec["entrypoint"] = request.entrypoint
+    if request.input:
+        spec["input"] = request.input
+    if request.parallelism is not None:
+        spec["parallelism"] = request.parallelism
+    if request.timeout is not None:
+        spec["timeoutSeconds"] = request.timeout
+    if request.suspend:
         spec["suspend"] = True
     return {"apiVersion": names.API_VERSION, "kind": names.APP_RUN_KIND, "metadata": {"name": name}, "spec": spec}
 
 
-def submit(place: ClusterPlace, order: Order, *, dry_run: bool = False) -> Run:
+def submit(source: ClusterSource, request: RunRequest, *, dry_run: bool = False) -> Run:
     """Create a run. Raises ObjectNotFoundError for an unknown app, TakenError for a name that is taken."""
     from application_sdk.engines.local.run_store import generate_run_name
 
-    fault = names.run_name_fault(order.name) if order.name else ""
+    fault = names.run_name_fault(request.name) if request.name else ""
     if fault:
         raise InputError(fault)
-    api = place.api
-    if api.find(api.path(names.APPS, order.app)) is None:
-        raise ObjectNotFoundError(_no_app(place, order.app))
-    name = order.name or generate_run_name(order.app)
+    api = source.api
+    if api.find(api.path(names.APPS, request.app)) is None:
+        raise ObjectNotFoundError(_no_app(source, request.app))
+    name = request.name or generate_run_name(request.app)
     try:
-        made = api.create(api.path(names.APP_RUNS), manifest(order, name), dry_run=dry_run)
+        created = api.create(api.path(names.APP_RUNS), manifest(request, name), dry_run=dry_run)
     except TakenError as error:
         raise TakenError(
-            f"there is a run {name!r} on {place.title} already. Look at it with `apprun show {name}`, or choose"
+            f"there is a run {name!r} on {source.title} already. Look at it with `apprun show {name}`, or choose"
             " another --name"
         ) from error
-    return run_of(made, api.access.context)
+    return run_of(created, api.access.context)
 
 
-def wait(place: ClusterPlace, run: str, timeout: float | None, note: Note) -> Run:
+def wait(source: ClusterSource, run: str, timeout: float | None, note: Note) -> Run:
     """The run as it is when it is over, or stalled. Goes on with a run that it continues as.
 
     Raises WaitedTooLongError, and ObjectNotFoundError when it is deleted meanwhile.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
-        found = _end(place, run, deadline, timeout, note)
-        if found.continued_as is None:
-            return found
-        note(f"{run} continues as {found.continued_as}")
-        run = found.continued_as
+        details = _end(source, run, deadline, timeout, note)
+        if details.continued_as is None:
+            return details
+        note(f"{run} continues as {details.continued_as}")
+        run = details.continued_as
 
 
 def follow_to_end(
-    place: ClusterPlace, run: str, timeout: float | None, write: Callable[[LogLine], None], note: Note
+    source: ClusterSource, run: str, timeout: float | None, write: Callable[[LogLine], None], note: Note
 ) -> Run:
     """As `wait`, while everything that the run's tasks write goes to `write`."""
 
     def copy() -> None:
         from application_sdk.cli.cluster.errors import ClusterError
 
-        watched = ClusterPlace(place.api.again())
+        watched = ClusterSource(source.api.new_connection())
         try:
             for line in watched.logs(LogQuery(run, follow=True), note):
                 write(line)
@@ -101,29 +101,29 @@ def follow_to_end(
 
     copying = threading.Thread(target=copy, daemon=True)
     copying.start()
-    found = wait(place, run, timeout, note)
+    ended = wait(source, run, timeout, note)
     copying.join(5.0)
-    return found
+    return ended
 
 
-def change(place: ClusterPlace, run: str, spec: JSONObject) -> Run:
+def change(source: ClusterSource, run: str, spec: JSONObject) -> Run:
     """Set fields of a run's spec that may be changed at any time."""
-    api = place.api
+    api = source.api
     changed = api.merge(api.path(names.APP_RUNS, run), {"spec": cast("Any", spec)})
     return run_of(changed, api.access.context)
 
 
-def _end(place: ClusterPlace, run: str, deadline: float | None, timeout: float | None, note: Note) -> Run:
-    api, said = place.api, ""
+def _end(source: ClusterSource, run: str, deadline: float | None, timeout: float | None, note: Note) -> Run:
+    api, printed = source.api, ""
     try:
         for item in follow_until(api, api.path(names.APP_RUNS), run, deadline):
-            found = run_of(item, api.access.context)
-            if found.finished or found.phase == "Stalled":
-                return found
-            text = f"{run}: {found.phase}" + (f": {found.message}" if found.message else "")
-            if text != said:
+            details = run_of(item, api.access.context)
+            if details.finished or details.phase == "Stalled":
+                return details
+            text = f"{run}: {details.phase}" + (f": {details.message}" if details.message else "")
+            if text != printed:
                 note(text)
-                said = text
+                printed = text
     except TimeoutError:
         raise WaitedTooLongError(
             f"run {run!r} isn't over after {timeout:g} s; it goes on. `apprun watch {run}`, `apprun cancel {run}`"
@@ -131,14 +131,14 @@ def _end(place: ClusterPlace, run: str, deadline: float | None, timeout: float |
     raise AssertionError("a watch has no end of its own")
 
 
-def _no_app(place: ClusterPlace, app: str) -> str:
+def _no_app(source: ClusterSource, app: str) -> str:
     import difflib
 
     if app.endswith(".py") or ":" in app:
         return (
-            f"{app!r} isn't the name of an App on {place.title}: `apprun deploy {app}` makes one of it, then submit it"
+            f"{app!r} isn't the name of an App on {source.title}: `apprun deploy {app}` makes one of it, then submit it"
         )
-    known = [str(found["metadata"]["name"]) for found in place.api.items(place.api.path(names.APPS))]
-    similar = difflib.get_close_matches(app, known, n=2)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are {', '.join(sorted(known)) or 'none'}"
-    return f"there is no App {app!r} on {place.title}; {hint} `apprun deploy FILE.py` makes one"
+    app_names = [str(item["metadata"]["name"]) for item in source.api.items(source.api.path(names.APPS))]
+    similar = difflib.get_close_matches(app, app_names, n=2)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are {', '.join(sorted(app_names)) or 'none'}"
+    return f"there is no App {app!r} on {source.title}; {hint} `apprun deploy FILE.py` makes one"

@@ -18,9 +18,9 @@ def tunnel(proxy_url: str, host: str, port: int) -> Callable[[float], socket.soc
     """
     proxy = urlsplit(proxy_url)
     if proxy.scheme != "http" or not proxy.hostname:
-        shown = f"{proxy.scheme}://{proxy.hostname}" if proxy.hostname else "this one"
-        raise ValueError(f"proxy-url: only http:// proxies are known here, not {shown}")
-    place = (proxy.hostname, proxy.port or 80)
+        described = f"{proxy.scheme}://{proxy.hostname}" if proxy.hostname else "this one"
+        raise ValueError(f"proxy-url: only http:// proxies are known here, not {described}")
+    proxy_address = (proxy.hostname, proxy.port or 80)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.username is not None:
@@ -29,12 +29,12 @@ def tunnel(proxy_url: str, host: str, port: int) -> Callable[[float], socket.soc
     request = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
 
     def dial(timeout: float) -> socket.socket:
-        connected = socket.create_connection(place, timeout)
+        connected = socket.create_connection(proxy_address, timeout)
         try:
             connected.sendall(request)
             status = _status(connected)
             if not status.startswith("2"):
-                raise ConnectionError(f"the proxy {place[0]}:{place[1]} answers {status or 'nothing'}")
+                raise ConnectionError(f"the proxy {proxy_address[0]}:{proxy_address[1]} answers {status or 'nothing'}")
         except BaseException:
             connected.close()
             raise

@@ -25,32 +25,32 @@ def follow(api: Api, path: str, selector: str = "", stopped: Callable[[], bool] 
 
     Objects that vanish carry `deleted` in their metadata. Raises ClusterError.
     """
-    backoff, known = Backoff(first=0.2), dict[str, Object]()
+    backoff, cache = Backoff(first=0.2), dict[str, Object]()
     away_since: float | None = None
     while not stopped():
         try:
             listed, version = api.listing(path, selector)
         except NoClusterError:
             away_since = away_since or time.monotonic()
-            if not known or time.monotonic() - away_since > PATIENCE_SECONDS:
+            if not cache or time.monotonic() - away_since > PATIENCE_SECONDS:
                 raise
             time.sleep(backoff.delay())
             continue
         away_since = None
-        yield from _news(known, listed)
+        yield from _news(cache, listed)
         try:
             for event in api.watch(path, version, selector):
                 backoff.reset()
-                found: Object = event["object"]
-                uid = found["metadata"].get("uid", "")
+                item: Object = event["object"]
+                uid = item["metadata"].get("uid", "")
                 if event["type"] == "BOOKMARK":
                     continue
                 if event["type"] == "DELETED":
-                    known.pop(uid, None)
-                    yield _deleted(found)
+                    cache.pop(uid, None)
+                    yield _deleted(item)
                 else:
-                    known[uid] = found
-                    yield found
+                    cache[uid] = item
+                    yield item
                 if stopped():
                     return
         except Unreachable:
@@ -67,7 +67,7 @@ def follow_one(api: Api, path: str, name: str) -> Iterator[Object]:
     away_since: float | None = None
     while True:
         try:
-            found = api.get(f"{path}/{name}")
+            item = api.get(f"{path}/{name}")
         except NoClusterError:
             away_since = away_since or time.monotonic()
             if time.monotonic() - away_since > PATIENCE_SECONDS:
@@ -75,8 +75,8 @@ def follow_one(api: Api, path: str, name: str) -> Iterator[Object]:
             time.sleep(backoff.delay())
             continue
         away_since = None
-        yield found
-        version = str(found["metadata"]["resourceVersion"])
+        yield item
+        version = str(item["metadata"]["resourceVersion"])
         try:
             for event in api.watch(path, version, field=f"metadata.name={name}"):
                 backoff.reset()
@@ -101,33 +101,33 @@ def follow_until(api: Api, path: str, name: str, deadline: float | None) -> Iter
 
     def watch() -> None:
         try:
-            for found in follow_one(api.again(), path, name):
-                news.put(found)
+            for item in follow_one(api.new_connection(), path, name):
+                news.put(item)
         except Exception as error:  # noqa: BLE001 - raised by the thread that waits
             news.put(error)
 
     threading.Thread(target=watch, daemon=True).start()
     while True:
         try:
-            found = news.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0.001))
+            item = news.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0.001))
         except queue.Empty:
             raise TimeoutError(name) from None
-        if isinstance(found, Exception):
-            raise found
-        yield found
+        if isinstance(item, Exception):
+            raise item
+        yield item
 
 
-def _news(known: dict[str, Object], listed: list[Object]) -> Iterator[Object]:
+def _news(cache: dict[str, Object], listed: list[Object]) -> Iterator[Object]:
     """What a list says that wasn't known, what vanished while nobody watched included."""
-    now = {found["metadata"]["uid"]: found for found in listed}
-    for uid in [uid for uid in known if uid not in now]:
-        yield _deleted(known.pop(uid))
-    for uid, found in now.items():
-        before = known.get(uid)
-        if before is None or before["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
-            known[uid] = found
-            yield found
+    now = {item["metadata"]["uid"]: item for item in listed}
+    for uid in [uid for uid in cache if uid not in now]:
+        yield _deleted(cache.pop(uid))
+    for uid, item in now.items():
+        before = cache.get(uid)
+        if before is None or before["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+            cache[uid] = item
+            yield item
 
 
-def _deleted(found: Object) -> Object:
-    return {**found, "metadata": {**found["metadata"], "deleted": True}}
+def _deleted(item: Object) -> Object:
+    return {**item, "metadata": {**item["metadata"], "deleted": True}}

@@ -9,12 +9,12 @@ import typer
 
 from application_sdk.cli import options
 from application_sdk.cli.output import Format
-from application_sdk.cli.sources.selection import Where
+from application_sdk.cli.target import Target
 
 
-@options.placed
+@options.with_target_options
 def export(
-    where: Where,
+    target: Target,
     runs: options.RunPrefixes = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Where to; standard output if not given.")
@@ -35,19 +35,19 @@ def export(
     if not full:
         if everything or not runs or len(runs) > 1:
             raise InputError("name one run; several, or --all, are exported with --full")
-        list_show.export(where, runs[0], to)
+        list_show.export(target, runs[0], to)
         return
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import backup_output
-    from application_sdk.cli.sources import selection
 
-    if where.cluster is False:
+    if target.cluster is False:
         raise InputError("--full is for runs of a cluster; copy the folder of a run of this machine instead")
-    backup_output.export_full(selection.cluster(where), runs or [], to, everything=everything)
+    backup_output.export_full(selection.cluster(target), runs or [], to, everything=everything)
 
 
-@options.on_cluster
+@options.with_cluster_options
 def import_(
-    where: Where,
+    target: Target,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What [bold]apprun export --full[/] has written.")],
     runs: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs of it; all by default.")
@@ -62,7 +62,7 @@ def import_(
     What was committed isn't executed again. An import that was interrupted is completed by importing the file again.
     Needs the role [bold]apprun-restore[/].
     """
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import backup_output
-    from application_sdk.cli.sources import selection
 
-    raise typer.Exit(backup_output.import_runs(selection.cluster(where), file, runs or [], output, dry_run=dry_run))
+    raise typer.Exit(backup_output.import_runs(selection.cluster(target), file, runs or [], output, dry_run=dry_run))

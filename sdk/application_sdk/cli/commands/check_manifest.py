@@ -11,7 +11,7 @@ from application_sdk.app.publication import fields_of
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exit_codes import FAILED, SUCCEEDED
 from application_sdk.cli.manifest import read_manifest
-from application_sdk.cli.output import Format, app_output, say, show, write_result, write_value
+from application_sdk.cli.output import Format, app_output, echo, notify, write_result, write_value
 from application_sdk.engines.local.source import find_source
 from application_sdk.wire.digest import JSON
 
@@ -33,17 +33,17 @@ def check(app: str, replay: Sequence[Path], output: Format) -> int:
     if output.for_programs:
         write_result({**manifest_of(definition), "ok": True}, output)
         return SUCCEEDED
-    show(f"{definition.name} {definition.version}  {definition.entry}", "bold")
-    show(f"{definition.line}", "dim")
+    echo(f"{definition.name} {definition.version}  {definition.entry}", "bold")
+    echo(f"{definition.line}", "dim")
     for name, entrypoint in sorted(definition.entrypoints.items()):
         default = " (default)" if name == definition.default_entrypoint and len(definition.entrypoints) > 1 else ""
-        show(f"\nentry point {name}{default}", "bold")
+        echo(f"\nentry point {name}{default}", "bold")
         _print_contracts(entrypoint.input_type, entrypoint.output_type)
     for name, task in sorted(definition.tasks.items()):
-        show(f"\ntask {name}  {_policy(task)}", "bold")
+        echo(f"\ntask {name}  {_policy(task)}", "bold")
         _print_contracts(task.input_type, task.output_type)
     if not definition.tasks:
-        show("\nno tasks: nothing of a run is recorded but its output", "yellow")
+        echo("\nno tasks: nothing of a run is recorded but its output", "yellow")
     return SUCCEEDED
 
 
@@ -60,11 +60,11 @@ def manifest(app: str, check: Path | None, output: Format) -> int:
     if output.for_programs:
         write_result({"compatible": not broken, "reasons": broken}, output)
     elif broken:
-        show(f"{app} breaks what was published in {check}:", "red")
+        echo(f"{app} breaks what was published in {check}:", "red")
         for reason in broken:
-            show(f"  {reason}")
+            echo(f"  {reason}")
     else:
-        say(f"{app} is compatible with {check}", "green")
+        notify(f"{app} is compatible with {check}", "green")
     return FAILED if broken else SUCCEEDED
 
 
@@ -86,10 +86,10 @@ def _check_replays(app_class: type[App], target: str, ledgers: Sequence[Path], o
         write_result({"repeats": not problems, "problems": problems}, output)
     else:
         for name, problem in problems.items():
-            show(f"{name}: {problem}")
+            echo(f"{name}: {problem}")
         if not problems:
             count = f"{len(ledgers)} run{'s' if len(ledgers) > 1 else ''}"
-            say(f"{target} repeats {count}", "green")
+            notify(f"{target} repeats {count}", "green")
     return FAILED if problems else SUCCEEDED
 
 
@@ -112,8 +112,8 @@ def _policy(task: TaskDefinition) -> str:
     return f"({', '.join(parts)})"
 
 
-def _print_contracts(given: type[BaseModel], returned: type[BaseModel]) -> None:
-    for word, contract in (("takes", given), ("returns", returned)):
-        show(f"  {word:<8} {contract.__name__}")
+def _print_contracts(input: type[BaseModel], output: type[BaseModel]) -> None:
+    for word, contract in (("takes", input), ("returns", output)):
+        echo(f"  {word:<8} {contract.__name__}")
         for line in fields_of(contract):
-            show(f"             {line}")
+            echo(f"             {line}")

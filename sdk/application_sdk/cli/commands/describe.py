@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import Final
 
 from application_sdk.cli.commands.list_show import head
-from application_sdk.cli.output import Format, show, write_result
-from application_sdk.cli.sources.selection import Where, place_of
+from application_sdk.cli.output import Format, echo, write_result
+from application_sdk.cli.selection import source_of
+from application_sdk.cli.target import Target
 from application_sdk.cli.views.diagnosis import Finding, explain
 from application_sdk.cli.views.json_output import run_as_json
 
@@ -19,19 +20,19 @@ _WIDTH: Final = 120
 _MARKS: Final = {"problem": ("✗", "red"), "waiting": ("…", "yellow"), "fine": ("·", "green")}
 
 
-def describe_run(where: Where, run: str, format: Format) -> None:
+def describe_run(target: Target, run: str, format: Format) -> None:
     """Print what there is to say about a run."""
-    place, name = place_of(where, run)
-    details = place.details(name)
-    findings = explain(details, time.time(), local=place.here)
+    source, name = source_of(target, run)
+    details = source.details(name)
+    findings = explain(details, time.time(), local=source.is_local)
     if format.for_programs:
         write_result({**run_as_json(details.run), "findings": [asdict(finding) for finding in findings]}, format)
         return
-    for line, style in head(details.run, place.title):
+    for line, style in head(details.run, source.title):
         if not line.startswith(("error ", "message ", "why ", "go on with ")):
-            show(line, style)
+            echo(line, style)
     for finding in findings:
-        show()
+        echo()
         _print(finding)
 
 
@@ -43,9 +44,9 @@ def _print(finding: Finding) -> None:
     if finding.remedy:
         _paragraph("  → ", finding.remedy)
     if finding.details:
-        show()
+        echo()
         for line in finding.details.rstrip().splitlines():
-            show(f"    {line}", "dim")
+            echo(f"    {line}", "dim")
 
 
 def _paragraph(mark: str, text: str, style: str = "") -> None:
@@ -57,4 +58,4 @@ def _paragraph(mark: str, text: str, style: str = "") -> None:
             break_long_words=False,
         )  # fmt: skip
         for part in wrapped or [""]:
-            show(part, style)
+            echo(part, style)

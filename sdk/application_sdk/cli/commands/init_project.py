@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from application_sdk.cli.errors import InputError
-from application_sdk.cli.output import say
+from application_sdk.cli.output import notify
 
 APP: Final = '''"""A durable app: `run` is the plan, each `@task` does work that is recorded once it is done."""
 
@@ -71,14 +71,14 @@ FILES: Final = {"app.py": APP, "test_app.py": TEST, "pytest.ini": PYTEST, "requi
 
 def init(folder: Path) -> int:
     """Write the project, and return the exit code. Raises InputError, and writes nothing, if a file of it is there."""
-    there = [name for name in FILES if (folder / name).exists()]
-    if there:
-        raise InputError(f"{folder} has {', '.join(there)} already, and nothing is overwritten: name another folder")
+    existing = [name for name in FILES if (folder / name).exists()]
+    if existing:
+        raise InputError(f"{folder} has {', '.join(existing)} already, and nothing is overwritten: name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in FILES.items():
         (folder / name).write_text(content, encoding="utf-8")
     inside = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    say(f"{folder} has {', '.join(FILES)}. Next:")
-    say(f"  {inside}apprun run app.py")
-    say("  pip install -r requirements.txt && python -m pytest")
+    notify(f"{folder} has {', '.join(FILES)}. Next:")
+    notify(f"  {inside}apprun run app.py")
+    notify("  pip install -r requirements.txt && python -m pytest")
     return 0

@@ -1,4 +1,4 @@
-"""`apprun list`, `show`, `watch`, `logs` and `export`: what became of runs, wherever they are. Reads only."""
+"""`apprun list`, `show`, `logs` and `export`: print runs of any source. Reads only."""
 
 from __future__ import annotations
 
@@ -8,88 +8,86 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.output import (
     Format,
+    echo,
     local_time,
-    say,
-    show,
+    notify,
     write_json,
-    write_log,
     write_result,
     write_table,
     write_value,
 )
-from application_sdk.cli.sources.protocol import LogLine, LogQuery, Place
+from application_sdk.cli.selection import cluster, source_of, source_of_all
+from application_sdk.cli.sources.protocol import LogLine, LogQuery, RunSource
 from application_sdk.cli.sources.records import Run, RunDetails
-from application_sdk.cli.sources.selection import Where, cluster, place_of, place_of_all
+from application_sdk.cli.target import Target
 from application_sdk.cli.views import call_tree
 from application_sdk.cli.views.json_output import details_as_json, run_as_json
+from application_sdk.cli.views.log_lines import print_log_line
 from application_sdk.engines.local.render import duration, one_line
 
 if TYPE_CHECKING:
     from application_sdk.wire.digest import JSON
 
-_LOG_COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
 
-
-def list_runs(where: Where, app: str | None, limit: int, format: Format, *, everywhere: bool = False) -> None:
+def list_runs(target: Target, app: str | None, limit: int, format: Format, *, everywhere: bool = False) -> None:
     """Print runs, the newest first."""
-    place = _all_of(where) if everywhere else place_of_all(where)
-    found = sorted(place.runs(app, _warn), key=lambda run: run.created_at, reverse=True)[:limit]
+    source = _all_of(target) if everywhere else source_of_all(target)
+    runs = sorted(source.runs(app, _warn), key=lambda run: run.created_at, reverse=True)[:limit]
     if format.for_programs:
-        write_result([run_as_json(run) for run in found], format)
+        write_result([run_as_json(run) for run in runs], format)
         return
     if format is Format.NAME:
-        for run in found:
-            show(run.name)
+        for run in runs:
+            echo(run.name)
         return
-    if not found:
-        say(_no_runs(place, app))
+    if not runs:
+        notify(_no_runs(source, app))
         return
     now = time.time()
-    columns = _columns(found, now, everywhere=everywhere, wide=format is Format.WIDE)
+    columns = _columns(runs, now, everywhere=everywhere, wide=format is Format.WIDE)
     write_table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), call_tree.STYLES)
 
 
-def show_run(where: Where, run: str, format: Format, *, every: bool = False) -> None:
+def show_run(target: Target, run: str, format: Format, *, every: bool = False) -> None:
     """Print a run with its calls."""
-    place, name = place_of(where, run)
-    details = place.details(name)
+    source, name = source_of(target, run)
+    details = source.details(name)
     if format.for_programs:
         write_result(details_as_json(details), format)
     elif format is Format.NAME:
-        show(details.run.name)
+        echo(details.run.name)
     else:
-        print_details(details, place, every=every or format is Format.WIDE)
+        print_details(details, source, every=every or format is Format.WIDE)
 
 
-def print_details(details: RunDetails, place: Place, *, every: bool = False) -> None:
+def print_details(details: RunDetails, source: RunSource, *, every: bool = False) -> None:
     """A run's head and its tree of calls."""
-    for line, style in head(details.run, place.title):
-        show(line, style)
-    found = call_tree.rows(details, time.time(), every=every)
-    if found:
-        show()
-        used = [column for column in range(len(call_tree.HEADINGS)) if any(row.cells()[column] for row in found)]
+    for line, style in head(details.run, source.title):
+        echo(line, style)
+    rows = call_tree.rows(details, time.time(), every=every)
+    if rows:
+        echo()
+        used = [column for column in range(len(call_tree.HEADINGS)) if any(row.cells()[column] for row in rows)]
         write_table(
             [call_tree.HEADINGS[column] for column in used],
-            [[row.cells()[column] for column in used] for row in found],
+            [[row.cells()[column] for column in used] for row in rows],
             call_tree.STYLES,
         )
 
 
-def head(run: Run, where: str) -> list[tuple[str, str]]:
+def head(run: Run, title: str) -> list[tuple[str, str]]:
     """What is to be said of a run as a whole: lines with their styles."""
     spent = f" after {duration(run.finished_at - (run.started_at or run.created_at))}" if run.finished_at else ""
     at = f" in {run.directory}" if run.directory else ""
     entrypoint = f", entry point {run.entrypoint}" if run.entrypoint else ""
     lines = [
         ("app", f"{run.app} ({run.entry}{at}){entrypoint}" if run.entry else run.app),
-        ("on", where),
+        ("on", title),
         ("started", local_time(run.started_at or run.created_at)),
         ("input", one_line(run.input, 500)),
     ]
@@ -113,12 +111,12 @@ def head(run: Run, where: str) -> list[tuple[str, str]]:
     ]
 
 
-def print_logs(where: Where, query: LogQuery, format: Format) -> None:
+def print_logs(target: Target, query: LogQuery, format: Format) -> None:
     """Print what the tasks of a run have written."""
-    place, name = place_of(where, query.run)
+    source, name = source_of(target, query.run)
     query = replace(query, run=name)
-    _check_task(place, query)
-    lines = place.logs(query, _say_dim)
+    _check_task(source, query)
+    lines = source.logs(query, _notify_dim)
     if format is not Format.JSON:
         _print_lines(lines, format)
     elif query.follow:
@@ -128,10 +126,10 @@ def print_logs(where: Where, query: LogQuery, format: Format) -> None:
         write_json(_by_attempt(lines))
 
 
-def export(where: Where, run: str, to: Path | None) -> None:
+def export(target: Target, run: str, to: Path | None) -> None:
     """Write a run's past as one document."""
-    place, name = place_of(where, run)
-    document = place.export(name).to_json()
+    source, name = source_of(target, run)
+    document = source.export(name).to_json()
     if to is None:
         write_value(document)
         return
@@ -141,29 +139,29 @@ def export(where: Where, run: str, to: Path | None) -> None:
         raise InputError(f"{to}: {error.strerror or error}") from error
 
 
-def _all_of(where: Where) -> Place:
-    if where.cluster is False:
+def _all_of(target: Target) -> RunSource:
+    if target.cluster is False:
         raise InputError("--all-namespaces means a cluster's runs, and --local this machine's: leave one of them out")
-    place = cluster(where)
-    return type(place)(place.api, everywhere=True)
+    source = cluster(target)
+    return type(source)(source.api, everywhere=True)
 
 
-def _columns(found: list[Run], now: float, *, everywhere: bool, wide: bool) -> list[tuple[str, list[str]]]:
-    columns: list[tuple[str, list[str]]] = [("RUN", [run.name for run in found])]
+def _columns(runs: list[Run], now: float, *, everywhere: bool, wide: bool) -> list[tuple[str, list[str]]]:
+    columns: list[tuple[str, list[str]]] = [("RUN", [run.name for run in runs])]
     if everywhere:
-        columns.insert(0, ("NAMESPACE", [run.namespace for run in found]))
+        columns.insert(0, ("NAMESPACE", [run.namespace for run in runs]))
     columns += [
-        ("PHASE", [run.phase for run in found]),
-        ("APP", [run.app for run in found]),
-        ("DONE", [_progress(run) for run in found]),
-        ("STARTED", [local_time(run.started_at or run.created_at) for run in found]),
-        ("TOOK", [_took(run, now) for run in found]),
+        ("PHASE", [run.phase for run in runs]),
+        ("APP", [run.app for run in runs]),
+        ("DONE", [_progress(run) for run in runs]),
+        ("STARTED", [local_time(run.started_at or run.created_at) for run in runs]),
+        ("TOOK", [_took(run, now) for run in runs]),
     ]
     if wide:
         columns += [
-            ("ENTRY POINT", [run.entrypoint or "(default)" for run in found]),
-            ("FAILED", [str(run.failed or 0) for run in found]),
-            ("REASON", [_reason(run) for run in found]),
+            ("ENTRY POINT", [run.entrypoint or "(default)" for run in runs]),
+            ("FAILED", [str(run.failed or 0) for run in runs]),
+            ("REASON", [_reason(run) for run in runs]),
         ]
     return columns
 
@@ -185,36 +183,25 @@ def _reason(run: Run) -> str:
     return run.message or (run.reason if run.reason != run.phase else "")
 
 
-def _no_runs(place: Place, app: str | None) -> str:
+def _no_runs(source: RunSource, app: str | None) -> str:
     of = f" of app {app!r}" if app else ""
-    if place.here:
+    if source.is_local:
         return f"no runs{of} on this machine; begin one with `apprun run APP`, or look at a cluster's with --cluster"
-    return f"no runs{of} on {place.title}; begin one with `apprun submit APP`"
+    return f"no runs{of} on {source.title}; begin one with `apprun submit APP`"
 
 
-def _check_task(place: Place, query: LogQuery) -> None:
-    if not query.task or not place.here:
+def _check_task(source: RunSource, query: LogQuery) -> None:
+    if not query.task or not source.is_local:
         return
-    tasks = {call.task for call in place.details(query.run).calls}
+    tasks = {call.task for call in source.details(query.run).calls}
     if query.task not in tasks and not query.follow:
-        known = ", ".join(sorted(tasks)) or "none"
-        raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {known}")
-
-
-def print_line(line: LogLine, file: TextIO, *, wide: bool = False) -> None:
-    """A line of a log, with where it comes from in a colour of its task."""
-    style = _LOG_COLOURS[crc32(line.task.encode("utf-8", "surrogatepass")) % len(_LOG_COLOURS)]
-    origin = f"{line.task}/{line.key[:8]}/{line.attempt}"
-    if wide:
-        origin = f"{line.at} {line.node} {origin}".strip()
-    for text in line.text.split("\n"):
-        write_log(origin, style, text, file)
-    file.flush()
+        names = ", ".join(sorted(tasks)) or "none"
+        raise InputError(f"run {query.run!r} has called no task {query.task!r}; it has called {names}")
 
 
 def _print_lines(lines: Iterable[LogLine], format: Format) -> None:
     for line in lines:
-        print_line(line, sys.stdout, wide=format is Format.WIDE)
+        print_log_line(line, sys.stdout, wide=format is Format.WIDE)
 
 
 def _line_as_json(line: LogLine) -> dict[str, JSON]:
@@ -229,15 +216,17 @@ def _line_as_json(line: LogLine) -> dict[str, JSON]:
 
 
 def _by_attempt(lines: Iterable[LogLine]) -> list[dict[str, JSON]]:
-    found: dict[tuple[str, int], tuple[LogLine, list[str]]] = {}
+    attempts: dict[tuple[str, int], tuple[LogLine, list[str]]] = {}
     for line in lines:
-        found.setdefault((line.key, line.attempt), (line, []))[1].append(line.text)
-    return [{**_line_as_json(first), "text": "".join(f"{text}\n" for text in texts)} for first, texts in found.values()]
+        attempts.setdefault((line.key, line.attempt), (line, []))[1].append(line.text)
+    return [
+        {**_line_as_json(first), "text": "".join(f"{text}\n" for text in texts)} for first, texts in attempts.values()
+    ]
 
 
 def _warn(text: str) -> None:
-    say(text, "yellow")
+    notify(text, "yellow")
 
 
-def _say_dim(text: str) -> None:
-    say(text, "dim")
+def _notify_dim(text: str) -> None:
+    notify(text, "dim")

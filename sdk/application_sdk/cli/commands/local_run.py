@@ -1,4 +1,4 @@
-"""Runs of this machine: begin, go on with, try again and cancel. The only part of the CLI that executes apps."""
+"""Starts, resumes, retries and cancels runs of this machine. The only part of the CLI that executes apps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from application_sdk.app.base import App
+from application_sdk.cli.commands.run_session import Execution, report
 from application_sdk.cli.exit_codes import FAILED, SUCCEEDED, of_phase
 from application_sdk.cli.inputs import read_input
-from application_sdk.cli.output import Format, app_output, say
-from application_sdk.cli.run_session import Execution, report
+from application_sdk.cli.output import Format, app_output, notify
 from application_sdk.engines.local.errors import RunFinishedError
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
@@ -28,51 +28,53 @@ _IN_PROCESS_PARALLELISM = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How a run is to be executed here."""
+class RunOptions:
+    """How a run of this machine is executed."""
 
     format: Format = Format.TEXT
     in_process: bool = False
     parallelism: int | None = None
     app: str | None = None
-    """Where the app is now, if it was moved."""
+    """The file or module of the app, if it was moved since the run began."""
 
 
-def run(app: str, input: str, entrypoint: str | None, name: str | None, wish: Wish) -> int:
-    """Begin a run and execute it to its end. Returns the exit code."""
+def run(app: str, input: str, entrypoint: str | None, name: str | None, run_options: RunOptions) -> int:
+    """Start a run and execute it until it ends. Returns the exit code."""
     payload = read_input(input, sys.stdin)
     with app_output():
         source = find_source(app, Path.cwd())
-    execution = _execution(source, wish)
+    execution = _execution(source, run_options)
 
-    def begun(app_class: type[App]) -> str:
+    def begin_run(app_class: type[App]) -> str:
         return create_checked_run(_home(), app_class, source, payload, entrypoint, name)
 
-    return execution.of(begun)
+    return execution.of(begin_run)
 
 
-def resume(run: str, wish: Wish) -> int:
-    """Go on with a run from its last checkpoint. Returns the exit code."""
-    return _go_on(run, wish)
+def resume(run: str, run_options: RunOptions) -> int:
+    """Resume a run from its last checkpoint. Returns the exit code."""
+    return _resume_or_report(run, run_options)
 
 
-def retry(run: str, wish: Wish) -> int:
-    """Try a failed or cancelled run again, from what failed. Returns the exit code."""
+def retry(run: str, run_options: RunOptions) -> int:
+    """Retry a failed or cancelled run from the call that failed. Returns the exit code."""
     record = _record(run)
-    source = _source(record, wish)
+    source = _source(record, run_options)
 
-    def reopened(app_class: type[App]) -> str:
-        kept = try_again(_home().folder(run), *_cleanup_place(app_class))
-        aside = f", {kept.detached} more completed calls are used if they are made again" if kept.detached else ""
-        many = "1 checkpoint is" if kept.checkpoints == 1 else f"{kept.checkpoints} checkpoints are"
-        say(f"{run}: {many} kept{aside}")
+    def reopen_run(app_class: type[App]) -> str:
+        reopened = try_again(_home().folder(run), *_cleanup_lines(app_class))
+        detached = (
+            f", {reopened.detached} more completed calls are used if they are made again" if reopened.detached else ""
+        )
+        count = "1 checkpoint is" if reopened.checkpoints == 1 else f"{reopened.checkpoints} checkpoints are"
+        notify(f"{run}: {count} kept{detached}")
         return run
 
-    return _execution(source, wish).of(reopened)
+    return _execution(source, run_options).of(reopen_run)
 
 
 def cancel(run: str, format: Format, *, force: bool) -> int:
-    """Cancel a run: by its executor, or by executing it here to its end. Returns the exit code."""
+    """Cancel a run through the process that executes it, or by executing its clean-up here. Returns the exit code."""
     folder = _home().folder(run)
     record = _record(run)
     if record.phase in TERMINAL_PHASES:
@@ -82,37 +84,37 @@ def cancel(run: str, format: Format, *, force: bool) -> int:
     folder.request_cancel()
     executor = holder(folder.lock)
     if executor is not None:
-        say(f"{run} is told to cancel; process {executor} executes it")
+        notify(f"{run} is told to cancel; process {executor} executes it")
         return SUCCEEDED
     # The route of a stalled run can't clean up: to execute it would only stall it again.
     if not force and record.phase != "Stalled":
-        return SUCCEEDED if _go_on(run, Wish(format)) == of_phase("Cancelled") else FAILED
+        return SUCCEEDED if _resume_or_report(run, RunOptions(format)) == of_phase("Cancelled") else FAILED
     report(cancel_without_cleanup(folder), format)
     return SUCCEEDED
 
 
-def _go_on(run: str, wish: Wish) -> int:
+def _resume_or_report(run: str, run_options: RunOptions) -> int:
     record = _record(run)
     if record.phase in TERMINAL_PHASES and record.continued_as is None:
         if record.phase != "Succeeded":
-            say(f"{run} is over", "yellow")
-        report(record, wish.format)
+            notify(f"{run} is over", "yellow")
+        report(record, run_options.format)
         return of_phase(record.phase)
-    return _execution(_source(record, wish), wish).of(lambda app_class: run)
+    return _execution(_source(record, run_options), run_options).of(lambda app_class: run)
 
 
-def _source(record: RunRecord, wish: Wish) -> AppSource:
-    if not wish.app:
+def _source(record: RunRecord, run_options: RunOptions) -> AppSource:
+    if not run_options.app:
         return AppSource(record.entry, record.directory)
     with app_output():
-        return find_source(wish.app, Path.cwd())
+        return find_source(run_options.app, Path.cwd())
 
 
-def _execution(source: AppSource, wish: Wish) -> Execution:
-    return Execution(_home(), source, _limits(wish), wish.format, wish.in_process)
+def _execution(source: AppSource, run_options: RunOptions) -> Execution:
+    return Execution(_home(), source, _limits(run_options), run_options.format, run_options.in_process)
 
 
-def _cleanup_place(app_class: type[App]) -> tuple[range | None, str]:
+def _cleanup_lines(app_class: type[App]) -> tuple[range | None, str]:
     """Lines and file of the app's own `on_complete`."""
     if app_class.on_complete is App.on_complete:
         return None, ""
@@ -130,7 +132,7 @@ def _home() -> RunStore:
     return RunStore.from_environment(os.environ)
 
 
-def _limits(wish: Wish) -> Limits:
-    if wish.parallelism is not None:
-        return Limits(wish.parallelism)
-    return Limits(_IN_PROCESS_PARALLELISM if wish.in_process else max(4, 2 * (os.cpu_count() or 2)))
+def _limits(run_options: RunOptions) -> Limits:
+    if run_options.parallelism is not None:
+        return Limits(run_options.parallelism)
+    return Limits(_IN_PROCESS_PARALLELISM if run_options.in_process else max(4, 2 * (os.cpu_count() or 2)))

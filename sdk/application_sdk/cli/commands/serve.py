@@ -10,7 +10,7 @@ from typing import Final
 
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.exit_codes import SUCCEEDED
-from application_sdk.cli.output import app_output, say
+from application_sdk.cli.output import app_output, notify
 from application_sdk.engines.local.limits import Limits
 from application_sdk.engines.local.run_store import RunStore
 from application_sdk.engines.local.source import find_source
@@ -33,7 +33,7 @@ def _serve(app: str, port: int, parallelism: int | None) -> int:
     home = RunStore.from_environment(os.environ)
     with local_service(app_class, source, home, Limits(parallelism or _PARALLELISM)) as service:
         try:
-            asyncio.run(serve(service, _HERE, port, told=say))
+            asyncio.run(serve(service, _HERE, port, told=notify))
         except OSError as error:
             raise InputError(
                 f"port {port} can't be listened on: {error.strerror}. Choose another with --port"

@@ -1,6 +1,6 @@
-"""The verbs of `apprun`: their arguments and their help. What they do is imported when one is carried out.
+"""The verbs of `apprun`: their arguments and their help. A verb imports its implementation when it runs.
 
-Where a verb's runs are is decided in `places.choosing`.
+`selection` decides which source of runs a verb addresses.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import typer
 
 from application_sdk.cli import options
 from application_sdk.cli.output import Format
-from application_sdk.cli.sources.selection import Where
+from application_sdk.cli.target import Target
 
-HERE = "On this machine"
-CLUSTER = "On a cluster"
-BOTH = "On either"
-CHECKING = "Without running anything"
+LOCAL_PANEL = "On this machine"
+CLUSTER_PANEL = "On a cluster"
+SHARED_PANEL = "On either"
+CHECK_PANEL = "Without running anything"
 
 
 def run(
@@ -43,8 +43,8 @@ def run(
         raise typer.Exit(serve.serve_app(app, port, parallelism))
     from application_sdk.cli.commands import local_run
 
-    wish = local_run.Wish(output, in_process, parallelism)
-    raise typer.Exit(local_run.run(app, input, entrypoint, name, wish))
+    run_options = local_run.RunOptions(output, in_process, parallelism)
+    raise typer.Exit(local_run.run(app, input, entrypoint, name, run_options))
 
 
 def retry(
@@ -62,12 +62,12 @@ def retry(
     """
     from application_sdk.cli.commands import local_run
 
-    raise typer.Exit(local_run.retry(run, local_run.Wish(output, in_process, parallelism, app)))
+    raise typer.Exit(local_run.retry(run, local_run.RunOptions(output, in_process, parallelism, app)))
 
 
-@options.placed
+@options.with_target_options
 def list_(
-    where: Where,
+    target: Target,
     app: Annotated[str | None, typer.Option("--app", help="Only runs of the app with this name.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="How many, the newest first.")] = 50,
     all_namespaces: Annotated[
@@ -81,12 +81,12 @@ def list_(
     """
     from application_sdk.cli.commands import list_show
 
-    list_show.list_runs(where, app, limit, output, everywhere=all_namespaces)
+    list_show.list_runs(target, app, limit, output, everywhere=all_namespaces)
 
 
-@options.placed
+@options.with_target_options
 def show(
-    where: Where,
+    target: Target,
     run: options.RunPrefix,
     every: Annotated[bool, typer.Option("--all", "-a", help="Fold no equal calls into one line.")] = False,
     output: options.Output = Format.TEXT,
@@ -94,12 +94,12 @@ def show(
     """Show a run: its state, and the tree of its calls with state, attempt, node, duration and result or reason."""
     from application_sdk.cli.commands import list_show
 
-    list_show.show_run(where, run, output, every=every)
+    list_show.show_run(target, run, output, every=every)
 
 
-@options.placed
+@options.with_target_options
 def watch(
-    where: Where,
+    target: Target,
     run: options.RunPrefix,
     timeout: options.Timeout = None,
     output: options.Output = Format.TEXT,
@@ -110,12 +110,12 @@ def watch(
     """
     from application_sdk.cli.commands import watch
 
-    raise typer.Exit(watch.watch_run(where, run, output, timeout))
+    raise typer.Exit(watch.watch_run(target, run, output, timeout))
 
 
-@options.placed
+@options.with_target_options
 def logs(
-    where: Where,
+    target: Target,
     run: options.RunPrefix,
     task: Annotated[
         str | None,
@@ -135,24 +135,24 @@ def logs(
     from application_sdk.cli.commands import list_show
     from application_sdk.cli.sources.protocol import LogQuery
 
-    list_show.print_logs(where, LogQuery(run, task or "", attempt or 0, follow), output)
+    list_show.print_logs(target, LogQuery(run, task or "", attempt or 0, follow), output)
 
 
-@options.placed
+@options.with_target_options
 def describe(
-    where: Where,
+    target: Target,
     run: options.RunPrefix,
     output: options.Output = Format.TEXT,
 ) -> None:
     """Say why a run waits, fails or is stalled, and what to do about it."""
     from application_sdk.cli.commands import describe
 
-    describe.describe_run(where, run, output)
+    describe.describe_run(target, run, output)
 
 
-@options.placed
+@options.with_target_options
 def cancel(
-    where: Where,
+    target: Target,
     run: options.RunName,
     force: Annotated[
         bool,
@@ -169,35 +169,35 @@ def cancel(
     On this machine a run that is being executed is told so, and ends in its own time; one that isn't is executed here
     until it ends.
     """
-    from application_sdk.cli.sources import selection
+    from application_sdk.cli import selection
 
-    place, name = selection.place_of(where, run, exactly=True)
-    if place.here:
+    source, name = selection.source_of(target, run, exactly=True)
+    if source.is_local:
         from application_sdk.cli.commands import local_run
 
         raise typer.Exit(local_run.cancel(name, output, force=force))
     from application_sdk.cli.cluster import verbs
 
-    raise typer.Exit(verbs.cancel_run(selection.as_cluster(place), name, output, waits=wait, timeout=timeout))
+    raise typer.Exit(verbs.cancel_run(selection.as_cluster(source), name, output, waits=wait, timeout=timeout))
 
 
-@options.on_cluster
+@options.with_cluster_options
 def suspend(
-    where: Where,
+    target: Target,
     run: options.RunName,
     output: options.Output = Format.TEXT,
 ) -> None:
     """Start no further pods of a run; those at work finish, and are committed. [bold]apprun resume[/] goes on."""
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import verbs
-    from application_sdk.cli.sources import selection
 
-    place, name = selection.place_of(where, run, exactly=True)
-    raise typer.Exit(verbs.suspend_run(selection.as_cluster(place), name, output))
+    source, name = selection.source_of(target, run, exactly=True)
+    raise typer.Exit(verbs.suspend_run(selection.as_cluster(source), name, output))
 
 
-@options.placed
+@options.with_target_options
 def resume(
-    where: Where,
+    target: Target,
     run: options.RunName,
     app: Annotated[
         str | None, typer.Option("--app", metavar="APP", help="Here: where the app is now, if it was moved.")
@@ -211,21 +211,21 @@ def resume(
     On this machine: one that was interrupted or is stalled, from its last checkpoint. On a cluster: one that is
     suspended.
     """
-    from application_sdk.cli.sources import selection
+    from application_sdk.cli import selection
 
-    place, name = selection.place_of(where, run, exactly=True)
-    if place.here:
+    source, name = selection.source_of(target, run, exactly=True)
+    if source.is_local:
         from application_sdk.cli.commands import local_run
 
-        raise typer.Exit(local_run.resume(name, local_run.Wish(output, in_process, parallelism, app)))
+        raise typer.Exit(local_run.resume(name, local_run.RunOptions(output, in_process, parallelism, app)))
     from application_sdk.cli.cluster import verbs
 
-    raise typer.Exit(verbs.resume_run(selection.as_cluster(place), name, output))
+    raise typer.Exit(verbs.resume_run(selection.as_cluster(source), name, output))
 
 
-@options.on_cluster
+@options.with_cluster_options
 def deploy(
-    where: Where,
+    target: Target,
     app: options.AppTarget,
     name: Annotated[str | None, typer.Option("--name", help="Name of the App; by default that of the class.")] = None,
     image: Annotated[
@@ -262,22 +262,22 @@ def deploy(
     The app is imported and checked first. Runs that have begun keep the code that they began with. With
     [bold]-o yaml[/] the manifests are written, for Git, and nothing is applied.
     """
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import deploy
     from application_sdk.cli.cluster.package import Settings, pack
-    from application_sdk.cli.sources import selection
 
     settings = Settings(name or "", image or "", service_account or "", parallelism, tuple(file or ()))
     package = pack(app, Path.cwd(), settings)
     if output.for_programs:
         raise typer.Exit(deploy.print_manifests(package, output))
-    place = selection.cluster(where)
-    code = deploy.deploy(place, package, output, dry_run=dry_run, force=force, waits=wait, timeout=timeout)
+    source = selection.cluster(target)
+    code = deploy.deploy(source, package, output, dry_run=dry_run, force=force, waits=wait, timeout=timeout)
     raise typer.Exit(code)
 
 
-@options.on_cluster
+@options.with_cluster_options
 def submit(
-    where: Where,
+    target: Target,
     app: options.DeployedApp,
     input: options.RunInput = "{}",
     entrypoint: options.Entrypoint = None,
@@ -300,21 +300,21 @@ def submit(
     """Begin a run of a deployed app on a cluster. Prints its name; with [bold]--wait[/] its output."""
     import sys
 
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import verbs
-    from application_sdk.cli.cluster.submit import Order
+    from application_sdk.cli.cluster.submit import RunRequest
     from application_sdk.cli.inputs import read_input
-    from application_sdk.cli.sources import selection
 
-    given = read_input(input, sys.stdin)
-    order = Order(app, given, name or "", entrypoint or "", parallelism, limit_seconds, suspended)
-    place = selection.cluster(where)
-    code = verbs.submit_run(place, order, output, waits=wait, follows=follow, dry_run=dry_run, timeout=timeout)
+    payload = read_input(input, sys.stdin)
+    request = RunRequest(app, payload, name or "", entrypoint or "", parallelism, limit_seconds, suspended)
+    source = selection.cluster(target)
+    code = verbs.submit_run(source, request, output, waits=wait, follows=follow, dry_run=dry_run, timeout=timeout)
     raise typer.Exit(code)
 
 
-@options.on_cluster
+@options.with_cluster_options
 def doctor(
-    where: Where,
+    target: Target,
     pod: Annotated[
         bool,
         typer.Option(
@@ -327,10 +327,10 @@ def doctor(
 
     Changes nothing but for one pod in the namespace, which it deletes. Exit 1 if something is wrong.
     """
+    from application_sdk.cli import selection
     from application_sdk.cli.cluster import doctor as examination
-    from application_sdk.cli.sources import selection
 
-    raise typer.Exit(examination.examine(selection.cluster(where), output, pod=pod))
+    raise typer.Exit(examination.examine(selection.cluster(target), output, pod=pod))
 
 
 def check(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from application_sdk.cli import exit_codes
 from application_sdk.cli.cluster.errors import WaitedTooLongError
-from application_sdk.cli.output import Format, say, show, write_json, write_result
-from application_sdk.cli.sources.protocol import Place
+from application_sdk.cli.output import Format, echo, notify, write_json, write_result
+from application_sdk.cli.selection import source_of
+from application_sdk.cli.sources.protocol import RunSource
 from application_sdk.cli.sources.records import TERMINAL_STATES, Call, RunDetails, State
-from application_sdk.cli.sources.selection import Where, place_of
+from application_sdk.cli.target import Target
 from application_sdk.cli.views import call_tree
 from application_sdk.cli.views.json_output import details_as_json
 from application_sdk.engines.local.render import duration, one_line
@@ -23,31 +24,31 @@ from application_sdk.wire.reasons import COMPLETED
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_TOLD_STATES: Final = frozenset({"Running", "Waiting", "Retrying", "Sleeping", "Succeeded", "Failed", "Cancelled"})
-_ROOM: Final = 4
+_PRINTED_STATES: Final = frozenset({"Running", "Waiting", "Retrying", "Sleeping", "Succeeded", "Failed", "Cancelled"})
+_LINES_BESIDE_TABLE: Final = 4
 """Lines that a terminal needs beside the table."""
 
 
-def watch_run(where: Where, run: str, format: Format, timeout: float | None) -> int:
+def watch_run(target: Target, run: str, format: Format, timeout: float | None) -> int:
     """Watch a run until it is over or stalled. Returns the exit code: its outcome."""
     import sys
 
-    place, name = place_of(where, run)
-    changes = _until(place.changes(name), timeout, name)
+    source, name = source_of(target, run)
+    changes = _until(source.changes(name), timeout, name)
     if format.for_programs:
         last = _as_json(changes)
         if format is Format.YAML:
             write_result(details_as_json(last), format)
     elif sys.stdout.isatty():
-        last = _live(changes, place)
+        last = _live(changes, source)
     else:
         last = _lines(changes)
     run_now = last.run
     if run_now.phase == "Interrupted":
-        say(f"no process executes {name}; go on with `apprun resume {name}`", "yellow")
+        notify(f"no process executes {name}; go on with `apprun resume {name}`", "yellow")
         return exit_codes.INTERRUPTED
     if run_now.phase in ("Failed", "Stalled"):
-        say(f"`apprun describe {name}` says why, and what to do", "dim")
+        notify(f"`apprun describe {name}` says why, and what to do", "dim")
     return exit_codes.of_phase(run_now.phase)
 
 
@@ -70,14 +71,14 @@ def _until(changes: Iterator[RunDetails], timeout: float | None, run: str) -> It
     deadline = time.monotonic() + timeout
     while True:
         try:
-            found = news.get(timeout=max(deadline - time.monotonic(), 0.001))
+            item = news.get(timeout=max(deadline - time.monotonic(), 0.001))
         except queue.Empty:
             raise WaitedTooLongError(f"run {run!r} isn't over after {timeout:g} s; it goes on") from None
-        if found is None:
+        if item is None:
             return
-        if isinstance(found, Exception):
-            raise found
-        yield found
+        if isinstance(item, Exception):
+            raise item
+        yield item
 
 
 def _as_json(changes: Iterator[RunDetails]) -> RunDetails:
@@ -90,34 +91,34 @@ def _as_json(changes: Iterator[RunDetails]) -> RunDetails:
 
 
 def _lines(changes: Iterator[RunDetails]) -> RunDetails:
-    known: dict[str, State] = {}
+    states: dict[str, State] = {}
     attempts: dict[str, int] = {}
     phase, message, last = "", "", None
     for last in changes:
         if (last.run.phase, last.run.message) != (phase, message):
             phase, message = last.run.phase, last.run.message
-            said = f": {message}" if message and message != phase else ""
-            show(f"{last.run.name}: {phase}{said}", call_tree.STYLES.get(phase, ""))
+            suffix = f": {message}" if message and message != phase else ""
+            echo(f"{last.run.name}: {phase}{suffix}", call_tree.STYLES.get(phase, ""))
         for call in last.calls:
-            for text in _news_of(call, attempts):
-                show(text, "yellow")
-            if known.get(call.key) != call.state and call.state in _TOLD_STATES:
-                show(_line(call), call_tree.STYLES.get(call.state, ""))
-            known[call.key] = call.state
+            for text in _ended_attempts(call, attempts):
+                echo(text, "yellow")
+            if states.get(call.key) != call.state and call.state in _PRINTED_STATES:
+                echo(_line(call), call_tree.STYLES.get(call.state, ""))
+            states[call.key] = call.state
     assert last is not None
     return last
 
 
-def _news_of(call: Call, told: dict[str, int]) -> Iterator[str]:
-    for one in call.attempts:
-        if one.reason not in (None, COMPLETED) and one.number > told.get(call.key, 0):
-            told[call.key] = one.number
-            first = one.message.partition("\n")[0]
-            yield f"{call.task}/{call.key[:8]}: attempt {one.number} ended, {one.reason}: {first}"
+def _ended_attempts(call: Call, printed: dict[str, int]) -> Iterator[str]:
+    for attempt in call.attempts:
+        if attempt.reason not in (None, COMPLETED) and attempt.number > printed.get(call.key, 0):
+            printed[call.key] = attempt.number
+            first = attempt.message.partition("\n")[0]
+            yield f"{call.task}/{call.key[:8]}: attempt {attempt.number} ended, {attempt.reason}: {first}"
 
 
 def _line(call: Call) -> str:
-    where = f" on {call.node}" if call.node else ""
+    node = f" on {call.node}" if call.node else ""
     result = ""
     if call.state == "Succeeded" and call.output is not None:
         result = f"  {one_line(call.output, 100)}"
@@ -126,10 +127,10 @@ def _line(call: Call) -> str:
     elif call.message:
         result = f"  {call.message}"
     number = f" (attempt {call.attempt})" if call.attempt > 1 else ""
-    return f"{call.task}/{call.key[:8]}: {call.state}{number}{where}{result}"
+    return f"{call.task}/{call.key[:8]}: {call.state}{number}{node}{result}"
 
 
-def _live(changes: Iterator[RunDetails], place: Place) -> RunDetails:
+def _live(changes: Iterator[RunDetails], source: RunSource) -> RunDetails:
     """Redrawn with each change; what is seen last stays on the screen."""
     from rich.console import Console
     from rich.live import Live
@@ -138,12 +139,12 @@ def _live(changes: Iterator[RunDetails], place: Place) -> RunDetails:
     last: RunDetails | None = None
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for last in changes:
-            live.update(_table(last, place.title, console.height - _ROOM), refresh=True)
+            live.update(_table(last, source.title, console.height - _LINES_BESIDE_TABLE), refresh=True)
     assert last is not None
     return last
 
 
-def _table(details: RunDetails, where: str, room: int) -> RenderableType:
+def _table(details: RunDetails, source_title: str, height: int) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -154,18 +155,20 @@ def _table(details: RunDetails, where: str, room: int) -> RenderableType:
     phase = printable_line(run.phase)
     title = Text.assemble((printable_line(run.name), "bold"), "  ", (phase, call_tree.STYLES.get(phase, "cyan")))
     title.append(f"  {spent}")
-    title.append(printable_line(f"  {_counts(details)}  on {where}"), "dim")
+    title.append(printable_line(f"  {_counts(details)}  on {source_title}"), "dim")
     table = Table.grid(padding=(0, 2))
     rows = call_tree.rows(details, now)
-    shown = rows if len(rows) <= room else _most_telling(rows, max(room - 1, 1))
-    for row in shown:
+    visible = rows if len(rows) <= height else _most_relevant(rows, max(height - 1, 1))
+    for row in visible:
         style = call_tree.STYLES.get(row.state, "dim" if not row.state else "")
         cells = [Text(printable_line(cell), no_wrap=True, overflow="ellipsis") for cell in row.cells()]
         cells[1].stylize(style)
         table.add_row(*cells)
     parts: list[RenderableType] = [title, table]
-    if len(shown) < len(rows):
-        parts.append(Text(printable_line(f"… and {len(rows) - len(shown)} more lines: apprun show {run.name}"), "dim"))
+    if len(visible) < len(rows):
+        parts.append(
+            Text(printable_line(f"… and {len(rows) - len(visible)} more lines: apprun show {run.name}"), "dim")
+        )
     if run.error is not None:
         parts.append(Text(printable(f"{run.error['type']}: {run.error['message']}".partition("\n")[0]), "red"))
     elif run.message and run.message != run.phase:
@@ -173,15 +176,15 @@ def _table(details: RunDetails, where: str, room: int) -> RenderableType:
     return Group(*parts)
 
 
-def _most_telling(rows: list[call_tree.Row], room: int) -> list[call_tree.Row]:
+def _most_relevant(rows: list[call_tree.Row], height: int) -> list[call_tree.Row]:
     """What isn't over comes first when there isn't room for all; the order stays."""
-    open_rows = [place for place, row in enumerate(rows) if row.state not in TERMINAL_STATES]
-    chosen = set(open_rows[:room])
-    for place in range(len(rows) - 1, -1, -1):
-        if len(chosen) >= room:
+    open_rows = [index for index, row in enumerate(rows) if row.state not in TERMINAL_STATES]
+    chosen = set(open_rows[:height])
+    for index in range(len(rows) - 1, -1, -1):
+        if len(chosen) >= height:
             break
-        chosen.add(place)
-    return [rows[place] for place in sorted(chosen)]
+        chosen.add(index)
+    return [rows[index] for index in sorted(chosen)]
 
 
 def _counts(details: RunDetails) -> str:

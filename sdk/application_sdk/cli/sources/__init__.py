@@ -1,1 +1,1 @@
-"""Where runs are: this machine, or a cluster. Verbs read through one port, `port.Place`; `choosing` decides which."""
+"""Sources of runs. Verbs read through the protocol `RunSource`; `cli.selection` chooses the source."""

@@ -1,4 +1,4 @@
-"""The runs of this machine: ledgers in files, read through the port. Reads only; `running` executes."""
+"""The runs of this machine, read from their ledgers. Reads only; `commands.local_run` executes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, wanted
+from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, is_selected
 from application_sdk.cli.sources.records import Attempt, Call, Phase, Run, RunDetails, State
 from application_sdk.engines.local.errors import LedgerError
 from application_sdk.engines.local.exporting import export_run
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from application_sdk.replay.history import ExportedRun
     from application_sdk.wire.fields import ErrorFields
 
-_LOOK_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 
 
-class ThisMachine:
-    """Implements `port.Place` over the folder that holds all runs."""
+class LocalSource:
+    """Implements `RunSource` for the folder that holds the runs of this machine."""
 
     def __init__(self, home: RunStore) -> None:
         self._home = home
@@ -36,14 +36,14 @@ class ThisMachine:
         return "this machine"
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         return True
 
     def names(self) -> list[str]:
         return self._home.runs()
 
     def runs(self, app: str | None, note: Note) -> list[Run]:
-        found: list[Run] = []
+        runs: list[Run] = []
         for name in self._home.runs():
             folder = self._home.folder(name)
             try:
@@ -51,23 +51,23 @@ class ThisMachine:
                     run = ledger.run()
                     calls, done, failed = ledger.counts()
             except LedgerError as error:
-                # One damaged run mustn't hide the others.
+                # A damaged run mustn't hide the others.
                 note(f"left out: {error}")
                 continue
             if app is None or run.app == app:
-                found.append(run_of(run, alive=holder(folder.lock) is not None, counts=(calls, done, failed)))
-        return found
+                runs.append(run_of(run, alive=holder(folder.lock) is not None, counts=(calls, done, failed)))
+        return runs
 
     def details(self, run: str) -> RunDetails:
         folder = self._home.folder(run)
         with Ledger.open(folder.ledger, read_only=True) as ledger:
             record, calls, committed, attempts = ledger.run(), ledger.calls(), ledger.committed(), ledger.attempts()
         alive = holder(folder.lock) is not None
-        made = calls_of(calls, committed, attempts, alive=alive)
-        done = sum(1 for call in made if call.state == "Succeeded")
-        failed = sum(1 for call in made if call.state == "Failed")
+        views = calls_of(calls, committed, attempts, alive=alive)
+        done = sum(1 for call in views if call.state == "Succeeded")
+        failed = sum(1 for call in views if call.state == "Failed")
         cancelled = next((entry.at for entry in committed if entry.key == CANCEL_KEY), None)
-        return RunDetails(run_of(record, alive=alive, counts=(len(made), done, failed)), made, cancelled_at=cancelled)
+        return RunDetails(run_of(record, alive=alive, counts=(len(views), done, failed)), views, cancelled_at=cancelled)
 
     def changes(self, run: str) -> Iterator[RunDetails]:
         while True:
@@ -75,27 +75,29 @@ class ThisMachine:
             yield details
             if details.run.finished or details.run.phase in ("Interrupted", "Stalled"):
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def logs(self, query: LogQuery, note: Note) -> Iterator[LogLine]:
         folder = self._home.folder(query.run)
-        read: dict[tuple[str, int], int] = {}
+        offsets: dict[tuple[str, int], int] = {}
         while True:
             with Ledger.open(folder.ledger, read_only=True) as ledger:
                 tasks = {record.call.key: record.call.task for record in ledger.calls()}
                 attempts = ledger.attempts()
                 over = ledger.run().phase != "Running" or holder(folder.lock) is None
-            for one in attempts:
-                if query.attempt not in (0, one.attempt) or not wanted(query.task, tasks[one.key], one.key):
+            for attempt in attempts:
+                if query.attempt not in (0, attempt.attempt) or not is_selected(
+                    query.task, tasks[attempt.key], attempt.key
+                ):
                     continue
-                place = (one.key, one.attempt)
-                for text in _new_lines(folder.log(tasks[one.key], one.key, one.attempt), read, place):
-                    yield LogLine(tasks[one.key], one.key, one.attempt, text)
+                log = (attempt.key, attempt.attempt)
+                for text in _new_lines(folder.log(tasks[attempt.key], attempt.key, attempt.attempt), offsets, log):
+                    yield LogLine(tasks[attempt.key], attempt.key, attempt.attempt, text)
             if over or not query.follow:
-                if not any(read.values()):
+                if not any(offsets.values()):
                     note("nothing was printed; with --in-process it goes to the terminal")
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def export(self, run: str) -> ExportedRun:
         with Ledger.open(self._home.folder(run).ledger, read_only=True) as ledger:
@@ -103,7 +105,7 @@ class ThisMachine:
 
 
 def run_of(run: RunRecord, *, alive: bool, counts: tuple[int, int, int] | None = None) -> Run:
-    """A ledger's run. `alive` says whether some process executes it; `counts` are calls, done, failed."""
+    """The run of a ledger. `alive`: a process executes it. `counts`: calls, completed calls, failed calls."""
     phase: Phase = "Interrupted" if run.phase == "Running" and not alive else run.phase
     return Run(
         name=run.name,
@@ -131,21 +133,21 @@ def run_of(run: RunRecord, *, alive: bool, counts: tuple[int, int, int] | None =
 def calls_of(
     calls: Sequence[CallRecord], committed: Sequence[CommittedCall], attempts: Sequence[AttemptRecord], *, alive: bool
 ) -> tuple[Call, ...]:
-    """A ledger's calls, in the order in which they were made."""
+    """The calls of a ledger in the order in which the route made them."""
     done = {entry.key: entry for entry in committed}
-    tries: dict[str, list[AttemptRecord]] = {}
+    attempts_by_key: dict[str, list[AttemptRecord]] = {}
     for attempt in attempts:
-        tries.setdefault(attempt.key, []).append(attempt)
+        attempts_by_key.setdefault(attempt.key, []).append(attempt)
     return tuple(
-        _call(record, place, done.get(record.call.key), tries.get(record.call.key, []), alive=alive)
-        for place, record in enumerate(calls)
+        _call(record, position, done.get(record.call.key), attempts_by_key.get(record.call.key, []), alive=alive)
+        for position, record in enumerate(calls)
     )
 
 
 def _call(
-    record: CallRecord, place: int, done: CommittedCall | None, tries: Sequence[AttemptRecord], *, alive: bool
+    record: CallRecord, position: int, done: CommittedCall | None, attempts: Sequence[AttemptRecord], *, alive: bool
 ) -> Call:
-    call, last = record.call, tries[-1] if tries else None
+    call, last = record.call, attempts[-1] if attempts else None
     succeeded = done is not None and done.outcome == "Succeeded"
     due = None if call.seconds is None else record.scheduled_at + call.seconds
     return Call(
@@ -155,7 +157,7 @@ def _call(
         state=_state(record, done, last, alive=alive),
         input=call.input,
         line=call.line,
-        made=place,
+        position=position,
         sequence=done.sequence if done else None,
         output=done.payload if done is not None and succeeded else None,
         error=cast("ErrorFields | None", done.payload) if done is not None and not succeeded else None,
@@ -165,7 +167,7 @@ def _call(
         due_at=None if done else record.not_before or due,
         attempt=last.attempt if last else 0,
         progress=record.progress,
-        attempts=tuple(_attempt(one) for one in tries),
+        attempts=tuple(_attempt(attempt) for attempt in attempts),
         consumed=consumed(call.task, call.identity["inputDigest"]),
         lineage=call.identity["lineage"],
     )
@@ -183,16 +185,16 @@ def _state(record: CallRecord, done: CommittedCall | None, last: AttemptRecord |
     return "Retrying"
 
 
-def _attempt(one: AttemptRecord) -> Attempt:
+def _attempt(record: AttemptRecord) -> Attempt:
     return Attempt(
-        number=one.attempt,
-        reason=one.reason,
-        budget=one.budget,
-        message=one.message,
-        exit_code=one.exit_code,
-        started_at=one.started_at,
-        finished_at=one.finished_at,
-        surroundings="this machine",
+        number=record.attempt,
+        reason=record.reason,
+        budget=record.budget,
+        message=record.message,
+        exit_code=record.exit_code,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        environment="this machine",
     )
 
 
@@ -203,13 +205,13 @@ def _reason(run: RunRecord) -> str:
     return error.get("stall") or error["type"]
 
 
-def _new_lines(path: Path, read: dict[tuple[str, int], int], place: tuple[str, int]) -> Iterator[str]:
-    """Whole lines of a log since last time; a last line without an end counts once nothing more comes."""
+def _new_lines(path: Path, offsets: dict[tuple[str, int], int], log: tuple[str, int]) -> Iterator[str]:
+    """Yields the lines written to a log since its offset, and advances the offset."""
     try:
         with path.open("rb") as file:
-            file.seek(read.get(place, 0))
+            file.seek(offsets.get(log, 0))
             content = file.read()
     except OSError:
         return
-    read[place] = read.get(place, 0) + len(content)
+    offsets[log] = offsets.get(log, 0) + len(content)
     yield from content.decode("utf-8", "replace").splitlines()

@@ -1,4 +1,4 @@
-"""The port that verbs read through: what every place of runs can tell."""
+"""The protocol through which verbs read runs of any source."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ class LogLine:
     attempt: int
     text: str
     at: str = ""
-    """RFC 3339, where the place notes it for each line."""
+    """RFC 3339. Empty for a source without a time for each line."""
     node: str = ""
 
 
 Note = Callable[[str], None]
-"""Takes what is worth saying beside the result."""
+"""Receives messages for the user beside the result."""
 
 
-def wanted(task: str, name: str, key: str) -> bool:
-    """Whether a call is meant by what was given for TASK: nothing, the task's name, or the first digits of its key."""
+def is_selected(task: str, name: str, key: str) -> bool:
+    """Whether TASK selects a call: by the task's name, by the first digits of the key, or by being empty."""
     return not task or task == name or (len(task) >= 4 and key.startswith(task))
 
 
-class Place(Protocol):
-    """Runs somewhere. Errors are `AppError`s that say what is wrong, and what to do."""
+class RunSource(Protocol):
+    """Reads runs. Its errors are `AppError`s that name the problem and the remedy."""
 
     @property
     def title(self) -> str:
-        """Where it is, in words."""
+        """The name of the source in messages, such as `this machine`."""
         ...
 
     @property
-    def here(self) -> bool:
-        """Whether it is this machine."""
+    def is_local(self) -> bool:
+        """Whether the source is this machine."""
         ...
 
     def names(self) -> list[str]:
@@ -71,13 +71,13 @@ class Place(Protocol):
         ...
 
     def changes(self, run: str) -> Iterator[RunDetails]:
-        """The run as it is now, and again whenever something of it may have changed, until it is over."""
+        """Yields the run now, and after each change until it is over."""
         ...
 
     def logs(self, query: LogQuery, note: Note) -> Iterator[LogLine]:
-        """What the attempts wrote, as far as it is kept, in the order of time where that is known."""
+        """Yields the lines that the attempts wrote, as far as they are kept, ordered by time where it is known."""
         ...
 
     def export(self, run: str) -> ExportedRun:
-        """A run's past."""
+        """The run's ledger and inputs as a document that `apprun check --replay` reads."""
         ...

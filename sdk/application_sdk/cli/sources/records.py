@@ -1,6 +1,6 @@
-"""A run, its calls and their attempts as every place tells of them. Frozen; times in seconds since the epoch.
+"""A run, its calls and their attempts, the same for every source. Frozen; times are in seconds since the epoch.
 
-`places.local` and `cluster.reading` make them, everything that prints takes them: so local and cluster runs look alike.
+`sources.local` and `cluster.parse` create them and the views print them, so local and cluster runs look alike.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from application_sdk.wire.call_state import CallState
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 
@@ -23,11 +24,7 @@ Phase: TypeAlias = Literal[
     "Cancelled",
 ]
 """Those of an AppRun, and `Interrupted`: a run of this machine that no process executes."""
-State: TypeAlias = Literal[
-    "Queued", "Starting", "Running", "Waiting", "Retrying", "Sleeping", "Succeeded", "Failed", "Cancelled"
-]
-"""Of a call. `Queued`: no attempt yet. `Starting`: its pod doesn't run yet. `Waiting`: it can't start, the message says
-why. `Retrying`: an attempt failed and the next is due. `Sleeping`: a timer."""
+State: TypeAlias = CallState
 
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 TERMINAL_STATES: frozenset[State] = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -46,9 +43,9 @@ class Attempt:
     started_at: float | None = None
     finished_at: float | None = None
     log: str = ""
-    """The end of what it had printed, where its place keeps that."""
-    surroundings: str = "the cluster"
-    """What disrupts attempts in its place."""
+    """The end of its log, if the source keeps it."""
+    environment: str = "the cluster"
+    """What a disruption is charged to in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +58,10 @@ class Call:
     state: State
     input: JSONObject
     line: str = ""
-    made: int = 0
-    """Place in the order in which the route made its calls."""
+    position: int = 0
+    """Index in the order in which the route made its calls."""
     sequence: int | None = None
-    """Place in the ledger; None while it isn't committed."""
+    """Index in the ledger; None while it isn't committed."""
     output: JSON = None
     error: ErrorFields | None = None
     message: str = ""
@@ -80,8 +77,8 @@ class Call:
     node: str = ""
     progress: ProgressFields | None = None
     attempts: tuple[Attempt, ...] = ()
-    heard_from: bool = False
-    """Whether the process of the current attempt has said anything of itself: that it began, a heartbeat, progress."""
+    has_reported: bool = False
+    """Whether the process of the current attempt has reported its start, a heartbeat or progress."""
     consumed: str = ""
     """What calls that follow this one have as their lineage."""
     lineage: str = ""
@@ -101,7 +98,7 @@ class Run:
     output: JSON = None
     error: ErrorFields | None = None
     reason: str = ""
-    """One word for why the phase is what it is."""
+    """The reason of the phase, in one word."""
     message: str = ""
     started_at: float | None = None
     finished_at: float | None = None
@@ -109,7 +106,7 @@ class Run:
     continued_from: str | None = None
     continued_as: str | None = None
     directory: str = ""
-    """Of a run of this machine: where its code is."""
+    """The folder of the app's code, for a run of this machine."""
     namespace: str = ""
     context: str = ""
     calls: int | None = None

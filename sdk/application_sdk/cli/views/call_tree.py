@@ -1,4 +1,4 @@
-"""A run's calls as a tree of rows: which call followed from which, and how each one stands. Pure; `looking` prints it.
+"""A run's calls as a tree of rows: which call followed from which, and its state. Pure; `list_show` prints it.
 
 A call stands under the call whose result its branch of the route had last. As long as one follows from one they stay at
 the same depth, so a sequence reads as a list and a fan-out as a tree.
@@ -60,12 +60,12 @@ def rows(details: RunDetails, now: float, *, every: bool = False) -> list[Row]:
     parents = _parents(details.calls)
     for call in details.calls:
         children.setdefault(parents.get(call.key, ""), []).append(call)
-    found: list[Row] = []
+    tree: list[Row] = []
     if details.driver is not None:
-        found.append(_row("", details.driver, now, "(route)"))
-        found += _attempt_rows("", details.driver)
-    found += _branch(children, "", "", now, every=every)
-    return found
+        tree.append(_row("", details.driver, now, "(route)"))
+        tree += _attempt_rows("", details.driver)
+    tree += _branch(children, "", "", now, every=every)
+    return tree
 
 
 def _parents(calls: Sequence[Call]) -> dict[str, str]:
@@ -106,7 +106,7 @@ def _branch(children: dict[str, list[Call]], parent: str, indent: str, now: floa
 def _siblings(
     children: dict[str, list[Call]], parent: str, indent: str, *, every: bool
 ) -> list[tuple[Call | _Group, str, bool]]:
-    found: list[Call | _Group] = []
+    items: list[Call | _Group] = []
     groups: dict[tuple[str, State], list[Call]] = {}
     calls = children.get(parent, [])
     if not every and len(calls) >= FOLD_FROM:
@@ -116,14 +116,14 @@ def _siblings(
     folded = {call.key for group in groups.values() if len(group) >= FOLD_FROM for call in group}
     for call in calls:
         if call.key not in folded:
-            found.append(call)
+            items.append(call)
         elif groups[call.task, call.state][0] is call:
-            found.append(_Group(tuple(groups[call.task, call.state])))
-    return [(item, indent, place == len(found) - 1) for place, item in enumerate(found)]
+            items.append(_Group(tuple(groups[call.task, call.state])))
+    return [(item, indent, index == len(items) - 1) for index, item in enumerate(items)]
 
 
 def _troubled(call: Call) -> bool:
-    return any(one.reason not in (None, COMPLETED) for one in call.attempts) or call.state == "Failed"
+    return any(attempt.reason not in (None, COMPLETED) for attempt in call.attempts) or call.state == "Failed"
 
 
 def _row(mark: str, call: Call, now: float, name: str = "") -> Row:
@@ -149,20 +149,27 @@ def _attempt_rows(indent: str, call: Call) -> Iterator[Row]:
     if call.state == "Failed" and len(call.attempts) == 1:
         # The call's own row says it all.
         return
-    for one in call.attempts:
-        if one.reason not in (None, COMPLETED):
-            yield Row(f"{indent}  ✗ attempt {one.number}", one.reason or "", "", one.node, _spent(one), _blame(one))
+    for attempt in call.attempts:
+        if attempt.reason not in (None, COMPLETED):
+            yield Row(
+                f"{indent}  ✗ attempt {attempt.number}",
+                attempt.reason or "",
+                "",
+                attempt.node,
+                _spent(attempt),
+                _blame(attempt),
+            )
 
 
-def _blame(one: Attempt) -> str:
-    charged = {"App": "the task", "Disruption": one.surroundings, "None": "nobody"}.get(one.budget or "", "")
-    first = one.message.partition("\n")[0]
-    said = first if len(first) <= 300 else f"{first[:299]}…"
-    return f"{said} (charged to {charged})" if charged else said
+def _blame(attempt: Attempt) -> str:
+    charged = {"App": "the task", "Disruption": attempt.environment, "None": "nobody"}.get(attempt.budget or "", "")
+    first = attempt.message.partition("\n")[0]
+    message = first if len(first) <= 300 else f"{first[:299]}…"
+    return f"{message} (charged to {charged})" if charged else message
 
 
-def _spent(one: Attempt) -> str:
-    return duration(one.finished_at - one.started_at) if one.finished_at and one.started_at else ""
+def _spent(attempt: Attempt) -> str:
+    return duration(attempt.finished_at - attempt.started_at) if attempt.finished_at and attempt.started_at else ""
 
 
 def _took(call: Call, now: float) -> str:
@@ -181,7 +188,7 @@ def _result(call: Call, now: float) -> str:
         first = call.error["message"].partition("\n")[0]
         return f"{call.error['type']}: {first}" if first else call.error["type"]
     if call.state == "Retrying":
-        last = next((one for one in reversed(call.attempts) if one.reason), None)
+        last = next((attempt for attempt in reversed(call.attempts) if attempt.reason), None)
         after = f" after {last.reason}" if last else ""
         return f"again in {duration(max((call.due_at or now) - now, 0))}{after}"
     if call.state == "Sleeping":

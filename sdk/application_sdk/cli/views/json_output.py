@@ -1,6 +1,6 @@
-"""Runs as JSON: the one place that says what `-o json` of `run`, `list`, `show` and the like looks like.
+"""Defines the JSON of `-o json` for runs and their calls.
 
-The same for a run of this machine and one of a cluster; what only one of them has is empty for the other.
+Runs of this machine and of a cluster have the same fields; a field that one of them lacks is empty.
 """
 
 from __future__ import annotations
@@ -127,18 +127,18 @@ def call_as_json(call: Call) -> CallJSON:
         startedAt=timestamp(call.started_at),
         committedAt=timestamp(call.committed_at),
         progress=call.progress,
-        attempts=[_attempt(one) for one in call.attempts],
+        attempts=[_attempt(attempt) for attempt in call.attempts],
     )
 
 
-def _attempt(one: Attempt) -> AttemptJSON:
+def _attempt(attempt: Attempt) -> AttemptJSON:
     return AttemptJSON(
-        attempt=one.number,
-        reason=one.reason,
-        budget=one.budget,
-        message=one.message,
-        exitCode=one.exit_code,
-        node=one.node,
-        startedAt=timestamp(one.started_at),
-        finishedAt=timestamp(one.finished_at),
+        attempt=attempt.number,
+        reason=attempt.reason,
+        budget=attempt.budget,
+        message=attempt.message,
+        exitCode=attempt.exit_code,
+        node=attempt.node,
+        startedAt=timestamp(attempt.started_at),
+        finishedAt=timestamp(attempt.finished_at),
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from typing_extensions import override
 
-from application_sdk.cli.output import app_output, say
-from application_sdk.cli.views.task_counters import Tallies, TaskTally
+from application_sdk.cli.output import app_output, notify
+from application_sdk.cli.views.task_counters import TaskCounter, TaskCounters
 from application_sdk.engines.local.events import AttemptFailed, Event, NotForked, NotYielding, Replayed
 from application_sdk.engines.local.render import duration, format_event
 from application_sdk.wire.printable import printable, printable_line
@@ -61,7 +61,7 @@ class Lines(Silent):
     def notice(self, notice: Event) -> None:
         text = format_event(notice, self._clock())
         if text is not None:
-            say(text)
+            notify(text)
 
 
 class Table(Silent):
@@ -71,7 +71,7 @@ class Table(Silent):
         from rich.live import Live
 
         self._console = console
-        self._tallies = Tallies()
+        self._counters = TaskCounters()
         self._title = title
         self._app_output = ExitStack()
         self._started = time.monotonic()
@@ -79,7 +79,7 @@ class Table(Silent):
 
     @override
     def notice(self, notice: Event) -> None:
-        self._tallies.notice(notice)
+        self._counters.notice(notice)
         if isinstance(notice, Replayed | AttemptFailed | NotYielding | NotForked):
             from rich.text import Text
 
@@ -96,7 +96,7 @@ class Table(Silent):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._tallies.close()
+        self._counters.close()
         self._app_output.close()
         self._live.stop()
 
@@ -112,17 +112,17 @@ class Table(Silent):
         table.add_column(overflow="ellipsis", no_wrap=True)
         spent = duration(time.monotonic() - self._started)
         table.add_row("", Text(printable_line(self._title), "bold"), "", Text(spent, "dim"))
-        for tally in self._tallies.rows():
-            mark: RenderableType = Text(*_mark(tally))
-            if tally.under_way and not self._tallies.closed:
+        for counter in self._counters.rows():
+            mark: RenderableType = Text(*_mark(counter))
+            if counter.unfinished and not self._counters.closed:
                 mark = Spinner("dots", style="cyan")
-            count = f"{tally.done}/{tally.calls}"
-            remark = Text(printable_line(tally.remark(time.time())), "dim")
-            table.add_row(mark, Text(printable_line(tally.task)), count, remark)
+            count = f"{counter.done}/{counter.calls}"
+            remark = Text(printable_line(counter.remark(time.time())), "dim")
+            table.add_row(mark, Text(printable_line(counter.task)), count, remark)
         return table
 
 
-def _mark(tally: TaskTally) -> tuple[str, str]:
-    if tally.failed:
+def _mark(counter: TaskCounter) -> tuple[str, str]:
+    if counter.failed:
         return "✗", "red"
-    return ("✓", "green") if tally.done == tally.calls else ("·", "dim")
+    return ("✓", "green") if counter.done == counter.calls else ("·", "dim")

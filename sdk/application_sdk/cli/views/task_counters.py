@@ -11,7 +11,7 @@ from application_sdk.execution.engine import CANCEL_KEY
 
 
 @dataclass(slots=True)
-class TaskTally:
+class TaskCounter:
     """The calls of one task."""
 
     task: str
@@ -26,7 +26,7 @@ class TaskTally:
     progress: str = ""
 
     @property
-    def under_way(self) -> bool:
+    def unfinished(self) -> bool:
         """Whether anything of it goes on."""
         return bool(self.running or self.retries or self.timers)
 
@@ -48,11 +48,11 @@ class TaskTally:
         return ", ".join(parts)
 
 
-class Tallies:
+class TaskCounters:
     """Takes notices from the engine's thread; gives rows to the one that draws."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, TaskTally] = {}
+        self._tasks: dict[str, TaskCounter] = {}
         self._lock = threading.Lock()
         self.closed = False
 
@@ -60,18 +60,18 @@ class Tallies:
         """Count an event."""
         with self._lock:
             if isinstance(notice, Called):
-                tally = self._of(notice.call.task)
-                tally.calls += 1
+                counter = self._of(notice.call.task)
+                counter.calls += 1
                 if notice.due is not None:
-                    tally.timers[notice.call.key] = notice.due
+                    counter.timers[notice.call.key] = notice.due
             elif isinstance(notice, AttemptStarted):
-                tally = self._of(notice.call.task)
-                tally.running.add(notice.call.key)
-                tally.retries.pop(notice.call.key, None)
+                counter = self._of(notice.call.task)
+                counter.running.add(notice.call.key)
+                counter.retries.pop(notice.call.key, None)
             elif isinstance(notice, AttemptFailed):
-                tally = self._of(notice.call.task)
-                tally.running.discard(notice.call.key)
-                tally.retries[notice.call.key] = notice.retry_at
+                counter = self._of(notice.call.task)
+                counter.running.discard(notice.call.key)
+                counter.retries[notice.call.key] = notice.retry_at
             elif isinstance(notice, Progressed):
                 self._of(notice.call.task).progress = progress_text(notice.progress)
             elif isinstance(notice, Committed):
@@ -81,28 +81,30 @@ class Tallies:
         """The run isn't executed any more."""
         self.closed = True
 
-    def rows(self) -> list[TaskTally]:
+    def rows(self) -> list[TaskCounter]:
         """A copy of the counts, in the order in which the tasks were first called."""
         with self._lock:
             return [
-                replace(tally, running=set(tally.running), retries=dict(tally.retries), timers=dict(tally.timers))
-                for tally in self._tasks.values()
+                replace(
+                    counter, running=set(counter.running), retries=dict(counter.retries), timers=dict(counter.timers)
+                )
+                for counter in self._tasks.values()
             ]
 
     def _commit(self, notice: Committed) -> None:
         done = notice.completion
         if done.key == CANCEL_KEY:
             return
-        tally = self._of(done.task)
-        tally.running.discard(done.key)
-        tally.retries.pop(done.key, None)
-        tally.timers.pop(done.key, None)
+        counter = self._of(done.task)
+        counter.running.discard(done.key)
+        counter.retries.pop(done.key, None)
+        counter.timers.pop(done.key, None)
         if done.outcome == "Succeeded":
-            tally.done += 1
+            counter.done += 1
         elif done.outcome == "Failed":
-            tally.failed += 1
+            counter.failed += 1
         else:
-            tally.cancelled += 1
+            counter.cancelled += 1
 
-    def _of(self, task: str) -> TaskTally:
-        return self._tasks.setdefault(task, TaskTally(task))
+    def _of(self, task: str) -> TaskCounter:
+        return self._tasks.setdefault(task, TaskCounter(task))

@@ -55,7 +55,7 @@ def test_run_as_json_tells_all_of_the_run_and_nothing_on_the_way(apprun: Command
     }
 
 
-def test_a_failed_run_exits_1_with_the_users_traceback_and_what_to_do(apprun: Command) -> None:
+def test_a_failed_run_exits_1_with_traceback_and_hint(apprun: Command) -> None:
     done = apprun.run("needs-permission")
     assert (done.code, done.out) == (1, "")
     assert 'raise NonRetryableError("nobody has allowed it")' in done.err
@@ -78,7 +78,7 @@ def test_resume_of_a_finished_run_prints_its_output_again(apprun: Command) -> No
     assert (apprun("resume", "o1").out, apprun.journal.read_text()) == (first.out, before)
 
 
-def test_a_run_that_is_being_executed_is_not_resumed_a_second_time(apprun: Command, home: Path) -> None:
+def test_a_run_at_work_is_not_resumed_again(apprun: Command, home: Path) -> None:
     apprun.run("needs-permission")
     with RunLock("o1", home / "home" / "runs" / "o1" / "lock"):
         done = apprun("retry", "o1", "--in-process")
@@ -107,7 +107,7 @@ def test_cancel_by_force_needs_no_app(apprun: Command, home: Path) -> None:
     assert (done.code, apprun("show", "o1", "-o", "json").json["phase"]) == (0, "Cancelled")
 
 
-def test_runs_lists_the_newest_first_and_a_damaged_one_hides_no_other(apprun: Command, home: Path) -> None:
+def test_list_is_newest_first_despite_a_damaged_run(apprun: Command, home: Path) -> None:
     apprun.run("run")
     apprun("run", str(ORDERS), "--name", "o2", "-i", json.dumps({"journal": str(apprun.journal)}), "--in-process")
     broken = home / "home" / "runs" / "o3"
@@ -119,7 +119,7 @@ def test_runs_lists_the_newest_first_and_a_damaged_one_hides_no_other(apprun: Co
     assert [run["run"] for run in apprun("runs", "-o", "json").json] == ["o2", "o1"]
 
 
-def test_show_tells_checkpoints_in_order_and_failed_attempts_with_their_budget(apprun: Command) -> None:
+def test_show_has_checkpoints_in_order_and_failed_attempts(apprun: Command) -> None:
     apprun.run("refused")
     shown = apprun("show", "o1")
     assert "└─ refuse" in shown.out

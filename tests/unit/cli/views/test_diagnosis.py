@@ -13,7 +13,7 @@ from application_sdk.cli.views.diagnosis import Finding, explain
 from application_sdk.cli.views.reason_help import APP, ATTEMPT, RUN, of_attempt, of_run
 
 NOW = 1000.0
-OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+OPERATIONS = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 def run(phase: Any = "Running", **fields: Any) -> Run:
@@ -26,7 +26,7 @@ def call(state: Any, task: str = "fetch", key: str = "a" * 32, **fields: Any) ->
 
 def a_driver(state: Any = "Running", **fields: Any) -> Call:
     """The route's own call, heard from a moment ago unless told otherwise."""
-    about: dict[str, Any] = {"heard_from": True, "started_at": 991.0, "called_at": 990.0, **fields}
+    about: dict[str, Any] = {"has_reported": True, "started_at": 991.0, "called_at": 990.0, **fields}
     return Call(key="driver", task="run", role="driver", state=state, input={}, **about)
 
 
@@ -71,7 +71,7 @@ def test_equal_waits_of_many_calls_are_told_once() -> None:
     assert "cpu" in finding.remedy
 
 
-def test_a_failed_run_names_the_call_its_line_its_traceback_and_its_last_words() -> None:
+def test_a_failed_run_names_call_line_traceback_and_log() -> None:
     last = Attempt(3, "ValueError", "App", "no such page", log="page 1\npage 2\n")
     failed = call("Failed", line="app.py:12", attempt=3, attempts=(last,),
                   error={"type": "ValueError", "message": "no such page", "traceback": "Traceback …"})  # fmt: skip
@@ -83,7 +83,7 @@ def test_a_failed_run_names_the_call_its_line_its_traceback_and_its_last_words()
     assert "apprun logs r fetch" in second.remedy
 
 
-def test_a_local_run_is_retried_and_one_of_a_cluster_submitted_again() -> None:
+def test_the_remedy_is_retry_locally_and_submit_on_a_cluster() -> None:
     failed = call("Failed", attempts=(Attempt(1, "ValueError", "App"),), error={"type": "ValueError", "message": "x"})
     assert "apprun retry r" in said(run("Failed"), failed, local=True)[-1].remedy
     assert "submit a new run" in said(run("Failed"), failed)[-1].remedy
@@ -104,7 +104,7 @@ def test_what_ran_out_of_memory_is_told_to_ask_for_more() -> None:
     assert "memory" in finding.remedy
 
 
-def test_what_the_cluster_did_is_mentioned_last_and_needs_nothing() -> None:
+def test_disruptions_come_last_and_need_no_remedy() -> None:
     lost = Attempt(1, "NodeLost", "Disruption")
     waiting = call("Waiting", key="b" * 32, message="QuotaExceeded: pods 4/4")
     first, second = said(run(), call("Running", attempts=(lost,)), waiting)
@@ -112,14 +112,14 @@ def test_what_the_cluster_did_is_mentioned_last_and_needs_nothing() -> None:
     assert (second.weight, second.remedy.startswith("Nothing")) == ("fine", True)
 
 
-def test_a_pod_that_cannot_get_its_image_is_told_in_kubelets_words() -> None:
+def test_a_failed_image_pull_quotes_the_kubelet() -> None:
     stuck = call("Starting", message='ErrImagePull: pull "nowhere/image:1" failed')
     (finding,) = said(run(), stuck)
     assert "nowhere/image:1" in finding.what
     assert "registry" in finding.remedy
 
 
-def test_calls_that_wait_for_their_turn_are_told_which_limit_holds_them() -> None:
+def test_queued_calls_name_the_limit_that_holds_them() -> None:
     (finding,) = said(run(message="calls wait for their turn: parallelism is 2"), call("Queued"), call("Queued"))
     assert "parallelism is 2" in finding.what
     assert "parallelism" in finding.remedy
@@ -147,10 +147,10 @@ def test_remedies_are_whole_sentences() -> None:
 # It never says that nothing is wrong of what isn't at work
 
 
-def test_calls_that_wait_are_not_told_as_a_route_that_cannot_start() -> None:
+def test_waiting_calls_are_no_route_that_cannot_start() -> None:
     words = "1 of 2 open calls wait, QuotaExceeded (1): exceeded quota"
     waiting = call("Waiting", message="QuotaExceeded: exceeded quota")
-    findings = said(run(reason="QuotaExceeded", message=words), waiting, call("Running", heard_from=True))
+    findings = said(run(reason="QuotaExceeded", message=words), waiting, call("Running", has_reported=True))
     assert [finding.what for finding in findings] == [f"fetch ({'a' * 8}) can't start: QuotaExceeded: exceeded quota"]
 
 
@@ -162,14 +162,14 @@ def test_route_that_is_silent_or_does_not_yield_is_a_problem(reason: str, words:
     assert (finding.weight, "the very words" in finding.what, words in finding.remedy) == ("problem", True, True)
 
 
-def test_long_silence_of_a_task_is_said_and_its_log_is_pointed_to() -> None:
+def test_a_task_without_a_heartbeat_points_to_its_log() -> None:
     (finding,) = said(run(), call("Running", node="node1", started_at=280.0))
     assert finding.what.startswith("fetch (aaaaaaaa) has been running on node1 for 12 min 00 s, without a sign")
     assert finding.remedy == "Its log: `apprun logs r fetch`."
 
 
 def test_task_that_says_how_far_it_is_is_at_work() -> None:
-    (finding,) = said(run(), call("Running", started_at=280.0, heard_from=True, progress={"done": 3, "total": 9}))
+    (finding,) = said(run(), call("Running", started_at=280.0, has_reported=True, progress={"done": 3, "total": 9}))
     assert "at work for 12 min 00 s, and says: 3/9" in finding.what
 
 
@@ -186,7 +186,7 @@ def test_call_whose_pod_is_not_at_work_is_said_to_be_not(message: str) -> None:
     ("driver", "words"),
     [
         (a_driver("Queued", started_at=None, called_at=900.0), "pod hasn't been made for 1 min 40 s"),
-        (a_driver("Running", heard_from=False, started_at=960.0), "running for 40 s without a sign"),
+        (a_driver("Running", has_reported=False, started_at=960.0), "running for 40 s without a sign"),
         (a_driver("Running", message="NodeLost: node node1 doesn't answer"), "isn't at work: NodeLost"),
         (a_driver("Starting", started_at=None, called_at=900.0), "has been starting for 1 min 40 s"),
     ],
@@ -235,6 +235,6 @@ def test_a_caught_failure_is_not_to_be_taken_back(phase: str, local: bool) -> No
 
 
 def test_a_retried_call_on_a_laptop_gets_no_advice_of_a_cluster() -> None:
-    last = Attempt(number=1, reason="ValueError", budget="App", message="no", surroundings="this machine")
+    last = Attempt(number=1, reason="ValueError", budget="App", message="no", environment="this machine")
     (finding,) = said(run(), call("Retrying", attempts=(last,), attempt=1), local=True)
     assert "deploy" not in finding.remedy

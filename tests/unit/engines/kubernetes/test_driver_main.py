@@ -134,6 +134,7 @@ def test_driver_that_is_done_soon_says_nothing_of_itself(pod: PodProcess, world:
     assert len([request for request in server.requests if request.method == "PATCH"]) == 1
 
 
+@pytest.mark.slow
 def test_driver_that_calls_nothing_new_says_that_it_has_begun(pod: PodProcess, world: RunWorld) -> None:
     pod.write(driver_call(), app=f"{APP}        return await self.work(input)\n")
     with pod.start():
@@ -145,6 +146,7 @@ def test_driver_that_calls_nothing_new_says_that_it_has_begun(pod: PodProcess, w
     assert "startedAt" in world.reports[DRIVER]
 
 
+@pytest.mark.slow
 def test_route_that_computes_for_ever_is_told_with_its_line(pod: PodProcess, world: RunWorld) -> None:
     pod.write(driver_call(), app=f"{APP}        while True:\n            pass\n")
 
@@ -158,6 +160,7 @@ def test_route_that_computes_for_ever_is_told_with_its_line(pod: PodProcess, wor
     assert f"app.py:{line}." in message or f"app.py:{line + 1}." in message
 
 
+@pytest.mark.slow
 def test_module_that_computes_for_ever_is_told_too(pod: PodProcess, world: RunWorld) -> None:
     pod.write(driver_call(), app="while True:\n    pass\n")
 

@@ -102,6 +102,7 @@ def test_a_module_that_exits_is_one_that_cant_be_imported(pod: PodProcess, serve
     assert report_of(pod, server)["error"]["type"] == "LoadFailed"
 
 
+@pytest.mark.slow
 def test_an_import_that_never_ends_is_given_up_and_shows_where_it_is(pod: PodProcess, server: WireServer) -> None:
     pod.write(inspection(timeout=1), app="import time\n\ndef wait():\n    time.sleep(300)\n\nwait()\n")
     error = report_of(pod, server)["error"]

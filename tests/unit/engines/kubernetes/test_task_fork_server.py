@@ -17,6 +17,8 @@ from tests.unit.engines.kubernetes.test_driver_main import DRIVER, driver_call
 from application_sdk.engines.kubernetes.task_fork_server import KEPT_BYTES, LEAST_BYTES, memory_left
 from application_sdk.wire.digest import JSONObject
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import asyncio, os, pathlib, random, signal, sys, tempfile
 from application_sdk.app import App, task

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.pods import PodProcess, call
 from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse
 
@@ -82,6 +83,7 @@ def test_a_failed_attempt_is_reported_and_no_failure_of_the_pod(pod: PodProcess,
     assert "OSError: x" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_task_is_never_executed_with_other_files_than_its_run_began_with(pod: PodProcess, server: WireServer) -> None:
     pod.write(call(sourceDigest="0" * 32), app=f"print('imported')\n{GREET}")
     ended = pod.run()
@@ -243,6 +245,7 @@ def test_a_body_that_gives_no_sign_of_life_leaves_a_traceback(pod: PodProcess, s
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_an_api_server_that_is_away_is_waited_for(pod: PodProcess, server: WireServer) -> None:
     away: list[Step] = [refuse(503, "ServiceUnavailable", "starting"), refuse(401, "Unauthorized", "no")]
     server.script = away
@@ -357,6 +360,7 @@ class Subject(App):
 """
 
 
+@pytest.mark.slow
 def test_file_is_stored_before_the_report_and_there_for_the_next_pod(
     pod: PodProcess, server: WireServer, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def test_heartbeat_details_and_progress_reach_the_next_attempt_and_the_observer(
     assert {"done": 7, "total": 10, "message": "pages"} in progress
 
 
+@pytest.mark.slow
 def test_the_latest_heartbeat_outlives_a_killed_process(bench: Bench) -> None:
     assert bench.run("beating").output == {"said": "from page 2"}
 
@@ -109,6 +110,7 @@ def forkers() -> set[int]:
     return {int(pid) for pid in children if b"local.fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
+@pytest.mark.slow
 def test_attempts_of_a_killed_forker_are_lost_without_charge(bench: Bench) -> None:
     # Fixtures of other tests in this process may hold an executor open, and so a forker of its own.
     others = forkers()
@@ -150,6 +152,7 @@ def test_a_call_that_the_route_gave_up_makes_room_at_once(any_bench: Bench) -> N
     assert outcomes == {"wait": "Cancelled"}
 
 
+@pytest.mark.slow
 def test_a_call_that_was_given_up_is_replayed_so(any_bench: Bench) -> None:
     any_bench.limits = Limits(parallelism=1, stop_seconds=5, cancel_seconds=5, overdue_seconds=0.1)
     any_bench.begin("impatient")
@@ -169,6 +172,7 @@ def test_a_run_continues_as_another_with_its_correlation_id(bench: Bench) -> Non
         assert (ledger.run().continued_as, ledger.run().correlation_id) == ("orders-1-c2", run.correlation_id)
 
 
+@pytest.mark.slow
 def test_an_app_whose_import_ends_the_process_fails_its_tasks_with_a_message(tmp_path: Path) -> None:
     # The module imports here, as it does in an editor, but not where its tasks run.
     app = tmp_path / "suicidal.py"

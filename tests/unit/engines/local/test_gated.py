@@ -12,6 +12,7 @@ from application_sdk.engines.local.retry_run import retry
 GATED = Path(__file__).parent / "apps" / "gated.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_process", [False, True])
 def test_run_that_was_refused_passes_its_gate_once_it_is_ready_and_tried_again(
     tmp_path: Path, in_process: bool

@@ -17,6 +17,7 @@ from application_sdk.engines.local.events import AttemptStarted, Committed, Even
 from application_sdk.engines.local.lock import RunLock
 
 
+@pytest.mark.slow
 def test_killed_after_each_commit_a_run_goes_on_and_repeats_nothing_that_was_committed(any_bench: Bench) -> None:
     any_bench.begin()
     lives = 0
@@ -36,6 +37,7 @@ def test_killed_after_each_commit_a_run_goes_on_and_repeats_nothing_that_was_com
     assert any_bench.lines().count("last") == 1
 
 
+@pytest.mark.slow
 def test_an_attempt_that_died_with_its_run_keeps_its_number_and_is_not_charged_to_the_task(bench: Bench) -> None:
     bench.begin("refused")
 

@@ -319,6 +319,7 @@ def test_a_rotated_token_is_taken_up(api: KubeApi, kubeconfig: Path, wire: WireS
     thread.stop(PATIENCE)
 
 
+@pytest.mark.slow
 def test_kopf_that_loses_a_cancellation_is_ended_all_the_same(
     api: KubeApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

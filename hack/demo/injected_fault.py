@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hack.demo.views import Checkpoint, Pod, Snapshot, Task
+from hack.demo.snapshot import Checkpoint, Pod, Snapshot, Task
 
 MIN_COMMITTED = 5
 """So many checkpoints must be there first: the claim is about them."""
@@ -30,7 +30,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     """What was broken and what came of it. Times are seconds since the epoch; None: not seen yet."""
 
     kind: Literal["node", "pods"]
@@ -65,10 +65,10 @@ def target(snapshot: Snapshot, running_since: Mapping[str, float]) -> str | None
     driver = snapshot.pod_of(snapshot.driver)
     if driver is None or driver.phase != "Running":
         return None
-    there = [snapshot.at - running_since[pod.name] for pod in working_pods(snapshot) if pod.node == driver.node]
-    fresh = sum(1 for age in there if age <= FRESH_SECONDS)
+    running_times = [snapshot.at - running_since[pod.name] for pod in working_pods(snapshot) if pod.node == driver.node]
+    fresh = sum(1 for age in running_times if age <= FRESH_SECONDS)
     late = len(snapshot.ledger) >= PATIENCE
-    return driver.node if fresh >= MIN_TASKS or (late and there) else None
+    return driver.node if fresh >= MIN_TASKS or (late and running_times) else None
 
 
 def working_pods(snapshot: Snapshot) -> list[Pod]:
@@ -80,16 +80,16 @@ def working_pods(snapshot: Snapshot) -> list[Pod]:
     ]
 
 
-def add_losses(fault: Fault, snapshot: Snapshot) -> Fault:
+def add_losses(fault: InjectedFault, snapshot: Snapshot) -> InjectedFault:
     """With the attempts that this snapshot shows on the broken node without a result.
 
     Asked again and again while the node is gone: until Kubernetes has noticed, it may give that node new pods.
     """
-    known = {loss.task for loss in fault.losses}
+    lost = {loss.task for loss in fault.losses}
     new = [
         Loss(task.name, task.key, task.role, task.attempt, task.label)
         for task in snapshot.tasks
-        if task.name not in known
+        if task.name not in lost
         and not task.over
         and (pod := snapshot.pod_of(task)) is not None
         and pod.node == fault.node
@@ -97,7 +97,7 @@ def add_losses(fault: Fault, snapshot: Snapshot) -> Fault:
     return replace(fault, losses=(*fault.losses, *sorted(new, key=lambda loss: loss.task)))
 
 
-def note_times(fault: Fault, snapshot: Snapshot) -> Fault:
+def note_times(fault: InjectedFault, snapshot: Snapshot) -> InjectedFault:
     """With the times of what this snapshot shows for the first time."""
     now = snapshot.at
     if fault.kind == "node":

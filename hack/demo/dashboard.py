@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hack.demo.fault import Fault
-from hack.demo.story import Line, clock
-from hack.demo.views import Snapshot, Task
+from hack.demo.injected_fault import InjectedFault
+from hack.demo.snapshot import Snapshot, Task
+from hack.demo.timeline import Entry, clock
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -17,8 +17,8 @@ from rich.text import Text
 
 COLOURS = {"plain": "", "good": "green", "bad": "bold red", "dim": "dim"}
 WIDE = 110
-STORY_LINES = 8
-OTHER_LINES = STORY_LINES + 7
+TIMELINE_LINES = 8
+OTHER_LINES = TIMELINE_LINES + 7
 """Lines of the picture that are neither nodes nor tasks."""
 CELLS = 6
 """Of one task: mark, name, state, node, attempt, gap."""
@@ -38,14 +38,19 @@ class Screen:
         return 2 if self.width >= WIDE else 1
 
 
-def board(
-    title: str, snapshot: Snapshot, fault: Fault | None, story: Sequence[Line], started: float, screen: Screen
+def dashboard(
+    title: str,
+    snapshot: Snapshot,
+    fault: InjectedFault | None,
+    timeline: Sequence[Entry],
+    started: float,
+    screen: Screen,
 ) -> RenderableType:
     """Everything on one screen. `started` is when the run was applied, in seconds since the epoch."""
     seconds = snapshot.at - started
     head = Text.assemble((title, "bold"), "  ", (snapshot.phase, _phase_colour(snapshot.phase)), f"  {seconds:.0f} s")
     parts: list[RenderableType] = [head, Text(), _nodes(snapshot, fault), _ledger(snapshot), Text()]
-    parts += [_tasks(snapshot, fault, screen), Text(), _story(story)]
+    parts += [_tasks(snapshot, fault, screen), Text(), _timeline(timeline)]
     return Panel(Group(*parts), border_style="blue", padding=(0, 1))
 
 
@@ -53,7 +58,7 @@ def _phase_colour(phase: str) -> str:
     return {"Succeeded": "bold green", "Running": "yellow", "Pending": "dim"}.get(phase, "bold red")
 
 
-def _nodes(snapshot: Snapshot, fault: Fault | None) -> RenderableType:
+def _nodes(snapshot: Snapshot, fault: InjectedFault | None) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     at_work = Counter(pod.node for pod in snapshot.pods if pod.phase == "Running" and not pod.leaving)
     driver = snapshot.pod_of(snapshot.driver) if snapshot.driver else None
@@ -78,24 +83,24 @@ def _ledger(snapshot: Snapshot) -> RenderableType:
     return table
 
 
-def _tasks(snapshot: Snapshot, fault: Fault | None, screen: Screen) -> RenderableType:
+def _tasks(snapshot: Snapshot, fault: InjectedFault | None, screen: Screen) -> RenderableType:
     """All tasks where there is room for them, else those that aren't committed yet."""
-    shown = snapshot.calls
+    visible = snapshot.calls
     room = screen.columns * (screen.height - OTHER_LINES - len(snapshot.nodes))
-    if len(shown) > room:
-        shown = tuple(task for task in shown if task.key not in snapshot.committed)
+    if len(visible) > room:
+        visible = tuple(task for task in visible if task.key not in snapshot.committed)
     table = Table.grid(padding=(0, 1))
     for _ in range(screen.columns):
         for _ in range(CELLS):
             table.add_column(no_wrap=True, overflow="ellipsis")
-    cells = [_cells(task, snapshot, fault) for task in shown]
+    cells = [_cells(task, snapshot, fault) for task in visible]
     height = -(-len(cells) // screen.columns)
     for row in range(height):
         table.add_row(*(cell for place in range(row, len(cells), height) for cell in cells[place]))
     return table
 
 
-def _cells(task: Task, snapshot: Snapshot, fault: Fault | None) -> list[RenderableType]:
+def _cells(task: Task, snapshot: Snapshot, fault: InjectedFault | None) -> list[RenderableType]:
     pod = snapshot.pod_of(task)
     lost = (
         fault is not None
@@ -126,9 +131,10 @@ def _cells(task: Task, snapshot: Snapshot, fault: Fault | None) -> list[Renderab
     return [Text(mark, colour), Text(label), Text(state, colour), Text(where, "dim"), again, Text("  ")]
 
 
-def _story(story: Sequence[Line]) -> RenderableType:
+def _timeline(timeline: Sequence[Entry]) -> RenderableType:
     lines = [
-        Text.assemble((f"{clock(line.at)}  ", "dim"), (line.text, COLOURS[line.mood])) for line in story[-STORY_LINES:]
+        Text.assemble((f"{clock(line.at)}  ", "dim"), (line.text, COLOURS[line.mood]))
+        for line in timeline[-TIMELINE_LINES:]
     ]
-    lines += [Text()] * (STORY_LINES - len(lines))
+    lines += [Text()] * (TIMELINE_LINES - len(lines))
     return Group(*lines)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.cluster.admission_world import operator_account
 from tests.cluster.apiserver import Answer, Client
-from tests.support import odd
+from tests.support import malformed
 from tests.support.bed import SYSTEM_NAMESPACE, Bed
 from tests.support.kube import Object, eventually
 from tests.support.replicas import Replicas
@@ -85,7 +85,7 @@ def flood(bed: Bed) -> Iterator[Flood]:
 
 
 def drawn(plural: str, part: str, count: int) -> list[Any]:
-    return odd.drawn(odd.values(odd.schema(plural, part)), count, SEED)
+    return malformed.drawn(malformed.values(malformed.schema(plural, part)), count, SEED)
 
 
 def one_app(spec: Object, number: int) -> Object:
@@ -160,7 +160,7 @@ def complaints(bed: Bed, since: str) -> list[str]:
     return [line for line in logs.stdout.splitlines() if "unexpected" in line]
 
 
-def test_odd_objects_harm_nobody(bed: Bed, runs: Runs, flood: Flood) -> None:
+def test_malformed_objects_harm_nobody(bed: Bed, runs: Runs, flood: Flood) -> None:
     replicas = Replicas(bed)
     before, since = {(one.name, one.restarts) for one in replicas.all()}, now(flood)
     runs.start("before", "probe", {"before": 2, "width": 4, "after": 2, "seconds": 5})
@@ -228,9 +228,7 @@ def write_phase(flood: Flood, path: str, phase: str) -> None:
     eventually(f"{path} can be {phase}", written, 30)
 
 
-def test_objects_of_a_newer_version_are_marked_and_left_alone_and_go_on_when_corrected(
-    bed: Bed, runs: Runs, flood: Flood
-) -> None:
+def test_objects_of_a_newer_version_wait_until_corrected(bed: Bed, runs: Runs, flood: Flood) -> None:
     replicas = Replicas(bed)
     before, since = {(one.name, one.restarts) for one in replicas.all()}, now(flood)
     runs.start("newer", "probe", suspend=True)

@@ -8,7 +8,7 @@ from tests.support.kube import CORE, eventually
 PODS = f"{CORE}/namespaces/{SYSTEM_NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=operator"
 
 
-class Absence:
+class OperatorOff:
     """The operator's replicas, to be taken away and brought back."""
 
     def __init__(self, bed: Bed) -> None:

@@ -35,7 +35,7 @@ class Standstill:
 
 def standstills(moments: Sequence[Moment]) -> list[Standstill]:
     """All of them, however short, in their order. A run that is suspended or stalled holds nothing up."""
-    found: list[Standstill] = []
+    result: list[Standstill] = []
     begin: float | None = None
     unanswered, last = 0.0, None
     before: object = None
@@ -46,12 +46,12 @@ def standstills(moments: Sequence[Moment]) -> list[Standstill]:
             unanswered += moment.at - last
         if moves:
             if begin is not None:
-                found.append(Standstill(begin, moment.at, min(unanswered, moment.at - begin)))
+                result.append(Standstill(begin, moment.at, min(unanswered, moment.at - begin)))
             begin, unanswered = (moment.at if _open(moment.state) else None), 0.0
         before, last = progress, moment.at
     if begin is not None and last is not None and last > begin:
-        found.append(Standstill(begin, last, min(unanswered, last - begin)))
-    return found
+        result.append(Standstill(begin, last, min(unanswered, last - begin)))
+    return result
 
 
 def only(moments: Sequence[Moment], namespace: str) -> list[Moment]:
@@ -62,18 +62,20 @@ def only(moments: Sequence[Moment], namespace: str) -> list[Moment]:
 
 
 def _is_of(namespace: str, key: str) -> bool:
-    kind, _, name = key.partition(" ")
-    return kind not in ("run", "call", "pod") or name.startswith(f"{namespace}/")
+    plural, _, name = key.partition(" ")
+    return plural not in ("run", "call", "pod") or name.startswith(f"{namespace}/")
 
 
 def longest(moments: Sequence[Moment]) -> Standstill | None:
     """By what counts of it."""
-    return max(standstills(moments), key=lambda one: one.counted, default=None)
+    return max(standstills(moments), key=lambda standstill: standstill.counted, default=None)
 
 
-def story(moments: Sequence[Moment], least: float) -> list[str]:
+def timeline(moments: Sequence[Moment], least: float) -> list[str]:
     """Each standstill of at least so many seconds, as a text of several lines."""
-    return ["\n".join(describe(one, moments)) for one in standstills(moments) if one.seconds >= least]
+    return [
+        "\n".join(describe(standstill, moments)) for standstill in standstills(moments) if standstill.seconds >= least
+    ]
 
 
 def describe(standstill: Standstill, moments: Sequence[Moment]) -> list[str]:
@@ -169,10 +171,10 @@ def _run(run: Object) -> str:
 
 
 def _call(name: str, call: Object, pods: dict[str, Object]) -> str:
-    said = call.get("phase", "no phase") + (f" ({call['message']})" if call.get("message") else "")
+    text = call.get("phase", "no phase") + (f" ({call['message']})" if call.get("message") else "")
     own = f"{name}-{call.get('attempt', 1)}"
     mine = [pod for pod_name, pod in pods.items() if pod_name == own or pod_name.startswith(f"{own}-")]
-    return f"{said}; {_pod(mine[0])}" if mine else f"{said}; no pod"
+    return f"{text}; {_pod(mine[0])}" if mine else f"{text}; no pod"
 
 
 def _pod(pod: Object) -> str:

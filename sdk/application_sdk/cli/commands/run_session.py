@@ -1,4 +1,4 @@
-"""Executes a run for a command: loads its app, shows how it goes, turns Ctrl-C into a stop, its end into an exit."""
+"""Executes a run for a command: loads the app, shows progress, stops on Ctrl-C, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 from application_sdk.app.base import App
 from application_sdk.cli import exit_codes
-from application_sdk.cli.output import Format, app_output, live_notes, say, show, write_result, write_value
+from application_sdk.cli.output import Format, app_output, echo, live_console, notify, write_result, write_value
 from application_sdk.cli.sources.local import run_of
 from application_sdk.cli.views.json_output import run_as_json
 from application_sdk.cli.views.progress import Display, Lines, Silent, Table
@@ -63,7 +63,7 @@ class Execution:
                 mode = ExecutionOptions(self.limits, display.notice, requests)
                 return execute(self.home, name, app_class, self.source, executor, mode)
         except RunInterruptedError as interruption:
-            say(str(interruption), "yellow")
+            notify(str(interruption), "yellow")
             with Ledger.open(self.home.folder(interruption.run).ledger, read_only=True) as ledger:
                 return ledger.run()
 
@@ -74,24 +74,24 @@ def report(run: RunRecord, format: Format) -> None:
         write_result(run_as_json(run_of(run, alive=False)), format)
         return
     if format is Format.NAME:
-        show(run.name)
+        echo(run.name)
         return
     spent = f" after {duration(run.finished_at - run.created_at)}" if run.finished_at else ""
     if run.phase == "Succeeded":
-        say(f"{run.name} succeeded{spent}", "green")
+        notify(f"{run.name} succeeded{spent}", "green")
         write_value(run.output)
         return
-    say(f"{run.name} {_PHASES[run.phase]}{spent}", "red")
+    notify(f"{run.name} {_PHASES[run.phase]}{spent}", "red")
     if run.error is not None:
         if run.error.get("traceback") and run.phase != "Stalled":
-            say(run.error["traceback"].rstrip())
+            notify(run.error["traceback"].rstrip())
         else:
-            say(f"{run.error['type']}: {run.error['message']}")
+            notify(f"{run.error['type']}: {run.error['message']}")
             if run.error.get("traceback"):
-                say(run.error["traceback"].rstrip())
+                notify(run.error["traceback"].rstrip())
     hint = _HINTS.get(run.phase)
     if hint:
-        say(hint.format(run=run.name), "dim")
+        notify(hint.format(run=run.name), "dim")
 
 
 _PHASES = {"Failed": "failed", "Cancelled": "was cancelled", "Stalled": "is stalled", "Running": "is not over"}
@@ -104,7 +104,7 @@ _HINTS = {
 def _display(title: str, format: Format) -> Display:
     if format.for_programs:
         return Silent()
-    console = live_notes()
+    console = live_console()
     return Table(console, title) if console.is_terminal else Lines()
 
 
@@ -120,7 +120,7 @@ def _stopping(requests: Requests) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         restore()
-        say("stopping; once more ends it at once", "yellow")
+        notify("stopping; once more ends it at once", "yellow")
         requests.stop()
 
     for number in signals:

@@ -9,7 +9,7 @@ from tests.support.kube import Object
 from tests.support.recorder.__main__ import summary
 from tests.support.recorder.journal import Moment
 from tests.support.recorder.states import State
-from tests.support.recorder.story import Standstill, describe, longest, only, standstills, story
+from tests.support.recorder.timeline import Standstill, describe, longest, only, standstills, timeline
 
 
 def run(done: int = 0, phase: str = "Running", **more: Any) -> Object:
@@ -118,8 +118,8 @@ def test_story_says_what_was_done_meanwhile() -> None:
 
 def test_only_long_standstills_are_told() -> None:
     found = moments(state(1), state(2), state(2), state(2), state(3))
-    assert len(story(found, least=20)) == 1
-    assert story(found, least=40) == []
+    assert len(timeline(found, least=20)) == 1
+    assert timeline(found, least=40) == []
 
 
 def test_summary_of_a_recording_ends_with_its_longest_standstill() -> None:

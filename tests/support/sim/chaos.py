@@ -13,8 +13,8 @@ from contextlib import suppress
 from tests.support.fake_api import TERMINAL, Object, Place
 from tests.support.sim.access import PERSON
 from tests.support.sim.cluster import NAMESPACE, Cluster
+from tests.support.sim.greenlets import Process, _hub
 from tests.support.sim.nodes import Node
-from tests.support.sim.strands import Process, _hub
 
 from apprun_operator.kube.errors import (
     ApiError,
@@ -45,7 +45,7 @@ RUNS: tuple[tuple[str, Object], ...] = (
 )
 
 
-class Storm:
+class Chaos:
     """Faults on every wire while it lasts, and `step` for those that happen to the cluster."""
 
     def __init__(self, seed: int, rate: float | None = None) -> None:
@@ -133,7 +133,7 @@ class Storm:
             await STEPS[name](self)
 
     async def end(self) -> None:
-        """The storm is over: everything is whole again. Each run ends, and nothing is left over."""
+        """The chaos is over: everything works again. Each run ends, and nothing is left over."""
         cluster, self.over = self.cluster, True
         self.note("calm")
         cluster.nodes.unschedulable = cluster.nodes.no_image = False
@@ -194,7 +194,7 @@ class Storm:
         return self.chance.choice(list(self.cluster.nodes.nodes.values()))
 
 
-Step = Callable[[Storm], Awaitable[None]]
+Step = Callable[[Chaos], Awaitable[None]]
 STEPS: dict[str, Step] = {}
 
 
@@ -204,162 +204,162 @@ def step(function: Step) -> Step:
 
 
 @step
-async def a_node_dies(storm: Storm) -> None:
-    storm.cluster.nodes.kill(storm.any_node())
+async def a_node_dies(chaos: Chaos) -> None:
+    chaos.cluster.nodes.kill(chaos.any_node())
 
 
 @step
-async def a_node_is_cut_off(storm: Storm) -> None:
-    storm.cluster.nodes.cut(storm.any_node())
+async def a_node_is_cut_off(chaos: Chaos) -> None:
+    chaos.cluster.nodes.cut(chaos.any_node())
 
 
 @step
-async def a_node_is_deleted(storm: Storm) -> None:
-    storm.cluster.nodes.delete_node(storm.any_node())
+async def a_node_is_deleted(chaos: Chaos) -> None:
+    chaos.cluster.nodes.delete_node(chaos.any_node())
 
 
 @step
-async def all_nodes_come_back(storm: Storm) -> None:
-    for node in storm.cluster.nodes.nodes.values():
+async def all_nodes_come_back(chaos: Chaos) -> None:
+    for node in chaos.cluster.nodes.nodes.values():
         if not node.ready:
-            storm.cluster.nodes.heal(node)
+            chaos.cluster.nodes.heal(node)
 
 
 @step
-async def a_node_comes_back(storm: Storm) -> None:
-    node = storm.any_node()
+async def a_node_comes_back(chaos: Chaos) -> None:
+    node = chaos.any_node()
     if not node.ready:
-        storm.cluster.nodes.heal(node)
+        chaos.cluster.nodes.heal(node)
 
 
 @step
-async def a_pod_is_deleted(storm: Storm) -> None:
-    storm.cluster.server.delete(PERSON, storm.any_pod())
+async def a_pod_is_deleted(chaos: Chaos) -> None:
+    chaos.cluster.server.delete(PERSON, chaos.any_pod())
 
 
 @step
-async def a_pod_is_deleted_by_force(storm: Storm) -> None:
-    storm.cluster.server.delete(PERSON, storm.any_pod(), grace=0)
+async def a_pod_is_deleted_by_force(chaos: Chaos) -> None:
+    chaos.cluster.server.delete(PERSON, chaos.any_pod(), grace=0)
 
 
 @step
-async def a_pod_is_evicted(storm: Storm) -> None:
-    storm.cluster.nodes.disrupt(storm.any_pod(), "EvictionByEvictionAPI")
+async def a_pod_is_evicted(chaos: Chaos) -> None:
+    chaos.cluster.nodes.disrupt(chaos.any_pod(), "EvictionByEvictionAPI")
 
 
 @step
-async def a_pod_is_preempted(storm: Storm) -> None:
-    storm.cluster.nodes.disrupt(storm.any_pod(), "PreemptionByScheduler")
+async def a_pod_is_preempted(chaos: Chaos) -> None:
+    chaos.cluster.nodes.disrupt(chaos.any_pod(), "PreemptionByScheduler")
 
 
 @step
-async def a_node_evicts_a_pod(storm: Storm) -> None:
-    storm.cluster.nodes.evict_by_kubelet(storm.any_pod())
+async def a_node_evicts_a_pod(chaos: Chaos) -> None:
+    chaos.cluster.nodes.evict_by_kubelet(chaos.any_pod())
 
 
 @step
-async def a_container_is_killed(storm: Storm) -> None:
-    storm.cluster.nodes.end_container(storm.any_pod(), storm.chance.choice(["OOMKilled", "Error"]))
+async def a_container_is_killed(chaos: Chaos) -> None:
+    chaos.cluster.nodes.end_container(chaos.any_pod(), chaos.chance.choice(["OOMKilled", "Error"]))
 
 
 @step
-async def an_apptask_is_deleted(storm: Storm) -> None:
-    tasks = sorted(storm.cluster.places("apptasks"), key=lambda p: p.name)
+async def an_apptask_is_deleted(chaos: Chaos) -> None:
+    tasks = sorted(chaos.cluster.places("apptasks"), key=lambda p: p.name)
     if tasks:
-        propagation = storm.chance.choice(["Background", "Background", "Foreground"])
-        storm.cluster.server.delete(PERSON, storm.chance.choice(tasks), propagation=propagation)
+        propagation = chaos.chance.choice(["Background", "Background", "Foreground"])
+        chaos.cluster.server.delete(PERSON, chaos.chance.choice(tasks), propagation=propagation)
 
 
 @step
-async def a_replica_of_the_operator_crashes(storm: Storm) -> None:
-    replica = storm.chance.choice(storm.cluster.replicas)
-    await storm.cluster.stop_operator(replica)
-    await asyncio.sleep(storm.chance.random() * 5)
-    storm.cluster.start_operator()
+async def a_replica_of_the_operator_crashes(chaos: Chaos) -> None:
+    replica = chaos.chance.choice(chaos.cluster.replicas)
+    await chaos.cluster.stop_operator(replica)
+    await asyncio.sleep(chaos.chance.random() * 5)
+    chaos.cluster.start_operator()
 
 
 @step
-async def the_operator_is_away(storm: Storm) -> None:
-    count = len(storm.cluster.replicas)
-    await storm.cluster.stop_operator()
-    await asyncio.sleep(storm.chance.random() * 60)
+async def the_operator_is_away(chaos: Chaos) -> None:
+    count = len(chaos.cluster.replicas)
+    await chaos.cluster.stop_operator()
+    await asyncio.sleep(chaos.chance.random() * 60)
     for _ in range(count):
-        storm.cluster.start_operator()
+        chaos.cluster.start_operator()
 
 
 @step
-async def the_operator_freezes(storm: Storm) -> None:
-    replica = storm.chance.choice(storm.cluster.replicas)
+async def the_operator_freezes(chaos: Chaos) -> None:
+    replica = chaos.chance.choice(chaos.cluster.replicas)
     replica.frozen.clear()
-    await asyncio.sleep(storm.chance.random() * 20)
+    await asyncio.sleep(chaos.chance.random() * 20)
     replica.frozen.set()
 
 
 @step
-async def the_api_server_is_away(storm: Storm) -> None:
-    storm.outage_until = _hub().time() + storm.chance.random() * storm.chance.choice([3, 30])
+async def the_api_server_is_away(chaos: Chaos) -> None:
+    chaos.outage_until = _hub().time() + chaos.chance.random() * chaos.chance.choice([3, 30])
 
 
 @step
-async def old_versions_are_forgotten(storm: Storm) -> None:
-    storm.cluster.server.compact()
+async def old_versions_are_forgotten(chaos: Chaos) -> None:
+    chaos.cluster.server.compact()
 
 
 @step
-async def the_clock_jumps(storm: Storm) -> None:
-    _hub().drift += storm.chance.choice([-40, -3, 3, 40])  # type: ignore[attr-defined]
+async def the_clock_jumps(chaos: Chaos) -> None:
+    _hub().drift += chaos.chance.choice([-40, -3, 3, 40])  # type: ignore[attr-defined]
 
 
 @step
-async def nothing_can_be_scheduled(storm: Storm) -> None:
-    storm.cluster.nodes.unschedulable = not storm.cluster.nodes.unschedulable
+async def nothing_can_be_scheduled(chaos: Chaos) -> None:
+    chaos.cluster.nodes.unschedulable = not chaos.cluster.nodes.unschedulable
 
 
 @step
-async def images_cannot_be_pulled(storm: Storm) -> None:
-    storm.cluster.nodes.no_image = not storm.cluster.nodes.no_image
+async def images_cannot_be_pulled(chaos: Chaos) -> None:
+    chaos.cluster.nodes.no_image = not chaos.cluster.nodes.no_image
 
 
 @step
-async def a_run_is_applied(storm: Storm) -> None:
-    if storm.made < 8:
-        storm.apply()
+async def a_run_is_applied(chaos: Chaos) -> None:
+    if chaos.made < 8:
+        chaos.apply()
 
 
 @step
-async def a_run_is_cancelled(storm: Storm) -> None:
-    if storm.chance.random() < 0.5:
-        storm.cluster.edit_spec(storm.any_run(), cancel=True)
+async def a_run_is_cancelled(chaos: Chaos) -> None:
+    if chaos.chance.random() < 0.5:
+        chaos.cluster.edit_spec(chaos.any_run(), cancel=True)
 
 
 @step
-async def a_run_is_suspended_or_resumed(storm: Storm) -> None:
-    run = storm.any_run()
-    suspended = bool(storm.cluster.server.objects[run]["spec"].get("suspend"))
-    storm.cluster.edit_spec(run, suspend=not suspended)
+async def a_run_is_suspended_or_resumed(chaos: Chaos) -> None:
+    run = chaos.any_run()
+    suspended = bool(chaos.cluster.server.objects[run]["spec"].get("suspend"))
+    chaos.cluster.edit_spec(run, suspend=not suspended)
 
 
 @step
-async def a_run_gets_another_parallelism(storm: Storm) -> None:
-    storm.cluster.edit_spec(storm.any_run(), parallelism=storm.chance.randint(1, 6))
+async def a_run_gets_another_parallelism(chaos: Chaos) -> None:
+    chaos.cluster.edit_spec(chaos.any_run(), parallelism=chaos.chance.randint(1, 6))
 
 
 @step
-async def a_run_is_deleted(storm: Storm) -> None:
-    if storm.chance.random() < 0.5:
+async def a_run_is_deleted(chaos: Chaos) -> None:
+    if chaos.chance.random() < 0.5:
         return
-    run = storm.any_run()
-    item = storm.cluster.server.objects[run]
-    storm.cluster.server.delete(
-        PERSON, run, propagation=storm.chance.choice(["Background", "Background", "Foreground", "Orphan"])
+    run = chaos.any_run()
+    item = chaos.cluster.server.objects[run]
+    chaos.cluster.server.delete(
+        PERSON, run, propagation=chaos.chance.choice(["Background", "Background", "Foreground", "Orphan"])
     )
-    if storm.chance.random() < 0.5:
-        await asyncio.sleep(storm.chance.random() * 3)
-        if run not in storm.cluster.server.objects:
-            storm.note(f"{run.name} is made anew")
+    if chaos.chance.random() < 0.5:
+        await asyncio.sleep(chaos.chance.random() * 3)
+        if run not in chaos.cluster.server.objects:
+            chaos.note(f"{run.name} is created again")
             spec = {name: value for name, value in item["spec"].items() if name not in ("cancel", "suspend")}
             body = {"apiVersion": item["apiVersion"], "kind": "AppRun", "metadata": {"name": run.name}, "spec": spec}
-            storm.cluster.server.create(PERSON, Place("appruns", NAMESPACE, run.name), body)
+            chaos.cluster.server.create(PERSON, Place("appruns", NAMESPACE, run.name), body)
 
 
 def ended(run: Object) -> bool:

@@ -44,7 +44,7 @@ def as_bundle(certificate: Path) -> str:
 @contextmanager
 def _running(bed: Bed, machine: str, *arguments: str) -> Iterator[None]:
     inside = ["nsenter", f"--net=/run/netns/{bed.name}-{machine}"]
-    command = [*inside, sys.executable, "-m", "tests.support.elsewhere", *arguments]
+    command = [*inside, sys.executable, "-m", "tests.support.remote", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         try:

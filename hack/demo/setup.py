@@ -18,7 +18,7 @@ SYSTEM_NAMESPACE = "apprun-system"
 NODE_LOST_GRACE_SECONDS = 5
 OPERATOR_GRACE_SECONDS = 3
 
-Say = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,26 @@ class Hello:
     seconds: float
 
 
-def set_up(bed: Bed, say: Say) -> Tools:
+def set_up(bed: Bed, announce: Announce) -> Tools:
     """Bring everything up that isn't, and install the chart. Raises DemoError."""
-    say("A Kubernetes with two nodes")
+    announce("A Kubernetes with two nodes")
     bed.stream("up")
     image_ids = {}
     if bed.existing:
-        say(f"Images are yours to provide there: {OPERATOR_IMAGE} and {RUNTIME_IMAGE}")
+        announce(f"Images are yours to provide there: {OPERATOR_IMAGE} and {RUNTIME_IMAGE}")
     else:
-        say("The images: operator, and the runtime that every app runs in")
+        announce("The images: operator, and the runtime that every app runs in")
         for target, tag in (("operator", OPERATOR_IMAGE), ("runtime", RUNTIME_IMAGE)):
             image_ids[target] = _image_id(bed.build(target, tag))
             bed.stream("load", tag)
     tools = bed.tools()
-    say("The chart")
+    announce("The chart")
     install(tools, image_ids.get("operator", ""))
     return tools
 
 
 def install(tools: Tools, operator_image_id: str) -> None:
-    """The chart, as a user installs it, with short graces so that nobody has to wait for minutes."""
+    """The chart, as a user installs it, with short grace periods, so that the demo doesn't wait for minutes."""
     operator, operator_tag = OPERATOR_IMAGE.rsplit(":", 1)
     runtime, runtime_tag = RUNTIME_IMAGE.rsplit(":", 1)
     values: dict[str, object] = {
@@ -107,5 +107,5 @@ def explain(tools: Tools, namespace: str, run: str) -> str:
 def _image_id(archive: Path) -> str:
     with tarfile.open(archive) as tar:
         manifest = tar.extractfile("manifest.json")
-        found: str = json.load(manifest)[0]["Config"] if manifest else ""
-    return found.removesuffix(".json").rsplit("/", 1)[-1]
+        image_id: str = json.load(manifest)[0]["Config"] if manifest else ""
+    return image_id.removesuffix(".json").rsplit("/", 1)[-1]

@@ -33,8 +33,8 @@ ANYTHING = st.recursive(
 def schema(plural: str, part: str) -> Schema:
     """The schema of `spec` or `status` of a kind."""
     crd = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
-    found: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
-    return found
+    part_schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
+    return part_schema
 
 
 def values(node: Schema) -> st.SearchStrategy[Any]:
@@ -88,8 +88,8 @@ def _objects(node: Schema) -> st.SearchStrategy[Any]:
 def _texts(node: Schema) -> st.SearchStrategy[str]:
     least, most = node.get("minLength", 0), node.get("maxLength", 10**9)
     if "pattern" in node:
-        found = st.from_regex(node["pattern"].replace("$", r"\Z"), fullmatch=True)
-        return found.map(lambda text: text[: min(most, 200)]).filter(lambda text: len(text) >= least)
+        texts = st.from_regex(node["pattern"].replace("$", r"\Z"), fullmatch=True)
+        return texts.map(lambda text: text[: min(most, 200)]).filter(lambda text: len(text) >= least)
     return st.text(
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
         min_size=least,
@@ -99,7 +99,7 @@ def _texts(node: Schema) -> st.SearchStrategy[str]:
 
 def drawn(strategy: st.SearchStrategy[Any], count: int, seed: int) -> list[Any]:
     """So many values, always the same ones for a seed."""
-    found: list[Any] = []
+    values_: list[Any] = []
 
     @hypothesis.seed(seed)
     @settings(
@@ -111,7 +111,7 @@ def drawn(strategy: st.SearchStrategy[Any], count: int, seed: int) -> list[Any]:
     )
     @given(strategy)
     def collect(value: Any) -> None:
-        found.append(value)
+        values_.append(value)
 
     collect()
-    return found
+    return values_

@@ -1,4 +1,4 @@
-"""What happened between two snapshots, as lines for people. Pure; `catalog` prints them, `board` shows the latest."""
+"""Describes in lines what happened between two snapshots. Pure; `catalog` prints them, `dashboard` shows the latest."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hack.demo.fault import Fault
-from hack.demo.views import Snapshot
+from hack.demo.injected_fault import InjectedFault
+from hack.demo.snapshot import Snapshot
 
 Mood = Literal["plain", "good", "bad", "dim"]
 
 
 @dataclass(frozen=True)
-class Line:
+class Entry:
     """One thing that happened, at `at` seconds since the epoch."""
 
     at: float
@@ -21,40 +21,40 @@ class Line:
     mood: Mood = "plain"
 
 
-def between(before: Snapshot | None, after: Snapshot) -> list[Line]:
+def between(before: Snapshot | None, after: Snapshot) -> list[Entry]:
     """Calls, starts, commits, retries and node changes that `after` shows and `before` doesn't."""
     old = before or Snapshot(at=after.at, phase="")
-    found = [*_nodes(old, after), *_attempts(old, after), *_starts(old, after), *_commits(old, after)]
+    entries = [*_nodes(old, after), *_attempts(old, after), *_starts(old, after), *_commits(old, after)]
     if after.phase != old.phase and after.phase:
         mood: Mood = (
             "good" if after.phase == "Succeeded" else "plain" if after.phase in ("Pending", "Running") else "bad"
         )
         message = f": {after.message}" if after.message and mood == "bad" else ""
-        found.append(Line(after.at, f"the run is {after.phase}{message}", mood))
-    return found
+        entries.append(Entry(after.at, f"the run is {after.phase}{message}", mood))
+    return entries
 
 
-def of_fault(before: Fault | None, after: Fault | None, now: float) -> list[Line]:
+def of_fault(before: InjectedFault | None, after: InjectedFault | None, now: float) -> list[Entry]:
     """The fault, and what became known of it since. `now` is the time of the newest snapshot."""
     if after is None:
         return []
-    found = []
+    entries = []
     if before is None:
         what = "killed" if after.kind == "node" else "every pod of the run deleted"
-        found.append(Line(after.at, f"{after.node} {what} at {clock(after.at)}", "bad"))
+        entries.append(Entry(after.at, f"{after.node} {what} at {clock(after.at)}", "bad"))
     new = len(after.losses) - (len(before.losses) if before else 0)
     if new > 0:
         driver = ", the driver among them" if after.lost_driver and not (before and before.lost_driver) else ""
-        found.append(Line(now, f"lost with it: {new} pods at work{driver}", "bad"))
+        entries.append(Entry(now, f"lost with it: {new} pods at work{driver}", "bad"))
     if after.noticed_by_kubernetes and not (before and before.noticed_by_kubernetes):
         seconds = after.noticed_by_kubernetes - after.at
-        found.append(
-            Line(after.noticed_by_kubernetes, f"Kubernetes noticed after {seconds:.1f} s: {after.node} is NotReady")
+        entries.append(
+            Entry(after.noticed_by_kubernetes, f"Kubernetes noticed after {seconds:.1f} s: {after.node} is NotReady")
         )
     if after.noticed_by_apprun and not (before and before.noticed_by_apprun):
         seconds = after.noticed_by_apprun - after.at
-        found.append(
-            Line(
+        entries.append(
+            Entry(
                 after.noticed_by_apprun,
                 f"AppRun starts the lost pods elsewhere, {seconds:.1f} s after the fault",
                 "good",
@@ -62,14 +62,14 @@ def of_fault(before: Fault | None, after: Fault | None, now: float) -> list[Line
         )
     if after.running_again and not (before and before.running_again):
         seconds = after.running_again - after.at
-        found.append(
-            Line(after.running_again, f"all that was lost is at work again, {seconds:.1f} s after the fault", "good")
+        entries.append(
+            Entry(after.running_again, f"all that was lost is at work again, {seconds:.1f} s after the fault", "good")
         )
     if after.power_on and not (before and before.power_on):
-        found.append(Line(after.power_on, f"{after.node} is switched on again"))
+        entries.append(Entry(after.power_on, f"{after.node} is switched on again"))
     if after.node_back and not (before and before.node_back):
-        found.append(Line(after.node_back, f"{after.node} is Ready again", "good"))
-    return found
+        entries.append(Entry(after.node_back, f"{after.node} is Ready again", "good"))
+    return entries
 
 
 def clock(at: float) -> str:
@@ -79,35 +79,35 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at).strftime("%H:%M:%S")
 
 
-def _nodes(old: Snapshot, new: Snapshot) -> Iterator[Line]:
+def _nodes(old: Snapshot, new: Snapshot) -> Iterator[Entry]:
     known = {node.name for node in old.nodes}
     if not known:
         names = ", ".join(node.name for node in new.nodes)
-        yield Line(new.at, f"nodes: {names}", "dim")
+        yield Entry(new.at, f"nodes: {names}", "dim")
 
 
-def _attempts(old: Snapshot, new: Snapshot) -> Iterator[Line]:
+def _attempts(old: Snapshot, new: Snapshot) -> Iterator[Entry]:
     for task in new.tasks:
         before = old.by_name.get(task.name)
         if before is not None and task.attempt > before.attempt:
             why = task.ended[-1].reason if task.ended else "unknown"
             who = "driver" if task.role == "driver" else task.label
-            yield Line(new.at, f"{who}: attempt {before.attempt} is over ({why}), attempt {task.attempt} begins")
+            yield Entry(new.at, f"{who}: attempt {before.attempt} is over ({why}), attempt {task.attempt} begins")
 
 
-def _starts(old: Snapshot, new: Snapshot) -> Iterator[Line]:
+def _starts(old: Snapshot, new: Snapshot) -> Iterator[Entry]:
     running = {pod.name for pod in old.pods if pod.phase == "Running"}
     for pod in new.pods:
         if pod.phase == "Running" and pod.name not in running and not pod.leaving:
             task = new.by_name.get(pod.task)
             who = "driver" if pod.role == "driver" else task.label if task else pod.name
             again = f" (attempt {pod.attempt})" if pod.attempt > 1 else ""
-            yield Line(new.at, f"{who} runs on {pod.node}{again}", "dim")
+            yield Entry(new.at, f"{who} runs on {pod.node}{again}", "dim")
 
 
-def _commits(old: Snapshot, new: Snapshot) -> Iterator[Line]:
+def _commits(old: Snapshot, new: Snapshot) -> Iterator[Entry]:
     labels = {task.key: task.label for task in new.calls}
     for entry in new.ledger[len(old.ledger) :]:
         mood: Mood = "good" if entry.outcome == "Succeeded" else "bad"
         number = entry.sequence + 1
-        yield Line(new.at, f"checkpoint {number}: {labels.get(entry.key, entry.task)} {entry.outcome.lower()}", mood)
+        yield Entry(new.at, f"checkpoint {number}: {labels.get(entry.key, entry.task)} {entry.outcome.lower()}", mood)

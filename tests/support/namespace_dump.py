@@ -17,10 +17,10 @@ def all_objects(runs: Runs) -> dict[str, str]:
         *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in kube.get("/apis")["groups"]),
     ]
     return {
-        f"{root} {kind['name']}": str(kube.get(f"{root}/namespaces/{runs.namespace}/{kind['name']}"))
+        f"{root} {resource['name']}": str(kube.get(f"{root}/namespaces/{runs.namespace}/{resource['name']}"))
         for root in roots
-        for kind in kube.get(root)["resources"]
-        if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] != "secrets"
+        for resource in kube.get(root)["resources"]
+        if resource["namespaced"] and "list" in resource["verbs"] and resource["name"] != "secrets"
     }
 
 

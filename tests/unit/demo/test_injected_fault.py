@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hack.demo.fault import FRESH_SECONDS, MIN_COMMITTED, PATIENCE, Fault, add_losses, note_times, target
-from hack.demo.views import Node
+from hack.demo.injected_fault import (
+    FRESH_SECONDS,
+    MIN_COMMITTED,
+    PATIENCE,
+    InjectedFault,
+    add_losses,
+    note_times,
+    target,
+)
+from hack.demo.snapshot import Node
 from tests.unit.demo.world import BEFORE, FAULT, KILLED_AT, WORKING, checkpoint, driver, pod, task
 
 READY_TO_BREAK = replace(
@@ -14,7 +22,7 @@ READY_TO_BREAK = replace(
     tasks=(*WORKING.tasks, task("more", phase="Active", sequence=4)),
     pods=(*WORKING.pods, pod("more", "node2")),
 )
-FRESH = Fault("node", "node2", KILLED_AT, BEFORE)
+FRESH = InjectedFault("node", "node2", KILLED_AT, BEFORE)
 JUST_BEGUN = {each.name: KILLED_AT - 1 for each in READY_TO_BREAK.pods}
 LONG_AT_WORK = {each.name: KILLED_AT - FRESH_SECONDS - 1 for each in READY_TO_BREAK.pods}
 
@@ -27,7 +35,7 @@ def test_nothing_is_broken_before_enough_is_committed() -> None:
     assert target(replace(READY_TO_BREAK, ledger=READY_TO_BREAK.ledger[:-1]), JUST_BEGUN) is None
 
 
-def test_nothing_is_broken_while_too_few_tasks_work_beside_the_driver() -> None:
+def test_no_fault_while_too_few_tasks_run_beside_the_driver() -> None:
     elsewhere = [replace(each, node="node1") if each.task == "run-more" else each for each in READY_TO_BREAK.pods]
     assert target(replace(READY_TO_BREAK, pods=tuple(elsewhere)), JUST_BEGUN) is None
 
@@ -105,7 +113,7 @@ def test_apprun_has_noticed_once_a_next_attempt_begins() -> None:
     assert seen.running_again is None
 
 
-def test_all_is_at_work_again_when_each_loss_has_a_running_pod_or_a_result() -> None:
+def test_each_loss_ends_with_a_running_pod_or_a_result() -> None:
     lost = add_losses(FRESH, WORKING)
     tasks = (driver(attempt=2), task("apps", attempt=2, phase="Active"), task("batch", attempt=2))
     pods = (*WORKING.pods, pod("driver", "node1", 2, role="driver"))

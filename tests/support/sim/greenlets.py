@@ -2,7 +2,7 @@
 back wherever it would block. So a whole process runs in virtual time, in one order, and can be killed at any place.
 
 `Process.start` makes a process; the lookalikes of `threading`, `concurrent.futures` and `time` below are what its code
-is to use. They work in strands only.
+is to use. They work in greenlets only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import greenlet
 from tests.support.virtual_time import VirtualLoop, wall
 
 THROWS = 200
-"""How often a killed strand is told so again when it goes on blocking, as clean-up code may."""
+"""How often a killed greenlet is told so again when it goes on blocking, as clean-up code may."""
 
 
 class Killed(BaseException):
     """The process was killed. Nothing that its code still does has an effect."""
 
 
-class Strand(greenlet.greenlet):
+class GreenletThread(greenlet.greenlet):
     """One thread of a simulated process."""
 
     def __init__(self, process: Process, main: Callable[[], object], name: str) -> None:
@@ -87,7 +87,7 @@ class Strand(greenlet.greenlet):
 
 
 class Process:
-    """Strands that live and die together. `exit_code` is None while it lives, and after a kill by signal 9."""
+    """Greenlets that live and die together. `exit_code` is None while it lives, and after a kill by signal 9."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,15 +111,15 @@ class Process:
 
         self.spawn(run, "main")
 
-    def spawn(self, main: Callable[[], object], name: str) -> Strand:
-        strand = Strand(self, main, f"{self.name}/{name}")
-        task = _hub().create_task(strand.drive())
+    def spawn(self, main: Callable[[], object], name: str) -> GreenletThread:
+        thread = GreenletThread(self, main, f"{self.name}/{name}")
+        task = _hub().create_task(thread.drive())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return strand
+        return thread
 
     def exit(self, code: int) -> None:
-        """As `os._exit` does: all strands end where they are."""
+        """As `os._exit` does: all greenlets end where they are."""
         if not self.dead:
             self.exit_code = code
             self.kill()
@@ -133,11 +133,11 @@ class Process:
         current = greenlet.getcurrent()
         for task in list(self._tasks):
             task.cancel()
-        if isinstance(current, Strand) and current.process is self:
+        if isinstance(current, GreenletThread) and current.process is self:
             raise Killed
 
     def crashed(self, error: BaseException) -> None:
-        """A strand raised: a bug of the code under test, or of the simulation."""
+        """A greenlet raised: a bug of the code under test, or of the simulation."""
         self.errors.append(error)
         if not self.dead:
             self.exit_code = 1
@@ -150,25 +150,25 @@ class Process:
 
 
 def _hub() -> asyncio.AbstractEventLoop:
-    """The virtual loop, also when a strand asks that has another one."""
+    """The virtual loop, also when a greenlet asks that has another one."""
     assert VirtualLoop.current is not None
     return VirtualLoop.current
 
 
-def current() -> Strand:
-    found = greenlet.getcurrent()
-    assert isinstance(found, Strand), "only code of a simulated process may block here"
-    return found
+def current() -> GreenletThread:
+    thread = greenlet.getcurrent()
+    assert isinstance(thread, GreenletThread), "only code of a simulated process may block here"
+    return thread
 
 
 def block(request: Coroutine[Any, Any, Any]) -> Any:
-    """Await something on the virtual loop, from a strand."""
-    strand = current()
-    if strand.process.dead:
+    """Await something on the virtual loop, from a greenlet."""
+    thread = current()
+    if thread.process.dead:
         request.close()
         raise Killed
-    assert strand.parent is not None
-    return strand.parent.switch(request)
+    assert thread.parent is not None
+    return thread.parent.switch(request)
 
 
 def sleep(seconds: float) -> None:
@@ -179,7 +179,7 @@ def sleep(seconds: float) -> None:
 
 
 class Lock:
-    """Also tells apart who waits: control changes hands only where a strand blocks."""
+    """Also tells apart who waits: control changes hands only where a greenlet blocks."""
 
     def __init__(self) -> None:
         self._held = False
@@ -213,14 +213,14 @@ class Condition(Lock):
     def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         ends = None if timeout is None else _hub().time() + timeout
         while not predicate():
-            left = None if ends is None else ends - _hub().time()
-            if left is not None and left <= 0:
+            remaining = None if ends is None else ends - _hub().time()
+            if remaining is not None and remaining <= 0:
                 return False
             event = asyncio.Event()
             self._sleepers.append(event)
             self.release()
             try:
-                block(_wait(event, left))
+                block(_wait(event, remaining))
             finally:
                 self._held = True
         return True
@@ -255,7 +255,7 @@ class Thread:
                  daemon: bool = False) -> None:  # fmt: skip
         self._main = lambda: target(*args)
         self._name = name
-        self._strand: Strand | None = None
+        self._strand: GreenletThread | None = None
 
     def start(self) -> None:
         self._strand = current().process.spawn(self._main, self._name)
@@ -335,7 +335,7 @@ class ThreadPoolExecutor:
                 self._idle.set()
 
 
-class StrandLoop(asyncio.SelectorEventLoop):
+class GreenletLoop(asyncio.SelectorEventLoop):
     """The event loop of a simulated process: waits in virtual time, and signals are the simulation's."""
 
     def __init__(self) -> None:
@@ -367,7 +367,7 @@ class StrandLoop(asyncio.SelectorEventLoop):
 
 
 class _BlockingSelector(selectors.SelectSelector):
-    """Nothing is ever ready but time, and what other strands call."""
+    """Nothing is ever ready but time, and what other greenlets call."""
 
     def __init__(self, news: asyncio.Event) -> None:
         super().__init__()
@@ -380,7 +380,7 @@ class _BlockingSelector(selectors.SelectSelector):
         return []
 
 
-async def _wait(event: asyncio.Event, timeout: float | None) -> None:  # noqa: ASYNC109 (None: for ever)
+async def _wait(event: asyncio.Event, timeout: float | None) -> None:  # noqa: ASYNC109 (None: no limit)
     try:
         async with asyncio.timeout(timeout):
             await event.wait()
