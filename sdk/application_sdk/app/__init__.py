@@ -13,12 +13,12 @@ from application_sdk.app.context import AppContext
 from application_sdk.app.durable import now, sleep, uuid4, wait_condition
 from application_sdk.app.entrypoint import entrypoint
 from application_sdk.app.task import task
-from application_sdk.app.unsupported import query, signal, update
 from application_sdk.errors import AppError, NonRetryableError, RetryableError, TaskFailedError
 from application_sdk.execution.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from application_sdk.app.registry import AppRegistry, TaskRegistry
+    from application_sdk.app.unsupported import query, signal, update
     from application_sdk.contracts.base import Input, Output
     from application_sdk.contracts.framework import OutputStatus
 
@@ -50,6 +50,7 @@ _LATER = {
     "application_sdk.contracts.base": "Input Output",
     "application_sdk.contracts.framework": "OutputStatus",
     "registry": "AppRegistry TaskRegistry",
+    "unsupported": "query signal update",
 }
 
 

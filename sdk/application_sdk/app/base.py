@@ -234,7 +234,7 @@ class App:
         self._in_task("heartbeat").heartbeat(*details)
 
     async def run_in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a task: call a blocking function in a thread, while signs of life go on."""
+        """In a task: call a blocking function in a thread, while heartbeats go on."""
         return await self._in_task("run_in_thread").run_in_thread(function, *args, **kwargs)
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current
-from application_sdk.execution.secret_leaks import confide
+from application_sdk.execution.secret_leaks import register_secret
 from application_sdk.execution.source_lines import user_line
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class AppContext:
 
             raise SecretNotGivenError(refusal)
         value = await store.get(name)
-        confide(name, value)
+        register_secret(name, value)
         return value
 
     async def get_secret_optional(self, name: str) -> str | None:
@@ -80,7 +80,7 @@ class AppContext:
         store = self._infrastructure("get_secret_optional").require_secret_store()
         value = None if _not_given(name) else await store.get_optional(name)
         if value is not None:
-            confide(name, value)
+            register_secret(name, value)
         return value
 
     @overload

@@ -12,7 +12,8 @@ from application_sdk.execution import current
 
 
 class AppLogger(logging.LoggerAdapter[logging.Logger]):
-    """Drops records while a route only repeats what an earlier life of it did, so that each line is logged once (and
+    """Drops records while a route only repeats what a previous execution of it did, so that each line is logged
+    once (and
     again only if a crash came right after it)."""
 
     @override

@@ -1,4 +1,4 @@
-"""A task context for a task that is called on a bare instance, as in a unit test: attempt 1, signs of life to nobody.
+"""A task context for a task that is called on a bare instance, as in a unit test: attempt 1, heartbeats to nobody.
 
 A test that wants to see or give heartbeats puts its own context in place with `replace_task_context`.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from application_sdk.attempt.heartbeat import NoWatchdog
-from application_sdk.attempt.task_context import AttemptInfo, NoSigns, TaskContext
+from application_sdk.attempt.task_context import AttemptInfo, NullSink, TaskContext
 from application_sdk.execution.retry import DEFAULT_RETRY
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy
@@ -28,7 +28,7 @@ _replacement: ContextVar[TaskContext | None] = ContextVar("application_sdk.detac
 def detached_task_context(app: object) -> TaskContext:
     """The context that `app.task_context` gives where nothing runs the app."""
     info = detached_info(type(app).__name__)
-    return _replacement.get() or TaskContext(info, NoSigns(), NoWatchdog(), lambda: _scratch_of(app))
+    return _replacement.get() or TaskContext(info, NullSink(), NoWatchdog(), lambda: _scratch_of(app))
 
 
 def detached_storage(app_name: str) -> FileStorage:

@@ -285,7 +285,7 @@ def task(
     in a thread.
 
     Times are in seconds and None means no limit. `timeout_seconds` bounds one attempt, `schedule_to_close_seconds` all
-    of them; `heartbeat_timeout_seconds` ends an attempt that gives no sign of life, which is given every
+    of them; `heartbeat_timeout_seconds` ends an attempt that sends no heartbeat, which is sent every
     `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
     attempts that live but don't get on. `retry_policy`, or `retry_max_attempts`, `retry_initial_interval_seconds` and
     `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from application_sdk.attempt.heartbeat import NoWatchdog, Watchdog
 from application_sdk.attempt.stall import StallWatchdog
-from application_sdk.attempt.task_context import AttemptInfo, NoSigns, Signs, TaskContext
+from application_sdk.attempt.task_context import AttemptInfo, HeartbeatSink, NullSink, TaskContext
 from application_sdk.attempt.threads import call_in_thread, share_runtime_with_threads
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
@@ -64,7 +64,7 @@ class Attempt:
         definition: TaskDefinition,
         app: object,
         info: AttemptInfo,
-        signs: Signs | None = None,
+        sink: HeartbeatSink | None = None,
         watchdog: Watchdog | None = None,
         state: AttemptState | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class Attempt:
         self._watchdog = watchdog or NoWatchdog()
         self._in_driver = definition.settings.runs_in == "driver"
         self._state = _no_state() if self._in_driver and state is not None else state
-        self.context = TaskContext(info, signs or NoSigns(), self._watchdog)
+        self.context = TaskContext(info, sink or NullSink(), self._watchdog)
         self._files: AttemptFiles | None = None
         self._task: asyncio.Task[object] | None = None
 
@@ -169,7 +169,7 @@ class Attempt:
 
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncIterator[None]:
-        """Signs of life for the body, as often as its policy says, as long as the event loop turns."""
+        """Heartbeats for the body, as often as its policy says, as long as the event loop turns."""
         seconds = self._info.policy.get("autoHeartbeatSeconds")
         if not seconds:
             yield

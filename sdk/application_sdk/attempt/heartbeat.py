@@ -1,4 +1,4 @@
-"""Signs of life of an attempt, and the watchdog that ends a process which gives none.
+"""Heartbeats of an attempt, and the watchdog that ends a process which gives none.
 
 `attempt.attempt` arms it, `attempt.task_context` beats. A beat costs no write anywhere: only the process itself
 has to know, and with it the kubelet or the parent that sees it end.

@@ -1,6 +1,6 @@
 """When an attempt last got on, and what vouches for a silence: the measure of the stall watchdog.
 
-`attempt.task_context` marks progress, `attempt.attempt` asks how long it may last. A sign of life is something
+`attempt.task_context` marks progress, `attempt.attempt` asks how long it may last. A heartbeat is something
 else: an attempt that waits for ever on a dead connection gives those by itself and makes no progress.
 """
 

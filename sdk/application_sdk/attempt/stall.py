@@ -1,7 +1,7 @@
 """The stall watchdog of one attempt: for a body that lives but doesn't get on.
 
 `attempt.attempt` puts it around the body. What counts as progress is decided in `attempt.progress`; a body that
-gives no signs of life at all is seen in `attempt.heartbeat`.
+sends no heartbeat at all is seen in `attempt.heartbeat`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger("apprun.task")
 class StallWatchdog:
     """Speaks up, or ends the body, when it makes no progress for longer than its policy allows.
 
-    It needs the event loop; a body that blocks that as well gives no signs of life, which others see.
+    It needs the event loop; a body that blocks that as well sends no heartbeat, which others see.
     """
 
     def __init__(self, line: str, info: AttemptInfo, watch: ProgressWatch) -> None:

@@ -25,7 +25,7 @@ class StateError(NonRetryableError):
     """State that can't be kept: its key, its value or its size."""
 
 
-class KeptState(Protocol):
+class SavedState(Protocol):
     """What is kept of an app's state, from before this attempt."""
 
     async def load(self, key: str) -> JSONObject | None: ...
@@ -52,8 +52,8 @@ class AttemptState:
     A key that was loaded is saved on condition that nobody else has saved it by then.
     """
 
-    def __init__(self, kept: KeptState) -> None:
-        self._kept = kept
+    def __init__(self, saved: SavedState) -> None:
+        self._saved = saved
         self._seen: dict[str, str] = {}
         """Digests of what was loaded, by key."""
         self._changes: dict[str, JSONObject | None] = {}
@@ -81,7 +81,7 @@ class AttemptState:
         _check_key(key)
         if key in self._changes:
             return copy.deepcopy(self._changes[key])
-        value = await self._kept.load(key)
+        value = await self._saved.load(key)
         self._seen.setdefault(key, NOTHING if value is None else digest(value))
         return copy.deepcopy(value)
 
@@ -94,7 +94,7 @@ class AttemptState:
 
     async def list_keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with a prefix, by alphabet."""
-        kept = {key for key in await self._kept.list_keys(prefix) if key not in self._changes}
+        kept = {key for key in await self._saved.list_keys(prefix) if key not in self._changes}
         return sorted(kept | {k for k, v in self._changes.items() if v is not None and k.startswith(prefix)})
 
     def writes(self) -> list[StateWrite]:

@@ -68,7 +68,7 @@ class AttemptInfo(NamedTuple):
     """Whether the paths in its input are of this machine's disk: on a laptop and in tests, never in pods."""
 
 
-class Signs(Protocol):
+class HeartbeatSink(Protocol):
     """Takes what a body tells of its work; the latest counts. Must not block, may be called from any thread."""
 
     def heartbeat(self, details: JSONObject) -> None: ...
@@ -76,7 +76,7 @@ class Signs(Protocol):
     def progress(self, progress: ProgressFields) -> None: ...
 
 
-class NoSigns:
+class NullSink:
     """Drops what it is told."""
 
     def heartbeat(self, details: JSONObject) -> None:
@@ -90,10 +90,10 @@ class TaskContext:
     """One attempt, seen from inside."""
 
     def __init__(
-        self, info: AttemptInfo, signs: Signs, watchdog: Watchdog, scratch: Callable[[], Path] | None = None
+        self, info: AttemptInfo, sink: HeartbeatSink, watchdog: Watchdog, scratch: Callable[[], Path] | None = None
     ) -> None:
         self._info = info
-        self._signs = signs
+        self._sink = sink
         self._watchdog = watchdog
         self._details = info.heartbeat
         self._progress = ProgressFields()
@@ -151,7 +151,7 @@ class TaskContext:
             check_size(payload, MAX_HEARTBEAT_BYTES, contract=type(details[-1]).__name__)
             secret_leaks.check(payload, "heartbeat details")
             self._details = payload
-            self._signs.heartbeat(payload)
+            self._sink.heartbeat(payload)
 
     def get_heartbeat_details(self, contract: type[Details]) -> Details | None:
         """The latest details of this attempt or, until it has given any, of an earlier one. None if there are none.
@@ -176,10 +176,10 @@ class TaskContext:
         if message is not None:
             self._progress["message"] = redacted(message)[:_MAX_MESSAGE_LENGTH]
         self.progress_watch.mark("progress" if message is None else repr(message))
-        self._signs.progress(ProgressFields(**self._progress))
+        self._sink.progress(ProgressFields(**self._progress))
 
     def transferred(self, sign: str) -> None:
-        """A piece of a file got through: progress, and a sign of life. For the file storage."""
+        """A piece of a file got through: progress, and a heartbeat. For the file storage."""
         self._watchdog.beat()
         self.progress_watch.mark(sign)
 

@@ -14,7 +14,7 @@ from application_sdk.credentials.errors import CredentialError, CredentialNotFou
 from application_sdk.credentials.registry import CredentialTypeRegistry, get_registry
 from application_sdk.credentials.types import RawCredential
 from application_sdk.errors import MisuseError
-from application_sdk.execution.secret_leaks import PUBLIC_NAMES, confide
+from application_sdk.execution.secret_leaks import PUBLIC_NAMES, register_secret
 from application_sdk.infrastructure import FieldStore, InfrastructureContext, SecretNotFoundError, SecretStore
 from application_sdk.wire.digest import JSONObject
 
@@ -63,7 +63,7 @@ class CredentialResolver:
                 kind = f"{ref.credential_type} credential" if ref.credential_type else "credential"
                 forms = self._forms(ref, names)
                 raise CredentialNotFoundError(f"{kind} {ref.name!r}: {error}{forms}") from error
-        confide(ref.name, text, PUBLIC_NAMES | public)
+        register_secret(ref.name, text, PUBLIC_NAMES | public)
         return text
 
     async def _from_fields(self, ref: CredentialRef, names: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ class ProgressWatchdogMode(StrEnum):
 
 
 async def run_in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """In a task: call a blocking function in a thread, while signs of life go on. Elsewhere: in a thread."""
+    """In a task: call a blocking function in a thread, while heartbeats go on. Elsewhere: in a thread."""
     context = _context("run_in_thread")
     if context is None:
         return await call_in_thread(function, *args, **kwargs)

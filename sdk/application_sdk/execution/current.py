@@ -51,7 +51,7 @@ class Runtime(Protocol):
 
     @property
     def replaying(self) -> bool:
-        """True while the route only repeats what an earlier life of it did: its log lines are dropped then."""
+        """True while the route only repeats what a previous execution of it did: its log lines are dropped then."""
         ...
 
     @property

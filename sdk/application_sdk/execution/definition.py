@@ -33,9 +33,9 @@ class TaskSettings:
     timeout_seconds: float | None = DAY_SECONDS
     """Of one attempt. The default is a backstop, not a budget."""
     heartbeat_timeout_seconds: float | None = 60
-    """An attempt that gives no sign of life for so long is ended and counts as failed."""
+    """An attempt that sends no heartbeat for so long is ended and counts as failed."""
     auto_heartbeat_seconds: float | None = 10
-    """How often a sign of life is given without the task's doing, as long as its event loop turns."""
+    """How often a heartbeat is sent without the task's doing, as long as its event loop turns."""
     schedule_to_close_seconds: float | None = None
     """Of all attempts together, with the waits between them."""
     max_no_progress_seconds: float | None = 900
@@ -169,7 +169,7 @@ def _names(things: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a route is told of its run. The same in every life of the route."""
+    """What a route is told of its run. The same in every execution of the route."""
 
     run_id: str
     uid: str

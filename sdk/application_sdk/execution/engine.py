@@ -71,29 +71,31 @@ class RecordedCall:
 
 
 class Engine(Protocol):
-    """Schedules calls and hands out completions in commit order, those of earlier lives of the run first.
+    """Schedules calls and hands out completions in commit order, those of previous executions of the run first.
 
     A driver that was restarted gets the same completions in the same order, then new ones: replay is the same path with
     an older ledger.
     """
 
     def begun_with(self) -> JSONObject | None:
-        """The input, defaults filled in, with which an earlier life of the route has begun; None if there is none on
+        """The input, defaults filled in, with which a previous execution of the route has begun; None if there is
+        none on
         record."""
         ...
 
     def begin(self, input: JSONObject) -> None:
-        """Put the input on record, defaults filled in: later lives begin with it, whatever the defaults are then. On
+        """Put the input on record, defaults filled in: later executions begin with it, whatever the defaults are then.
+        On
         return it outlives this process. Called before any call is scheduled, and only where defaults were filled in."""
         ...
 
     def history_length(self) -> int:
-        """How many completions were committed when this life of the route began: `receive` gives these first, and
+        """How many completions were committed when this execution of the route began: `receive` gives these first, and
         until they are consumed the route schedules nothing."""
         ...
 
     def schedule(self, calls: Sequence[ScheduledCall]) -> None:
-        """Have these calls executed. Idempotent: a call that an earlier life scheduled is adopted by its key."""
+        """Have these calls executed. Idempotent: a call that a previous execution scheduled is adopted by its key."""
         ...
 
     def abandon(self, keys: Sequence[str]) -> None:
@@ -103,8 +105,11 @@ class Engine(Protocol):
         ...
 
     def in_flight(self) -> Sequence[str]:
-        """Keys of the calls that earlier lives scheduled and that aren't among the `history_length` completions, in the
-        order of their making. A route that has consumed these and hasn't made such a call will never make it."""
+        """Keys of the calls that previous executions scheduled and that aren't among the `history_length`
+        completions, in the order of their making.
+
+        A route that has consumed these and hasn't made such a call will never make it.
+        """
         ...
 
     def receive(self) -> Sequence[Completion]:
@@ -112,5 +117,5 @@ class Engine(Protocol):
         ...
 
     def recorded(self, key: str) -> RecordedCall | None:
-        """The call with this key as it was scheduled by an earlier life, or None."""
+        """The call with this key as it was scheduled by a previous execution, or None."""
         ...

@@ -49,7 +49,7 @@ class Redactor:
                 self._pattern = pattern(self._forms)
             return self._pattern
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Hide nothing any more. For tests."""
         with self._lock:
             self._forms.clear()
@@ -59,7 +59,7 @@ class Redactor:
 _registry = Redactor()
 hide = _registry.hide
 redacted = _registry.redacted
-forget = _registry.forget
+clear = _registry.clear
 
 
 def redacted_error(error: ErrorFields) -> ErrorFields:

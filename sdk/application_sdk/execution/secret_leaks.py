@@ -1,6 +1,7 @@
 """Secrets that an app was given: masked wherever text is told, and refused in data that is kept.
 
-Whatever hands a secret to an app calls `confide`; a pod gives all that is mounted into it to `confide_all` when it
+Whatever hands a secret to an app calls `register_secret`; a pod gives all that is mounted into it to
+`register_source` when it
 starts, since code may read those files without asking. Logs and errors are masked (`execution.redaction`); outputs,
 heartbeat details and state are data, which can't be masked without changing it: so an attempt has one checked before it
 lets go of it.
@@ -60,14 +61,17 @@ class Leak(NamedTuple):
     secret: str
 
 
-def confide(name: str, text: str, public: Collection[str] = PUBLIC_NAMES) -> None:
-    """Keep the secret `name` from being told. Of one that is a JSON object, all fields but the `public` ones."""
+def register_secret(name: str, text: str, public: Collection[str] = PUBLIC_NAMES) -> None:
+    """Register the value of the secret `name`: logs mask it, and data that holds it is refused.
+
+    Of a value that is a JSON object, every field is secret except the `public` ones.
+    """
     _release(text, public)
     _keep([(name, value) for value in _values(text, public)])
 
 
-def confide_all(source: Source) -> None:
-    """Keep all secrets that a source gives from being told: now, and those that it gives by the time of each check.
+def register_source(source: Source) -> None:
+    """Register all secrets that `source` returns now, and those that it returns when data is checked later.
 
     A secret that is named as a public field, such as `db/username`, may be shown.
     """
@@ -90,26 +94,26 @@ def _is_public(field: str, public: Collection[str]) -> bool:
     return field.lower() in public or (field.isupper() and field.rpartition("_")[2].lower() in public)
 
 
-def forget() -> None:
-    """Know no secret any more. For tests."""
+def clear() -> None:
+    """Clear all registered secrets. For tests."""
     _known.clear()
-    _Search.forget()
+    _Search.clear()
     _released.clear()
     _Sources.all.clear()
     _Sources.seen.clear()
-    redaction.forget()
+    redaction.clear()
 
 
-def leak(payload: JSON) -> Leak | None:
+def find_leak(payload: JSON) -> Leak | None:
     """The first field of `payload`, its keys included, that holds a secret's value."""
     _Sources.look_again()
     known = _Search.pattern_of_all()
-    return None if known is None else _leak(payload, "", known)
+    return None if known is None else _find_leak(payload, "", known)
 
 
 def check(payload: JSON, what: str) -> None:
     """Raises SecretLeakError when `payload` holds a secret's value. `what` says in the message what it is."""
-    found = leak(payload)
+    found = find_leak(payload)
     if found is not None:
         where = f" in field {found.path!r}" if found.path else ""
         raise SecretLeakError(
@@ -133,7 +137,7 @@ class _Search:
         return cls.pattern
 
     @classmethod
-    def forget(cls) -> None:
+    def clear(cls) -> None:
         cls.names, cls.pattern = {}, None
 
 
@@ -145,19 +149,19 @@ def _in_data(value: str) -> frozenset[str]:
     return found | secret_forms.lines(value) if PRIVATE_KEY in value else found
 
 
-def _leak(payload: JSON, path: str, known: re.Pattern[str]) -> Leak | None:
+def _find_leak(payload: JSON, path: str, known: re.Pattern[str]) -> Leak | None:
     if isinstance(payload, str):
         match = known.search(payload)
         return None if match is None else Leak(path, _Search.names[match[0]])
     if isinstance(payload, dict):
         for name, value in payload.items():
             inner = f"{path}.{name}" if path else name
-            found = _leak(name, path or "its keys", known) or _leak(value, inner, known)
+            found = _find_leak(name, path or "its keys", known) or _find_leak(value, inner, known)
             if found is not None:
                 return found
     elif isinstance(payload, list):
         for place, value in enumerate(payload):
-            found = _leak(value, f"{path}[{place}]", known)
+            found = _find_leak(value, f"{path}[{place}]", known)
             if found is not None:
                 return found
     return None
@@ -194,7 +198,7 @@ class _Sources:
 def _keep(secrets: Sequence[tuple[str, str]]) -> None:
     # All at once: each change of what is hidden costs as much as all that is hidden.
     redaction.hide(*(value for _, value in secrets))
-    _Search.forget()
+    _Search.clear()
     for name, value in secrets:
         if len(value) >= SHORTEST and not (value.isalpha() and value.islower()):
             _known[value.strip()] = name
@@ -206,7 +210,7 @@ def _release(text: str, public: Collection[str]) -> None:
     for value in shown:
         _released.add(value)
         _known.pop(value, None)
-    _Search.forget()
+    _Search.clear()
 
 
 def _values(text: str, public: Collection[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID, uuid4
 
-from application_sdk.execution.secret_leaks import confide
+from application_sdk.execution.secret_leaks import register_secret
 from application_sdk.infrastructure import SecretStore, get_infrastructure
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class HandlerContext:
         """The secret of that name, masked from now on in what the server tells. Raises
         SecretNotFoundError."""
         value = await self._secrets().get(name)
-        confide(name, value)
+        register_secret(name, value)
         return value
 
     async def get_secret_optional(self, name: str) -> str | None:
         """The secret of that name, masked as by `get_secret`, or None when there is none."""
         value = await self._secrets().get_optional(name)
         if value is not None:
-            confide(name, value)
+            register_secret(name, value)
         return value
 
     async def resolve_credential(self, ref: CredentialRef, kind: type[Kind]) -> Kind:

@@ -96,7 +96,7 @@ def get_infrastructure() -> InfrastructureContext:
 def clear_infrastructure() -> None:
     """Forget the stores, and the secrets that they gave."""
     _fill(None)
-    secret_leaks.forget()
+    secret_leaks.clear()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The async generators that a route has begun, and which of them the garbage collector has found.
 
-One that loses its last reference is closed there and then, at the same place in every life. One in a reference cycle is
-found whenever the collector runs, which no replay repeats: it is kept, and closed where the route says.
+One that loses its last reference is closed there and then, at the same place in every execution. One in a reference
+cycle is found whenever the collector runs, which no replay repeats: it is kept, and closed where the route says.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def consumed(task: str, input_digest: str) -> str:
 
 
 class Identities:
-    """Hands out the identities of one life of a route. Equal calls are told apart by their order."""
+    """Hands out the identities of one execution of a route. Equal calls are told apart by their order."""
 
     __slots__ = ("_counts", "_entrypoint", "_quoted_entrypoint", "_rules")
 

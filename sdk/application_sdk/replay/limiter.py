@@ -55,7 +55,7 @@ def with_limits(settings: TaskSettings, limits: Mapping[str, Any], title: str) -
 
 
 class Limiter:
-    """The calls of one task in one life of a route."""
+    """The calls of one task in one execution of a route."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int | None, rate: Rate | None) -> None:
         self._loop = loop

@@ -17,7 +17,7 @@ RouteOutcome: TypeAlias = Literal["Succeeded", "Failed", "Cancelled", "Continued
 
 @dataclass(frozen=True, slots=True)
 class RouteResult:
-    """The end of one life of a route. All but `Stalled` end the run too."""
+    """The end of one execution of a route. All but `Stalled` end the run too."""
 
     outcome: RouteOutcome
     output: JSONObject | None = None

@@ -1,7 +1,8 @@
 """The rules of replay: which calls are outstanding, which wait until the past is consumed, what the ledger may deliver.
 
 A completion goes in, calls to schedule come out; no I/O and no event loop. Two rules make it: a completion goes only to
-a call that is outstanding under its key, and nothing is scheduled while the ledger of earlier lives isn't consumed.
+a call that is outstanding under its key, and nothing is scheduled while the ledger of previous executions isn't
+consumed.
 Both are part of the wire format whose version is that of the replay rules.
 """
 
@@ -38,7 +39,7 @@ class CallRequest(NamedTuple):
     runs_in: RunsIn = "pod"
 
 
-class Unexpected(Exception):
+class UnexpectedCompletion(Exception):
     """The ledger's next completion belongs to no call that the route has made: route and ledger disagree."""
 
     def __init__(self, completion: Completion) -> None:
@@ -46,8 +47,8 @@ class Unexpected(Exception):
         self.completion = completion
 
 
-class Unmade(Exception):
-    """An earlier life scheduled a call that the route, having consumed the same past, hasn't made."""
+class MissingCall(Exception):
+    """A previous execution scheduled a call that the route, having consumed the same past, hasn't made."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -55,7 +56,7 @@ class Unmade(Exception):
 
 
 class Route:
-    """One life of a route, as far as its calls go."""
+    """One execution of a route, as far as its calls go."""
 
     def __init__(self, entrypoint: str, history_length: int, rules: int = REPLAY_RULES) -> None:
         self._entrypoint = entrypoint
@@ -77,7 +78,7 @@ class Route:
 
     @property
     def replaying(self) -> bool:
-        """Whether completions of earlier lives are still to be consumed."""
+        """Whether completions of previous executions are still to be consumed."""
         return self.consumed < self._history_length
 
     @property
@@ -130,7 +131,7 @@ class Route:
             return
         self._abandoned.add(key)
         self._held.pop(key, None)
-        # One that was held back may have been scheduled by an earlier life, so the engine is told of it as well.
+        # One that was held back may have been scheduled by a previous execution, so the engine is told of it as well.
         if found[0].role == "task":
             self._to_abandon[key] = None
 
@@ -153,7 +154,10 @@ class Route:
         return calls
 
     def deliver(self, completion: Completion) -> None:
-        """Give the ledger's next completion to its call. Raises Unexpected, and changes nothing, when there is none."""
+        """Give the ledger's next completion to its call.
+
+        Raises UnexpectedCompletion, and changes nothing, when the route has no such call outstanding.
+        """
         found = self._outstanding.pop(completion.key, None)
         if found is None:
             self._drop(completion)
@@ -165,7 +169,7 @@ class Route:
     def consume_unseen(self, completion: Completion) -> None:
         """Account for a completion of the past that the ended route doesn't need any more.
 
-        Raises Unexpected when the route never made that call.
+        Raises UnexpectedCompletion when the route never made that call.
         """
         if self._outstanding.pop(completion.key, None) is not None:
             self.consumed += 1
@@ -184,7 +188,7 @@ class Route:
     def _drop(self, completion: Completion) -> None:
         if completion.key not in self._abandoned:
             # guard: completion-has-call - a completion without a call means that the route has diverged
-            raise Unexpected(completion)
+            raise UnexpectedCompletion(completion)
         self._abandoned.remove(completion.key)
         self.consumed += 1
 

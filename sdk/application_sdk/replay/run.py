@@ -1,4 +1,4 @@
-"""Executes one life of a route: joins rules, event loop and guard, and drives them with an engine's completions.
+"""Executes one execution of a route: joins rules, event loop and guard, and drives them with an engine's completions.
 
 Drivers, the local engine and the test kit call `run_route`. What the app's code does wrong comes back as a value; only
 an engine's own errors are raised.
@@ -26,7 +26,7 @@ from application_sdk.replay.divergence import Disagreement, divergence_message
 from application_sdk.replay.guard import guarding
 from application_sdk.replay.loop import RouteTask
 from application_sdk.replay.result import ContinueWith, RouteResult, stalled
-from application_sdk.replay.route import Route, Unexpected, Unmade
+from application_sdk.replay.route import MissingCall, Route, UnexpectedCompletion
 from application_sdk.replay.runtime import RouteRuntime
 from application_sdk.replay.yielding import NoWatch, YieldWatch
 from application_sdk.wire.fields import KNOWN_REPLAY_RULES, REPLAY_RULES, ErrorFields
@@ -82,14 +82,14 @@ def run_route(
         given, input_json = _begin(chosen, input_json, engine, replace(info, replay_rules=rules))
     except (ContractValidationError, secret_leaks.SecretLeakError) as error:
         return stalled("InvalidInput", f"The run's input doesn't fit {definition.entry}, {chosen.name}.\n{error}")
-    return _Life(app_class, chosen, engine, info, watch or NoWatch()).run(given, input_json)
+    return RouteExecution(app_class, chosen, engine, info, watch or NoWatch()).run(given, input_json)
 
 
 def _begin(
     entrypoint: EntrypointDefinition, input_json: JSONObject, engine: Engine, info: RunInfo
 ) -> tuple[Input, JSONObject]:
     """The run's input, read and as JSON. What defaults fill in is put on record once: the code, the clock or chance may
-    give another default to the next life. Raises ContractValidationError."""
+    give another default to the next execution. Raises ContractValidationError."""
     if info.replay_rules != 1:
         input_json = engine.begun_with() or input_json
     contract = entrypoint.input_type
@@ -103,14 +103,15 @@ def _begin(
         # What was given fits, so its defaults mustn't be what makes it too large.
         check_size(completed, info.max_payload_bytes + ROOM_FOR_DEFAULTS, contract=contract.__name__)
         secret_leaks.check(completed, "the run's input")
-        # Before any call: a crash here leaves a run that has done nothing, so its next life may fill in other defaults.
+        # Before any call: a crash here leaves a run that has done nothing, so its next execution may fill in
+        # other defaults.
         # guard: input-recorded - a default that was computed at the start must be the same in replay
         engine.begin(completed)
     return given, completed
 
 
-class _Life:
-    """One life of a route, from its first step to its end or the engine's."""
+class RouteExecution:
+    """One execution of a route, from its first step to its end or the engine's."""
 
     def __init__(
         self,
@@ -148,10 +149,10 @@ class _Life:
                 )
                 self._loop.hide(main)
                 return self._drive(main)
-            except Unexpected as disagreement:
+            except UnexpectedCompletion as disagreement:
                 found = disagreement.completion
                 return self._diverged(found.key, found.task, self._route.consumed)
-            except Unmade as disagreement:
+            except MissingCall as disagreement:
                 return self._diverged(disagreement.key)
             except RouteDeadlockError as error:
                 return RouteResult("Failed", error=error_fields(error))
@@ -179,7 +180,7 @@ class _Life:
         self._turn()
         while not main.done():
             if not self._route.waiting:
-                # Before any further delivery: so it happens at the same place in every life.
+                # Before any further delivery: so it happens at the same place in every execution.
                 self._break_deadlock()
             elif self._arrived and self._route.replaying:
                 self._deliver(self._arrived.popleft())
@@ -239,7 +240,10 @@ class _Life:
             self._route.consume_unseen(completion)
 
     def _check_in_flight(self) -> None:
-        """The past is consumed: what earlier lives had called by then must have been called again, before more is."""
+        """Raise MissingCall if a call that a previous execution left in flight hasn't been made again.
+
+        Called once, when the ledger is consumed and before anything new is scheduled.
+        """
         if self._in_flight_checked:
             return
         self._in_flight_checked = True
@@ -247,7 +251,7 @@ class _Life:
             if not self._route.knows(key):
                 # guard: in-flight-called-again - a call of a previous driver that this route doesn't make means
                 # divergence
-                raise Unmade(key)
+                raise MissingCall(key)
 
     def _break_deadlock(self) -> None:
         if self._deadlock is not None or self._plan is None or self._plan.done():
@@ -365,7 +369,7 @@ class _Life:
         if not cleaning.cancelled() and isinstance(error := cleaning.exception(), RouteInterrupt):
             raise error
 
-    # The end of this life
+    # The end of this execution
 
     def _diverged(self, key: str, task: str = "", position: int | None = None) -> RouteResult:
         found = Disagreement(

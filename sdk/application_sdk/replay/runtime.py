@@ -1,6 +1,6 @@
 """What stands behind `self` in a route: task calls, timers, time and chance that a replay repeats.
 
-`replay.run` makes one for each life of a route and puts it into `execution.current` for the route's context.
+`replay.run` makes one for each execution of a route and puts it into `execution.current` for the route's context.
 It joins the rules (`replay.route`) to the event loop (`replay.loop`); it talks to no engine.
 """
 
@@ -49,7 +49,7 @@ TIMER_DIGITS: Final = 3
 
 
 class RouteRuntime:
-    """The `current.Runtime` of one life of a route, and the `Timers` of its loop."""
+    """The `current.Runtime` of one execution of a route, and the `Timers` of its loop."""
 
     in_route = True
 
@@ -60,7 +60,7 @@ class RouteRuntime:
         self.run_id = info.run_id
         self.correlation_id = info.correlation_id or info.run_id
         self.closed = False
-        """Whether this life is over: nothing is called or waited for any more."""
+        """Whether this execution is over: nothing is called or waited for any more."""
         self._random = Random(f"{info.uid}/random")
         self._hidden = Random(f"{info.uid}/module")
         self._uuids = Random(f"{info.uid}/uuid")
@@ -255,11 +255,11 @@ class RouteRuntime:
             await self.loop.wait_for_condition(condition)
 
     def refuse(self, what: str, instead: str = MOVE_IT) -> NoReturn:
-        """End this life: the route did what a replay can't repeat. No user code can catch it."""
+        """End this execution: the route did what a replay can't repeat. No user code can catch it."""
         self._violate(f"{user_line()}: {what}. {instead}")
 
     def refuse_unawaited(self) -> None:
-        """End this life if there are calls that nobody awaited: the plan isn't what it looks like."""
+        """End this execution if there are calls that nobody awaited: the plan isn't what it looks like."""
         forgotten = [f"{call.request.definition.name}() at {call.request.line}" for call in self._unawaited.values()]
         if not forgotten:
             return
@@ -279,7 +279,7 @@ class RouteRuntime:
             )
 
     def close(self) -> None:
-        """This life is over."""
+        """This execution is over."""
         self.closed = True
         self._unawaited.clear()
 

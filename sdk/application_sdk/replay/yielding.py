@@ -86,7 +86,7 @@ class YieldWatch:
 
 
 class NoWatch:
-    """For lives of a route that nobody watches."""
+    """For executions of a route that nobody watches."""
 
     def enter(self, work: str) -> None:
         pass

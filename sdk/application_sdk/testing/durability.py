@@ -115,7 +115,7 @@ def check_durability(
         bench = TestBench(app, entrypoint, failures, durations, stand_ins, recordings=recordings)
         check = _Check(bench, bench.payload(input), recordings, progress)
         check.input_is_whole()
-        # Once: to put it in place for each of hundreds of lives would take longer than the lives do.
+        # Once: to put it in place for each of hundreds of executions would take longer than they do.
         with guarding(app):
             if schedule is not None:
                 check.try_one(check.calm(schedule.order), schedule)
@@ -174,14 +174,17 @@ class _Check:
             )
 
     def input_is_whole(self) -> None:
-        """A run's input is completed once, when the run begins. What isn't written then, each life fills in anew."""
+        """A run's input is completed once, when the run begins.
+
+        Each execution fills in again what isn't written then.
+        """
         contract = self._bench.app.definition.entrypoint(self._bench.entrypoint).input_type
         absent = _not_written(decode(contract, self._payload, paths="keep"), contract.__name__)
         if absent:
             raise DurabilityError(
                 f"{self._bench.app.__name__} is not durable.\n"
-                f"Cause: {', '.join(absent)} of the run's input is left out when it is written, so each life of the "
-                f"route takes the default that there is then. Write it (no exclude=), or take it out of the Input",
+                f"Cause: {', '.join(absent)} of the run's input is left out when it is written, so each execution of "
+                f"the route takes the default that there is then. Write it (no exclude=), or take it out of the Input",
                 Schedule(_NATURAL, None),
             )
 

@@ -1,4 +1,4 @@
-"""Moves the garbage collector's work, which comes at no fixed place: two lives of a route see it at different ones."""
+"""Moves the garbage collector's work, which comes at no fixed place: two executions of a route differ in it."""
 
 from __future__ import annotations
 

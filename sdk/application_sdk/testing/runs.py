@@ -235,7 +235,7 @@ class TestBench:
     def live(
         self, world: World, payload: JSONObject, info: RunInfo, crash_at: CrashAt = lambda step: False
     ) -> RouteResult:
-        """One life of the route in a world. Raises SimulatedCrash."""
+        """One execution of the route in a world. Raises SimulatedCrash."""
         try:
             return run_route(self.app, self.entrypoint, payload, MemoryEngine(world, crash_at), info)
         finally:
@@ -279,7 +279,7 @@ class TestBench:
 
 
 def recorded(call: ScheduledCall) -> RecordedCall:
-    """A call as a later life of the route is told of it."""
+    """A call as a later execution of the route receives it."""
     return RecordedCall(call.key, call.task, call.entrypoint, call.input, call.identity, call.line)
 
 

@@ -19,8 +19,8 @@ from tests.simulation.route.test_random_routes import assert_same, execute
 from application_sdk.engines.memory import MemoryEngine
 from application_sdk.execution.engine import Completion
 from application_sdk.replay.identity import Identities
-from application_sdk.replay.route import Route, Unexpected
-from application_sdk.replay.run import _Life
+from application_sdk.replay.route import Route, UnexpectedCompletion
+from application_sdk.replay.run import RouteExecution
 from application_sdk.replay.runtime import RouteRuntime
 from application_sdk.wire.fields import Identity
 
@@ -52,24 +52,24 @@ def a_past_in_another_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_whole_past_at_once(patch: pytest.MonkeyPatch) -> None:
-    def go_on(self: _Life, main: Any) -> None:
+    def go_on(self: RouteExecution, main: Any) -> None:
         self._turn()
         while self._arrived and self._route.replaying and not main.done():
             self._deliver(self._arrived.popleft())
         self._turn()
 
-    patch.setattr(_Life, "_go_on", go_on)
+    patch.setattr(RouteExecution, "_go_on", go_on)
 
 
 def late_results_as_a_surprise(patch: pytest.MonkeyPatch) -> None:
     def drop(self: Route, completion: Completion) -> None:
-        raise Unexpected(completion)
+        raise UnexpectedCompletion(completion)
 
     patch.setattr(Route, "_drop", drop)
 
 
 def a_deadlock_noticed_late(patch: pytest.MonkeyPatch) -> None:
-    def go_on(self: _Life, main: Any) -> None:
+    def go_on(self: RouteExecution, main: Any) -> None:
         self._turn()
         while not main.done():
             if self._arrived and self._route.replaying:
@@ -80,7 +80,7 @@ def a_deadlock_noticed_late(patch: pytest.MonkeyPatch) -> None:
                 return
             self._turn()
 
-    patch.setattr(_Life, "_go_on", go_on)
+    patch.setattr(RouteExecution, "_go_on", go_on)
 
 
 def a_clock_that_goes_on_between_lives(patch: pytest.MonkeyPatch) -> None:

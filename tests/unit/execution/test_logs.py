@@ -21,9 +21,9 @@ CONTEXT: JSONObject = {"run": "daily", "attempt": 1}
 
 @pytest.fixture(autouse=True)
 def no_secrets() -> Iterator[None]:
-    redaction.forget()
+    redaction.clear()
     yield
-    redaction.forget()
+    redaction.clear()
 
 
 def record(message: str, *args: object, name: str = "shop", **extra: object) -> logging.LogRecord:

@@ -31,9 +31,9 @@ def redactor() -> Redactor:
 @pytest.fixture
 def process() -> Iterator[None]:
     """The registry of this process, empty before and after."""
-    redaction.forget()
+    redaction.clear()
     yield
-    redaction.forget()
+    redaction.clear()
 
 
 def test_without_secrets_a_text_stays_as_it_is() -> None:
@@ -120,7 +120,7 @@ async def test_a_secret_that_a_task_gets_is_masked_from_then_on() -> None:
     with using_infrastructure(store):
         assert await AppContext("shop").get_secret("token") == "correct-horse"
         assert redaction.redacted("token=correct-horse") == f"token={MASK}"
-        redaction.forget()
+        redaction.clear()
         assert await AppContext("shop").get_secret_optional("token") == "correct-horse"
         assert redaction.redacted("token=correct-horse") == f"token={MASK}"
         assert await AppContext("shop").get_secret_optional("other") is None

@@ -56,24 +56,24 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    secret_leaks.forget()
+    secret_leaks.clear()
     yield
-    secret_leaks.forget()
+    secret_leaks.clear()
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("secret", [SECRET, "correct-horse", "Xk29fj3LqPz7"])
 def test_logs_mask_each_form(secret: str, form: str) -> None:
-    secret_leaks.confide("db", secret)
+    secret_leaks.register_secret("db", secret)
     assert MASK in redacted(f"before {WRITTEN[form](secret)} after")
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("secret", [SECRET, "correct-horse", "Xk29fj3LqPz7"])
 def test_data_is_refused_in_each_form(secret: str, form: str) -> None:
-    secret_leaks.confide("db", secret)
+    secret_leaks.register_secret("db", secret)
     payload: JSON = {"rows": [{"text": f"before {WRITTEN[form](secret)} after"}]}
-    assert secret_leaks.leak(payload) == secret_leaks.Leak("rows[0].text", "db")
+    assert secret_leaks.find_leak(payload) == secret_leaks.Leak("rows[0].text", "db")
 
 
 @given(
@@ -99,14 +99,14 @@ def test_short_value_has_no_forms() -> None:
 
 
 def test_line_of_a_private_key_is_refused_in_data() -> None:
-    secret_leaks.confide("tls", KEY)
-    assert secret_leaks.leak({"line": "it has MIIEvQIBADANBgkqhkiG in it"}) is not None
-    assert secret_leaks.leak({"line": "-----BEGIN PRIVATE KEY-----"}) is None
+    secret_leaks.register_secret("tls", KEY)
+    assert secret_leaks.find_leak({"line": "it has MIIEvQIBADANBgkqhkiG in it"}) is not None
+    assert secret_leaks.find_leak({"line": "-----BEGIN PRIVATE KEY-----"}) is None
 
 
 def test_line_of_other_secrets_passes_in_data() -> None:
-    secret_leaks.confide("settings", "host = localhost\npassword = s3cr3t-value\n")
-    assert secret_leaks.leak({"line": "host = localhost"}) is None
+    secret_leaks.register_secret("settings", "host = localhost\npassword = s3cr3t-value\n")
+    assert secret_leaks.find_leak({"line": "host = localhost"}) is None
 
 
 def test_many_secrets_keep_log_lines_fast() -> None:

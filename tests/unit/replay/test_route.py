@@ -6,7 +6,7 @@ import pytest
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
-from application_sdk.replay.route import NO_POLICY, CallRequest, Route, Unexpected
+from application_sdk.replay.route import NO_POLICY, CallRequest, Route, UnexpectedCompletion
 from application_sdk.wire.digest import digest
 from application_sdk.wire.fields import PodFields
 
@@ -60,7 +60,7 @@ def test_nothing_is_scheduled_until_the_past_is_consumed() -> None:
 def test_a_completion_of_an_unknown_call_is_unexpected_and_changes_nothing() -> None:
     calls = Calls(history_length=1)
     known = calls.make(1)
-    with pytest.raises(Unexpected):
+    with pytest.raises(UnexpectedCompletion):
         calls.route.deliver(Completion("f" * 32, "work", "Succeeded", 0.0))
     assert calls.route.consumed == 0
     assert calls.route.outstanding() == [known]
@@ -70,7 +70,7 @@ def test_a_second_completion_of_a_call_is_unexpected() -> None:
     calls = Calls()
     call = calls.make(1)
     calls.complete(call)
-    with pytest.raises(Unexpected):
+    with pytest.raises(UnexpectedCompletion):
         calls.complete(call)
 
 
@@ -127,7 +127,7 @@ def test_abandoning_a_delivered_call_changes_nothing() -> None:
     call = calls.make(1)
     calls.complete(call)
     calls.route.abandon(call.key)
-    with pytest.raises(Unexpected):
+    with pytest.raises(UnexpectedCompletion):
         calls.complete(call)
 
 
@@ -138,7 +138,7 @@ def test_what_an_ended_route_left_outstanding_is_no_divergence() -> None:
     for call in (second, first):
         calls.route.consume_unseen(Completion(call.key, call.task, "Succeeded", 0.0))
     assert not calls.route.replaying
-    with pytest.raises(Unexpected):
+    with pytest.raises(UnexpectedCompletion):
         calls.route.consume_unseen(Completion("f" * 32, "work", "Succeeded", 0.0))
 
 

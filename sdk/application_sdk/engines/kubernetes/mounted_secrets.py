@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from application_sdk.execution.secret_leaks import confide_all
+from application_sdk.execution.secret_leaks import register_source
 from application_sdk.wire.names import SECRETS_DIRECTORY, SECRETS_VARIABLE, STORE_DIRECTORY
 
 MAX_FILES: Final = 256
@@ -41,7 +41,7 @@ def register_mounted_secrets(directory: Path, environment: Mapping[str, str]) ->
                 budget -= len(text)
                 yield name, text
 
-    confide_all(secrets)
+    register_source(secrets)
 
 
 def _files(mount: Path) -> Iterator[tuple[str, Path]]:

@@ -46,7 +46,7 @@ class _StagedWrites(NamedTuple):
 
 
 class SavedState:
-    """The state of one app, for an attempt to read. Implements `attempt.state.KeptState`."""
+    """The state of one app, for an attempt to read. Implements `attempt.state.SavedState`."""
 
     def __init__(self, path: Path, app: str) -> None:
         self._path = path

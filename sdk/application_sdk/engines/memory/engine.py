@@ -36,7 +36,7 @@ class Stuck(RuntimeError):
 
 
 class MemoryEngine:
-    """Implements `execution.engine.Engine` for one life of a route."""
+    """Implements `execution.engine.Engine` for one execution of a route."""
 
     def __init__(self, world: World, crash_at: CrashAt = lambda step: False) -> None:
         self._world = world

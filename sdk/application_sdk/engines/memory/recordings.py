@@ -34,7 +34,10 @@ class Recordings:
     """The attempts of all runs that one check compares."""
 
     before_body: Callable[[str], None] = lambda task: None
-    """Told the task's name before a body runs. What it raises ends the run's life, as an engine's error does."""
+    """Told the task's name before a body runs.
+
+    What it raises ends this execution of the run, as an engine's error does.
+    """
     executed: int = 0
     """Bodies that ran."""
     _recorded: dict[tuple[str, int, str], _Recorded] = field(default_factory=dict)

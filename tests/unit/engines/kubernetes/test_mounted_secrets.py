@@ -41,9 +41,9 @@ class Subject(App):
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    secret_leaks.forget()
+    secret_leaks.clear()
     yield
-    secret_leaks.forget()
+    secret_leaks.clear()
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_each_file_is_known_and_public_fields_are_not(tmp_path: Path, mounts: Pa
     (tmp_path / "token").write_text("eyJhbGciOi.eyJpc3Mi.c2lnbmF0dXJl")
     known(tmp_path, mounts)
     for value in ("p4ssw0rd-of-db", URL, "hunter2-hunter2", "eyJhbGciOi.eyJpc3Mi.c2lnbmF0dXJl"):
-        assert secret_leaks.leak({"text": f"<{value}>"}) is not None, value
-    assert secret_leaks.leak({"text": "extractor"}) is None
+        assert secret_leaks.find_leak({"text": f"<{value}>"}) is not None, value
+    assert secret_leaks.find_leak({"text": "extractor"}) is None
     assert redacted("p4ssw0rd-of-db") == "[redacted]"
 
 
@@ -82,7 +82,7 @@ def test_a_secret_that_is_replaced_is_known_by_the_next_check(
     (mounts / "login" / "password").write_text("the-next-passw0rd")
     later = time.monotonic() + secret_leaks.RESCAN_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert secret_leaks.leak({"text": "the-next-passw0rd"}) is not None
+    assert secret_leaks.find_leak({"text": "the-next-passw0rd"}) is not None
 
 
 def test_a_large_tree_is_not_read(tmp_path: Path, mounts: Path) -> None:
@@ -95,16 +95,16 @@ def test_a_large_tree_is_not_read(tmp_path: Path, mounts: Path) -> None:
     begun = time.monotonic()
     known(tmp_path, mounts)
     assert time.monotonic() - begun < 5
-    assert secret_leaks.leak({"text": "a-value-too-deep-down"}) is None
+    assert secret_leaks.find_leak({"text": "a-value-too-deep-down"}) is None
 
 
 def test_a_type_of_credential_may_call_more_fields_public(tmp_path: Path, mounts: Path) -> None:
     (mounts / "site").write_text('{"address": "tenant-0815", "key": "k3y-of-tenant"}')
     known(tmp_path, mounts)
-    assert secret_leaks.leak({"text": "tenant-0815"}) is not None
-    secret_leaks.confide("site", (mounts / "site").read_text(), secret_leaks.PUBLIC_NAMES | {"address"})
-    assert secret_leaks.leak({"text": "tenant-0815"}) is None
-    assert secret_leaks.leak({"text": "k3y-of-tenant"}) is not None
+    assert secret_leaks.find_leak({"text": "tenant-0815"}) is not None
+    secret_leaks.register_secret("site", (mounts / "site").read_text(), secret_leaks.PUBLIC_NAMES | {"address"})
+    assert secret_leaks.find_leak({"text": "tenant-0815"}) is None
+    assert secret_leaks.find_leak({"text": "k3y-of-tenant"}) is not None
 
 
 def test_a_task_that_reads_its_pods_token_is_not_reported(pod: PodProcess, server: WireServer) -> None:
