@@ -150,21 +150,7 @@ WORDS: Final = (
     Word("phrase", "under way there", "running there"),
 )
 
-EXCEPTIONS: Final[Mapping[str, str]] = {
-    "operator/apprun_operator/leader/": "the election and its gate have the names of their first design",
-    "operator/apprun_operator/observe/": "records and parsers have the names of their first design",
-    "operator/apprun_operator/plan/": "decisions and conditions have the names of their first design",
-    "operator/apprun_operator/reconcile/": "queues and quotas have the names of their first design",
-    "operator/apprun_operator/telemetry/": "one method has the name of its first design",
-    "sdk/application_sdk/attempt/": "heartbeats and state have the names of their first design",
-    "sdk/application_sdk/engines/": "ledgers and executors have the names of their first design",
-    "sdk/application_sdk/execution/": "secrets and logs have the names of their first design",
-    "sdk/application_sdk/main.py": "one function has the name of its first design",
-    "sdk/application_sdk/replay/": "the route and its execution have the names of their first design",
-    "sdk/application_sdk/server/": "errors are worded by functions with the names of their first design",
-    "sdk/application_sdk/testing/": "one method has the name of its first design",
-    "sdk/application_sdk/wire/": "one function has the name of its first design",
-}
+EXCEPTIONS: Final[Mapping[str, str]] = {}
 """Files, and folders with all below them, that still have old words, and why. One that needs its exception no more is
 refused: the list only gets shorter."""
 

@@ -53,17 +53,17 @@ async def call_in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P
             result = context.run(function, *args, **kwargs)
         except StopIteration as error:
             # A future refuses it, since it would end the coroutine that awaits.
-            _tell(loop, fail, RuntimeError(f"the function raised {error!r}"))
+            _call_soon(loop, fail, RuntimeError(f"the function raised {error!r}"))
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who awaits
-            _tell(loop, fail, error)
+            _call_soon(loop, fail, error)
         else:
-            _tell(loop, succeed, result)
+            _call_soon(loop, succeed, result)
 
     threading.Thread(target=work, name=getattr(function, "__name__", "task"), daemon=True).start()
     return await future
 
 
-def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[T], None], value: T) -> None:
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[T], None], value: T) -> None:
     try:
         loop.call_soon_threadsafe(callback, value)
     except RuntimeError:

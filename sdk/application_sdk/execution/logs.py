@@ -137,25 +137,25 @@ class Printed(io.TextIOBase):
                 lines.append(self._unfinished)
                 self._unfinished = ""
             for line in lines:
-                self._tell(line)
+                self._write_line(line)
             if lines:
                 self._stream.flush()
         return len(text)
 
     def finish(self) -> None:
-        """Tell what was printed last, without an end of line."""
+        """Write what was printed last, without an end of line."""
         with self._lock:
             if self._unfinished:
                 self.write("\n")
             self._stream.flush()
 
-    def _tell(self, line: str) -> None:
-        said = redacted(line)
-        self._tail.add(said)
+    def _write_line(self, line: str) -> None:
+        printed = redacted(line)
+        self._tail.add(printed)
         if self._context is not None:
             now = timestamp(time.time())
-            said = logs.line(now, "INFO", self._source, self._source, said, self._context)
-        self._stream.write(f"{said}\n")
+            printed = logs.line(now, "INFO", self._source, self._source, printed, self._context)
+        self._stream.write(f"{printed}\n")
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -47,12 +47,12 @@ class CheckProgress:
     def before_body(self, task: str) -> None:
         """A task's body is about to run. Raises OutOfTimeError."""
         self._bodies += 1
-        self._tell(f"executing {task}()")
+        self._print_progress(f"executing {task}()")
         self._check_time()
 
     def before_crash(self) -> None:
         """A crash is about to be tried. Raises OutOfTimeError."""
-        self._tell("")
+        self._print_progress("")
         self._check_time()
         self.crashes += 1
 
@@ -66,7 +66,7 @@ class CheckProgress:
         if self._max_seconds is not None and self.seconds > self._max_seconds:
             raise OutOfTimeError
 
-    def _tell(self, doing: str) -> None:
+    def _print_progress(self, doing: str) -> None:
         seconds = self.seconds
         if seconds < self._next_line:
             return

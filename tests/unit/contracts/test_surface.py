@@ -105,6 +105,6 @@ def test_a_task_pod_loads_nothing_but_pydantic_and_the_modules_that_check_contra
         "application_sdk.contracts",
         *(
             f"application_sdk.contracts.{name}"
-            for name in ("base", "bounds", "errors", "safety", "typenames", "typewalk")
+            for name in ("base", "bounds", "errors", "safety", "type_checker", "type_support")
         ),
     }

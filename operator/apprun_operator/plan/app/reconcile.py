@@ -75,7 +75,7 @@ class AppPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _AppCondition:
     ready: str
     reason: str
     message: str
@@ -88,11 +88,11 @@ class _Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Serving:
-    """What is to be done about a handler. Without `standing` it isn't known yet what to say of it."""
+    """What is to be done about a handler. Without `condition` it isn't known yet what to say of it."""
 
     actions: Sequence[AppAction] = ()
     wake_at: float | None = None
-    standing: _Standing | None = None
+    condition: _AppCondition | None = None
     facts: JSONObject | None = None
 
 
@@ -128,15 +128,15 @@ def _serve(
 ) -> _Serving:
     if app.handler is None:
         if app.handler_status is None:
-            return _Serving(standing=_Standing("True", "NotServed", ""))
+            return _Serving(condition=_AppCondition("True", "NotServed", ""))
         removing = RemoveHandler(app.meta.key, app.meta.uid, names.handler_name(app.meta.key.name))
-        return _Serving([removing], standing=_Standing("True", "NotServed", ""), facts={"handler": None})
+        return _Serving([removing], condition=_AppCondition("True", "NotServed", ""), facts={"handler": None})
     name = names.handler_name(app.meta.key.name)
     if len(name) > NAME_MAX:
         message = (
             f"the name of an App with a handler may have {NAME_MAX - len(name) + len(app.meta.key.name)} characters"
         )
-        return _Serving(standing=_Standing("False", "NameTooLong", message, stalled=True))
+        return _Serving(condition=_AppCondition("False", "NameTooLong", message, stalled=True))
     pause = LOOK_SOON if served is None or not _is_up(app, served) else LOOK_LATER
     if served is None or served.generation != app.meta.generation or now >= served.at + pause:
         applying = ApplyHandler(
@@ -148,12 +148,12 @@ def _serve(
             handler.deployment(app, {**template}, limits),
         )
         known = served is not None and served.generation == app.meta.generation
-        said = _standing(app, served, now) if served is not None and known else None
+        said = _handler_condition(app, served, now) if served is not None and known else None
         return _Serving([applying], None if served is None else now + pause, said)
     facts: JSONObject = {"service": name, "replicas": served.replicas, "ready": served.ready}
     return _Serving(
         wake_at=served.at + pause,
-        standing=_standing(app, served, now),
+        condition=_handler_condition(app, served, now),
         facts={} if app.handler_status == facts else {"handler": facts},
     )
 
@@ -162,14 +162,14 @@ def _is_up(app: AppRecord, served: HandlerDeployment) -> bool:
     return not (served.problem or served.waits) and served.current and served.ready >= handler.replicas(app)
 
 
-def _standing(app: AppRecord, served: HandlerDeployment, now: float) -> _Standing:
+def _handler_condition(app: AppRecord, served: HandlerDeployment, now: float) -> _AppCondition:
     name = names.handler_name(app.meta.key.name)
     if served.problem:
-        return _Standing("False", "HandlerRefused", f"the handler can't be served: {served.problem}", stalled=True)
+        return _AppCondition("False", "HandlerRefused", f"the handler can't be served: {served.problem}", stalled=True)
     if served.waits:
-        return _Standing("False", "HandlerStarting", served.waits)
+        return _AppCondition("False", "HandlerStarting", served.waits)
     if _is_up(app, served):
-        return _Standing("True", "HandlerReady", f"served by Service {name}")
+        return _AppCondition("True", "HandlerReady", f"served by Service {name}")
     before = app.condition("Ready")
     waits = before is not None and before.reason == "HandlerSlow"
     if before is not None and before.reason == "HandlerStarting" and before.since:
@@ -180,8 +180,8 @@ def _standing(app: AppRecord, served: HandlerDeployment, now: float) -> _Standin
             f" {app.meta.key.namespace} deployment/{name}` and `kubectl describe pod -l {names.APP_LABEL}="
             f"{app.meta.key.name}`"
         )
-        return _Standing("False", "HandlerSlow", message)
-    return _Standing("False", "HandlerStarting", f"Deployment {name} starts")
+        return _AppCondition("False", "HandlerSlow", message)
+    return _AppCondition("False", "HandlerStarting", f"Deployment {name} starts")
 
 
 def _status(app: AppRecord, serving: _Serving, inspection: InspectionDecision | None, now: float) -> JSONObject:
@@ -194,40 +194,40 @@ def _status(app: AppRecord, serving: _Serving, inspection: InspectionDecision | 
             kept = None if old is None else Said(old.status, old.reason, old.message)
             if new or kept:
                 said[kind] = new or kept or Said("Unknown", "")
-    standing = _ready(app, serving.standing, said.get("Inspected"), inspection)
-    if standing is None and not facts:
+    condition = _ready(app, serving.condition, said.get("Inspected"), inspection)
+    if condition is None and not facts:
         return {}
-    if standing is not None and not (inspection is None and not serving.facts and app.handler is None):
-        moving = not standing.fine and not standing.stalled
+    if condition is not None and not (inspection is None and not serving.facts and app.handler is None):
+        moving = not condition.fine and not condition.stalled
         truths: Mapping[str, str] = {
-            "Ready": standing.ready,
+            "Ready": condition.ready,
             "Reconciling": "True" if moving else "False",
-            "Stalled": "True" if standing.stalled else "False",
+            "Stalled": "True" if condition.stalled else "False",
         }
-        said = {**{kind: Said(truth, standing.reason, standing.message) for kind, truth in truths.items()}, **said}
+        said = {**{kind: Said(truth, condition.reason, condition.message) for kind, truth in truths.items()}, **said}
         if app.observed_generation != app.meta.generation or _differs(app, said):
             facts |= {"observedGeneration": app.meta.generation, "conditions": _conditions(app, said, now)}
     return facts
 
 
 def _ready(
-    app: AppRecord, serving: _Standing | None, inspected: Said | None, inspection: InspectionDecision | None
-) -> _Standing | None:
+    app: AppRecord, serving: _AppCondition | None, inspected: Said | None, inspection: InspectionDecision | None
+) -> _AppCondition | None:
     """What to say of the App as a whole: the first thing that is the matter with it, of its code before its handler."""
     if inspection is None or inspected is None:
         return serving
     if inspected.status == "True" and app.handler is None:
-        return _Standing("True", inspected.reason, inspected.message)
+        return _AppCondition("True", inspected.reason, inspected.message)
     if inspected.reason == NOT_INSPECTED and app.handler is None:
         # It isn't wrong, but what is missing is worth more than the news that it isn't served.
-        return _Standing("True", inspected.reason, inspected.message)
+        return _AppCondition("True", inspected.reason, inspected.message)
     if inspected.status == "True" or inspected.reason == NOT_INSPECTED:
-        return serving or _Standing("False", "HandlerStarting", "the Deployment is made")
+        return serving or _AppCondition("False", "HandlerStarting", "the Deployment is made")
     stalled = inspection.stalled
     before = app.condition("Stalled")
     if inspection.inspected is None and before is not None:
         stalled = before.status == "True"
-    return _Standing("False", inspected.reason, inspected.message, stalled)
+    return _AppCondition("False", inspected.reason, inspected.message, stalled)
 
 
 def _differs(app: AppRecord, said: Mapping[str, Said]) -> bool:

@@ -93,7 +93,9 @@ def decide(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Call
     actions: list[ItemAction] = []
     held = pod_replacement.still_held(task, pod)
     if task.phase == "Waiting" and pod is not None and held is None:
-        actions.append(_patch(task, {"phase": "Active", "message": _told(task, task.attempts, limits) or None}))
+        actions.append(
+            _patch(task, {"phase": "Active", "message": _attempts_summary(task, task.attempts, limits) or None})
+        )
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
         return CallDecision(actions, earliest(wake_at, wake_for_words), occupies=True, held=held, asks=asks)
@@ -171,7 +173,7 @@ def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: f
     ]
     attempts = cast("JSON", history)
     log = _log(task, ended, pod)
-    message = _told(task, history, limits)
+    message = _attempts_summary(task, history, limits)
     pause = _pause(ended, history, charged, retry)
     deadline = _deadline(task)
     too_late = deadline is not None and now + pause >= deadline
@@ -300,7 +302,7 @@ def _log(task: TaskRecord, ended: PodEnded, pod: PodRecord | None) -> JSONObject
     return {"log": {"attempt": task.attempt, "tail": logs.tail(text)}} if text else {}
 
 
-def _told(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:
+def _attempts_summary(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:
     """The attempts that ended, in one line: `App 1/3: OOMKilled; Disruption 4/20: NodeLost ×3, Evicted`."""
     allowed = {"App": f"/{_retry(task)['maxAttempts']}", "Disruption": f"/{limits.disruption_budget}", "None": ""}
     parts = []

@@ -55,7 +55,7 @@ def faults(schema: Mapping[str, JSON], value: JSON, path: str) -> list[Fault]:
         return []
 
 
-def told(found: list[Fault]) -> str:
+def format_faults(found: list[Fault]) -> str:
     """Faults in a sentence."""
     more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
     return "; ".join(f"{_placed(fault.path)} {fault.problem}" for fault in found[:TOLD]) + more

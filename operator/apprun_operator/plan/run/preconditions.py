@@ -13,7 +13,7 @@ from apprun_operator.observe.apps import AppRecord
 from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan.code_identity import code_of
 from apprun_operator.plan.limits import APP_GRACE, Limits
-from apprun_operator.plan.run.input_validation import entrypoints, faults, input_schema, listed_names, told
+from apprun_operator.plan.run.input_validation import entrypoints, faults, format_faults, input_schema, listed_names
 
 INSPECTION_GRACE: Final = 10.0
 """How long a new run waits for an inspection of its App's code that is under way: both are often applied together."""
@@ -54,8 +54,8 @@ def checked(run: RunRecord, app: AppRecord, now: float, limits: Limits) -> Unres
     if not found:
         return None
     message = (
-        f"{told(found)}. Entry point {wanted!r} of App {run.app_ref!r} doesn't take it, so no pod was started: correct"
-        " spec.input of this run, or start a new one"
+        f"{format_faults(found)}. Entry point {wanted!r} of App {run.app_ref!r} doesn't take it, so no pod was "
+        "started: correct spec.input of this run, or start a new one"
     )
     return Unresolved("InvalidInput", message)
 

@@ -68,14 +68,16 @@ def _decide(seen: Observed, now: float, limits: Limits) -> Plan:
     if run.finished:
         return _clean_up(seen, now)
     if (held := restored.held(run)) is not None:
-        return _say(seen, held, now)
+        return _report_condition(seen, held, now)
     ending, deadline = due_to_end(run, now)
     odd = _unreadable(seen)
     broken = odd or _damage(seen)
     if ending is not None and (broken or not (seen.missing_pages or may_clean_up(seen, now))):
         return end_run(seen, ending, now)
     if broken:
-        return _say(seen, RunCondition("Stalled", "Unreadable" if odd else "LedgerUnreadable", broken), now)
+        return _report_condition(
+            seen, RunCondition("Stalled", "Unreadable" if odd else "LedgerUnreadable", broken), now
+        )
     if seen.missing_pages:
         return Plan(first=[FetchPage(run.meta.key, page) for page in seen.missing_pages])
     if seen.unseen_tasks:
@@ -123,14 +125,16 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     """The first status write and the driver's AppTask, or what a person has to do before."""
     run = seen.run
     if run.suspend:
-        return _say(seen, RunCondition("Suspended", "Suspended", "spec.suspend is set: nothing was started"), now)
+        return _report_condition(
+            seen, RunCondition("Suspended", "Suspended", "spec.suspend is set: nothing was started"), now
+        )
     resolved = resolve(seen, now, limits)
     if isinstance(resolved, Unresolved):
         if resolved.until is not None:
             return Plan(wake_at=resolved.until)
         if resolved.waits:
-            return _say(seen, RunCondition("Pending", resolved.reason, resolved.message), now)
-        return _say(seen, RunCondition("Stalled", resolved.reason, resolved.message), now)
+            return _report_condition(seen, RunCondition("Pending", resolved.reason, resolved.message), now)
+        return _report_condition(seen, RunCondition("Stalled", resolved.reason, resolved.message), now)
     if (marking := restored.mark(seen, now)) is not None:
         return marking
     # One write says that the run began, and with what. A crash after it finds `began` and no driver.
@@ -147,7 +151,7 @@ def _begin(seen: Observed, now: float, limits: Limits) -> Plan:
     return Plan(first, [pods.driver_task(run, attempts.DRIVER_RETRY)])
 
 
-def _say(seen: Observed, wanted: RunCondition, now: float) -> Plan:
+def _report_condition(seen: Observed, wanted: RunCondition, now: float) -> Plan:
     """Write `wanted`, unless the status says so."""
     if conditions.is_written(seen.run, wanted):
         return Plan()
@@ -314,7 +318,7 @@ def _restore_driver(seen: Observed, now: float) -> Plan:
         return Plan()
     refusal = seen.refusals.get(name)
     if refusal is not None and now < refusal.retry_at:
-        said = _say(seen, RunCondition("Stalled", "NameTaken", refusal.message), now)
+        said = _report_condition(seen, RunCondition("Stalled", "NameTaken", refusal.message), now)
         return Plan(said.first, wake_at=refusal.retry_at)
     alive = conditions.fields(run, conditions.standing_of(run), now)
     return Plan([patch_run(run, alive)], [pods.driver_task(run, attempts.DRIVER_RETRY)])
@@ -334,7 +338,7 @@ def _finish(seen: Observed, driver: TaskRecord, ledger: Commit, now: float) -> P
         refusal = seen.refusals.get(action.successor.name)
         if refusal is not None and now < refusal.retry_at:
             message = f"the run can't go on as AppRun {action.successor.name!r}: {refusal.message}"
-            said = _say(seen, RunCondition("Stalled", "ContinuationRefused", message), now)
+            said = _report_condition(seen, RunCondition("Stalled", "ContinuationRefused", message), now)
             return Plan(said.first, wake_at=refusal.retry_at)
         first.append(action)
         message = f"the run goes on as AppRun {action.successor.name!r}"

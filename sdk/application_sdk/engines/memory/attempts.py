@@ -73,7 +73,7 @@ class AttemptRunner:
         if stand_in is not None:
             definition = replace(definition, function=_body_of(stand_in), is_async=True)
         state = AttemptState(StateSnapshot(dict(self._state)))
-        body = Attempt(definition, self._app_class(), info, _Signs(call.key, heartbeats), state=state)
+        body = Attempt(definition, self._app_class(), info, _LatestHeartbeat(call.key, heartbeats), state=state)
         return self._run(body, call.input)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ def _body_of(stand_in: StandIn) -> Callable[[object, Input], Coroutine[object, N
     return body
 
 
-class _Signs:
+class _LatestHeartbeat:
     """Keeps the latest heartbeat details of one call."""
 
     def __init__(self, key: str, heartbeats: dict[str, JSONObject]) -> None:

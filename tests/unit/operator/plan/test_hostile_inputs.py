@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.plan.run.input_validation import MANY, VISITS, faults, told
+from apprun_operator.plan.run.input_validation import MANY, VISITS, faults, format_faults
 
 SECONDS = 5.0
 """Far above what a bounded check takes on a busy machine, and far below what an unbounded one would."""
@@ -49,7 +49,7 @@ def a_filter(levels: int, leaf: JSON) -> JSON:
 
 def checked(schema: JSONObject, value: JSON) -> str:
     began = time.perf_counter()
-    found = told(faults(schema, value, "spec.input"))
+    found = format_faults(faults(schema, value, "spec.input"))
     assert time.perf_counter() - began < SECONDS
     return found
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from application_sdk.contracts import ContractValidationError, FileReference, Input, MaxItems
 from application_sdk.contracts.codec import decode
 from application_sdk.contracts.schema import schema_of
-from apprun_operator.plan.run.input_validation import Fault, faults, told
+from apprun_operator.plan.run.input_validation import Fault, faults, format_faults
 
 
 class Colour(StrEnum):
@@ -183,7 +183,7 @@ def test_what_an_app_reads_in_its_own_way_is_left_to_it(contract: type[BaseModel
 
 def test_many_faults_are_counted() -> None:
     found = [Fault(f"spec.input.f{n}", "is missing") for n in range(8)]
-    assert told(found).endswith("spec.input.f4 is missing; and 3 more")
+    assert format_faults(found).endswith("spec.input.f4 is missing; and 3 more")
 
 
 def test_a_schema_that_was_left_out_or_isnt_understood_refuses_nothing() -> None:
