@@ -17,6 +17,10 @@ WORDS = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", GLOSSARY.read_text("utf-8"), re.
 PROSE = "\n".join(page.read_text("utf-8") for page in PAGES if page != GLOSSARY).lower()
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 
+TREES = {"apprun_operator": ROOT / "operator/apprun_operator", "application_sdk": ROOT / "sdk/application_sdk"}
+MAP = (ROOT / "docs/assets/code-map.svg").read_text("utf-8")
+ARROWS = re.findall(r'<path data-in="(\w+)" data-from="(\w+)" data-to="(\w+)"', MAP)
+
 
 @pytest.mark.parametrize("word", WORDS)
 def test_word_of_the_glossary_is_used_in_the_docs(word: str) -> None:
@@ -34,6 +38,32 @@ def test_words_of_the_architecture_are_in_the_glossary() -> None:
     words = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:]
     assert len(words) > 5
     assert set(words) <= set(WORDS)
+
+
+def test_map_of_the_code_lists_every_package() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    section = page.partition("## Map of the code")[2].partition("\n## ")[0]
+    listed = re.findall(r"`([\w]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)))
+    packages = [init.parent.name for tree in TREES.values() for init in tree.glob("*/__init__.py")]
+    assert len(packages) > 20
+    assert sorted(listed) == sorted(packages)
+
+
+@pytest.mark.parametrize(("tree", "package", "imported"), ARROWS)
+def test_arrow_of_the_map_is_an_import(tree: str, package: str, imported: str) -> None:
+    root = "application_sdk" if imported == "wire" else tree
+    target = TREES[tree] / package
+    modules = target.rglob("*.py") if target.is_dir() else [target.with_suffix(".py")]
+    statement = re.compile(
+        rf"^\s*(from|import) {root}\.{imported}\b|^\s*from {root} import .*\b{imported}\b", re.MULTILINE
+    )
+    assert any(statement.search(module.read_text("utf-8")) for module in modules)
+
+
+def test_map_of_the_code_has_arrows_and_no_other_names() -> None:
+    boxes = set(re.findall(r'class="package"[^>]*>(\w+)<', MAP))
+    assert {name for _, *ends in ARROWS for name in ends} == boxes
+    assert {tree for tree, _, _ in ARROWS} == set(TREES)
 
 
 def test_each_decision_is_in_the_index_and_the_navigation() -> None:
