@@ -168,38 +168,39 @@ spec:
 - apiGroups: [apprun.dev]
   resources: [apps]
   verbs: [list, watch]
-# create: a run that continues as a new one. patch: the annotation that says under which uid a run began, and nothing
-# else (policy-run-marks). delete: a finished run goes when its retention is over.
+# create: a run that continues as a new one. patch: the annotation that says under which uid a run
+# began, and nothing else (policy-run-marks). delete: a finished run is deleted when its retention
+# is over.
 - apiGroups: [apprun.dev]
   resources: [appruns]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apprun.dev]
   resources: [apps/status, appruns/status, apptasks/status]
   verbs: [patch]
-# delete: an inspection of an App, once the App's status says what it found.
+# delete: an inspection of an App, once the App's status has its result.
 - apiGroups: [apprun.dev]
   resources: [apptasks]
   verbs: [get, list, watch, create, delete]
 - apiGroups: [apprun.dev]
   resources: [appledgers]
   verbs: [get, list, watch, create]
-# What serves an App over HTTP: made by server-side apply, which is a patch that may create. get: whose it is, before it
-# is applied or deleted.
+# The handler of an App: created by server-side apply, which is a patch that may create. get: to
+# check the owner before it is applied or deleted.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, create, patch, delete]
-# What apps keep beyond their runs: written for a task that has succeeded.
+# The state of apps, written when a task has succeeded.
 - apiGroups: [apprun.dev]
   resources: [appstates]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]
-# One Event per run and reason when it stalls or fails; get: to count a repeated one. list: what kubelet says of a pod
-# whose Secret is missing stands nowhere else.
+# One Event per run and reason when it stalls or fails; get: to count a repeated one. list: only the
+# kubelet's Event says why a pod whose Secret is missing doesn't start.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [get, list, create, patch]
