@@ -1,4 +1,4 @@
-"""The shapes of what the API server answers, as far as the catalog reads them. Parsed here, never passed on."""
+"""The fields of the API server's answers that the catalog reads. They are parsed here and never passed on."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class OwnerReference(Answer):
 class Metadata(Answer):
     name: str
     uid: str = ""
-    """Empty for what the API server makes up on the spot, such as a ComponentStatus."""
+    """Empty for objects that the API server computes on request, such as a ComponentStatus."""
     owner_references: list[OwnerReference] = []
 
 
@@ -92,7 +92,7 @@ class ListMetadata(Answer):
 
 
 class MetadataList(Answer):
-    """One page of the objects of a kind, their metadata only."""
+    """One page of the objects of a kind: only their metadata."""
 
     metadata: ListMetadata = ListMetadata()
     items: Annotated[list[Item], BeforeValidator(lambda found: found or [])] = []

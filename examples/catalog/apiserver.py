@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 def at_work(work: Callable[Concatenate[ApiServer, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do `work` with the API server of here as its first argument."""
+    """Call `work` with the API server of this environment as its first argument."""
     with ApiServer.here() as api:
         return work(api, *args, **kwargs)
 
@@ -70,11 +70,11 @@ class ApiServer:
         )
 
     def get(self, path: str, accept: str = JSON_TYPE) -> bytes:
-        """The body of an answer. Raises Refused, or OSError when there is none after several tries."""
+        """Return the body of an answer. Raises Refused, or OSError if there is no answer after several tries."""
         return self._send("GET", path, None, accept)
 
     def create(self, path: str, body: Mapping[str, object]) -> bool:
-        """Create an object; False when one of that name is there. A lost answer is no reason to create another."""
+        """Create an object; return False if one of that name exists. After a lost answer, no second one is created."""
         try:
             self._send("POST", path, json.dumps(body).encode(), JSON_TYPE)
         except Refused as error:

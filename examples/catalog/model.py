@@ -28,7 +28,7 @@ class Group(Record):
 
     version: Name
     path: Path
-    """Where it is served: `/apis/apps/v1`."""
+    """The path at which it is served, such as `/apis/apps/v1`."""
 
 
 class Kind(Record):
@@ -100,7 +100,7 @@ class GroupInput(Input):
 
 
 class GroupCatalog(Output):
-    """All that is known of one group."""
+    """Everything that the catalog knows about one group."""
 
     group: Name
     version: Name
@@ -121,13 +121,13 @@ class Lineage(Output):
     owned: int = 0
     """Objects with an owner."""
     dangling: int = 0
-    """Objects whose owner is not among those read: gone, or of a kind that was left out."""
+    """Objects whose owner wasn't read: it was deleted, or its kind was left out."""
     deepest: Annotated[list[Name], MaxItems(MAX_DEPTH)] = []
     """The longest chain, from the owner of all to the last owned: `AppRun catalog`, `AppTask catalog-driver`, …"""
     edges: Annotated[list[Edge], MaxItems(MAX_EDGES)] = []
     """The most frequent first."""
     complete: bool = True
-    """False when there were more objects, or more kinds of edges, than the bounds let in."""
+    """False if there were more objects, or more kinds of edges, than the bounds allow."""
 
 
 class AssembleInput(Input):

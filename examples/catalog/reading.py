@@ -1,4 +1,4 @@
-"""What the tasks do: read groups, schemas, counts and owners from an API server. Called by `app.py`; writes nothing."""
+"""Reads groups, schemas, counts and owners from an API server, for the tasks of `app.py`. Writes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from model import (
 PAGE = 500
 MAX_OBJECTS = 20_000
 HIDDEN = frozenset({403, 404, 405, 503})
-"""Answers that mean: not for this service account, not any more, or not served just now."""
+"""Answers that mean: forbidden for this service account, deleted, or not served at the moment."""
 
 
 def read_groups(api: ApiServer) -> GroupList:

@@ -1,4 +1,4 @@
-"""What is asked of PostgreSQL, and what its refusals mean."""
+"""Queries PostgreSQL, and translates its errors."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ REFUSED = (
 
 
 class LoginRefusedError(NonRetryableError):
-    """The server is there and doesn't let us in. It won't the next time either."""
+    """The server refuses the login, and would refuse it again."""
 
 
 class UnreachableError(RetryableError):
-    """The server isn't there, or went away. It may be back when the task is tried again."""
+    """The server is unreachable. It may be back when the task is retried."""
 
 
 class MissingSchemaError(NonRetryableError):
-    """A schema that was asked for isn't there, or the login may not use it."""
+    """A requested schema doesn't exist, or the login may not use it."""
 
 
 @asynccontextmanager
@@ -114,6 +114,6 @@ async def read_schemas(session: asyncpg.Connection, wanted: list[str]) -> list[S
 
 
 async def read_relations(session: asyncpg.Connection, schema: str) -> AsyncIterator[str]:
-    """The lines of a schema, as they come."""
+    """Yield the lines of a schema as the server sends them."""
     async for row in session.cursor(f"SELECT line FROM ({RELATIONS}) r WHERE schema = $1 ORDER BY name", schema):
         yield row["line"]

@@ -1,4 +1,5 @@
-"""What whoever sets the connector up wants to know: do these credentials work, is all there, what is there?"""
+"""Answers the questions of those who set the connector up: do the credentials work, is everything ready, what can
+be extracted?"""
 
 from __future__ import annotations
 

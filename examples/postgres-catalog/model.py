@@ -1,4 +1,4 @@
-"""What crosses between the tasks, and the login that they use."""
+"""The inputs and outputs of the tasks, and their login."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Schema:
 class CatalogInput(Input):
     source: CredentialRef = SOURCE
     schemas: SchemaNames = []
-    """Empty: all that the login may use."""
+    """Empty: all schemas that the login may use."""
     full: bool = False
-    """Extract what hasn't changed, too."""
+    """Extract unchanged schemas too."""
 
 
 class Plan(Output):
