@@ -16,7 +16,7 @@ from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
 from apprun_operator.observe import parse_pod
-from apprun_operator.plan.run.pod_status import Ended, of_pod
+from apprun_operator.plan.run.pod_status import PodEnded, of_pod
 from apprun_operator.telemetry.samples import ENDS
 
 APP = """
@@ -68,7 +68,7 @@ def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, t
     # The pod of the same program, as a real cluster has shown it.
     pod = parse_pod.pod(PODS[how])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
-    assert isinstance(reading, Ended)
+    assert isinstance(reading, PodEnded)
     assert run.output == {"type": reading.reason}
 
 
