@@ -16,8 +16,8 @@ from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
 from apprun_operator.observe import parse_pod
-from apprun_operator.plan.run.pod_status import Ended, of_pod
-from apprun_operator.telemetry.samples import ENDS
+from apprun_operator.plan.run.pod_status import PodEnded, of_pod
+from apprun_operator.telemetry.samples import END_REASONS
 
 APP = """
     import os, signal, time
@@ -68,7 +68,7 @@ def test_routes_see_the_type_that_a_cluster_gives(how: str, source: AppSource, t
     # The pod of the same program, as a real cluster has shown it.
     pod = parse_pod.pod(PODS[how])
     reading = of_pod(pod, pod.meta.created + 60, LIMITS)
-    assert isinstance(reading, Ended)
+    assert isinstance(reading, PodEnded)
     assert run.output == {"type": reading.reason}
 
 
@@ -78,5 +78,5 @@ def test_every_reason_has_a_remedy() -> None:
 
 
 def test_metrics_name_every_reason_of_a_cluster() -> None:
-    assert reasons.ON_EVERY_ENGINE | reasons.ON_A_CLUSTER <= ENDS
-    assert not reasons.ON_A_LAPTOP & ENDS
+    assert reasons.ON_EVERY_ENGINE | reasons.ON_A_CLUSTER <= END_REASONS
+    assert not reasons.ON_A_LAPTOP & END_REASONS

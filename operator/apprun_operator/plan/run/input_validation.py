@@ -294,7 +294,7 @@ def _allowed(schema: Mapping[str, JSON]) -> list[JSON] | None:
 
 
 def _is_among(value: JSON, allowed: list[JSON]) -> bool:
-    """Whether it is, or may be read as, one of these: 1, 1.0, "1" and true are all the same here."""
+    """Whether it is, or may be read as, one of these: 1, 1.0, "1", "1.0" and true are all the same here."""
     loosely = _loosely(value)
     return any(value == one or loosely == _loosely(one) for one in allowed)
 
@@ -306,7 +306,11 @@ def _loosely(value: JSON) -> str:
         return str(int(value))
     if isinstance(value, dict | list):
         return ""
-    return str(value).strip()
+    text = str(value).strip()
+    try:
+        return str(int(text))
+    except ValueError:
+        return _loosely(float(text)) if isinstance(value, str) and _is_number(text) else text
 
 
 def _shown(value: JSON) -> str:

@@ -123,6 +123,7 @@ def test_a_fault_is_named_by_its_path_with_what_is_wrong(wrong: Any, said: str) 
         {"customer": "Ada", "urgent": "yes"},
         {"customer": "Ada", "urgent": 1},
         {"customer": "Ada", "level": "2"},
+        {"customer": "Ada", "level": " +2.0 "},
         {"customer": "Ada", "day": 0},
         {"customer": "Ada", "rows": []},
         {"customer": "Ada", "pet": None},
