@@ -25,18 +25,17 @@ def collecting_never() -> Iterator[None]:
 def collecting_often() -> Iterator[None]:
     """Have cycles found within a few steps of the program."""
     enabled, threshold = gc.isenabled(), gc.get_threshold()
-    # What is there already isn't looked through each time: in a large process that takes a second. Objects that the
-    # program itself has frozen stay frozen, and there is no way to thaw others alone.
-    freezes = gc.get_freeze_count() == 0
-    if freezes:
-        gc.freeze()
+    # Older objects aren't looked through each time: in a large process that takes a second. Where the
+    # program has frozen objects itself, the rest stays frozen with them, since nothing thaws some alone.
+    thaws = gc.get_freeze_count() == 0
+    gc.freeze()
     gc.enable()
     gc.set_threshold(*_OFTEN)
     try:
         yield
     finally:
         gc.set_threshold(*threshold)
-        if freezes:
+        if thaws:
             gc.unfreeze()
         if not enabled:
             gc.disable()
