@@ -97,8 +97,7 @@ def monitored(bed: Bed) -> Iterator[Bed]:
     files = [part for path in definitions(PROMETHEUS) for part in ("-f", str(path))]
     known = "podmonitors.monitoring.coreos.com" in bed.run(bed.kubectl, "get", "crd", "-o", "name").stdout
     if not known:
-        bed.run(bed.kubectl, "apply", "--server-side", *files)
-        bed.run(bed.kubectl, "wait", "--for=condition=Established", *files, "--timeout=60s")
+        bed.define(*files)
     yield bed
     if not known:
         bed.run(bed.kubectl, "delete", *files)

@@ -143,8 +143,7 @@ def tools(bed: Bed) -> Iterator[Bed]:
     """The cluster knows the kinds of Flux and Argo CD, and has their namespaces; neither runs there."""
     modules = (FLUX_SOURCES, FLUX_KUSTOMIZATIONS, FLUX_RELEASES, ARGO_CD)
     files = [part for path in definitions(*modules) for part in ("-f", str(path))]
-    bed.run(bed.kubectl, "apply", "--server-side", *files)
-    bed.run(bed.kubectl, "wait", "--for=condition=Established", *files, "--timeout=60s")
+    bed.define(*files)
     names = ("flux-system", "argocd")
     for name in names:
         bed.run(bed.kubectl, "create", "namespace", name)

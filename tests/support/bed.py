@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.support.kube import Kube
+from tests.support.kube import Kube, eventually
 from tests.support.terminations import ExpectedTerminations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +70,13 @@ class Bed:
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def define(self, *files: str) -> None:
+        """Apply CustomResourceDefinitions, given as `-f` and a path each, and wait until their kinds are served."""
+        self.run(self.kubectl, "apply", "--server-side", *files)
+        # kubectl gives up at once where a definition has no conditions yet.
+        wait = (self.kubectl, "wait", "--for=condition=Established", *files, "--timeout=20s")
+        eventually("the kinds are served", lambda: self.run(*wait, check=False).returncode == 0 or None)
 
     def install(self, *values: str) -> None:
         """Install or upgrade the chart, as a user would, and wait until the operator is ready."""
