@@ -98,9 +98,16 @@ def one_app(spec: Object, number: int) -> Object:
     return spec
 
 
+ENDED = {"startedAt": "2026-07-01T10:00:00Z", "finishedAt": "2026-07-01T10:00:01Z"}
+
+
 def one_call(spec: Object, run: str, number: int) -> Object:
-    """With a key that fits its role, as the schema says in CEL."""
+    """With a key and an outcome that fit its role, as the schema says in CEL."""
     key = "driver" if spec["role"] == "driver" else f"{number:032x}"[::-1]
+    outcome = spec.pop("outcome", {"phase": "Succeeded", "attempt": 1, **ENDED})
+    if spec["role"] == "local":
+        error = outcome.pop("error", {"type": "ValueError"})
+        spec["outcome"] = outcome if outcome["phase"] == "Succeeded" else outcome | {"error": error}
     return spec | {"run": run, "key": key, "seconds": spec.get("seconds", 1)}
 
 
@@ -233,7 +240,7 @@ def test_objects_of_a_newer_version_wait_until_corrected(bed: Bed, runs: Runs, f
     before, since = {(one.name, one.restarts) for one in replicas.all()}, now(flood)
     runs.start("newer", "probe", suspend=True)
     runs.until_phase("newer", "Suspended")
-    runs.start("parts", "probe", {"before": 0, "width": 2, "after": 0, "seconds": 15})
+    runs.start("parts", "probe", {"before": 0, "width": 2, "after": 0, "seconds": 45})
     task = eventually("the calls are made", lambda: (len(runs.tasks("parts")) == 2 and runs.tasks("parts")) or None)[0]
     name = task["metadata"]["name"]
     with newer_version(flood):
