@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 _REARM_FRACTION: Final = 0.05
 
@@ -52,16 +52,3 @@ class ProcessWatchdog:
 
     def stop(self) -> None:
         faulthandler.cancel_dump_traceback_later()
-
-
-if TYPE_CHECKING:
-    from application_sdk.execution.anywhere import run_in_thread as run_in_thread
-else:
-
-    def __getattr__(name):
-        # The import system asks for __path__, and pods load nothing for that.
-        if name in ("run_in_thread",):
-            from application_sdk.execution import anywhere
-
-            return getattr(anywhere, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 _FOR_EVER: Final = float("inf")
 
@@ -74,17 +74,3 @@ class ProgressWatch:
             yield
         finally:
             del self._holds[token]
-
-
-if TYPE_CHECKING:
-    from application_sdk.execution.anywhere import ProgressWatchdogMode as ProgressWatchdogMode
-    from application_sdk.execution.anywhere import holding_progress as holding_progress
-else:
-
-    def __getattr__(name):
-        # The import system asks for __path__, and pods load nothing for that.
-        if name in ("ProgressWatchdogMode", "holding_progress"):
-            from application_sdk.execution import anywhere
-
-            return getattr(anywhere, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ from application_sdk.replay.divergence import input_changes
 from application_sdk.replay.guard import guarding
 from application_sdk.replay.result import RouteResult
 from application_sdk.testing.check_budget import CheckProgress, OutOfTimeError
-from application_sdk.testing.gc_moments import collecting_never, collecting_often
+from application_sdk.testing.gc_moments import collecting_never, collecting_often, older_objects_frozen
 from application_sdk.testing.nesting import marked
 from application_sdk.testing.other_processes import can_be_imported, replay_elsewhere
 from application_sdk.testing.runs import Duration, Failure, TestBench, describe_end
@@ -116,7 +116,7 @@ def check_durability(
         check = _Check(bench, bench.payload(input), recordings, progress)
         check.input_is_whole()
         # Once: to put it in place for each of hundreds of executions would take longer than they do.
-        with guarding(app):
+        with guarding(app), older_objects_frozen():
             if schedule is not None:
                 check.try_one(check.calm(schedule.order), schedule)
                 return check.report()

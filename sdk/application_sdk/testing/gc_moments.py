@@ -22,20 +22,30 @@ def collecting_never() -> Iterator[None]:
 
 
 @contextmanager
+def older_objects_frozen() -> Iterator[None]:
+    """Have no collection look through what is there already: in a large process that takes a second.
+
+    Where the program has frozen objects itself, the rest stays frozen with them, since nothing thaws
+    some alone.
+    """
+    thaws = gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if thaws:
+            gc.unfreeze()
+
+
+@contextmanager
 def collecting_often() -> Iterator[None]:
     """Have cycles found within a few steps of the program."""
     enabled, threshold = gc.isenabled(), gc.get_threshold()
-    # Older objects aren't looked through each time: in a large process that takes a second. Where the
-    # program has frozen objects itself, the rest stays frozen with them, since nothing thaws some alone.
-    thaws = gc.get_freeze_count() == 0
-    gc.freeze()
     gc.enable()
     gc.set_threshold(*_OFTEN)
     try:
         yield
     finally:
         gc.set_threshold(*threshold)
-        if thaws:
-            gc.unfreeze()
         if not enabled:
             gc.disable()

@@ -10,10 +10,10 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from application_sdk.app import App, NonRetryableError, task
-from application_sdk.attempt.heartbeat import run_in_thread
 from application_sdk.contracts import Input, Output
 from application_sdk.credentials import CredentialResolver, bearer_token_ref
 from application_sdk.errors import AuthError
+from application_sdk.execution.heartbeat import run_in_thread
 from application_sdk.handler import Handler
 from application_sdk.handler.contracts import (
     ApiMetadataObject,

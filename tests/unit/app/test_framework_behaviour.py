@@ -12,8 +12,6 @@ import pytest
 
 from application_sdk.app import App, AppError, AppRegistry, NonRetryableError, TaskFailedError, TaskRegistry, task
 from application_sdk.app.base import NonRetryableError as FromBase
-from application_sdk.attempt.heartbeat import run_in_thread
-from application_sdk.attempt.progress import ProgressWatchdogMode, holding_progress
 from application_sdk.contracts import DownloadInput, FileReference, Input, Lazy, Output
 from application_sdk.contracts.edge import without_unknown
 from application_sdk.contracts.types import ConnectionRef
@@ -27,6 +25,8 @@ from application_sdk.errors import (
     redact_secrets,
     safe_traceback,
 )
+from application_sdk.execution.heartbeat import run_in_thread
+from application_sdk.execution.progress import ProgressWatchdogMode, holding_progress
 from application_sdk.handler import PreflightCheck, PreflightInput
 from application_sdk.handler.contracts import AuthInput
 from application_sdk.infrastructure import InfrastructureContext, clear_infrastructure, set_infrastructure

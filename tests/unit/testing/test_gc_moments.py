@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from application_sdk.testing.gc_moments import collecting_often
+from application_sdk.testing.gc_moments import collecting_often, older_objects_frozen
 
 
 class Node:
@@ -28,7 +28,7 @@ def test_a_cycle_is_found_within_a_few_steps() -> None:
 
 def test_older_objects_are_not_looked_through() -> None:
     node = Node()
-    with collecting_often():
+    with older_objects_frozen(), collecting_often():
         work()
         assert is_frozen(node)
     assert not is_frozen(node)
@@ -39,7 +39,7 @@ def test_objects_that_the_program_froze_stay_frozen() -> None:
     gc.freeze()
     try:
         older = Node()
-        with collecting_often():
+        with older_objects_frozen():
             work()
             assert is_frozen(older)
         assert is_frozen(node)
