@@ -1,6 +1,6 @@
 """The forms of a secret: the texts in which its value is commonly written by client libraries, URLs and logs.
 
-Logs are searched for them to be masked (`redaction`), data to be refused (`confidence`): both know the same.
+Logs are searched for them to be masked (`redaction`), data to be refused (`secret_leaks`): both know the same.
 All forms are made once, when a secret becomes known, and a search is one pass over the text (`pattern`).
 """
 

@@ -1,6 +1,6 @@
 """Who may ask: a port, and the answer of a laptop, where everybody who reaches the server may.
 
-A cluster's answer is in `clusteraccess`.
+A cluster's answer is in `cluster_access`.
 """
 
 from __future__ import annotations

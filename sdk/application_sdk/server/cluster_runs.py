@@ -1,7 +1,7 @@
 """Runs on a cluster: AppRuns of the server's namespace, made and read with the rights of its
 service account.
 
-Whoever asks has been checked by then (`clusteraccess`).
+Whoever asks has been checked by then (`cluster_access`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs as the server starts and sees them: a port. `localruns` and `clusterruns` are its two
+"""Runs as the server starts and sees them: a port. `local_runs` and `cluster_runs` are its two
 sides."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The checks of `apprun doctor`, one function each. They read, and try requests that must be refused.
 
-Nothing here changes the cluster but `probing`, which starts one pod and deletes it.
+Nothing here changes the cluster but `probe`, which starts one pod and deletes it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a run is shown while it is executed: a line for each event, or, on a terminal, a table that keeps itself current.
 
-`executing` passes a display's `notice` to the engine as its observer. Displays decide nothing.
+`run_session` passes a display's `notice` to the engine as its observer. Displays decide nothing.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ _OTHERS: Final = 0o077
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file for its owner alone, made if it isn't there. As `os.open`."""
+    """Open a file that only its owner may read, and create it if it is missing. Returns a
+    descriptor, like `os.open`."""
     file = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, FILE)
     status = os.fstat(file)
     if stat.S_IMODE(status.st_mode) != FILE and status.st_uid == os.geteuid():
@@ -30,14 +31,13 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def ensure_file(path: Path) -> None:
-    """Have there be such a file. SQLite gives a database's mode to the files that it makes beside
-    it."""
+    """Create the file if it is missing. SQLite gives a database's mode to the files that it creates
+    beside it."""
     os.close(open_private(path, os.O_RDWR))
 
 
 def ensure_folder(path: Path) -> None:
-    """Have there be such a folder, for its owner alone if it is made here. Those around it are made
-    as usual."""
+    """Create the folder if it is missing, for its owner alone. Missing parents get the usual mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.mkdir(FOLDER)
@@ -50,8 +50,8 @@ def ensure_folder(path: Path) -> None:
 
 
 def restrict_folder(path: Path) -> None:
-    """Take a folder of one's own, and all that is in it, from everybody else. Quick when that was
-    done before."""
+    """Remove everybody else's rights on a folder of this user's and all that is in it. Returns at
+    once if that was done before."""
     try:
         status = path.lstat()
     except OSError:
@@ -77,5 +77,5 @@ def _close_to_others(path: Path) -> None:
 
 
 def restrict_file(path: Path) -> None:
-    """The same for a file, which need not be there."""
+    """Remove everybody else's rights on a file, if it exists."""
     _close_to_others(path)

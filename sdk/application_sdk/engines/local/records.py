@@ -33,6 +33,7 @@ class NewRun:
     """First on the import path."""
     entrypoint: str
     input: JSONObject
+    """As it was given; of a run that has begun, with its defaults filled in."""
     correlation_id: str
     replay_rules: int
     created_at: float
