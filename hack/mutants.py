@@ -271,8 +271,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "restored-state-once",
-        part="digest([seen.run.origin_uid, task.key])",
-        without="digest([seen.run.meta.uid, task.key])",
+        part="digest([observed.run.origin_uid, task.key])",
+        without="digest([observed.run.meta.uid, task.key])",
         tests=(f"{SIMULATION}/test_restored.py",),
     ),
     Mutant(
@@ -333,7 +333,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "waits-no-write-per-count",
-        without="same = told and said.message == summary.message",
+        without="same = is_told and current.message == summary.message",
         tests=(f"{UNIT}/operator/plan/run/test_waiting.py",),
     ),
     Mutant(
@@ -343,7 +343,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "driver-contact-after-restart",
-        without="return _going(seen), None, None",
+        without="return _going(observed), None, None",
         tests=(f"{UNIT}/operator/plan/run/test_driver_contact.py",),
     ),
     Mutant(
@@ -485,7 +485,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "commit-once",
-        part="and task.key not in seen.committed_keys",
+        part="and task.key not in observed.committed_keys",
         without="",
         tests=(
             f"{UNIT}/operator/plan/run/test_commit.py",
@@ -502,10 +502,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "page-before-status",
-        without=(
-            "first = first if ledger.page is None else [*first[1:], *first[:1]]\n"
-            "strays, settled = retention.delete_unneeded(seen)"
-        ),
+        without="return [*patch, *page]",
         tests=(
             f"{UNIT}/operator/plan/run/test_commit.py",
             f"{UNIT}/operator/plan/run/test_reconcile.py",
@@ -930,12 +927,12 @@ MUTANTS: Final = (
     ),
     Mutant(
         "strays-occupy",
-        without="calls.strays, given_up = 0, None",
+        without="calls.strays, released_at = 0, None",
         tests=(f"{UNIT}/operator/plan/run/test_stray_pods.py",),
     ),
     Mutant(
         "gone-run-occupies",
-        without="claim, given_up = claim_of(key.name, (), now)",
+        without="demand, released_at = remaining_demand(key.name, (), now)",
         tests=("tests/simulation/operator/test_runs.py",),
     ),
     Mutant(

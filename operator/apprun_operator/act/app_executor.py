@@ -23,9 +23,7 @@ from apprun_operator.kube.resources import Resource
 from apprun_operator.observe.apps import HandlerDeployment
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key, inspection_of
-from apprun_operator.plan.actions import CreatePod, CreateTask, DeletePod, EnsureNamespace, PatchTask
-from apprun_operator.plan.app.inspection import DeleteTask
-from apprun_operator.plan.app.reconcile import AppAction, ApplyHandler, PatchApp, RemoveHandler
+from apprun_operator.plan.actions import AppAction, ApplyHandler, DeleteTask, PatchApp, RemoveHandler
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +49,20 @@ class AppExecutor:
 
     async def execute(self, app: Key, action: AppAction) -> None:
         """Execute one action. Raises ReplanError, or the ApiError of the request that failed."""
-        if isinstance(action, EnsureNamespace):
-            await self._executor.execute_run_action(action)
-        elif isinstance(action, CreateTask | PatchTask | CreatePod | DeletePod):
-            await self._executor.execute_item_action(inspection_of(app), action)
-        elif isinstance(action, DeleteTask):
-            await self._delete_task(action)
-        elif isinstance(action, ApplyHandler):
-            await self._apply(action)
-        elif isinstance(action, RemoveHandler):
-            for resource, kind in SERVING:
-                await self._remove(action, resource, kind)
-            self._cache.set_deployment(action.app, None)
-        else:
-            await self._patch(action)
+        match action:
+            case ApplyHandler():
+                await self._apply(action)
+            case RemoveHandler():
+                for resource, kind in SERVING:
+                    await self._remove(action, resource, kind)
+                self._cache.set_deployment(action.app, None)
+            case PatchApp():
+                await self._patch(action)
+            case DeleteTask():
+                await self._delete_task(action)
+            case _:
+                # What inspections have in common with runs.
+                await self._executor.execute(inspection_of(app), action)
 
     async def _apply(self, action: ApplyHandler) -> None:
         try:

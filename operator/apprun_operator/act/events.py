@@ -12,7 +12,7 @@ from application_sdk.wire.digest import JSONObject
 from apprun_operator.kube.client import KubeApi
 from apprun_operator.kube.errors import AlreadyExistsError, ApiError
 from apprun_operator.kube.resources import EVENTS
-from apprun_operator.plan.actions import Announce, FetchWords
+from apprun_operator.plan.actions import Announce, FetchPodEvent
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ async def announce(api: KubeApi, action: Announce, instance: str) -> None:
         logger.warning("Event %s wasn't written: %s", action.event.path, error)
 
 
-async def mount_failure(api: KubeApi, action: FetchWords) -> str:
+async def mount_failure(api: KubeApi, action: FetchPodEvent) -> str:
     """What kubelet says of volumes that a pod waits for; empty if it says nothing."""
     query = {"fieldSelector": f"regarding.uid={action.uid},reason=FailedMount"}
     try:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, assert_never, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.act import events
 from apprun_operator.act.patches import status_merge_patch, status_patch
-from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_refusal, is_webhook_failure
+from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_rejection, is_webhook_failure
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
 from apprun_operator.kube.client import JSON_PATCH, KubeApi
@@ -44,8 +44,8 @@ from apprun_operator.plan.actions import (
     DeleteRun,
     EnsureNamespace,
     FetchPage,
+    FetchPodEvent,
     FetchTask,
-    FetchWords,
     ItemAction,
     MarkRun,
     PatchRun,
@@ -85,47 +85,46 @@ class Executor:
         self._accounts = accounts
         self._instance = instance
 
-    async def execute_run_action(self, action: RunAction) -> None:
-        """Execute an action about a run as a whole.
+    async def execute(self, run: Key, action: RunAction | ItemAction) -> None:
+        """Execute an action that a plan of `run` asks for.
 
         Raises:
             ReplanError: The plan was out of date; the cache holds the newer object.
             ApiError: The request failed; whether it was carried out may be unknown.
         """
-        if isinstance(action, PatchRun):
-            await self._patch_run(action)
-        elif isinstance(action, MarkRun):
-            await self._mark_run(action)
-        elif isinstance(action, CreatePage):
-            await self._create("appledgers", action.page, action.body)
-        elif isinstance(action, FetchPage):
-            await self._fetch_page(action)
-        elif isinstance(action, FetchTask):
-            await self._fetch_task(action)
-        elif isinstance(action, FetchWords):
-            await self._fetch_pod_event(action)
-        elif isinstance(action, WriteState):
-            await self._write_state(action)
-        elif isinstance(action, CreateRun):
-            await self._create_run(action)
-        elif isinstance(action, Announce):
-            await events.announce(self._api, action, self._instance)
-        elif isinstance(action, EnsureNamespace):
-            await self._ensure_namespace(action)
-        else:
-            await self._delete_run(action)
-
-    async def execute_item_action(self, run: Key, action: ItemAction) -> None:
-        """Execute an action about one pod or AppTask of `run`. Raises as `execute_run_action` does."""
-        if isinstance(action, CreatePod):
-            await self._create_pod(run, action)
-        elif isinstance(action, DeletePod):
-            await self._delete_pod(action)
-        elif isinstance(action, PatchTask):
-            body = status_patch(action.version, action.status)
-            await self._patch("apptasks", action.task, body, JSON_PATCH)
-        else:
-            await self._create_task(run, action)
+        match action:
+            case PatchRun():
+                await self._patch_run(action)
+            case MarkRun():
+                await self._mark_run(action)
+            case CreatePage():
+                await self._create("appledgers", action.page, action.body)
+            case FetchPage():
+                await self._fetch_page(action)
+            case FetchTask():
+                await self._fetch_task(action)
+            case FetchPodEvent():
+                await self._fetch_pod_event(action)
+            case WriteState():
+                await self._write_state(action)
+            case EnsureNamespace():
+                await self._ensure_namespace(action)
+            case CreateRun():
+                await self._create_run(action)
+            case Announce():
+                await events.announce(self._api, action, self._instance)
+            case DeleteRun():
+                await self._delete_run(action)
+            case CreateTask():
+                await self._create_task(run, action)
+            case PatchTask():
+                await self._patch("apptasks", action.task, status_patch(action.version, action.status), JSON_PATCH)
+            case CreatePod():
+                await self._create_pod(run, action)
+            case DeletePod():
+                await self._delete_pod(action)
+            case _:
+                assert_never(action)
 
     def update_cache(self, kind: Kind, answer: Mapping[str, JSON]) -> None:
         """Put an object into the cache as the API server has just returned it.
@@ -157,7 +156,7 @@ class Executor:
         try:
             answer = await self._patch("appruns", action.run, {"metadata": metadata}, subresource="")
         except (ForbiddenError, InvalidError) as error:
-            self._cache.refuse(action.run, action.run.name, *classify_refusal(error))
+            self._cache.record_rejection(action.run, action.run.name, *classify_rejection(error))
             raise ReplanError(str(error)) from error
         returned = answer.get("metadata")
         annotations = returned.get("annotations") or {} if isinstance(returned, dict) else None
@@ -165,7 +164,7 @@ class Executor:
             # The object hasn't changed, so no event follows. Without a recorded refusal nothing
             # would plan the run again.
             message = "the API server accepted the annotation but doesn't have it: an admission webhook removes it"
-            self._cache.refuse(action.run, action.run.name, "Webhook", message)
+            self._cache.record_rejection(action.run, action.run.name, "Webhook", message)
             raise ReplanError(message)
 
     async def _patch(
@@ -244,10 +243,11 @@ class Executor:
         except AlreadyExistsError as error:
             answer = await self._read("appruns", key)
             if _predecessor(answer) != _predecessor(action.body):
-                self._cache.refuse(action.run, key.name, "NameTaken", "a run of that name is in the way: delete it")
+                message = "a run of that name is in the way: delete it"
+                self._cache.record_rejection(action.run, key.name, "NameTaken", message)
                 raise ReplanError(str(error)) from error
         except (ForbiddenError, InvalidError, NotFoundError) as error:
-            self._cache.refuse(action.run, key.name, *classify_refusal(error))
+            self._cache.record_rejection(action.run, key.name, *classify_rejection(error))
             raise ReplanError(str(error)) from error
         self.update_cache("appruns", answer)
 
@@ -258,7 +258,7 @@ class Executor:
             message = (
                 f"AppTask {action.task.name!r} is left over from a run that was deleted without its tasks: delete it"
             )
-            self._cache.refuse(run, action.task.name, "NameTaken", message)
+            self._cache.record_rejection(run, action.task.name, "NameTaken", message)
             raise ReplanError(message) from error
 
     async def _create_pod(self, run: Key, action: CreatePod) -> None:
@@ -277,12 +277,12 @@ class Executor:
             # next plan creates it again, and adopts it if it does.
             if not (isinstance(error, ForbiddenError | InvalidError | NotFoundError) or is_webhook_failure(error)):
                 raise
-            kind, message = classify_refusal(error)
+            kind, message = classify_rejection(error)
             if kind == "NoAccount" and any(account in message for account in OWN_ACCOUNTS_MISSING):
                 self._cache.set_namespace_ready(key.namespace, False)
                 if self._accounts.preinstalled:
                     message = f"{message}: the chart makes it in the namespaces that it is given: helm upgrade"
-            self._cache.refuse(run, key.name, kind, message)
+            self._cache.record_rejection(run, key.name, kind, message)
             return
         self.update_cache("pods", answer)
 
@@ -297,9 +297,9 @@ class Executor:
         deleting = "deletionTimestamp" in cast("JSONObject", existing["metadata"])
         message = f"a pod {key.name!r} of another owner is in the way"
         if deleting:
-            self._cache.refuse(run, key.name, "Terminating", f"{message}; it is being deleted")
+            self._cache.record_rejection(run, key.name, "Terminating", f"{message}; it is being deleted")
         else:
-            self._cache.refuse(run, key.name, "NameTaken", f"{message}: delete it")
+            self._cache.record_rejection(run, key.name, "NameTaken", f"{message}: delete it")
 
     async def delete(self, kind: Kind, key: Key, uid: str) -> JSONObject:
         """Delete exactly the object with that uid, and in the background what it owns.
@@ -335,7 +335,7 @@ class Executor:
         try:
             await self._accounts.ensure(namespace)
         except ForbiddenError as error:
-            kind, message = classify_refusal(error)
+            kind, message = classify_rejection(error)
             if kind != "Terminating":
                 kind = "NotAllowed"
                 message = (
@@ -343,7 +343,7 @@ class Executor:
                     f" compare its ClusterRole with the chart's. {message}"
                 )
             self._cache.set_namespace_ready(namespace, False)
-            self._cache.refuse(action.run, action.pod, kind, message)
+            self._cache.record_rejection(action.run, action.pod, kind, message)
             raise ReplanError(message) from error
         self._cache.set_namespace_ready(namespace)
 
@@ -369,7 +369,7 @@ class Executor:
             pass
         self._cache.verify_task(action.run, action.name, task)
 
-    async def _fetch_pod_event(self, action: FetchWords) -> None:
+    async def _fetch_pod_event(self, action: FetchPodEvent) -> None:
         self._cache.record_pod_event(action.run, action.pod, await events.mount_failure(self._api, action))
 
     async def _read(self, kind: Kind, key: Key) -> JSONObject:

@@ -9,7 +9,7 @@ from typing import Final
 
 from application_sdk.wire import names
 from apprun_operator.kube.errors import ApiError, InvalidError, NotFoundError, is_policy_denial
-from apprun_operator.observe.pods import RefusalKind
+from apprun_operator.observe.pods import RejectionKind
 
 OWN_ACCOUNTS_MISSING: Final = tuple(
     f'serviceaccount "{name}" not found' for name in (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT)
@@ -21,7 +21,7 @@ def is_webhook_failure(error: ApiError) -> bool:
     return "failed calling webhook" in error.message
 
 
-def classify_refusal(error: ApiError) -> tuple[RefusalKind, str]:
+def classify_rejection(error: ApiError) -> tuple[RejectionKind, str]:
     """The kind of the rejection, and the message to show."""
     message = error.message
     lowered = message.lower()

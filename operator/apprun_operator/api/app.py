@@ -1,4 +1,5 @@
-"""App: code to run, and the defaults of its runs. Written by people; read by the operator when a run begins."""
+"""App: code to run, and the defaults of its runs. People write it, the operator reads it when a run
+begins."""
 
 from __future__ import annotations
 
@@ -37,10 +38,10 @@ CancelGrace: TypeAlias = Annotated[int, Field(ge=0, le=86_400)]
 
 
 class Source(Shape):
-    """Python files for an image that doesn't hold them. They come first on the import path."""
+    """Python files that the image doesn't contain. They come first on the import path."""
 
     config_map: NameReference
-    """ConfigMap in the same namespace; each key is a file name such as `app.py`."""
+    """ConfigMap in the same namespace. Each key is a file name such as `app.py`."""
 
 
 STORE_URL_PATTERN: Final = (
@@ -58,56 +59,63 @@ NO_WAY_UP: Final = rule(
 
 
 class Storage(Shape):
-    """Where the files are kept that tasks hand to one another. Only task pods are given it."""
+    """The object store of the files that tasks pass to one another. Only task pods get access to
+    it."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [VOLUME_FOR_FILES, NO_WAY_UP]})
 
     url: Annotated[str, Field(max_length=1024, pattern=STORE_URL_PATTERN)]
-    """`s3://bucket/prefix` and what is compatible, `gs://`, `az://account/container`, or `file:///folder` for a folder
-    of the volume that volumeClaim names. Everything lies below it, by namespace and run."""
+    """`s3://bucket/prefix` for S3 and compatible stores, `gs://`, `az://account/container`, or
+    `file:///folder` for a folder of the volume that volumeClaim names. All files are stored below
+    it, by namespace and run."""
     secret_ref: NameReference | None = None
-    """Secret in the same namespace with the store's credentials, mounted into task pods; its keys are option names such
-    as `access_key_id`. Absent: workload identity, through the task's service account."""
+    """Secret in the same namespace with the store's credentials, mounted into task pods. Its keys
+    are option names such as `access_key_id`. When absent, the task's service account is used
+    (workload identity)."""
     options: (
         Annotated[
             dict[Annotated[str, Field(max_length=63)], Annotated[str, Field(max_length=1024)]], Field(max_length=32)
         ]
         | None
     ) = None
-    """Options of the store that are no secret: `endpoint`, `region`, `allow_http` and so on, as obstore names them."""
+    """Options of the store that aren't secret: `endpoint`, `region`, `allow_http` and so on, by the
+    names of obstore."""
     volume_claim: NameReference | None = None
-    """For `file://`: PersistentVolumeClaim that pods on all nodes can write to (ReadWriteMany)."""
+    """For `file://`: a PersistentVolumeClaim that pods on all nodes can write to
+    (ReadWriteMany)."""
 
 
 class PodDefaults(Shape):
-    """What the pods of a run ask for when their task doesn't say. A task's own declaration wins, field by field."""
+    """Defaults of a run's pods. What a task declares takes precedence, field by field."""
 
     cpu: LooseQuantity | None = None
     """CPU request and limit of a pod, as a Kubernetes quantity: `500m`, `2`."""
     memory: LooseQuantity | None = None
     """Memory request and limit of a pod, as a Kubernetes quantity: `256Mi`, `2Gi`."""
     node_selector: LabelMap | None = None
-    """Labels that a node must have to be given these pods."""
+    """Labels that a node must have to run these pods."""
     tolerations: Tolerations | None = None
-    """Taints that these pods accept."""
+    """Taints that these pods tolerate."""
     priority_class_name: ObjectName | None = None
-    """PriorityClass of these pods: which of them the scheduler places first, and may evict others for."""
+    """PriorityClass of these pods: the scheduler places pods of higher priority first, and may
+    preempt others for them."""
 
 
 class Retention(Shape):
     """How long a finished run is kept."""
 
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
-    """Seconds after a run has ended at which it is deleted, its AppTasks and ledger with it. Absent: kept until it is
-    deleted by hand."""
+    """Seconds after the end of a run at which it is deleted, with its AppTasks and its ledger. When
+    absent, the run is kept until somebody deletes it."""
 
 
 class TaskOverride(Shape):
-    """What an App says of one of its tasks in place of its code."""
+    """Settings of one task that override those in the app's code."""
 
     runs_in: RunsIn | None = None
-    """`pod`: each call in a pod of its own. `driver`: in a process beside the route, for steps of milliseconds to
-    seconds. A run keeps what holds when it begins; it stalls, with the reason, when the task can't run there."""
+    """Where the task is executed. `pod`: each call in its own pod. `driver`: in a process beside
+    the route, for steps of milliseconds to seconds. A run keeps the setting that it began with, and
+    stalls if the task can't be executed there."""
 
 
 class AppTemplate(Shape):
@@ -116,104 +124,108 @@ class AppTemplate(Shape):
     entry: Entry
     """The app's class as `module:Class`, for example `app:HelloWorldApp`."""
     image: Image | None = None
-    """Container image with Python and the SDK. Absent: the operator's runtime image, which suits code that comes from
-    `source`."""
+    """Container image with Python and the SDK. Defaults to the operator's runtime image, which is
+    meant for code from `source`."""
     image_pull_policy: PullPolicy | None = None
-    """When the image is pulled; Kubernetes' default for the tag when absent."""
+    """When the image is pulled. Defaults to Kubernetes' default for the image's tag."""
     source: Source | None = None
-    """Where the code is, when the image doesn't hold it."""
+    """Where the code is, if the image doesn't contain it."""
     service_account_name: ObjectName | None = None
-    """Service account that task pods run as, for tasks that talk to the cluster or to a cloud. Absent: `apprun-task`,
-    which may do nothing but report. The driver always runs as `apprun-driver`."""
+    """Service account of task pods, for tasks that use the Kubernetes API or a cloud. Defaults to
+    `apprun-task`, which may only report results. The driver always runs as `apprun-driver`."""
     pod: PodDefaults | None = None
-    """What the pods ask for when their task doesn't say."""
+    """Defaults of the pods."""
     storage: Storage | None = None
-    """Where files that tasks return are kept. Absent: what the namespace says in a ConfigMap and a Secret, both named
-    `apprun-store`, which task pods get as environment variables."""
+    """Where the files that tasks return are stored. Defaults to the store of the namespace: a
+    ConfigMap and a Secret, both named `apprun-store`, which task pods get as environment
+    variables."""
     secrets: SecretMounts | None = None
-    """Secrets that the task pods are given, as files. A task may ask for fewer of them, with `secrets=` of `@task`. The
-    driver is given those with `driver: true`."""
+    """Secrets that are mounted into task pods as files. A task may restrict itself to some of them
+    with `secrets=` of `@task`. The driver gets those with `driver: true`."""
     tasks: Annotated[dict[TaskName, TaskOverride], Field(max_length=256)] | None = None
-    """What holds for single tasks in place of what the code says, by the tasks' names."""
+    """Settings that override those in the code, by the names of the tasks."""
 
 
 class Handler(Shape):
-    """The app over HTTP: a Deployment and a Service `<app>-handler` that answer for it. Runs are started and looked at
-    there, by callers whom the namespace's roles allow it."""
+    """The app over HTTP: a Deployment and a Service, both named `<app>-handler`. Callers whom the
+    namespace's roles allow to can start and read runs there."""
 
     replicas: Annotated[int, Field(ge=0, le=20)] | None = None
-    """How many pods answer; 1 when absent."""
+    """Number of pods. Defaults to 1."""
     cpu: LooseQuantity | None = None
-    """CPU request and limit of such a pod."""
+    """CPU request and limit of a handler pod."""
     memory: LooseQuantity | None = None
-    """Memory request and limit of such a pod."""
+    """Memory request and limit of a handler pod."""
 
 
 class AppSpec(AppTemplate):
-    """What the app is, and the defaults of its runs. A change reaches runs that begin later; a running one keeps what
-    it began with."""
+    """The app's code, and the defaults of its runs. A change affects runs that begin later; a
+    running one keeps the app that it began with."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE]})
 
     parallelism: Parallelism | None = None
-    """How many task pods of one run may be active at the same time, unless the run says otherwise."""
+    """How many task pods of one run may be active at the same time, unless the run sets its own."""
     cancel_grace_seconds: CancelGrace | None = None
-    """Seconds that the route of a cancelled or timed out run has for its clean-up, unless the run says otherwise."""
+    """Seconds that the route of a cancelled or timed-out run has for its clean-up, unless the run
+    sets its own."""
     retention: Retention | None = None
-    """How long finished runs are kept, unless the run says otherwise."""
+    """How long finished runs are kept, unless the run sets its own."""
 
 
 class ServedAppSpec(AppSpec):
-    """What an App may say beyond what a run may say of an app of its own."""
+    """The spec of an App: the fields of an inline app, and those that only an App has."""
 
     handler: Handler | None = None
-    """Serves the app over HTTP. Absent: it isn't."""
+    """Serves the app over HTTP. Not served when absent."""
     contract_changes: Literal["Warn", "Refuse"] | None = None
-    """What becomes of new code whose entry points or tasks don't take or return what the published ones do. `Warn`, as
-    when absent: it is published, and the condition `ContractsCompatible` says what has changed. `Refuse`: no run begins
-    with it until the App is put back, or this is."""
+    """What becomes of new code whose entry points or tasks don't take or return what the published
+    ones do. `Warn`, as when absent: it is published, and the condition `ContractsCompatible` says
+    what has changed. `Refuse`: no run begins with it until the App is put back, or this is."""
 
 
 class Contract(Shape):
-    """One entry point or task, for people."""
+    """One entry point or task."""
 
     name: str
     """Its name."""
     description: str | None = None
     """Its docstring."""
     default: bool | None = None
-    """True for the entry point of runs that name none."""
+    """True for the default entry point."""
     runs_in: RunsIn | None = None
-    """Of a task: where the code has it executed. Absent: in a pod. `spec.tasks` may say otherwise."""
+    """Where a task is executed according to the code; in a pod when absent. `spec.tasks` may
+    override it."""
     takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
-    """Fields of its input, as Python writes them."""
+    """Fields of its input, in Python notation."""
     returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
-    """Fields of its output."""
+    """Fields of its output, in Python notation."""
 
 
 ContractList: TypeAlias = Annotated[list[Contract], Field(json_schema_extra={LIST_TYPE: "map", LIST_KEYS: ["name"]})]
 
 
 class Contracts(Shape):
-    """What the app's code contains: found by importing it once, in a pod without rights, when the App had changed."""
+    """The contracts of the app's code. An inspection finds them: a pod without permissions that
+    imports the code."""
 
     app: str | None = None
     """The app's own name."""
     version: str | None = None
     """The app's own version."""
     sdk_version: str | None = None
-    """Version of the SDK that the image holds."""
+    """Version of the SDK in the image."""
     code: str | None = None
-    """Digest of what names the code: entry, image and source of the spec. Inputs are checked as long as they are
-    these."""
+    """Digest of entry, image and source of the spec. Inputs are validated against these contracts
+    while it is the same."""
     image: str | None = None
-    """The image, as it was asked for."""
+    """The image as the spec names it."""
     image_digest: str | None = None
-    """The image that was started, as the node names it: by its digest."""
+    """The image that was started, by its digest, as the node names it."""
     source_digest: str | None = None
     """Digest of the files of `spec.source`."""
     default_entrypoint: str | None = None
-    """The entry point of runs that name none."""
+    """The default entry point."""
     entrypoints: ContractList | None = None
     """The entry points."""
     tasks: ContractList | None = None
@@ -221,52 +233,54 @@ class Contracts(Shape):
     schemas: FreeObject | None = None
     """JSON Schemas of inputs and outputs, by `entrypoints` and `tasks`, then by name."""
     omitted: str | None = None
-    """What was left out because it is too large for the App."""
+    """What was omitted because it is too large for the App."""
 
 
 class Inspection(Shape):
-    """The last inspection of the code that came to an end."""
+    """The last finished inspection of the code."""
 
     code: str
-    """Digest of what names the code that was inspected."""
+    """Digest of entry, image and source of the inspected code."""
     at: Timestamp
-    """When it was."""
+    """When the code was imported."""
     result: Literal["Published", "Refused", "Failed"]
-    """Published: `contracts` speaks of this code. Refused: it changes contracts incompatibly, and `contractChanges` is
-    `Refuse`. Failed: it can't be imported."""
+    """Published: `contracts` describes this code. Refused: the code changes contracts incompatibly,
+    and `contractChanges` is `Refuse`. Failed: the code can't be imported."""
     failures: int | None = None
-    """How many inspections in a row have failed."""
+    """Number of consecutive failed inspections."""
 
 
 class HandlerStatus(Shape):
-    """What serves the app over HTTP."""
+    """State of the Deployment and the Service that serve the app over HTTP."""
 
     service: str
-    """Service of this namespace to send requests to, on port 80."""
+    """Service in this namespace that takes requests, on port 80."""
     replicas: int | None = None
-    """Pods that are wanted."""
+    """Desired number of pods."""
     ready: int | None = None
-    """Pods that answer."""
+    """Number of ready pods."""
 
 
 class AppStatus(Shape):
-    """What the operator found out about the app."""
+    """State of the app, as the operator sees it."""
 
     observed_generation: int | None = None
-    """The `metadata.generation` that this status speaks of."""
+    """The `metadata.generation` that this status describes."""
     handler: HandlerStatus | None = None
-    """The app over HTTP, when `spec.handler` is set."""
+    """The handler, if `spec.handler` is set."""
     inspection: Inspection | None = None
-    """How the last look at the code ended."""
+    """Result of the last inspection of the code."""
     contracts: Contracts | None = None
-    """What the code contains."""
+    """The published contracts of the code."""
     conditions: Conditions | None = None
-    """`Ready`, `Reconciling` and `Stalled` as kstatus defines them; `Inspected`, with the reason when the code can't be
-    imported; `ContractsCompatible`, with what has changed when inputs or outputs of the version before don't fit."""
+    """`Ready`, `Reconciling` and `Stalled` as kstatus defines them. `Inspected` says why if the
+    code can't be imported. `ContractsCompatible` says what has changed if inputs or outputs of the
+    previous version don't fit."""
 
 
 class App(Shape):
-    """An app: a Python class whose `run()` composes durable tasks. An AppRun that names it runs it once."""
+    """An app: a Python class whose `run()` composes durable tasks. An AppRun that names it runs it
+    once."""
 
     spec: ServedAppSpec
     status: Annotated[AppStatus | None, Field(json_schema_extra={"default": {"observedGeneration": -1}})] = None

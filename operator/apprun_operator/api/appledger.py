@@ -1,4 +1,5 @@
-"""AppLedger: a page of a long run's older checkpoints. Written once by the operator, read by drivers."""
+"""AppLedger: a page of a long run's older checkpoints. The operator writes it once, drivers read
+it."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class AppLedgerSpec(Shape):
 
 
 class AppLedger(Shape):
-    """A page of a run's older checkpoints, owned by the run. Its newest ones are in the run's status."""
+    """A page of a run's older checkpoints, owned by the run. The newest checkpoints are in the
+    run's status."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,5 @@
-"""AppRun: one execution of an app on one input. The spec is written by people, the status by the operator alone."""
+"""AppRun: one execution of an app on one input. People write the spec, the operator alone the
+status."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from apprun_operator.api.shapes import (
 )
 
 CHECKPOINTS_MAX_ITEMS: Final = 4096
-"""Far above `TAIL_LIMIT`: a batch of commits comes on top of it, and to refuse a commit would make nothing safer."""
+"""Far above `TAIL_LIMIT`: a batch of commits comes on top of it, and a rejected commit would make
+nothing safer."""
 
 MUTABLE: Final = frozenset({"suspend", "cancel", "cancel_grace_seconds", "parallelism", "retention"})
 """Fields of the spec that may change at any time."""
@@ -74,150 +76,164 @@ STATUS_RULES: Final[list[JsonValue]] = [
 
 
 class ContinuedFrom(Shape):
-    """Where a run comes from that another run continued as."""
+    """The run that this one continues, after `continue_with`."""
 
     name: ObjectName
-    """The run before this one."""
+    """Name of the previous run."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
-    """Its uid."""
+    """Uid of the previous run."""
     first: ObjectName
-    """The first run of the chain; also in the label `apprun.dev/chain`."""
+    """Name of the first run of the chain; also in the label `apprun.dev/chain`."""
     number: Annotated[int, Field(ge=2)]
-    """This run's place in the chain."""
+    """Number of this run in the chain."""
 
 
 class RestoredFrom(Shape):
-    """Where a run comes from that `apprun import` brought back."""
+    """The run that this one is a restored copy of, by `apprun import`."""
 
     uid: Annotated[str, Field(min_length=1, max_length=64)]
-    """The uid that the run began with. Idempotency keys, the correlation id and files go on by it."""
+    """The uid that the run began with. Idempotency keys, the correlation id and files keep using
+    it."""
     at: Timestamp | None = None
     """When it was imported."""
 
 
 class AppRunSpec(Shape):
-    """What to run. Immutable but for suspend, cancel, cancelGraceSeconds, parallelism and retention; while the run is
-    Stalled and nothing is committed yet, all of it may be corrected."""
+    """What to run. Everything is immutable except suspend, cancel, cancelGraceSeconds, parallelism
+    and retention. While the run is Stalled and nothing is committed yet, every field may be
+    corrected."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [EXACTLY_ONE_APP, NO_WAY_BACK]})
 
     app_ref: NameReference | None = None
-    """The App to run, by name. Exactly one of appRef and app is given."""
+    """The App to run, by name. Exactly one of appRef and app is required."""
     app: AppSpec | None = None
-    """The app itself, inline, for a run that shares it with no other."""
+    """The app itself, inline, for a run that doesn't share it with other runs."""
     entrypoint: Annotated[str | None, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] = (
         None
     )
-    """Which entry point of the app to run; its default one when absent."""
+    """Entry point of the app to run. Defaults to the app's default entry point."""
     input: FreeObject | None = None
-    """The run's input: the fields of the entry point's Input class. Its JSON may be 240 KiB long."""
+    """The run's input: the fields of the entry point's Input class. At most 240 KiB of JSON."""
     timeout_seconds: Annotated[int | None, Field(ge=1)] = None
-    """Seconds, from its start, after which the run is cancelled and ends as Failed with reason TimedOut. Absent: no
-    limit. The clean-up of its route comes on top, see cancelGraceSeconds. Time in which it is suspended counts."""
+    """Seconds after its start at which the run is cancelled; it ends as Failed with reason
+    TimedOut. No limit when absent. Time in which the run is suspended counts. The route's clean-up
+    comes on top: see cancelGraceSeconds."""
     parallelism: Parallelism | None = None
-    """How many task pods of this run may be active at the same time. May be changed while it runs: fewer end none that
-    work."""
+    """How many task pods of this run may be active at the same time. May be changed while the run
+    is active; a lower number ends no running pod. Defaults to the App's."""
     suspend: bool | None = None
-    """True starts no further pods; those that run may finish and are committed. False or absent goes on."""
+    """True starts no further pods. Running pods may finish, and their results are committed. False
+    resumes the run."""
     cancel: bool | None = None
-    """True cancels the run: its tasks are asked to stop, its route gets a CancelledError and may clean up, then the run
-    ends as Cancelled. What is committed stays. It can't be taken back."""
+    """True cancels the run: its tasks are asked to stop, its route gets a CancelledError and may
+    clean up, then the run ends as Cancelled. Committed results stay. A cancellation can't be
+    undone."""
     cancel_grace_seconds: CancelGrace | None = None
-    """Seconds that the route has to clean up after it was cancelled, its own tasks for that included; then its pods are
-    deleted. The App's when absent, 120 when that is absent too. 0 gives it none."""
+    """Seconds that the route has for its clean-up after a cancellation, including the tasks that it
+    calls for that. Then its pods are deleted. 0 allows no clean-up. Defaults to the App's, and to
+    120 if the App has none."""
     correlation_id: Annotated[str, Field(min_length=1, max_length=253)] | None = None
-    """What the app gets as `correlation_id`: the same for all runs of a chain. The run's uid when absent."""
+    """The app's `correlation_id`, the same for all runs of a chain. Defaults to the run's uid."""
     continued_from: ContinuedFrom | None = None
-    """Set by the operator on a run that another one continued as."""
+    """Set by the operator on a run that continues another one."""
     retention: Retention | None = None
-    """How long this run is kept once it is finished; the App's when absent."""
+    """How long this run is kept after its end. Defaults to the App's."""
 
 
 class ResolvedApp(AppTemplate):
-    """The app as it was when the run began. The run keeps this, whatever happens to the App."""
+    """The app as it was when the run began. Later changes of the App don't affect the run."""
 
     name: str
-    """Name of the App; for an inline app that of its class."""
+    """Name of the App, or of the class of an inline app."""
     generation: int | None = None
-    """Generation of the App that was read."""
+    """Generation of the App when the run began."""
     image_digest: str | None = None
-    """The image that the first driver's node has really started. Later pods get it by this digest, if it can be pulled
-    by it."""
+    """Digest of the image that the first driver's node has started. Later pods use the image by
+    this digest, if it can be pulled by it."""
     source_digest: str | None = None
-    """Digest of the files of `source` that the first driver found. Pods that find others don't work with them."""
+    """Digest of the files of `source` that the first driver found. Pods that find other files don't
+    execute them."""
     parallelism: int | None = None
-    """The App's, for when it is gone."""
+    """The App's value, kept in case the App is deleted."""
     cancel_grace_seconds: int | None = None
-    """The App's, for when it is gone."""
+    """The App's value, kept in case the App is deleted."""
     retention: Retention | None = None
-    """The App's, for when it is gone."""
+    """The App's value, kept in case the App is deleted."""
 
 
 class TaskCounts(Shape):
-    """The run's task calls, timers included and the driver left out, by state."""
+    """Counts of the run's task calls, by state. Timers count, the driver doesn't."""
 
     total: int | None = None
     """Calls that the route has made so far."""
     succeeded: int | None = None
-    """Calls that are committed as Succeeded."""
+    """Calls committed as Succeeded."""
     failed: int | None = None
-    """Calls that are committed as Failed; the route may have caught them."""
+    """Calls committed as Failed. The route may have caught the errors."""
     cancelled: int | None = None
-    """Calls that are committed as Cancelled."""
+    """Calls committed as Cancelled."""
     active: int | None = None
-    """Calls that run or are about to."""
+    """Calls that run, or will as soon as possible."""
     waiting: int | None = None
-    """Calls that can't start for now; their AppTasks say why."""
+    """Calls that can't start at present. Their AppTasks say why."""
     queued: int | None = None
-    """Calls among the active ones that wait for their turn; the run's message says what for."""
+    """Active calls that wait for their turn. The run's message says which limit holds them back."""
 
 
 class AppRunStatus(Shape):
-    """Where the run stands. The checkpoints are the truth; the rest is derived from them and from the AppTasks."""
+    """State of the run. The checkpoints are authoritative; everything else is derived from them and
+    from the AppTasks."""
 
     model_config = ConfigDict(json_schema_extra={RULES: STATUS_RULES})
 
     phase: RunPhase | None = None
-    """Pending, Running, Suspended, Stalled (a person has to correct something: see message), Cancelling, and the three
-    ends Succeeded, Failed and Cancelled."""
+    """Pending, Running, Suspended, Stalled (somebody has to correct something: see message),
+    Cancelling, or one of the terminal phases Succeeded, Failed and Cancelled."""
     conditions: Conditions | None = None
-    """`Ready`, `Reconciling`, `Stalled` as kstatus defines them, and `Succeeded`, which `kubectl wait` can wait for."""
+    """`Ready`, `Reconciling`, `Stalled` as kstatus defines them, and `Succeeded`, which `kubectl
+    wait` can wait for."""
     observed_generation: int | None = None
-    """The `metadata.generation` that this status speaks of; -1 until the operator has seen the run."""
+    """The `metadata.generation` that this status describes; -1 until the operator has seen the
+    run."""
     message: str | None = None
-    """One sentence for people: what the run waits for, or how it ended."""
+    """What the run waits for, or how it ended, in one sentence."""
     started_at: Timestamp | None = None
-    """When the driver was first started."""
+    """When the run began."""
     cancelled_at: Timestamp | None = None
-    """When the cancellation of the run, by spec.cancel or its timeout, was written into the ledger."""
+    """When the cancellation of the run, by spec.cancel or by its timeout, was committed to the
+    ledger."""
     finished_at: Timestamp | None = None
     """When the run ended."""
     replay_rules: int | None = None
-    """Version of the replay rules, of a run that an operator before version 0.2 began. Others have the rules of the SDK
-    that they began with, which the keys of their calls tell. A run keeps them until it ends."""
+    """Version of the replay rules of a run that was begun by an operator before version 0.2. Other
+    runs use the rules of the SDK that they began with, which the keys of their calls show. A run
+    keeps its rules until it ends."""
     app: ResolvedApp | None = None
     """The app as it was when the run began."""
     tasks: TaskCounts | None = None
-    """Task calls by state."""
+    """Counts of task calls, by state."""
     checkpoints: (
         Annotated[list[Checkpoint], Field(max_length=CHECKPOINTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})]
         | None
     ) = None
-    """The ledger's newest entries, in commit order. Older ones are in AppLedger objects, 128 a page."""
+    """The newest entries of the ledger, in commit order. Older ones are in AppLedger objects, 128
+    per page."""
     ledger_pages: Annotated[int, Field(ge=0)] | None = None
-    """How many pages of older checkpoints there are: AppLedgers `<run>-0`, `<run>-1`, and so on."""
+    """Number of pages of older checkpoints: AppLedgers `<run>-0`, `<run>-1`, and so on."""
     output: FreeValue | None = None
     """What the entry point returned."""
     continued_as: str | None = None
-    """Name of the run that this one continued as, after `continue_with`."""
+    """Name of the run that continues this one, after `continue_with`."""
     error: Failure | None = None
-    """Why the run failed, or why it waits."""
+    """Why the run failed."""
     restored_from: RestoredFrom | None = None
-    """Set by `apprun import`, in the one write that completes it."""
+    """Set by `apprun import`, in the write that completes the import."""
 
 
 def _correctable() -> JsonValue:
-    """The rule that freezes the spec, save on a run that is stalled before its first commit."""
+    """The rule that makes the spec immutable, except while the run is stalled before its first
+    commit."""
     frozen = [to_camel(name) for name in AppRunSpec.model_fields if name not in MUTABLE]
     same = " && ".join(
         f"has(self.spec.{name}) == has(oldSelf.spec.{name})"
@@ -244,7 +260,8 @@ NAME_RULE: Final = rule(
 
 
 class AppRun(Shape):
-    """One durable execution of an app. It goes on from its last checkpoint when a process, pod or node dies."""
+    """One durable execution of an app. It resumes from its last checkpoint when a process, pod or
+    node dies."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [NAME_RULE, _correctable()]})
 

@@ -1,4 +1,5 @@
-"""AppState: what an app keeps beyond its runs. Written by the operator for tasks, and by people who know better."""
+"""AppState: what an app keeps across its runs. The operator writes it for tasks; people may correct
+it."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from apprun_operator.api.shapes import LIST_TYPE, FreeObject, Shape, Timestamp
 
 
 class StateEntry(Shape):
-    """What is kept under one key."""
+    """The value of one key."""
 
     value: FreeObject
-    """A JSON object that only the app knows."""
+    """A JSON object; only the app knows its fields."""
     saved_at: Timestamp | None = None
     """When it was saved."""
     run: str | None = None
@@ -24,20 +25,21 @@ class StateEntry(Shape):
 
 
 class AppStateSpec(Shape):
-    """All state of one app. It may be corrected by hand: what a task has loaded before that, it can't save over it."""
+    """The whole state of one app. People may correct it: a task that has loaded a value before
+    can't overwrite it."""
 
     entries: Annotated[dict[str, StateEntry], Field(max_length=MAX_STATE_KEYS)] | None = None
-    """What is kept, by the key of `save_state`. All values together may be 96 KiB long."""
+    """The values by the keys of `save_state`, at most 96 KiB of JSON together."""
     saved_at: Timestamp | None = None
-    """When a task last saved any of it."""
+    """When a task last saved a value."""
     run: str | None = None
-    """The run that did."""
+    """The run of that task."""
     applied: Annotated[list[str], Field(max_length=1024, json_schema_extra={LIST_TYPE: "atomic"})] | None = None
-    """The latest task calls whose state was saved, so that none is saved twice."""
+    """The latest task calls whose changes were applied, so that none is applied twice."""
 
 
 class AppState(Shape):
-    """What an app keeps beyond its runs with `save_state`. It stays when runs and App are deleted; deleting it has the
-    app start from nothing."""
+    """What an app keeps across its runs with `save_state`. It stays when runs and App are deleted.
+    Delete it to let the app start without state."""
 
     spec: AppStateSpec

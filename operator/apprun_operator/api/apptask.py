@@ -1,4 +1,5 @@
-"""AppTask: one task call of a run. Drivers create them, pods report into the status, the operator decides attempts.
+"""AppTask: one task call of a run. Drivers create them, pods report into the status, the operator
+decides attempts.
 
 Must agree with `application_sdk.wire.fields`; people only read these objects.
 """
@@ -69,59 +70,61 @@ STATUS_RULES: Final[list[JsonValue]] = [
 
 
 class Identity(Shape):
-    """The parts whose hash is the key, readable, so that a diverged route can be told which of them changed."""
+    """The parts that are hashed into the key. They are stored so that a divergence can be explained
+    by the part that has changed."""
 
     input_digest: str
     """Digest of the call's input."""
     lineage: str
     """Identity of the last checkpoint that this branch of the route had consumed."""
     occurrence: int
-    """How many equal calls came before this one."""
+    """Number of equal calls before this one."""
     keyed_by: str | None = None
-    """The key that the app gave by hand; the other parts don't count then."""
+    """The key set with `keyed()`. The other parts aren't used then."""
 
 
 class Retry(Shape):
-    """How often, and after how long, a failure of the task's own code is tried again."""
+    """How often, and after how long, a failed task is retried."""
 
     max_attempts: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    """Attempts in all that the task's own failures may use up. What the cluster breaks is counted apart."""
+    """Maximum number of attempts that fail by the task's own fault. Disruptions by the cluster are
+    counted separately."""
     initial_interval_seconds: Seconds
     """Seconds before the second attempt."""
     max_interval_seconds: Seconds
-    """Longest time, in seconds, between two attempts."""
+    """Maximum number of seconds between two attempts."""
     backoff_coefficient: Annotated[float, Field(ge=0, le=MAX_COEFFICIENT)]
     """Factor by which the time between attempts grows."""
     non_retryable: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=1024)] | None = None
-    """Names of error classes that no further attempt can help."""
+    """Names of exception classes that aren't retried."""
 
 
 class TaskPolicy(Shape):
-    """Deadlines and retries, as the task declares them."""
+    """Timeouts and retries, as the task declares them."""
 
     timeout_seconds: Seconds | None = None
-    """Longest time, in seconds, that one attempt may take."""
+    """Maximum duration of one attempt, in seconds."""
     schedule_to_close_seconds: Seconds | None = None
-    """Longest time, in seconds, from the call to its end, over all attempts."""
+    """Maximum duration of the call over all attempts, in seconds."""
     heartbeat_timeout_seconds: Seconds | None = None
-    """Longest time, in seconds, between two heartbeats before an attempt counts as hung."""
+    """Maximum time between two heartbeats, in seconds. After it the attempt counts as hung."""
     auto_heartbeat_seconds: Seconds | None = None
-    """How often, in seconds, the runtime beats on the task's behalf."""
+    """Interval of the heartbeats that the runtime sends for the task, in seconds."""
     max_no_progress_seconds: Seconds | None = None
-    """Longest time, in seconds, without progress."""
+    """Maximum time without progress, in seconds."""
     progress_watchdog: Literal["off", "warn", "enforce"] | None = None
-    """What happens when that time is over."""
+    """What happens after that time."""
     retry: Retry
-    """How often it is tried again."""
+    """How the task is retried."""
 
 
 class TaskPod(Shape):
-    """What the task asks of its pod; the app's defaults fill the rest."""
+    """What the task requests of its pod. The app's defaults apply to the rest."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE]})
 
     image: Image | None = None
-    """Container image, when it isn't the app's."""
+    """Container image. Defaults to the app's."""
     cpu: Quantity | None = None
     """CPU request and limit."""
     memory: Quantity | None = None
@@ -129,49 +132,51 @@ class TaskPod(Shape):
     node_selector: LabelMap | None = None
     """Labels that the node must have."""
     tolerations: Tolerations | None = None
-    """Taints that the pod accepts."""
+    """Taints that the pod tolerates."""
     service_account_name: ObjectName | None = None
     """Service account of the pod."""
     secrets: Annotated[
         list[Annotated[str, Field(max_length=253)]] | None,
         Field(max_length=64, json_schema_extra={LIST_TYPE: "atomic"}),
     ] = None
-    """The App's secrets that the pod is given; all of them when absent."""
+    """The App's secrets that are mounted into the pod; all of them when absent."""
 
 
 class Attempt(Shape):
-    """One attempt that has ended without a result."""
+    """One attempt that ended without a result."""
 
     attempt: int
     """Its number, from 1."""
     reason: str
     """Why it ended: `OOMKilled`, `TimedOut`, `NodeLost`, `Evicted`, the exception's class, …"""
     budget: Literal["App", "Disruption", "None"]
-    """Whom it is charged to: the task's own retries, the disruption budget, or nobody."""
+    """The budget that it is charged to: the task's retries (App), the disruption budget, or
+    none."""
     message: str | None = None
-    """What happened, in the words of the exception or of the cluster."""
+    """The message of the exception or of the cluster."""
     node: str | None = None
     """Node that it ran on."""
     exit_code: int | None = None
     """Exit code of its container."""
     started_at: Timestamp | None = None
-    """When its pod began."""
+    """When its pod started."""
     finished_at: Timestamp | None = None
-    """When it ended, or was given up."""
+    """When it ended."""
 
 
 class Log(Shape):
     """The end of the log of an attempt that failed."""
 
     attempt: int
-    """The attempt."""
+    """Number of the attempt."""
     tail: Text
-    """Its last lines: 8 KiB where the attempt reported its failure itself, 2 KiB where its process died."""
+    """The last lines: up to 8 KiB if the attempt reported its failure, up to 2 KiB if its process
+    died."""
 
 
 class CallOutcome(Shape):
-    """How a call ended that the run's driver has executed itself. Recorded with the call, so it never changes; the
-    fields are those of the status of other calls."""
+    """How a call ended that the run's driver executed itself. It is recorded with the call and
+    never changes. The fields are those of the status of other calls."""
 
     phase: Outcome
     """Succeeded, Failed or Cancelled."""
@@ -182,12 +187,13 @@ class CallOutcome(Shape):
     error: Failure | None = None
     """How the call failed, or why it was cancelled."""
     log: Log | None = None
-    """What the last attempt of a call that failed had logged and printed last."""
+    """The end of the log of the last attempt of a failed call."""
     attempts: (
         Annotated[list[Attempt], Field(max_length=OUTCOME_ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})]
         | None
     ) = None
-    """Attempts that ended without a result, oldest first, the latest of them where there were many."""
+    """Attempts that ended without a result, oldest first. Only the latest are kept if there were
+    many."""
     node: Annotated[str, Field(max_length=1024)] | None = None
     """Node of the driver."""
     started_at: Timestamp
@@ -197,7 +203,7 @@ class CallOutcome(Shape):
 
 
 class AppTaskSpec(Shape):
-    """The call: written once, by the run's driver, and never changed."""
+    """The call. The run's driver writes it once; it is immutable."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -223,54 +229,57 @@ class AppTaskSpec(Shape):
     )
 
     run: Annotated[str, Field(min_length=1, max_length=63)] | None = None
-    """The AppRun that made the call; absent for an inspection."""
+    """The AppRun that made the call. Absent for an inspection."""
     app: Annotated[str, Field(min_length=1, max_length=APP_NAME_MAX_LENGTH)] | None = None
-    """The App that is inspected."""
+    """The App that is inspected. Only for an inspection."""
     role: Role
-    """`driver` executes the route, `task` the body of one task; a `timer` has no pod. `inspect` imports an App's code,
-    once, and reports what it contains. `local` is a driver task, which its driver has executed and recorded."""
+    """`driver` executes the route, `task` the body of one task. A `timer` has no pod. `inspect`
+    imports an App's code and reports its contracts. `local` is a driver task: the driver has
+    executed and recorded it."""
     key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({DRIVER_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
     """Identity of the call: the same in every replay of the route."""
     task: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of the task; for a driver that of the entry point, for a timer `sleep`."""
+    """Name of the task. For a driver the name of the entry point, for a timer `sleep`."""
     entrypoint: Annotated[str, Field(max_length=128)] | None = None
     """Entry point of the run."""
     sequence: Annotated[int, Field(ge=0)] | None = None
-    """How many calls the route had made before this one. For people, and for a fair order; identity
-    never rests on it."""
+    """Number of calls that the route made before this one. Pods are started in this order. The
+    call's identity doesn't depend on it."""
     input: FreeObject | None = None
     """Input of the call."""
     identity: Identity | None = None
-    """The parts that the key is made of."""
+    """The parts that are hashed into the key."""
     policy: TaskPolicy | None = None
-    """Deadlines and retries."""
+    """Timeouts and retries."""
     pod: TaskPod | None = None
-    """What the task asks of its pod."""
+    """What the task requests of its pod."""
     seconds: Seconds | None = None
-    """Timers: how long after the object's creation it fires."""
+    """For timers: seconds between the creation of the object and the end of the timer."""
     line: Annotated[str, Field(max_length=1024)] | None = None
-    """`file:line` of the call in the route."""
+    """Position of the call in the route, as `file:line`."""
     source_digest: Annotated[str, Field(max_length=128)] | None = None
-    """Digest of the app's source as its driver was given it. A task that finds other files there isn't executed."""
+    """Digest of the app's source files that the driver found. A task that finds other files isn't
+    executed."""
     cleanup: bool | None = None
-    """True for a call that the route made after it was cancelled: it runs although its run is being cancelled."""
+    """True for a call that the route made after it was cancelled. It is executed although the run
+    is being cancelled."""
     outcome: CallOutcome | None = None
-    """How the call ended, for one that the driver has executed itself (role `local`)."""
+    """How the call ended, if the driver executed it itself (role `local`)."""
 
 
 class Progress(Shape):
-    """How far the task says that it is."""
+    """The progress that the task reports."""
 
     done: int | None = None
     """Units done."""
     total: int | None = None
-    """Units in all."""
+    """Total number of units."""
     message: Annotated[str, Field(max_length=4096)] | None = None
-    """What it is doing."""
+    """What the task is doing."""
 
 
 class Continuation(Shape):
-    """How a route wants its run to go on, when it ended with `continue_with`."""
+    """The run that a route wants its run to continue as, after `continue_with`."""
 
     input: FreeObject
     """Input of the new run."""
@@ -282,10 +291,10 @@ CallKey: TypeAlias = Annotated[str, Field(max_length=KEY_LENGTH)]
 
 
 class BegunWith(Shape):
-    """The input that a route began with."""
+    """The input that the route began with."""
 
     given_digest: Annotated[str, Field(max_length=64)]
-    """Digest of the run's spec.input. When that is corrected, what is recorded here is void."""
+    """Digest of the run's spec.input. If spec.input is corrected, this record no longer applies."""
     input: FreeObject
     """The run's input with its defaults filled in."""
 
@@ -296,13 +305,14 @@ class StateWrite(Shape):
     key: Annotated[str, Field(max_length=1024)]
     """The key."""
     value: FreeObject | None = None
-    """What is to be kept; absent when the key is to be forgotten."""
+    """The value to store. Absent if the key is to be deleted."""
     based_on: str | None = None
-    """Digest of what the task had loaded under that key; empty for nothing, absent if it hadn't loaded it."""
+    """Digest of the value that the task had loaded: empty if there was none, absent if the task
+    hadn't loaded the key."""
 
 
 class PodReference(Shape):
-    """One pod, and no namesake of it."""
+    """Exactly one pod, by name and uid."""
 
     name: ObjectName
     """Name of the pod, in the namespace of the AppTask."""
@@ -311,8 +321,8 @@ class PodReference(Shape):
 
 
 class AppTaskStatus(Shape):
-    """How the call goes. The current attempt's pod writes its report here, the operator the rest; the admission policy
-    tells them apart."""
+    """State of the call. The current attempt's pod writes its report here, the operator everything
+    else. An admission policy enforces that."""
 
     model_config = ConfigDict(json_schema_extra={RULES: STATUS_RULES})
 
@@ -320,52 +330,56 @@ class AppTaskStatus(Shape):
         TaskPhase | None,
         Field(json_schema_extra={"default": "Active"}),
     ] = None
-    """Active (called, not finished), Waiting (can't start for now: see message), Saving (done, its state about to be
-    kept), and the three ends Succeeded, Failed and Cancelled, which never change again."""
+    """Active (called and not finished), Waiting (can't start at present: see message), Saving
+    (done, and its state is about to be stored), or one of the terminal phases Succeeded, Failed and
+    Cancelled, which never change."""
     attempt: Annotated[int, Field(ge=1)] | None = None
-    """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>-<first 8 digits of the owner's
-    uid>`, and only that pod may report, unless `pod` names another."""
+    """Number of the current attempt; 1 when absent. Its pod is `<apptask>-<attempt>-<first 8 digits
+    of the owner's uid>`, and only that pod may report, unless `pod` names another."""
     pod: PodReference | None = None
-    """The pod that the current attempt is assigned to, where it shares one with other calls. Only that pod, by name and
-    uid, may report then."""
+    """The pod that executes the current attempt, if that pod is shared with other calls. Then only
+    that pod, by name and uid, may report."""
     output: FreeValue | None = None
     """What the task returned."""
     state: Annotated[list[StateWrite], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
-    """What the task wants kept of the app's state."""
+    """The changes of the app's state that the task has saved."""
     error: Failure | None = None
-    """How the latest attempt failed; how the call failed once the phase is Failed."""
+    """How the latest attempt failed, or how the call failed if the phase is Failed."""
     log: Log | None = None
-    """What the latest attempt that failed had logged and printed last."""
+    """The end of the log of the latest failed attempt."""
     progress: Progress | None = None
-    """How far the task says that it is."""
+    """The progress that the task reports."""
     heartbeat: FreeObject | None = None
-    """Latest heartbeat details of the task; handed to the next attempt."""
+    """Latest heartbeat details of the task. The next attempt gets them."""
     node: Annotated[str, Field(max_length=1024)] | None = None
     """Node of the current attempt."""
     started_at: Timestamp | None = None
-    """When the body of the current attempt began."""
+    """When the current attempt began to execute the task."""
     finished_at: Timestamp | None = None
     """When the call ended."""
     continue_with: Continuation | None = None
-    """Of a driver: the route has ended and the run goes on as a new one."""
+    """For a driver: the route has ended, and the run continues as a new one."""
     abandoned: (
         Annotated[list[CallKey], Field(max_length=MAX_ABANDONED, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None
-    """Of a driver: keys of calls that its route no longer waits for. They end as Cancelled, their pods are deleted."""
+    """For a driver: keys of calls that its route no longer waits for. They end as Cancelled, and
+    their pods are deleted."""
     begun_with: BegunWith | None = None
-    """Of a driver: the input that the route began with, where defaults were filled in. Each later driver begins with
-    it, whatever the defaults are by then."""
+    """For a driver: the input that the route began with, with its defaults filled in. Every later
+    driver uses it, even if the defaults have changed."""
     attempts: (
         Annotated[list[Attempt], Field(max_length=ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None
-    """Attempts that ended without a result, oldest first, with reason and the budget that each was charged to."""
+    """Attempts that ended without a result, oldest first, with the reason and the budget that each
+    was charged to."""
     not_before: Timestamp | None = None
-    """Earliest start of the current attempt's pod: the backoff of a retry. Of a timer that was restored: when it is
-    due."""
+    """Earliest start of the current attempt's pod: the backoff of a retry. For a restored timer:
+    when it ends."""
     message: str | None = None
-    """One line for people: what the call waits for, and why and at whose charge attempts ended so far."""
+    """What the call waits for, or why its attempts ended and which budgets they were charged to, in
+    one line."""
     restored_at: Timestamp | None = None
-    """When `apprun import` brought it back. Absent on a call that its own driver has made."""
+    """When `apprun import` restored the call. Absent for a call that the run's own driver made."""
 
 
 class AppTask(Shape):

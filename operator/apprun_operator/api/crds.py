@@ -1,4 +1,5 @@
-"""The five CustomResourceDefinitions: names, printer columns and envelope around the models' schemas. Pure."""
+"""The five CustomResourceDefinitions: names, printer columns and envelope around the models'
+schemas. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from apprun_operator.api.schema import Schema, structural
 from apprun_operator.api.shapes import Shape
 
 CATEGORY: Final = "apprun-all"
-"""`kubectl get apprun-all` lists everything. Not `apprun`: kubectl would take the kind's name for the category.
-Not `all`: `kubectl delete all --all` must not end runs."""
+"""`kubectl get apprun-all` lists everything. Not `apprun`: kubectl would take the kind's name for
+the category. Not `all`: `kubectl delete all --all` must not end runs."""
 
 
 @dataclass(frozen=True)

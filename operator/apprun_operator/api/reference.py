@@ -1,4 +1,5 @@
-"""The page of all fields of all kinds, from the same schemas as the CRDs. Pure; `generate` writes it."""
+"""The page of all fields of all kinds, from the same schemas as the CRDs. Pure; `generate` writes
+it."""
 
 from __future__ import annotations
 

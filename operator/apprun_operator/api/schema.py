@@ -1,7 +1,8 @@
-"""From pydantic's JSON Schema to the structural OpenAPI v3 that a CRD accepts. Pure; called by `crds` only.
+"""From pydantic's JSON Schema to the structural OpenAPI v3 that a CRD accepts. Pure; called by
+`crds` only.
 
-Kubernetes knows no `$ref`, no null type, no `const`, no `prefixItems`. What this translation doesn't know it refuses,
-so that a model can't lose a constraint on its way to the API server.
+Kubernetes knows no `$ref`, no null type, no `const`, no `prefixItems`. What this translation
+doesn't know it refuses, so that a model can't lose a constraint on its way to the API server.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _translate(node: Schema, definitions: Schema, where: str) -> Schema:
 
 
 def _without_indirection(node: Schema, definitions: Schema, where: str) -> Schema:
-    """`node` with its `$ref` and its `anyOf` with null replaced by what they stand for; its own keywords win."""
+    """`node` with its `$ref` and its `anyOf` with null replaced by what they stand for; its own
+    keywords win."""
     if "$ref" in node:
         target = definitions[str(node["$ref"]).removeprefix("#/$defs/")]
         rest = {keyword: value for keyword, value in node.items() if keyword != "$ref"}

@@ -1,4 +1,4 @@
-"""What an app is given that nobody else may read: Secrets, declared on the App and mounted into its task pods."""
+"""Secrets of an app: declared on the App, and mounted into its task pods."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Attributes: TypeAlias = Annotated[
 
 
 class CsiVolume(Shape):
-    """A volume that a driver of the cluster fills, such as the Secrets Store CSI Driver."""
+    """A volume of a CSI driver, such as the Secrets Store CSI Driver."""
 
     driver: ObjectName
-    """Name of the driver: `secrets-store.csi.k8s.io`."""
+    """Name of the CSI driver: `secrets-store.csi.k8s.io`."""
     volume_attributes: Attributes | None = None
-    """What the driver wants to know: `secretProviderClass: my-vault`."""
+    """Attributes for the CSI driver: `secretProviderClass: my-vault`."""
     node_publish_secret_ref: NameReference | None = None
-    """Secret that the driver itself needs on the node."""
+    """Secret that the CSI driver itself needs on the node."""
 
 
 class SecretMount(Shape):
@@ -42,12 +42,12 @@ class SecretMount(Shape):
     )
 
     name: ObjectName
-    """What the code calls it: `self.context.get_secret("name")`, `basic_ref("name")`. The Secret has that
-    name too, unless `secret` or `csi` says otherwise."""
+    """Name in the code: `self.context.get_secret("name")`, `basic_ref("name")`. It is also the name
+    of the Secret, unless `secret` or `csi` is set."""
     secret: NameReference | None = None
-    """The Secret in the App's namespace, when it has another name."""
+    """The Secret in the App's namespace, if it has another name."""
     csi: CsiVolume | None = None
-    """A CSI volume in place of a Secret."""
+    """A CSI volume instead of a Secret."""
     keys: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]],
@@ -55,11 +55,12 @@ class SecretMount(Shape):
         ]
         | None
     ) = None
-    """The keys that are mounted, and that have to be there; all that there are when absent."""
+    """The keys to mount, all of which have to exist. All keys of the Secret when absent."""
     optional: bool | None = None
-    """True: tasks start without it when it isn't there. Otherwise they wait until it is."""
+    """True lets tasks start although the Secret doesn't exist. Otherwise they wait for it."""
     driver: bool | None = None
-    """True: the run's driver is given it as well, for tasks with `runs_in="driver"`. The route could read it, too."""
+    """True mounts it into the run's driver as well, for tasks with `runs_in="driver"`. The route
+    could read it, too."""
 
 
 SecretMounts: TypeAlias = Annotated[

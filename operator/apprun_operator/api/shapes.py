@@ -1,9 +1,10 @@
-"""Building blocks that several kinds share: the frozen base, CEL rules, scalars and their patterns, errors, conditions.
+"""Building blocks that several kinds share: the frozen base, CEL rules, scalars and their patterns,
+errors, conditions.
 
-Fields take their description from the docstring below them. Bounds stand on what people and drivers write. Those of a
-status are far above what the SDK writes, because a report that is refused for its length would lose the work that it
-tells of: they hold for pods that speak past it. How long a value may be whose shape only the app knows is said by the
-chart's policies.
+Fields take their description from the docstring below them. Bounds stand on what people and drivers
+write. Those of a status are far above what the SDK writes, because a report that is refused for its
+length would lose the work that it tells of: they hold for pods that speak past it. How long a value
+may be whose shape only the app knows is said by the chart's policies.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ TEXT_MAX_LENGTH: Final = 64 * 1024
 
 
 class Shape(BaseModel):
-    """Base of all models: frozen, camelCase outside, tolerant of fields that a newer version wrote."""
+    """Base of all models: frozen, camelCase outside, tolerant of fields that a newer version
+    wrote."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
@@ -34,7 +36,8 @@ class Shape(BaseModel):
 
 
 def rule(expression: str, message: str, *, field: str | None = None, reason: str | None = None) -> dict[str, JsonValue]:
-    """One CEL rule of a schema: what must hold, and what the API server answers when it doesn't."""
+    """One CEL rule of a schema: the expression that must be true, and the message of the API server
+    if it isn't."""
     made: dict[str, JsonValue] = {"rule": expression, "message": message}
     if field is not None:
         made["fieldPath"] = field
@@ -58,10 +61,10 @@ Quantity: TypeAlias = Annotated[str, Field(max_length=32, pattern=QUANTITY_PATTE
 LooseQuantity: TypeAlias = Annotated[
     int | str, WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32})
 ]
-"""A Kubernetes quantity as people write it: `cpu: 1` is as good as `cpu: "1"`."""
+"""A Kubernetes quantity as people write it: `cpu: 1` means the same as `cpu: "1"`."""
 
 FreeObject: TypeAlias = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object", PRESERVE: True})]
-"""A JSON object whose fields only the app knows."""
+"""A JSON object; only the app knows its fields."""
 FreeValue: TypeAlias = Annotated[JsonValue, WithJsonSchema({PRESERVE: True})]
 """Any JSON value."""
 
@@ -81,7 +84,7 @@ TASK_ACCOUNT_RULE: Final = rule(
 
 
 class NameReference(Shape):
-    """Another object of the same namespace."""
+    """Another object in the same namespace."""
 
     name: ObjectName
     """Name of the object."""
@@ -99,29 +102,29 @@ class Toleration(Shape):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Taint effect; absent matches all."""
     toleration_seconds: int | None = None
-    """For `NoExecute`: how long, in seconds, the pod stays on a node that got the taint. The operator sets its own for
-    lost nodes."""
+    """For `NoExecute`: how many seconds the pod stays on a node that got the taint. For lost nodes
+    the operator sets its own tolerations."""
 
 
 Tolerations: TypeAlias = Annotated[list[Toleration], Field(max_length=32, json_schema_extra={LIST_TYPE: "atomic"})]
 
 
 class Condition(Shape):
-    """One condition, as kstatus, Flux, Argo CD and `kubectl wait` read them."""
+    """One condition, in the form that kstatus, Flux, Argo CD and `kubectl wait` read."""
 
     type: str
-    """`Ready`, `Reconciling` or `Stalled`; of a run `Succeeded` too, of an App `Inspected` and
-    `ContractsCompatible`."""
+    """`Ready`, `Reconciling` or `Stalled`; for a run also `Succeeded`, for an App also `Inspected`
+    and `ContractsCompatible`."""
     status: Literal["True", "False", "Unknown"]
-    """Whether the condition holds."""
+    """Whether the condition is met."""
     reason: str
     """One word in CamelCase for programs."""
     message: str | None = None
-    """One sentence for people: what is the matter, and what to change when something has to be."""
+    """What is wrong, and what to change if something has to be, in one sentence."""
     last_transition_time: Timestamp
     """When `status` last changed."""
     observed_generation: int | None = None
-    """The `metadata.generation` that this condition speaks of."""
+    """The `metadata.generation` that this condition describes."""
 
 
 Conditions: TypeAlias = Annotated[
@@ -130,44 +133,46 @@ Conditions: TypeAlias = Annotated[
 
 
 Text: TypeAlias = Annotated[str, Field(max_length=TEXT_MAX_LENGTH)]
-"""What a pod tells: the SDK cuts it to 8 KiB."""
+"""Text that a pod reports. The SDK cuts it to 8 KiB."""
 
 
 class Failure(Shape):
     """A failure as data: of one attempt, of a task call, or of a run."""
 
     type: Annotated[str, Field(max_length=1024)]
-    """Class of the exception, or the reason when it was none (`OOMKilled`, `TimedOut`)."""
+    """Class of the exception, or the reason if there was no exception (`OOMKilled`, `TimedOut`)."""
     message: Text
-    """What went wrong, in the words of the exception or of the cluster."""
+    """The message of the exception or of the cluster."""
     traceback: Text | None = None
-    """Python traceback, cut to the frames of the app."""
+    """Python traceback, reduced to the frames of the app."""
     attempt: int | None = None
     """The attempt that failed."""
     retryable: bool | None = None
-    """False when the task says that another attempt can't help."""
+    """False if the task asks not to be retried."""
     retry_after_seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """How long the next attempt has to wait, in seconds, when the task says so; otherwise its policy does."""
+    """Seconds until the next attempt, if the task sets them. Otherwise the retry policy does."""
     stall: StallReason | None = None
-    """Set by a driver whose run has to wait for a person: why."""
+    """Why the run has to wait for somebody to correct something. Only drivers set it."""
 
 
 class Checkpoint(Shape):
-    """One committed completion of a task call. Its place in the ledger is the order in which the route sees it."""
+    """One committed result of a task call. The route gets the results in the order of the
+    ledger."""
 
     sequence: Annotated[int, Field(ge=0)]
     """Position in the ledger, from 0."""
     key: Annotated[str, Field(max_length=KEY_LENGTH, pattern=rf"^({CANCEL_KEY}|[0-9a-f]{{{KEY_LENGTH}}})$")]
-    """Identity of the call; the cancellation of the run is one, too."""
+    """Identity of the call. The cancellation of the run has an entry, too."""
     task: Annotated[str, Field(max_length=NAME_MAX_LENGTH)]
     """Name of the task; `sleep` for a timer."""
     outcome: Outcome
     """How the call ended."""
     attempts: int
-    """How many attempts it took."""
+    """Number of the last attempt."""
     digest: Annotated[str, Field(max_length=128)]
-    """Digest of the output, or of the error for a failure. The output itself stays on the AppTask."""
+    """Digest of the output, or of the error of a failed call. The output itself stays on the
+    AppTask."""
     at: Timestamp
-    """When it was committed. The route's clock reads this."""
+    """When it was committed. The route's clock shows this time."""
     node: Annotated[str, Field(max_length=NAME_MAX_LENGTH)] | None = None
     """Node that the last attempt ran on."""

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.packed_json import Contracts
-from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.observe.records import AppSpecRecord, Condition, Meta, TaskRecord
 
 
@@ -63,7 +63,7 @@ class OngoingInspection:
     tasks: Mapping[str, TaskRecord] = field(default_factory=dict)
     """Its AppTasks, by name. There are several if the code has changed meanwhile."""
     pods: Mapping[str, PodRecord] = field(default_factory=dict)
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    rejections: Mapping[str, Rejection] = field(default_factory=dict)
     namespace_ready: bool = False
     others: int = 0
     """Inspections of other Apps whose pods start or run."""

@@ -20,7 +20,7 @@ from apprun_operator.observe.kinds import KIND_NAMES, Kind
 from apprun_operator.observe.namespaces import Namespaces
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.parsers import PARSERS, parse_object
-from apprun_operator.observe.pods import PodEvent, PodRecord, RefusalKind
+from apprun_operator.observe.pods import PodEvent, PodRecord, RejectionKind
 from apprun_operator.observe.records import (
     Key,
     Meta,
@@ -181,9 +181,9 @@ class Cache:
                 return
         self._wake(run)
 
-    def refuse(self, run: Key, pod: str, kind: RefusalKind, message: str) -> None:
+    def record_rejection(self, run: Key, pod: str, kind: RejectionKind, message: str) -> None:
         """The API server rejected `pod`. Each further refusal doubles the time until the next try."""
-        self._run_state(run).refuse(pod, kind, message, self._clock())
+        self._run_state(run).record_rejection(pod, kind, message, self._clock())
 
     def record_pod_event(self, run: Key, pod: str, message: str) -> None:
         """Record what kubelet's Events say of a pod that doesn't start; empty if they say nothing."""
@@ -238,7 +238,7 @@ class Cache:
         return OngoingInspection(
             tasks={name: task for name, task in state.tasks.items() if task.meta.owner_uid == uid},
             pods=state.pods,
-            refusals=state.refusals,
+            rejections=state.rejections,
             namespace_ready=self._namespaces.is_ready(key.namespace),
             stale_since=max((stale_since(run, app, now) for run in self._runs_of(key)), default=0.0) if app else 0.0,
             others=sum(
@@ -281,7 +281,7 @@ class Cache:
                 for (kind, name), (problem, owner) in state.unreadable.items()
                 if owner == uid
             },
-            refusals=state.refusals,
+            rejections=state.rejections,
             in_flight=state.in_flight,
             pod_events=state.pod_events,
             state=self._app_states.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),

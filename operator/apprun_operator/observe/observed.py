@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from application_sdk.wire import names
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal
+from apprun_operator.observe.pods import PodEvent, PodRecord, Rejection
 from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
@@ -48,7 +49,7 @@ class Observed:
     """Those among them that differ from the ledger on the API server too."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Why AppTasks and AppLedgers of the run can't be read, by kind and name."""
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    rejections: Mapping[str, Rejection] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
     """Names of pods and AppTasks that a request is in flight for."""
     pod_events: Mapping[str, PodEvent] = field(default_factory=dict)
@@ -60,3 +61,8 @@ class Observed:
     """When the namespace's service accounts and bindings were last ensured, or an attempt failed; 0
     for never."""
     pod_quota: PodQuota = PodQuota()
+
+    @property
+    def driver(self) -> TaskRecord | None:
+        """The driver's AppTask; None until the run has begun, or if somebody deleted it."""
+        return self.tasks.get(names.driver_task_name(self.run.meta.key.name))

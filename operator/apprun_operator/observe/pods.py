@@ -96,17 +96,17 @@ class PodRecord:
         return max(self.meta.created, self.ungated_at, self.scheduled_at)
 
 
-RefusalKind: TypeAlias = Literal[
+RejectionKind: TypeAlias = Literal[
     "Quota", "Forbidden", "Invalid", "NoAccount", "NotAllowed", "NameTaken", "Terminating", "Webhook"
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """A pod that the API server rejected: kept in the cache for the next plans."""
 
     pod: str
-    kind: RefusalKind
+    kind: RejectionKind
     message: str
     since: float
     retry_at: float

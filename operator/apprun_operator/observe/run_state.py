@@ -12,10 +12,10 @@ from typing import Final
 from application_sdk.wire import names
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.packed_json import EMPTY
-from apprun_operator.observe.pods import PodEvent, PodRecord, Refusal, RefusalKind
+from apprun_operator.observe.pods import PodEvent, PodRecord, Rejection, RejectionKind
 from apprun_operator.observe.records import Key, PageRecord, RunRecord, TaskRecord
 
-MAX_REFUSAL_DELAY: Final = 60.0
+MAX_REJECTION_DELAY: Final = 60.0
 """Seconds until a rejected pod is tried again, at most."""
 
 
@@ -43,7 +43,7 @@ class RunState:
     unreadable: dict[tuple[Kind, str], tuple[str, str]] = field(default_factory=dict)
     """Unreadable objects of the run: why, and the uid of their owner."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    rejections: dict[str, Rejection] = field(default_factory=dict)
     pod_events: dict[str, PodEvent] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
 
@@ -69,7 +69,7 @@ class RunState:
     def put_run(self, run: RunRecord) -> None:
         if self.run is not None and self.run.app != run.app:
             # A corrected app is tried at once, whatever the delay was.
-            self.refusals.clear()
+            self.rejections.clear()
         self.run = run
         for entry in reversed(run.checkpoints):
             if entry["sequence"] < self.next_sequence:
@@ -105,18 +105,18 @@ class RunState:
         seen_at = now if before is None else before.seen_at
         ungated_at = 0.0 if before is None else now if before.gates and not pod.gates else before.ungated_at
         self.pods[name] = pod = replace(pod, seen_at=seen_at, ungated_at=ungated_at)
-        self.refusals.pop(name, None)
+        self.rejections.pop(name, None)
         if not pod.starting:
             self.pod_events.pop(name, None)
         return before is None or replace(pod, meta=before.meta) != before
 
-    def refuse(self, pod: str, kind: RefusalKind, message: str, now: float) -> None:
+    def record_rejection(self, pod: str, kind: RejectionKind, message: str, now: float) -> None:
         """The API server rejected `pod`. Each further refusal doubles the time until the next try."""
-        before = self.refusals.get(pod)
+        before = self.rejections.get(pod)
         count = 1 if before is None or before.kind != kind else before.count + 1
-        delay = min(2.0 ** (count - 1), MAX_REFUSAL_DELAY)
+        delay = min(2.0 ** (count - 1), MAX_REJECTION_DELAY)
         since = now if before is None else before.since
-        self.refusals[pod] = Refusal(pod, kind, message, since, now + delay, count)
+        self.rejections[pod] = Rejection(pod, kind, message, since, now + delay, count)
 
     def verify_task(self, name: str, task: TaskRecord | None, exists: bool) -> None:
         """Record what the API server has of a committed call's AppTask; no `task` if that can't be
@@ -218,8 +218,8 @@ class RunState:
         return self.committed_digests[task.key] in ("", task.digest)
 
     def _forget_pod(self, name: str) -> None:
-        """Drop what was kept of a decided attempt: the record of its vanished pod, and refusals."""
-        self.refusals.pop(name, None)
+        """Drop what was kept of a decided attempt: the record of its vanished pod, and rejections."""
+        self.rejections.pop(name, None)
         if name in self.pods and self.pods[name].gone:
             del self.pods[name]
 

@@ -1,1 +1,2 @@
-"""The pure core: from what is observed, and the time, to actions. No I/O, no clock, no chance, no logging."""
+"""The pure core: it turns observed state and the time into actions, without I/O, clock, randomness
+or logging."""

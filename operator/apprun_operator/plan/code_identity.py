@@ -1,4 +1,5 @@
-"""Which code an App or a run names: what its pods are made of, a digest of it, and whether it can change by itself."""
+"""The code that an App or a run names: the template of its pods, a digest of it, and whether it can
+change by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ NAMING: Final = ("entry", "image", "source")
 
 
 def template_of(spec: AppSpecRecord, name: str, generation: int, limits: Limits) -> JSONObject:
-    """What pods are made of, with the operator's defaults filled in."""
+    """The template of the pods, with the operator's defaults filled in."""
     made: JSONObject = {**spec.template, "name": name, "generation": generation}
     made.setdefault("image", limits.runtime_image)
     if limits.image_pull_policy:
@@ -30,7 +31,7 @@ def template_of(spec: AppSpecRecord, name: str, generation: int, limits: Limits)
 
 
 def remembered(app: JSONObject) -> AppSpecRecord:
-    """The spec that `app` was made of, as far as runs go by it while they run."""
+    """The App's spec as far as a running run needs it, from the `status.app` of that run."""
     retention = app.get("retention")
     ttl = retention.get("ttlSecondsAfterFinished") if isinstance(retention, dict) else None
     parallelism, grace = app.get("parallelism"), app.get("cancelGraceSeconds")
@@ -43,7 +44,8 @@ def remembered(app: JSONObject) -> AppSpecRecord:
 
 
 def code_of(app: AppRecord, limits: Limits) -> str:
-    """Digest of what names an App's code; another one is another code. Empty for an App that can't be read."""
+    """Digest of the fields that name an App's code: other code has another digest. Empty for an App
+    that can't be read."""
     if app.spec is None:
         return ""
     named = {"image": limits.runtime_image, **app.spec.template}
@@ -51,6 +53,7 @@ def code_of(app: AppRecord, limits: Limits) -> str:
 
 
 def may_move(app: AppRecord, limits: Limits) -> bool:
-    """Whether the same spec may mean other code tomorrow: an image by tag, files that somebody edits."""
+    """Whether the same spec may name other code later: an image by its tag, or files that somebody
+    edits."""
     template = {} if app.spec is None else app.spec.template
     return "source" in template or "@sha256:" not in str(template.get("image") or limits.runtime_image)

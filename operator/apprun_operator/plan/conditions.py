@@ -1,4 +1,4 @@
-"""Where a run stands, as phase, message and kstatus conditions. The only author of those fields."""
+"""State of a run as phase, message and kstatus conditions. No other module writes those fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ TRUTH: Final[Mapping[RunPhase, tuple[str, str, str, str]]] = {
     "Cancelling": ("False", "True", "False", "Unknown"),
     "Stalled": ("False", "False", "True", "Unknown"),
     "Succeeded": ("True", "False", "False", "True"),
-    # To kstatus a thing that will never be ready is stalled: only so Flux and Argo CD call the run failed.
+    # To kstatus a thing that will never be ready is stalled: only so Flux and Argo CD call the run
+    # failed.
     "Failed": ("False", "False", "True", "False"),
     "Cancelled": ("False", "False", "True", "False"),
 }
@@ -28,26 +29,32 @@ TYPES: Final = ("Ready", "Reconciling", "Stalled", "Succeeded")
 
 @dataclass(frozen=True, slots=True)
 class RunCondition:
-    """What the run's status should say. `reason` is one word for programs, `message` a sentence for people."""
+    """State of a run. `reason` is one word for programs, `message` a sentence for people."""
 
     phase: RunPhase
     reason: str
     message: str = ""
 
 
-def standing_of(run: RunRecord) -> RunCondition:
-    """What the run's status says at present."""
+def current_condition(run: RunRecord) -> RunCondition:
+    """The condition that the run's status has at present."""
     ready = run.condition("Ready")
     return RunCondition(run.phase, ready.reason if ready else "", run.message)
 
 
-def is_written(run: RunRecord, wanted: RunCondition) -> bool:
-    """Whether the status says so already, of the newest spec."""
-    return run.observed_generation == run.meta.generation and standing_of(run) == wanted
+def is_written(run: RunRecord, condition: RunCondition) -> bool:
+    """Whether the status has this condition already, for the newest spec."""
+    return run.observed_generation == run.meta.generation and current_condition(run) == condition
+
+
+def changes(run: RunRecord, condition: RunCondition, now: float) -> JSONObject:
+    """The status fields that say `condition`; none if the status says it already."""
+    return {} if is_written(run, condition) else fields(run, condition, now)
 
 
 def unreadable(run: RunRecord, now: float) -> JSONObject | None:
-    """Conditions for a run that can't be understood, or None when it has them. The rest of its status is left alone."""
+    """Conditions for a run that can't be understood, or None when it has them. The rest of its
+    status is left alone."""
     message = (
         f"this version of the operator can't read the object: {run.problem}. It is left alone until that is corrected"
     )
@@ -57,25 +64,26 @@ def unreadable(run: RunRecord, now: float) -> JSONObject | None:
     return {"conditions": fields(run, RunCondition("Stalled", "Unreadable", message), now)["conditions"]}
 
 
-def fields(run: RunRecord, wanted: RunCondition, now: float) -> JSONObject:
-    """The status fields that say `wanted`. A condition's transition time stays while its truth does."""
+def fields(run: RunRecord, condition: RunCondition, now: float) -> JSONObject:
+    """The status fields for `condition`. A condition keeps its transition time while its status is
+    the same."""
     conditions: list[JSON] = []
-    for kind, truth in zip(TYPES, TRUTH[wanted.phase], strict=True):
+    for kind, truth in zip(TYPES, TRUTH[condition.phase], strict=True):
         before = run.condition(kind)
         since = before.since if before is not None and before.status == truth and before.since else rfc3339(now)
         conditions.append(
             {
                 "type": kind,
                 "status": truth,
-                "reason": wanted.reason,
-                "message": wanted.message,
+                "reason": condition.reason,
+                "message": condition.message,
                 "lastTransitionTime": since,
                 "observedGeneration": run.meta.generation,
             }
         )
     return {
-        "phase": cast("JSON", wanted.phase),
-        "message": wanted.message,
+        "phase": cast("JSON", condition.phase),
+        "message": condition.message,
         "observedGeneration": run.meta.generation,
         "conditions": conditions,
     }

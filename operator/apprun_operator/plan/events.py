@@ -1,6 +1,8 @@
-"""Events for people: one when a run stalls or fails, none while all goes well. They say what the conditions say.
+"""Events for people: one when a run stalls or fails, none while all goes well. They say what the
+conditions say.
 
-Asked for after the status write that makes it true, and never waited for: an Event that is lost costs nobody anything.
+An Event follows the status write that makes it true, and nothing waits for it: a lost Event does no
+harm.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ DIGITS: Final = 16
 
 
 def announcement(run: RunRecord, patch: PatchRun, now: float) -> Announce | None:
-    """The Event that goes with a status write, if it says something bad that the status didn't say before."""
+    """The Event for a status write that stalls or fails the run; None if the status said so
+    before."""
     conditions = cast("list[JSONObject]", patch.status.get("conditions") or [])
-    said = next((c for c in conditions if c["type"] == "Stalled"), None)
-    if said is None or said["status"] != "True" or patch.status.get("phase") == "Cancelled":
+    stalled = next((c for c in conditions if c["type"] == "Stalled"), None)
+    if stalled is None or stalled["status"] != "True" or patch.status.get("phase") == "Cancelled":
         return None
-    before, reason = run.condition("Stalled"), str(said["reason"])
+    before, reason = run.condition("Stalled"), str(stalled["reason"])
     if before is not None and (before.status, before.reason) == ("True", reason):
         return None
     failed = patch.status.get("phase") == "Failed"
@@ -48,12 +51,12 @@ def announcement(run: RunRecord, patch: PatchRun, now: float) -> Announce | None
         "action": "Fail" if failed else "Stall",
         "reason": reason[:REASON_LENGTH],
         "regarding": cast("JSON", regarding),
-        "note": _cut(str(said["message"])),
+        "note": _cut(str(stalled["message"])),
         "type": "Warning",
     }
     return Announce(event, body)
 
 
 def _cut(note: str) -> str:
-    """As much of it as an Event takes, which counts bytes."""
+    """The beginning of `note` that fits into an Event, whose limit is in bytes."""
     return note.encode()[:NOTE_LENGTH].decode(errors="ignore")

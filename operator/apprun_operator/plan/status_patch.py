@@ -1,15 +1,24 @@
-"""Status patches of a run: the precondition that each carries, and how to replace an object by merging."""
+"""Status patches of a run: the precondition that each carries, and how to replace an object by
+merging."""
 
 from __future__ import annotations
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import RunRecord
+from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import PatchRun
+from apprun_operator.plan.conditions import RunCondition
 
 
 def patch_run(run: RunRecord, status: JSONObject, *, commits: int = 0, exact: bool = False) -> PatchRun:
     """Write `status` into exactly the version of the run that was planned with."""
     return PatchRun(run.meta.key, run.meta.version, status, commits, exact)
+
+
+def patch_condition(run: RunRecord, condition: RunCondition, now: float) -> list[PatchRun]:
+    """Write `condition`; nothing if the status says it already."""
+    status = conditions.changes(run, condition, now)
+    return [patch_run(run, status)] if status else []
 
 
 def replacing(old: JSONObject, new: JSONObject) -> JSONObject:

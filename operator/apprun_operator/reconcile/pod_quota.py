@@ -1,7 +1,7 @@
 """Shares the operator's limit of task pods between runs, and wakes a run whose turn it is.
 
 The worker asks for a run's quota before each plan and reports the plan's claim after it;
-`plan.run.scheduling` decides. One event loop owns it.
+`plan.fair_share` decides. One event loop owns it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import PodDemand
+from apprun_operator.plan.fair_share import Demand, next_places, quota_for
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
 
 
 class SlotLimiter:
@@ -34,19 +34,19 @@ class SlotLimiter:
 
     def quota(self, key: Key) -> PodQuota:
         """How many task pods this run may start now."""
-        return room_for(key, self._limits, self._demands) if self._limited else PodQuota()
+        return quota_for(key, self._limits, self._demands) if self._limited else PodQuota()
 
-    def update(self, key: Key, claim: PodDemand) -> None:
+    def update(self, key: Key, demand: PodDemand) -> None:
         """Record what a plan of this run claims, and wake the runs that may start a pod now."""
         if not self._limited:
             return
         before = self._demands.pop(key, Demand())
-        if claim.occupied > before.occupied:
+        if demand.occupied > before.occupied:
             self._slots_given += 1
-        served = self._slots_given if claim.occupied > before.occupied else before.served
-        if claim.wanted:
-            self._demands[key] = Demand(claim.occupied, claim.wanted, served)
-        if claim.occupied < before.occupied or claim.wanted < before.wanted:
+        served = self._slots_given if demand.occupied > before.occupied else before.served
+        if demand.wanted:
+            self._demands[key] = Demand(demand.occupied, demand.wanted, served)
+        if demand.occupied < before.occupied or demand.wanted < before.wanted:
             # No object of the other runs has changed, so nothing else would have them planned.
             for other in next_places(self._limits, self._demands):
                 self._wake(other)

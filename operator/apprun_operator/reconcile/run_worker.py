@@ -21,7 +21,7 @@ from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import ItemAction, PatchRun, target
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.run.reconcile import plan
-from apprun_operator.plan.run.stray_pods import claim_of
+from apprun_operator.plan.run.stray_pods import remaining_demand
 from apprun_operator.reconcile.loop import Backoff, run_loop
 from apprun_operator.reconcile.pod_quota import SlotLimiter
 from apprun_operator.reconcile.round_robin import RoundRobin
@@ -97,22 +97,22 @@ class RunWorker:
         if observed is None:
             # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use
             # the nodes meanwhile
-            claim, given_up = claim_of(key.name, self._cache.pods_of(key), now)
-            self._slots.update(key, claim)
-            if given_up is not None:
-                self._queue.put_after(key, given_up - now)
+            demand, released_at = remaining_demand(key.name, self._cache.pods_of(key), now)
+            self._slots.update(key, demand)
+            if released_at is not None:
+                self._queue.put_after(key, released_at - now)
             return
         with self._metrics.planning():
             planned = plan(replace(observed, pod_quota=self._slots.quota(key)), now, self._limits)
-        if planned.claim is not None:
-            self._slots.update(key, planned.claim)
+        if planned.demand is not None:
+            self._slots.update(key, planned.demand)
         if planned.wake_at is not None:
             self._queue.put_after(key, planned.wake_at - now)
         # In order, and each only after the API server has accepted the one before. A crash between
         # two leaves the rest undone, and the next plan asks for it again.
         for action in planned.first:
             batch = samples.of_run(observed, action, now) if isinstance(action, PatchRun) else None
-            await self._executor.execute_run_action(action)
+            await self._executor.execute(key, action)
             if batch is not None:
                 self._metrics.record(batch)
         for item in planned.then:
@@ -132,7 +132,7 @@ class RunWorker:
         delay = 0.0
         try:
             async with self._request_slots.slot(key):
-                await self._executor.execute_item_action(key, action)
+                await self._executor.execute(key, action)
             self._metrics.record(batch)
             self._backoff.reset((key, name))
         except ReplanError:

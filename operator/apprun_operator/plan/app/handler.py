@@ -1,7 +1,7 @@
 """What serves an App over HTTP, as data: a Deployment and a Service. Same input, same bytes.
 
-The pods meet Pod Security `restricted`. They have the app's code and secrets, as its task pods do, and a service
-account of their own, which may start and read runs.
+The pods meet Pod Security `restricted`. They have the app's code and secrets, as its task pods do,
+and a service account of their own, which may start and read runs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from application_sdk.wire.pod import (
 )
 from apprun_operator.observe.apps import AppRecord
 from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.metadata import owner_reference
 from apprun_operator.plan.pod import pod_template
 from apprun_operator.plan.pod.secrets import volumes as secret_volumes
-from apprun_operator.plan.run.commit import owner_reference
 
 COMMAND: Final = ("python3", "-m", "application_sdk.server.pod")
 SERVICE_PORT: Final = 80

@@ -1,1 +1,2 @@
-"""Pods as data: the same template, secrets, storage and accounts for drivers, tasks and handlers."""
+"""Pods as data: the same template, secrets, storage and accounts for drivers, tasks and
+handlers."""

@@ -1,6 +1,8 @@
-"""The code that a run began with, once that is known: who moves a tag or edits a ConfigMap doesn't change it under it.
+"""The code that a run began with, once that is known: who moves a tag or edits a ConfigMap doesn't
+change it under it.
 
-What is known is learned from pods and calls that are there anyway, and written with the next commit, never for itself.
+What is known is learned from pods and calls that are there anyway, and written with the next
+commit, never for itself.
 """
 
 from __future__ import annotations
@@ -8,37 +10,38 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.observed import Observed
 
 PINS: Final = ("imageDigest", "sourceDigest")
-"""Fields of `status.app` that say which code the run began with; the others say what was asked for."""
+"""Fields of `status.app` that say which code the run began with; the others say what was asked
+for."""
 _BY_DIGEST: Final = "@sha256:"
 _DOCKER_HUB: Final = ("docker.io/library/", "docker.io/", "index.docker.io/")
 
 
-def pinned(seen: Observed) -> Observed:
+def pinned(observed: Observed) -> Observed:
     """The run with what is known by now of the code that it began with."""
-    app = seen.run.app or {}
+    app = observed.run.app or {}
     found: JSONObject = {}
-    driver = seen.tasks.get(names.driver_task_name(seen.run.meta.key.name))
+    driver = observed.driver
     if "imageDigest" not in app and driver is not None:
-        pod = seen.pods.get(driver.pod_name)
+        pod = observed.pods.get(driver.pod_name)
         if pod is not None and pod.image_id and pod.running_since and pod.asked_image == app.get("image"):
             found["imageDigest"] = pod.image_id
     if "sourceDigest" not in app and "source" in app:
-        digests = {task.source_digest for task in seen.tasks.values() if task.source_digest}
+        digests = {task.source_digest for task in observed.tasks.values() if task.source_digest}
         if digests:
             found["sourceDigest"] = min(digests)
     if not found:
-        return seen
-    return replace(seen, run=replace(seen.run, app={**app, **found}))
+        return observed
+    return replace(observed, run=replace(observed.run, app={**app, **found}))
 
 
-def corrected(seen: Observed, app: JSONObject) -> JSONObject:
-    """`app`, to which a stalled run was resolved anew. What calls were made with before counts no more."""
-    return {**app, "sourceDigest": ""} if any(task.source_digest for task in seen.tasks.values()) else app
+def corrected(observed: Observed, app: JSONObject) -> JSONObject:
+    """`app`, to which a stalled run was resolved again, without the source digest of earlier
+    calls."""
+    return {**app, "sourceDigest": ""} if any(task.source_digest for task in observed.tasks.values()) else app
 
 
 def learned(before: JSONObject | None, after: JSONObject | None) -> JSONObject:
@@ -52,9 +55,11 @@ def asked_for(app: JSONObject | None) -> JSONObject:
 
 
 def image_of(app: JSONObject) -> str:
-    """The image of a run's pods: by its digest when it is known, and is of the repository that was asked for.
+    """The image of a run's pods: by its digest when it is known, and is of the repository that was
+    asked for.
 
-    A node that was given its images by hand knows them by an id, or by a repository of its own: nobody can pull that.
+    A node that was given its images by hand knows them by an id, or by a repository of its own:
+    nobody can pull that.
     """
     image, known = str(app.get("image") or ""), str(app.get("imageDigest") or "").removeprefix("docker-pullable://")
     repository, found, digest = known.partition(_BY_DIGEST)

@@ -1,4 +1,5 @@
-"""What all pods of an app have in common, as data: Pod Security `restricted`, token, scratch folder, source, resources.
+"""What all pods of an app have in common, as data: Pod Security `restricted`, token, scratch
+folder, source, resources.
 
 The modules that make a kind of pod (`plan.pod.pods`, `plan.app.handler`) add what is theirs.
 """
@@ -51,7 +52,8 @@ def container(name: str, image: JSON, command: Sequence[str], mounts: Sequence[J
             "readOnlyRootFilesystem": True,
         },
         "volumeMounts": list(mounts),
-        # When the process ends badly, the log's tail is in the pod's status: the cause of a death without a report.
+        # When the process ends badly, the log's tail is in the pod's status: the cause of a death
+        # without a report.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     if asked.get("imagePullPolicy"):
@@ -65,7 +67,8 @@ def container(name: str, image: JSON, command: Sequence[str], mounts: Sequence[J
 def volumes(
     app: JSONObject, tmp_size_limit: str, files: Sequence[JSON] = (), *, source_optional: bool
 ) -> tuple[list[JSON], list[JSON]]:
-    """Volumes and mounts: token, the cluster's CA, namespace and `files` in one, /tmp, the app's source."""
+    """Volumes and mounts: token, the cluster's CA, namespace and `files` in one, /tmp, the app's
+    source."""
     namespace: JSONObject = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
     sources: list[JSON] = [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
@@ -95,5 +98,5 @@ def volumes(
 
 def defaults(app: JSONObject) -> JSONObject:
     """`spec.pod` of an App: what its pods want where their task doesn't say otherwise."""
-    given = app.get("pod")
-    return given if isinstance(given, dict) else {}
+    defaults_of_app = app.get("pod")
+    return defaults_of_app if isinstance(defaults_of_app, dict) else {}

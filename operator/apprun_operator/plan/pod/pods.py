@@ -1,7 +1,8 @@
 """The pod of one attempt, and the driver's AppTask, as data. Same input, same bytes.
 
-Pods meet Pod Security `restricted` and are given exactly what their attempt needs: one projected volume with the token,
-the CA and the call, a writable /tmp, and the app's source when it comes from a ConfigMap.
+Pods meet Pod Security `restricted` and are given exactly what their attempt needs: one projected
+volume with the token, the CA and the call, a writable /tmp, and the app's source when it comes from
+a ConfigMap.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from application_sdk.wire.pod import LOG_FORMAT_VARIABLE, NODE_NAME_VARIABLE
 from apprun_operator.observe.records import INSPECTING, Key, RunRecord, StateRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
+from apprun_operator.plan.metadata import owner_reference
 from apprun_operator.plan.pod import pod_template
 from apprun_operator.plan.pod.image_pinning import image_of
 from apprun_operator.plan.pod.secrets import for_driver
 from apprun_operator.plan.pod.secrets import volumes as secret_volumes
 from apprun_operator.plan.pod.service_accounts import account_of
 from apprun_operator.plan.pod.storage import StoreParts, store_parts
-from apprun_operator.plan.run.app_state import variable
-from apprun_operator.plan.run.commit import owner_reference
+from apprun_operator.plan.saved_state import state_variables
 
 COMMAND: Final = ("python3", "-m", "application_sdk.pod")
 LONGEST_DEADLINE: Final = 2**31 - 1
@@ -32,7 +33,8 @@ DEFAULT_ENTRYPOINT: Final = "run"
 
 
 def driver_task(run: RunRecord, retry: RetryFields) -> CreateTask:
-    """The AppTask that stands for the route. It holds no input: its pods get the run's, which may be corrected."""
+    """The AppTask that stands for the route. It holds no input: its pods get the run's, which may
+    be corrected."""
     name = run.meta.key.name
     key = Key(run.meta.key.namespace, names.driver_task_name(name))
     spec = TaskSpec(
@@ -84,8 +86,8 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
 
 def _call(run: RunRecord, task: TaskRecord) -> Call:
     driver = task.role == "driver"
-    # guard: restored-idempotency-key - the outside world knows the effects of a restored run by the keys of the
-    # original
+    # guard: restored-idempotency-key - the outside world knows the effects of a restored run by the
+    # keys of the original
     call = Call(
         namespace=run.meta.key.namespace,
         run="" if task.role == "inspect" else run.meta.key.name,
@@ -140,7 +142,8 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
     app = run.app or {}
     asked: JSONObject = {**pod_template.defaults(app), **cast("JSONObject", task.pod)}
     account = account_of(app, task)
-    # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import error does.
+    # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import
+    # error does.
     volumes, mounts = pod_template.volumes(app, limits.tmp_size_limit, [_CALL_FILE], source_optional=True)
     store = store_parts(app.get("storage")) if task.role == "task" else StoreParts()
     secrets, secret_mounts = _secret_volumes(app, task)
@@ -186,14 +189,16 @@ def _environment(task: TaskRecord, state: StateRecord | None, store: StoreParts,
     if limits.log_format:
         env.append({"name": LOG_FORMAT_VARIABLE, "value": limits.log_format})
     if task.role == "task":
-        env += variable(state)
+        env += state_variables(state)
     return [*env, *store.env]
 
 
 def _tolerations(asked: JSONObject, limits: Limits) -> list[JSON]:
-    """How long to stay on a node that stopped answering, since that is how lost nodes are noticed; then the task's own.
+    """How long to stay on a node that stopped answering, since that is how lost nodes are noticed;
+    then the task's own.
 
-    In this order: Kubernetes goes by the first one that fits, and one for every taint has no limit of time.
+    In this order: Kubernetes goes by the first one that fits, and one for every taint has no limit
+    of time.
     """
     own = asked.get("tolerations")
     lost: list[JSON] = [

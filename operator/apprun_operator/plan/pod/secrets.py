@@ -1,7 +1,7 @@
 """The secrets of a pod as volumes, and what kubelet says of volumes that it can't mount.
 
-A pod is given what its App declares and its task asks for, mounted by the kubelet: neither pods nor operator may read a
-Secret. `plan.pod.pods` and whatever else makes pods of an app call it.
+A pod is given what its App declares and its task asks for, mounted by the kubelet: neither pods nor
+operator may read a Secret. `plan.pod.pods` and whatever else makes pods of an app call it.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ def for_driver(app: JSONObject) -> list[str]:
     return [str(entry.get("name")) for entry in declared(app) if entry.get("driver") is True]
 
 
-def undeclared(app: JSONObject, wanted: Sequence[str] | None) -> str:
+def undeclared(app: JSONObject, requested: Sequence[str] | None) -> str:
     """What is wrong with the secrets that a task asks for; empty when the app declares them all."""
-    there = [str(entry.get("name")) for entry in declared(app)]
-    missing = sorted(set(wanted or ()) - set(there))
+    declared_names = [str(entry.get("name")) for entry in declared(app)]
+    missing = sorted(set(requested or ()) - set(declared_names))
     if not missing:
         return ""
-    listed = ", ".join(there) or "none"
+    listed = ", ".join(declared_names) or "none"
     return (
         f"the task asks for the secrets {', '.join(missing)} (secrets= of @task), and the App declares {listed}: add it"
         " to spec.secrets of the App"
     )
 
 
-def volumes(app: JSONObject, wanted: Sequence[str] | None) -> tuple[list[JSON], list[JSON]]:
+def volumes(app: JSONObject, requested: Sequence[str] | None) -> tuple[list[JSON], list[JSON]]:
     """Volumes and mounts of the app's secrets; of those in `wanted` only, unless that is None."""
     made: list[JSON] = []
     mounts: list[JSON] = []
     for number, entry in enumerate(declared(app)):
         name = str(entry.get("name"))
-        if wanted is not None and name not in wanted:
+        if requested is not None and name not in requested:
             continue
         volume = f"{VOLUME_PREFIX}{number}"
         made.append({"name": volume, **_source(entry, name)})
-        # A folder, never a single file of it: only whole volumes are brought up to date when a Secret changes.
+        # A folder, never a single file of it: only whole volumes are brought up to date when a
+        # Secret changes.
         mounts.append({"name": volume, "mountPath": f"{names.SECRETS_DIRECTORY}/{name}", "readOnly": True})
     return made, mounts
 

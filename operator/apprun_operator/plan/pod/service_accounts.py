@@ -17,20 +17,22 @@ def account_of(app: JSONObject, task: TaskRecord) -> str:
     if task.role == "driver":
         return names.DRIVER_SERVICE_ACCOUNT
     if task.role != "task":
-        # An inspection imports code that nobody has looked at yet: it is given no account of the user's.
+        # An inspection imports code that nobody has looked at yet: it is given no account of the
+        # user's.
         return names.TASK_SERVICE_ACCOUNT
     return str(task.pod.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
 
 
-def refused(account: object, namespace: str, limits: Limits) -> str:
+def forbidden_account(account: object, namespace: str, limits: Limits) -> str:
     """Why no task may run as this account; empty for one that it may run as.
 
-    The API server refuses what asks for AppRun's own accounts already. Here are met the objects that were stored before
-    it did, and what went past it.
+    The API server refuses what asks for AppRun's own accounts already. Here are met the objects
+    that were stored before it did, and what went past it.
     """
     # guard: account-reserved - a task under an account of AppRun's own could forge reports or calls
     own = account in names.RESERVED_SERVICE_ACCOUNTS
-    # guard: account-of-operator - a task with the operator's account could do everything that the operator may
+    # guard: account-of-operator - a task with the operator's account could do everything that the
+    # operator may
     if not own and (namespace, account) != limits.own_account:
         return ""
     return (
@@ -39,8 +41,8 @@ def refused(account: object, namespace: str, limits: Limits) -> str:
     )
 
 
-def refused_for(app: JSONObject, task: TaskRecord, limits: Limits) -> str:
+def forbidden_account_of(app: JSONObject, task: TaskRecord, limits: Limits) -> str:
     """The same of what the pods of `task` would run as."""
     if task.role != "task":
         return ""
-    return refused(account_of(app, task), task.meta.key.namespace, limits)
+    return forbidden_account(account_of(app, task), task.meta.key.namespace, limits)

@@ -1,4 +1,5 @@
-"""What a task's pod is given to reach the file store: the part of `plan.pod.pods` that `App.spec.storage` decides.
+"""What a task's pod is given to reach the file store: the part of `plan.pod.pods` that
+`App.spec.storage` decides.
 
 Drivers get none of it: a route sees references and never bytes.
 """
@@ -41,7 +42,7 @@ def store_parts(storage: JSON) -> StoreParts:
         mounts.append({"name": "files", "mountPath": names.VOLUME_DIRECTORY})
         volumes.append({"name": "files", "persistentVolumeClaim": {"claimName": claim}})
     if secret is not None:
-        # A Secret that isn't there is told of before a pod starts, as those of spec.secrets are.
+        # A missing Secret is reported before a pod starts, as those of spec.secrets are.
         source: JSONObject = {"secretName": secret, "defaultMode": READ_ONLY}
         mounts.append({"name": "store", "mountPath": names.STORE_DIRECTORY, "readOnly": True})
         volumes.append({"name": "store", "secret": source})

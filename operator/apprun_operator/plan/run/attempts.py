@@ -1,6 +1,6 @@
-"""Plans one open task call: its pod, its next attempt, its failure. `plan.run.reconcile` asks for each call in turn.
+"""Decides about one open task call: its pod, its next attempt, its failure.
 
-A function of one AppTask and what is known of its pods; it neither counts other calls nor touches the run.
+A decision depends on one AppTask and its pods. It neither counts other calls nor changes the run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan.actions import FetchWords, ItemAction, PatchTask
+from apprun_operator.plan.actions import FetchPodEvent, ItemAction, PatchTask
 from apprun_operator.plan.limits import (
+    EVENT_POLL_SECONDS,
     MOUNT_GRACE,
     STALL_FIRST_RETRY,
     STALL_LAST_RETRY,
     WAITING_GRACE,
-    WORDS_SECONDS,
     YOUNG,
     Limits,
 )
@@ -32,6 +32,7 @@ from apprun_operator.plan.pod import secrets, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
 from apprun_operator.plan.run import pod_replacement, pod_status
 from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, Reading
+from apprun_operator.plan.times import earliest
 
 DEFAULT_RETRY: Final = RetryFields(
     maxAttempts=3, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
@@ -39,36 +40,40 @@ DEFAULT_RETRY: Final = RetryFields(
 DRIVER_RETRY: Final = RetryFields(
     maxAttempts=5, initialIntervalSeconds=1.0, maxIntervalSeconds=60.0, backoffCoefficient=2.0
 )
-"""For drivers that die without a report. What the route itself raises is never tried again: it would raise it again."""
+"""For drivers that die without a report. What the route itself raises is never tried again: it
+would raise it again."""
 FREE_DISRUPTIONS: Final = 3
-"""So many disruptions of a call are answered at once; later ones wait, so that a sick cluster isn't hammered."""
+"""So many disruptions of a call are answered at once; later ones wait, so that a sick cluster isn't
+hammered."""
 DISRUPTION_PAUSE: Final = 5.0
-LONGEST_WORDS: Final = 16 * 1024
+MESSAGE_LIMIT: Final = 16 * 1024
 """Characters of what the cluster says of an attempt: half a log may stand in a pod's message."""
 KEPT_UNCHARGED: Final = 8
-"""So many of the attempts that nobody is charged for stay in the history: a stalled run retries for weeks."""
+"""So many attempts that no budget is charged for stay in the history: a stalled run retries for
+weeks."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallDecision:
-    """What to do about one call. At most one of `wants_pod` and `occupies` holds: it needs a slot, or it has one."""
+    """What to do about one call. At most one of `wants_pod` and `occupies` holds: it needs a slot,
+    or it has one."""
 
     actions: Sequence[ItemAction] = ()
     wake_at: float | None = None
     wants_pod: bool = False
     occupies: bool = False
-    held: PodBlocked | None = None
-    asks: FetchWords | None = None
-    """Kubelet is to be asked what the pod waits for."""
+    blocked: PodBlocked | None = None
+    fetch: FetchPodEvent | None = None
+    """Read the Events about the pod, to find out what it waits for."""
 
 
-def decide(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> CallDecision:
+def decide(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> CallDecision:
     """Decide about an open call, driver or task, whose run goes on."""
     name = task.meta.key.name
-    pod = seen.pods.get(task.pod_name)
-    if name in seen.in_flight or task.pod_name in seen.in_flight:
+    pod = observed.pods.get(task.pod_name)
+    if name in observed.in_flight or task.pod_name in observed.in_flight:
         return CallDecision(occupies=True)
-    reading = _read(seen, task, pod, now, limits)
+    reading = _read(observed, task, pod, now, limits)
     deadline = _deadline(task)
     if deadline is not None and now >= deadline and not isinstance(reading, PodEnded):
         reading = PodEnded(
@@ -78,66 +83,69 @@ def decide(seen: Observed, task: TaskRecord, now: float, limits: Limits) -> Call
             False,
         )
     if isinstance(reading, PodEnded):
-        held = None
+        blocked = None
         if task.role == "driver" and reading.reason in pod_status.FAULTS_OF_THE_SURROUNDINGS:
             # A further attempt ends like this one, so the run has to wait for a person.
             reading = replace(reading, budget="None", stall="LoadFailed", retryable=True)
-            held = PodBlocked(reading.reason, reading.message, now, permanent=True)
+            blocked = PodBlocked(reading.reason, reading.message, now, permanent=True)
         elif reading.budget == "None" and reading.reason in pod_replacement.REASONS:
-            held = PodBlocked(reading.reason, reading.message, task.meta.created)
-        return CallDecision([end_attempt(task, reading, pod, now, limits)], held=held)
-    asks, wake_for_words = _what_to_ask(seen, pod, now)
+            blocked = PodBlocked(reading.reason, reading.message, task.meta.created)
+        return CallDecision([end_attempt(task, reading, pod, now, limits)], blocked=blocked)
+    fetch, wake_for_words = _what_to_ask(observed, pod, now)
     if isinstance(reading, PodBlocked):
-        verdict = _hold(task, pod, reading, deadline, now, limits)
-        return replace(verdict, asks=asks, wake_at=earliest(verdict.wake_at, wake_for_words))
+        decision = _wait(task, pod, reading, deadline, now, limits)
+        return replace(decision, fetch=fetch, wake_at=earliest(decision.wake_at, wake_for_words))
     actions: list[ItemAction] = []
-    held = pod_replacement.still_held(task, pod)
-    if task.phase == "Waiting" and pod is not None and held is None:
+    blocked = pod_replacement.still_blocked(task, pod)
+    if task.phase == "Waiting" and pod is not None and blocked is None:
         actions.append(
             _patch(task, {"phase": "Active", "message": _attempts_summary(task, task.attempts, limits) or None})
         )
     wake_at = earliest(reading.wake_at, deadline)
     if pod is not None:
-        return CallDecision(actions, earliest(wake_at, wake_for_words), occupies=True, held=held, asks=asks)
-    if now < task.not_before and not _stall_is_over(seen, task):
-        return CallDecision(actions, earliest(wake_at, task.not_before), held=held)
-    return CallDecision(actions, wake_at, wants_pod=True, held=held)
+        return CallDecision(actions, earliest(wake_at, wake_for_words), occupies=True, blocked=blocked, fetch=fetch)
+    if now < task.not_before and not _stall_is_over(observed, task):
+        return CallDecision(actions, earliest(wake_at, task.not_before), blocked=blocked)
+    return CallDecision(actions, wake_at, wants_pod=True, blocked=blocked)
 
 
-def _read(seen: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
+def _read(observed: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
     reported = task.reported_error
     if reported is not None:
         retry = _retry(task)
         ended = pod_status.of_report(reported, retry.get("nonRetryable", []))
-        # A route is deterministic: what it raised it would raise again. Only a stall is worth another attempt.
+        # A route is deterministic: what it raised it would raise again. Only a stall is worth
+        # another attempt.
         return ended if task.role == "task" else replace(ended, retryable=ended.stall is not None)
     if pod is not None and pod.meta.owner_uid == task.meta.uid:
         reading = pod_status.of_pod(pod, now, limits)
-        if isinstance(reading, PodBlocked) and _corrected(seen, task, pod):
+        if isinstance(reading, PodBlocked) and _corrected(observed, task, pod):
             return PodEnded(reasons.CORRECTED, "the app was corrected", "None")
         if isinstance(reading, PodBlocked):
-            return pod_replacement.held_or_made_again(task, pod, reading, now, limits)
-        return _mounting(seen, pod, now, limits) or reading
+            return pod_replacement.blocked_or_replaced(task, pod, reading, now, limits)
+        return _mounting(observed, pod, now, limits) or reading
     if pod is not None and not pod.gone:
-        # Somebody deleted the AppTask, and the driver called it again. Its pod goes by itself, on a lost node never.
+        # Somebody deleted the AppTask, and the driver called it again. Its pod goes by itself, on a
+        # lost node never.
         where = f" on node {pod.node}" if pod.node else ""
         message = f"pod {pod.meta.key.name!r} of this call's AppTask that was deleted is still there{where}"
         return PodBlocked("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
-    undeclared = secrets.undeclared(seen.run.app or {}, task.pod.get("secrets"))
+    undeclared = secrets.undeclared(observed.run.app or {}, task.pod.get("secrets"))
     if undeclared:
         return PodEnded("SecretNotDeclared", undeclared, "App", retryable=False)
-    account_refused = service_accounts.refused_for(seen.run.app or {}, task, limits)
-    if account_refused:
-        return PodEnded(service_accounts.NOT_ALLOWED, account_refused, "App", retryable=False)
-    refusal = seen.refusals.get(task.pod_name)
-    if refusal is not None and now < refusal.retry_at:
-        return pod_status.of_refusal(refusal, now, limits)
+    account_problem = service_accounts.forbidden_account_of(observed.run.app or {}, task, limits)
+    if account_problem:
+        return PodEnded(service_accounts.NOT_ALLOWED, account_problem, "App", retryable=False)
+    rejection = observed.rejections.get(task.pod_name)
+    if rejection is not None and now < rejection.retry_at:
+        return pod_status.of_rejection(rejection, now, limits)
     return PodHealthy()
 
 
-def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> PodBlocked | None:
-    """What a pod waits for that says nothing itself, if kubelet said it."""
-    words = seen.pod_events.get(pod.meta.key.name)
+def _mounting(observed: Observed, pod: PodRecord, now: float, limits: Limits) -> PodBlocked | None:
+    """The volume that a pod waits for, if the kubelet's Events name it: the pod's own status
+    doesn't."""
+    words = observed.pod_events.get(pod.meta.key.name)
     if words is None or not words.message or not (pod.mounts and pod.starting):
         return None
     reason, message = secrets.explained(words.message, pod.meta.key.namespace)
@@ -145,25 +153,26 @@ def _mounting(seen: Observed, pod: PodRecord, now: float, limits: Limits) -> Pod
     return PodBlocked(reason, message, since, now - since > limits.pending_timeout, since + limits.pending_timeout)
 
 
-def _what_to_ask(seen: Observed, pod: PodRecord | None, now: float) -> tuple[FetchWords | None, float | None]:
-    """Whether kubelet is to be asked why a pod doesn't start, and otherwise when."""
+def _what_to_ask(observed: Observed, pod: PodRecord | None, now: float) -> tuple[FetchPodEvent | None, float | None]:
+    """Which Events to read now, for a pod that doesn't start, or when to read them."""
     if pod is None or not pod.mounts or not pod.starting or pod.deletion_at is not None:
         return None, None
-    words = seen.pod_events.get(pod.meta.key.name)
+    words = observed.pod_events.get(pod.meta.key.name)
     if words is None:
         due = pod.meta.created + MOUNT_GRACE
     else:
         soon = not words.message and words.read_at < pod.meta.created + YOUNG
-        due = words.read_at + (MOUNT_GRACE if soon else WORDS_SECONDS)
+        due = words.read_at + (MOUNT_GRACE if soon else EVENT_POLL_SECONDS)
     if now < due:
         return None, due
-    return FetchWords(seen.run.meta.key, pod.meta.key.name, pod.meta.uid), None
+    return FetchPodEvent(observed.run.meta.key, pod.meta.key.name, pod.meta.uid), None
 
 
 def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: float, limits: Limits) -> PatchTask:
     """Answer an attempt that is over: with the next one, or with the call's failure.
 
-    The write has the version that the decision rests on: a report that came meanwhile makes it fail, and wins.
+    The write has the version that the decision rests on: a report that came meanwhile makes it
+    fail, and wins.
     """
     history = [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)]
     charged = sum(1 for entry in history if entry["budget"] == ended.budget)
@@ -206,7 +215,8 @@ def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: f
 
 
 def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None, reason: str = CANCELLED) -> PatchTask:
-    """End an open call that nobody waits for any more. An attempt of it that was under way is charged to nobody."""
+    """End an open call that nobody waits for any more. An attempt of it that was under way is
+    charged to nobody."""
     status: JSONObject = {"phase": "Cancelled", "error": {"type": CANCELLED, "message": why}}
     if pod is not None:
         ended = PodEnded(reason, why, "None", exit_code=pod.exit_code)
@@ -217,9 +227,9 @@ def cancel(task: TaskRecord, why: str, now: float, pod: PodRecord | None = None,
 def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | None]:
     """A timer's end when it is due, else when it will be.
 
-    Creation times are cut to whole seconds. A sleep must never be short, so it counts from when the operator saw the
-    object, or from the end of that second when an earlier operator had seen it. One that was restored is as young as
-    the import, which has written when the timer is due.
+    Creation times are cut to whole seconds. A sleep must never be short, so it counts from when the
+    operator saw the object, or from the end of that second when an earlier operator had seen it.
+    One that was restored is as young as the import, which has written when the timer is due.
     """
     # guard: restored-timer - a restored sleep ends when the original would have
     due = task.not_before or min(task.seen_at, task.meta.created + 1.0) + task.seconds
@@ -228,39 +238,40 @@ def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | 
     return _patch(task, {"phase": "Succeeded", "finishedAt": rfc3339(now)}), None
 
 
-def _hold(
+def _wait(
     task: TaskRecord,
     pod: PodRecord | None,
-    held: PodBlocked,
+    blocked: PodBlocked,
     deadline: float | None,
     now: float,
     limits: Limits,
 ) -> CallDecision:
-    if held.permanent and task.role == "task":
-        ended = PodEnded(held.reason, held.message, "App", retryable=False)
+    if blocked.permanent and task.role == "task":
+        ended = PodEnded(blocked.reason, blocked.message, "App", retryable=False)
         return CallDecision([end_attempt(task, ended, pod, now, limits)])
     # A driver waits on when its time is over: that is no reason to look at it again and again.
-    wake_at = earliest(held.wake_at if held.wake_at is not None and held.wake_at > now else None, deadline)
+    wake_at = earliest(blocked.wake_at if blocked.wake_at is not None and blocked.wake_at > now else None, deadline)
     actions: list[ItemAction] = []
-    if task.role == "task" and now >= held.since + WAITING_GRACE:
-        if task.phase != "Waiting" or not task.message.startswith(held.reason):
-            actions.append(_patch(task, {"phase": "Waiting", "message": f"{held.reason}: {held.message}"}))
+    if task.role == "task" and now >= blocked.since + WAITING_GRACE:
+        if task.phase != "Waiting" or not task.message.startswith(blocked.reason):
+            actions.append(_patch(task, {"phase": "Waiting", "message": f"{blocked.reason}: {blocked.message}"}))
     elif task.role == "task":
-        wake_at = earliest(wake_at, held.since + WAITING_GRACE)
-    return CallDecision(actions, wake_at, occupies=pod is not None, held=held)
+        wake_at = earliest(wake_at, blocked.since + WAITING_GRACE)
+    return CallDecision(actions, wake_at, occupies=pod is not None, blocked=blocked)
 
 
-def _corrected(seen: Observed, task: TaskRecord, pod: PodRecord) -> bool:
-    """Whether a held driver's pod asks for an image that the run, resolved anew, doesn't want any more."""
-    app = seen.run.app or {}
+def _corrected(observed: Observed, task: TaskRecord, pod: PodRecord) -> bool:
+    """Whether a blocked driver's pod has an image that the run, resolved again, no longer names."""
+    app = observed.run.app or {}
     # guard: image-as-requested - a webhook may rewrite images to a mirror
     return task.role == "driver" and pod.asked_image not in (app.get("image"), image_of(app))
 
 
-def _stall_is_over(seen: Observed, task: TaskRecord) -> bool:
-    """Whether the backoff of a stalled driver has lost its reason: the run was corrected and isn't stalled any more."""
+def _stall_is_over(observed: Observed, task: TaskRecord) -> bool:
+    """Whether a stalled driver needn't wait for its backoff: the run was corrected and isn't
+    stalled any more."""
     after_stall = bool(task.attempts) and _stalled(task.attempts[-1])
-    return task.role == "driver" and after_stall and seen.run.phase != "Stalled"
+    return task.role == "driver" and after_stall and observed.run.phase != "Stalled"
 
 
 def _retry(task: TaskRecord) -> RetryFields:
@@ -297,13 +308,15 @@ def _history_entry(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now
 
 
 def _log(task: TaskRecord, ended: PodEnded, pod: PodRecord | None) -> JSONObject:
-    """What kubelet kept of the output of an attempt that couldn't report. One that could sent its log along."""
+    """The end of the log that the kubelet kept of an attempt without a report. A report brings its
+    own log."""
     text = pod.exit_message.strip() if pod is not None and ended.error is None else ""
     return {"log": {"attempt": task.attempt, "tail": logs.tail(text)}} if text else {}
 
 
 def _attempts_summary(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:
-    """The attempts that ended, in one line: `App 1/3: OOMKilled; Disruption 4/20: NodeLost ×3, Evicted`."""
+    """The attempts that ended, in one line: `App 1/3: OOMKilled; Disruption 4/20: NodeLost ×3,
+    Evicted`."""
     allowed = {"App": f"/{_retry(task)['maxAttempts']}", "Disruption": f"/{limits.disruption_budget}", "None": ""}
     parts = []
     for budget, bound in allowed.items():
@@ -324,14 +337,15 @@ def _stalled(entry: AttemptFields) -> bool:
 
 
 def _error(task: TaskRecord, ended: PodEnded, too_many: int) -> ErrorFields:
-    """The failure that the route will see: the attempt's own words when it had any, else the cluster's."""
+    """The failure that the route gets: the attempt's own error if it reported one, else the
+    cluster's message."""
     if ended.error is not None:
         return ended.error
     message = ended.message
     if ended.budget == "Disruption" and too_many:
         message = f"{message}; {too_many} disruptions of this call are more than the operator's budget"
     return ErrorFields(
-        type=ended.reason, message=message[:LONGEST_WORDS], attempt=task.attempt, retryable=ended.retryable
+        type=ended.reason, message=message[:MESSAGE_LIMIT], attempt=task.attempt, retryable=ended.retryable
     )
 
 
@@ -351,15 +365,11 @@ def _pause(ended: PodEnded, history: Sequence[AttemptFields], charged: int, retr
     try:
         backoff = retry["initialIntervalSeconds"] * float(retry["backoffCoefficient"]) ** min(charged - 1, 64)
     except OverflowError:
-        # guard: retry-delay-overflow - an interval to the power of the attempt exceeds what a float holds
+        # guard: retry-delay-overflow - an interval to the power of the attempt exceeds what a float
+        # holds
         return longest
     return min(backoff, longest)
 
 
 def _patch(task: TaskRecord, status: JSONObject) -> PatchTask:
     return PatchTask(task.meta.key, task.meta.version, status)
-
-
-def earliest(*times: float | None) -> float | None:
-    """The first of these moments, of those that there are."""
-    return min((time for time in times if time is not None), default=None)

@@ -1,25 +1,26 @@
-"""The open calls of one run, judged one by one and summed up: what to do, who needs a pod, and what waits for what."""
+"""Decides about all open calls of a run: what to do, which need a pod, and what they wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from application_sdk.wire import names, reasons
+from application_sdk.wire import reasons
 from application_sdk.wire.waiting import is_told
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
-from apprun_operator.plan.actions import FetchWords, ItemAction
-from apprun_operator.plan.limits import LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, WORDS_AT_A_TIME, Limits
+from apprun_operator.plan.actions import FetchPodEvent, ItemAction
+from apprun_operator.plan.limits import EVENT_READS_AT_A_TIME, LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, Limits
 from apprun_operator.plan.pod import service_accounts
 from apprun_operator.plan.run import attempts, pod_status
 from apprun_operator.plan.run.stray_pods import occupancy, stray_pods
 from apprun_operator.plan.run.waiting import unsaid_since
+from apprun_operator.plan.times import earliest
 
 
 @dataclass(slots=True)
 class Calls:
-    """What is to be done about the open calls, gathered."""
+    """The sum of the decisions about the open calls."""
 
     actions: list[ItemAction] = field(default_factory=list)
     waiting: list[TaskRecord] = field(default_factory=list)
@@ -31,33 +32,37 @@ class Calls:
     """Since when the first of those waits whose AppTask is about to say so."""
     occupied: int = 0
     strays: int = 0
-    """Pods beside those that occupy a place too: they count against the operator's limits, not the run's own."""
+    """Pods beside those that occupy a place too: they count against the operator's limits, not the
+    run's own."""
     unplaced: int = 0
     """Pods among them that no node takes for now."""
-    asks: list[FetchWords] = field(default_factory=list)
+    fetches: list[FetchPodEvent] = field(default_factory=list)
     wake_at: float | None = None
 
 
 def settles_at(calls: Calls) -> float | None:
-    """When the calls that are about to say what they wait for will have said so; None when there are none. Where new
-    ones begin to wait all the time, it is when the first
-    of a reason that the run doesn't tell yet has waited long enough."""
+    """When the calls that are about to say what they wait for have said so; None if there are none.
+
+    While new calls begin to wait all the time, it is when the first call has waited long enough
+    whose reason the run doesn't mention yet.
+    """
     if calls.unsaid_since is None:
         return None
     settled = calls.unsaid_since + WAITING_GRACE + WAITS_SETTLE
-    # guard: waits-settle-bounded - calls that start to wait all the time would postpone the message without end
+    # guard: waits-settle-bounded - calls that start to wait all the time would postpone the message
+    # without end
     return settled if calls.untold_since is None else min(settled, calls.untold_since + LONGEST_SETTLE)
 
 
 def _without_abandoned(
-    seen: Observed, tasks: Mapping[str, TaskRecord], calls: Calls, now: float
+    observed: Observed, tasks: Mapping[str, TaskRecord], calls: Calls, now: float
 ) -> Mapping[str, TaskRecord]:
-    """End the calls that the run's driver no longer waits for; the others.
+    """End the calls that the driver no longer waits for, and return the others.
 
-    The write has the version that it rests on, so a report that came first wins. Once the end is committed the pod is
-    deleted, as that of any committed call.
+    The write has the version that it rests on, so a report that came first wins. Once the end is
+    committed, the pod is deleted like that of any committed call.
     """
-    driver = seen.tasks.get(names.driver_task_name(seen.run.meta.key.name))
+    driver = observed.driver
     if driver is None or not driver.abandoned:
         return tasks
     open_ones = {
@@ -67,25 +72,26 @@ def _without_abandoned(
     }
     why = "the route no longer waits for this call"
     for name, task in sorted(open_ones.items()):
-        if name not in seen.in_flight and task.pod_name not in seen.in_flight:
-            pod = seen.pods.get(task.pod_name)
+        if name not in observed.in_flight and task.pod_name not in observed.in_flight:
+            pod = observed.pods.get(task.pod_name)
             calls.actions.append(attempts.cancel(task, why, now, pod, reasons.ABANDONED))
     return {name: task for name, task in tasks.items() if name not in open_ones}
 
 
-def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> Calls:
+def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> Calls:
     calls = Calls()
-    tasks = _without_abandoned(seen, tasks, calls, now)
+    tasks = _without_abandoned(observed, tasks, calls, now)
     disturbed: list[str] = []
-    app_account = (seen.run.app or {}).get("serviceAccountName")
-    startable = not service_accounts.refused(app_account, seen.run.meta.key.namespace, limits)
+    app_account = (observed.run.app or {}).get("serviceAccountName")
+    startable = not service_accounts.forbidden_account(app_account, observed.run.meta.key.namespace, limits)
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
-        # guard: account-allowed - the pod would run with rights that only AppRun's own accounts have
+        # guard: account-allowed - the pod would run with rights that only AppRun's own accounts
+        # have
         if task.is_first_healthy_attempt and startable:
-            pod = seen.pods.get(task.pod_name)
-            if pod is None and task.pod_name not in seen.refusals:
-                if task.pod_name in seen.in_flight:
+            pod = observed.pods.get(task.pod_name)
+            if pod is None and task.pod_name not in observed.rejections:
+                if task.pod_name in observed.in_flight:
                     calls.occupied += 1
                 else:
                     calls.waiting.append(task)
@@ -94,7 +100,7 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
                 slow = None if pod.running else pod.pending_since + limits.pending_timeout
                 if slow is None or now < slow:
                     calls.occupied += 1
-                    calls.wake_at = attempts.earliest(calls.wake_at, slow)
+                    calls.wake_at = earliest(calls.wake_at, slow)
                     continue
         if not task.finished and task.role != "driver" and task.phase != "Saving":
             disturbed.append(name)
@@ -102,26 +108,27 @@ def judge_calls(seen: Observed, tasks: Mapping[str, TaskRecord], now: float, lim
         task = tasks[name]
         if task.role == "timer":
             fired, due = attempts.fire_timer(task, now)
-            calls.wake_at = attempts.earliest(calls.wake_at, due)
-            if fired is not None and name not in seen.in_flight:
+            calls.wake_at = earliest(calls.wake_at, due)
+            if fired is not None and name not in observed.in_flight:
                 calls.actions.append(fired)
             continue
-        verdict = attempts.decide(seen, task, now, limits)
+        decision = attempts.decide(observed, task, now, limits)
         if task.phase == "Waiting":
             calls.waits.append(task)
-            if verdict.held is not None and not is_told(seen.run.message, verdict.held.reason):
-                calls.untold_since = attempts.earliest(calls.untold_since, verdict.held.since)
+            if decision.blocked is not None and not is_told(observed.run.message, decision.blocked.reason):
+                calls.untold_since = earliest(calls.untold_since, decision.blocked.since)
         else:
-            calls.unsaid_since = attempts.earliest(calls.unsaid_since, unsaid_since(seen, task, verdict.held))
-        calls.actions.extend(verdict.actions)
-        calls.wake_at = attempts.earliest(calls.wake_at, verdict.wake_at)
-        calls.occupied += verdict.occupies
-        calls.unplaced += verdict.held is not None and verdict.held.reason == pod_status.UNSCHEDULABLE
-        if verdict.asks is not None and len(calls.asks) < WORDS_AT_A_TIME:
-            calls.asks.append(verdict.asks)
-        if verdict.wants_pod:
+            calls.unsaid_since = earliest(calls.unsaid_since, unsaid_since(observed, task, decision.blocked))
+        calls.actions.extend(decision.actions)
+        calls.wake_at = earliest(calls.wake_at, decision.wake_at)
+        calls.occupied += decision.occupies
+        calls.unplaced += decision.blocked is not None and decision.blocked.reason == pod_status.UNSCHEDULABLE
+        if decision.fetch is not None and len(calls.fetches) < EVENT_READS_AT_A_TIME:
+            calls.fetches.append(decision.fetch)
+        if decision.wants_pod:
             calls.waiting.append(task)
-    # guard: strays-occupy - runs together would have more pods than the limits allow until the strays are gone
-    calls.strays, given_up = occupancy(seen.run.meta.key.name, stray_pods(seen), now)
-    calls.wake_at = attempts.earliest(calls.wake_at, given_up)
+    # guard: strays-occupy - runs together would have more pods than the limits allow until the
+    # strays are gone
+    calls.strays, released_at = occupancy(observed.run.meta.key.name, stray_pods(observed), now)
+    calls.wake_at = earliest(calls.wake_at, released_at)
     return calls

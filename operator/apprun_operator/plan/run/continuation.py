@@ -1,7 +1,8 @@
-"""The run that another one continues as, after `continue_with`: same app, same chain, new input, empty ledger.
+"""The run that another one continues as, after `continue_with`: same app, same chain, new input,
+empty ledger.
 
-Its name follows from the run before it, so it is created before that run is said to have ended: a crash in between only
-makes it be found.
+Its name follows from the run before it, so it is created before that run is said to have ended: a
+crash in between only makes it be found.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ OF_THE_RUN_ALONE: Final = ("input", "entrypoint", "cancel")
 DIGITS: Final = 6
 
 
-def successor(run: RunRecord, wanted: Packed) -> CreateRun:
+def successor(run: RunRecord, continuation: Packed) -> CreateRun:
     """The run to create. It belongs to nobody: the one before it may be deleted at any time."""
-    wish, own = cast("ContinuationFields", wanted.decode()), run.spec.object()
+    fields, own = cast("ContinuationFields", continuation.decode()), run.spec.object()
     before = cast("JSONObject", own.get("continuedFrom") or {})
     first = str(before.get("first") or run.meta.key.name)
     number = int(cast("int", before.get("number") or 1)) + 1
@@ -30,12 +31,12 @@ def successor(run: RunRecord, wanted: Packed) -> CreateRun:
     kept: JSONObject = {name: value for name, value in own.items() if name not in OF_THE_RUN_ALONE}
     spec: JSONObject = {
         **kept,
-        "input": wish["input"],
+        "input": fields["input"],
         "correlationId": run.correlation_id or run.origin_uid,
         "continuedFrom": {"name": run.meta.key.name, "uid": run.origin_uid, "first": first, "number": number},
     }
-    if wish["entrypoint"]:
-        spec["entrypoint"] = wish["entrypoint"]
+    if fields["entrypoint"]:
+        spec["entrypoint"] = fields["entrypoint"]
     metadata: JSONObject = {
         "name": key.name,
         "namespace": key.namespace,
@@ -51,6 +52,7 @@ def successor(run: RunRecord, wanted: Packed) -> CreateRun:
 
 
 def _name(first: str, number: int, uid: str) -> str:
-    """`daily` goes on as `daily-2-3f9a1c`: readable, and never that of a run in another chain of the same name."""
+    """`daily` goes on as `daily-2-3f9a1c`: readable, and never that of a run in another chain of
+    the same name."""
     suffix = f"-{number}-{digest(uid)[:DIGITS]}"
     return f"{first[: names.RUN_NAME_MAX_LENGTH - len(suffix)]}{suffix}"

@@ -1,7 +1,9 @@
-"""A driver that runs, but is silent or says that its route doesn't yield. Neither must look like a run that gets on.
+"""A driver that runs, but is silent or says that its route doesn't yield. Neither must look like a
+run that gets on.
 
-A driver says `startedAt` a few seconds after its process began, unless it is done by then. Until it has, nobody knows
-whether its pod may reach the API server: RoleBindings may have been pruned, or a NetworkPolicy may hold it back.
+A driver says `startedAt` a few seconds after its process began, unless it is done by then. Until it
+has, nobody knows whether its pod may reach the API server: RoleBindings may have been pruned, or a
+NetworkPolicy may hold it back.
 """
 
 from __future__ import annotations
@@ -23,38 +25,46 @@ SECOND: Final = 1.0
 
 
 def with_contact(
-    seen: Observed, wanted: RunCondition, driver: TaskRecord, now: float
+    observed: Observed, condition: RunCondition, driver: TaskRecord, now: float
 ) -> tuple[RunCondition, EnsureNamespace | None, float | None]:
-    """What the status should say of a driver that runs; accounts and bindings to ensure; when to look again."""
-    pod = seen.pods.get(driver.pod_name)
-    if wanted != RUNNING or pod is None or pod.ended or pod.running_since is None or driver.reported_error is not None:
-        return wanted, None, None
+    """What the status should say of a driver that runs; accounts and bindings to ensure; when to
+    look again."""
+    pod = observed.pods.get(driver.pod_name)
+    if (
+        condition != RUNNING
+        or pod is None
+        or pod.ended
+        or pod.running_since is None
+        or driver.reported_error is not None
+    ):
+        return condition, None, None
     if driver.progress:
         return RunCondition("Running", ROUTE_NOT_YIELDING, driver.progress), None, None
     # guard: driver-contact - a driver that can't reach the API server looks healthy to the kubelet
-    if _was_heard(seen, driver, pod):
-        return wanted, None, None
+    if _was_heard(observed, driver, pod):
+        return condition, None, None
     told_at = pod.running_since + SILENCE_BEFORE_TOLD
-    ensure_at = max(pod.running_since + SILENCE_BEFORE_ENSURE, seen.ensured_at + ENSURE_AGAIN)
-    ensure = EnsureNamespace(seen.run.meta.key, driver.pod_name) if now >= ensure_at else None
+    ensure_at = max(pod.running_since + SILENCE_BEFORE_ENSURE, observed.ensured_at + ENSURE_AGAIN)
+    ensure = EnsureNamespace(observed.run.meta.key, driver.pod_name) if now >= ensure_at else None
     later = ensure_at if ensure is None else now + ENSURE_AGAIN
     if now < told_at:
-        return wanted, ensure, min(told_at, later)
-    return RunCondition("Running", NO_CONTACT, _words(seen, pod)), ensure, later
+        return condition, ensure, min(told_at, later)
+    return RunCondition("Running", NO_CONTACT, _words(observed, pod)), ensure, later
 
 
-def _was_heard(seen: Observed, driver: TaskRecord, pod: PodRecord) -> bool:
-    """Whether this attempt's process has reached the API server. Drivers of an older SDK show it by what they call."""
+def _was_heard(observed: Observed, driver: TaskRecord, pod: PodRecord) -> bool:
+    """Whether this attempt's process has reached the API server. Drivers of an older SDK show it by
+    what they call."""
     if driver.started_at:
         return True
     began = pod.meta.created - SECOND
-    last = seen.run.checkpoints[-1:]
+    last = observed.run.checkpoints[-1:]
     return any(parse(entry["at"]) >= began for entry in last) or any(
-        task.meta.created >= began for task in seen.tasks.values() if task.role != "driver"
+        task.meta.created >= began for task in observed.tasks.values() if task.role != "driver"
     )
 
 
-def _words(seen: Observed, pod: PodRecord) -> str:
+def _words(observed: Observed, pod: PodRecord) -> str:
     namespace, name = pod.meta.key
     where = f" on node {pod.node}" if pod.node else ""
     return (

@@ -1,13 +1,14 @@
-"""What a run's code would surely refuse of its input: judged by the JSON Schema that the App publishes of it.
+"""What a run's code would surely refuse of its input: judged by the JSON Schema that the App
+publishes of it.
 
-Only half of a validator, on purpose. pydantic reads laxly ("3" is a number, 1 a boolean), and apps may read more laxly
-still; the code has the last word when the driver starts. So a refusal here needs proof, and whatever isn't understood
-passes: an input that the code takes is never refused. A library for JSON Schema would refuse too much, and have to be
-told of each of these rules anyway.
+Only half of a validator, on purpose. pydantic reads laxly ("3" is a number, 1 a boolean), and apps
+may read more laxly still; the code has the last word when the driver starts. So a refusal here
+needs proof, and whatever isn't understood passes: an input that the code takes is never refused. A
+library for JSON Schema would refuse too much, and have to be told of each of these rules anyway.
 
-Schema and input are written by users, and each may make the other one expensive: alternatives that lead back to
-themselves multiply with each level of a value. So a check visits a bounded number of nodes, and what it doesn't get to
-passes.
+Schema and input are written by users, and each may make the other one expensive: alternatives that
+lead back to themselves multiply with each level of a value. So a check visits a bounded number of
+nodes, and what it doesn't get to passes.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ TOLD: Final = 5
 DEPTH: Final = 64
 """What is nested deeper passes."""
 VISITS: Final = 20_000
-"""Nodes of schema and value that one check looks at: some 50 ms. The driver decodes the input anyway, so that the rest
-passes costs a pod's start."""
+"""Nodes of schema and value that one check looks at: some 50 ms. The driver decodes the input
+anyway, so that the rest passes costs a pod's start."""
 MANY: Final = 100
 """So many faults are found in one object or list; nobody reads more."""
 FIELDS: Final = 1000
-"""An unknown field isn't compared with the names of more known ones, nor with longer ones, for a hint."""
+"""An unknown field isn't compared with the names of more known ones, nor with longer ones, for a
+hint."""
 NAME: Final = 100
 """Characters of a name, or of a value, that a message shows."""
 TRUTHS: Final = frozenset({"0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes"})
@@ -76,7 +78,8 @@ class _Check:
         self._definitions = found if isinstance(found, dict) else {}
         self._visits = 0
         self._referred: dict[tuple[str, int, str], list[Fault] | None] = {}
-        """What a definition had against a value, by its identity and place; None while that is being found out."""
+        """What a definition had against a value, by its identity and place; None while that is
+        being found out."""
 
     def _visit(self, count: int = 1) -> None:
         self._visits += count
@@ -86,7 +89,8 @@ class _Check:
 
     def node(self, schema: JSON | Mapping[str, JSON], value: JSON, path: str, depth: int) -> list[Fault]:
         self._visit()
-        # guard: schema-may-reject - a model that accepts more than its schema says must decide for itself in the pod
+        # guard: schema-may-reject - a model that accepts more than its schema says must decide for
+        # itself in the pod
         if not isinstance(schema, Mapping) or TAKES_MORE in schema or depth > DEPTH:
             return []
         if isinstance(value, str) and value.startswith(EXACT_NUMBER):
@@ -113,12 +117,13 @@ class _Check:
         return list(islice(self._inside(str(kind), schema, value, path, depth), MANY))
 
     def _definition(self, name: str, value: JSON, path: str, depth: int) -> list[Fault]:
-        """A value is held against each definition once: alternatives of alternatives would ask again and again. One
-        that asks for itself about the same value says nothing about it."""
+        """A value is held against each definition once: alternatives of alternatives would ask
+        again and again. One that asks for itself about the same value says nothing about it."""
         place = (name, id(value), path)
         if place in self._referred:
             return self._referred[place] or []
-        # guard: schema-reference-once - a schema that refers to itself would be followed without end
+        # guard: schema-reference-once - a schema that refers to itself would be followed without
+        # end
         self._referred[place] = None
         found = self._referred[place] = self.node(self._definitions.get(name), value, path, depth + 1)
         return found
@@ -200,7 +205,8 @@ def listed_names(names: list[str]) -> str:
 
 
 def _length(schema: Mapping[str, JSON], what: str, least: int, most: int, path: str, unit: str) -> Iterator[Fault]:
-    """`least` and `most` is how long the value may be once the code has read it: it may strip text."""
+    """`least` and `most` is how long the value may be once the code has read it: it may strip
+    text."""
     lower, upper = schema.get(f"min{what}"), schema.get(f"max{what}")
     if isinstance(lower, int) and most < lower:
         yield Fault(path, f"has {most} {unit}, at least {lower} are asked for")
@@ -294,7 +300,8 @@ def _allowed(schema: Mapping[str, JSON]) -> list[JSON] | None:
 
 
 def _is_among(value: JSON, allowed: list[JSON]) -> bool:
-    """Whether it is, or may be read as, one of these: 1, 1.0, "1", "1.0" and true are all the same here."""
+    """Whether it is, or may be read as, one of these: 1, 1.0, "1", "1.0" and true are all the same
+    here."""
     loosely = _loosely(value)
     return any(value == one or loosely == _loosely(one) for one in allowed)
 

@@ -1,9 +1,10 @@
 """How a pod's state, the API server's refusal or a reported error is to be read: alive, held up, or
 ended and on whose account.
 
-The pod's `DisruptionTarget` condition is asked first, then its own reason, then the exit code of the call's container:
-what the cluster did must never burn the retries of the app. Of other containers only those count that keep the call's
-from starting. `plan.run.attempts` acts on the answer; nothing here looks at budgets.
+The pod's `DisruptionTarget` condition is asked first, then its own reason, then the exit code of
+the call's container: what the cluster did must never burn the retries of the app. Of other
+containers only those count that keep the call's from starting. `plan.run.attempts` acts on the
+answer; nothing here looks at budgets.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from application_sdk.wire import reasons
 from application_sdk.wire.containers import IMAGE_REASONS, INIT_CONTAINER_FAILED, SCHEDULING_GATED, Blocker
 from application_sdk.wire.fields import ErrorFields, StallReason
 from application_sdk.wire.reasons import NO_CONTACT
-from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.plan.limits import DELETION_SLACK, IMAGE_GRACE, WAITING_GRACE, Limits
 
 Budget: TypeAlias = Literal["App", "Disruption", "None"]
@@ -56,10 +57,12 @@ NOT_FOUND_WORDS: Final = (
     "forbidden",
 )
 START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun"})
-"""Of a container that ended before its first instruction: no such program in the image, for example."""
+"""Of a container that ended before its first instruction: no such program in the image, for
+example."""
 SDK_MISSING: Final = re.compile(r"No module named '?application_sdk\b")
 LAST_TRACE_LINE: Final = re.compile(r'^ *File "[^"]*", line \d+ in ', re.MULTILINE)
-"""As `faulthandler` writes it, which is how the heartbeat's watchdog ends a process. Tracebacks have a comma there."""
+"""As `faulthandler` writes it, which is how the heartbeat's watchdog ends a process. Tracebacks
+have a comma there."""
 OVER_ITS_LIMIT: Final = re.compile(r"exceeds the (total )?limit|exceeded its local ephemeral storage limit")
 OVER_LIMIT_OF_TMP: Final = re.compile(r'EmptyDir volume "tmp" exceeds')
 
@@ -68,7 +71,8 @@ IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 NOT_STARTED: Final = "ContainerNotStarted"
 SDK_NOT_FOUND: Final = "SdkNotFound"
 FAULTS_OF_THE_SURROUNDINGS: Final = frozenset({NOT_STARTED, SDK_NOT_FOUND, NO_CONTACT})
-"""Ends that a further attempt of a driver would only repeat: a person has to correct the App, or the namespace."""
+"""Ends that a further attempt of a driver would only repeat: a person has to correct the App, or
+the namespace."""
 
 LOST_REASONS: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 CLUSTER_EXIT: Final = 255
@@ -84,7 +88,8 @@ class PodHealthy:
 
 @dataclass(frozen=True, slots=True)
 class PodBlocked:
-    """It can't start for now. `permanent` says that waiting is unlikely to help: a task fails, a run stalls."""
+    """It can't start for now. `permanent` says that waiting is unlikely to help: a task fails, a
+    run stalls."""
 
     reason: str
     message: str
@@ -126,26 +131,36 @@ def of_report(error: ErrorFields, non_retryable: list[str]) -> PodEnded:
 
 def of_pod(pod: PodRecord, now: float, limits: Limits) -> Reading:
     """What the pod of the current attempt tells, when the attempt itself has said nothing."""
-    # guard: lost-node - the pod on a lost node can't report its end, and fencing makes a second attempt safe
+    # guard: lost-node - the pod on a lost node can't report its end, and fencing makes a second
+    # attempt safe
     if pod.disruption == NODE_LOST:
-        # The pod may stay Terminating for ever; the fence keeps a zombie from reporting, so nobody has to wait for it.
+        # The pod may stay Terminating forever; the fence keeps a zombie from reporting, so nobody
+        # has to wait for it.
         return _disrupted(pod)
     if pod.ended:
         return _ended(pod)
     if pod.deletion_at is not None:
-        given_up = pod.deletion_at + DELETION_SLACK
-        return _ended(pod) if now >= given_up else PodHealthy(given_up)
-    # guard: running-despite-sidecar - the image of an injected sidecar may be missing while the call is at work
+        released_at = pod.deletion_at + DELETION_SLACK
+        return _ended(pod) if now >= released_at else PodHealthy(released_at)
+    # guard: running-despite-sidecar - the image of an injected sidecar may be missing while the
+    # call is at work
     if pod.phase == "Pending" and not pod.running:
         return _pending(pod, now, limits)
     return PodHealthy()
 
 
-def of_refusal(refusal: Refusal, now: float, limits: Limits) -> PodBlocked:
+def is_stopped(pod: PodRecord, now: float) -> bool:
+    """Whether nothing has to wait for this pod any more: it ended, its node is lost, or its grace
+    period is over."""
+    overdue = pod.deletion_at is not None and now >= pod.deletion_at + DELETION_SLACK
+    return pod.ended or overdue or pod.disruption == NODE_LOST
+
+
+def of_rejection(rejection: Rejection, now: float, limits: Limits) -> PodBlocked:
     """What it means that the API server won't create the pod."""
     # An account may come after the run, as a Secret may: both are often applied by somebody else.
-    late = refusal.kind == "NoAccount" and now - refusal.since > limits.pending_timeout
-    permanent = late or refusal.kind in ("Forbidden", "Invalid", "NameTaken")
+    late = rejection.kind == "NoAccount" and now - rejection.since > limits.pending_timeout
+    permanent = late or rejection.kind in ("Forbidden", "Invalid", "NameTaken")
     reasons = {
         "Quota": "QuotaExceeded",
         "Forbidden": "PodForbidden",
@@ -156,7 +171,7 @@ def of_refusal(refusal: Refusal, now: float, limits: Limits) -> PodBlocked:
         "Terminating": "PodTerminating",
         "Webhook": "AdmissionUnavailable",
     }
-    return PodBlocked(reasons[refusal.kind], refusal.message, refusal.since, permanent, refusal.retry_at)
+    return PodBlocked(reasons[rejection.kind], rejection.message, rejection.since, permanent, rejection.retry_at)
 
 
 def _disrupted(pod: PodRecord) -> PodEnded:
@@ -165,7 +180,8 @@ def _disrupted(pod: PodRecord) -> PodEnded:
 
 
 def _ended(pod: PodRecord) -> PodEnded | PodBlocked:
-    """A pod that ended, vanished, or is past its deletion. The order of the questions is the point of this module."""
+    """A pod that ended, vanished, or is past its deletion. The order of the questions is the point
+    of this module."""
     if pod.reason == "Evicted" and OVER_ITS_LIMIT.search(pod.message):
         limit = "the namespace's limit of ephemeral storage"
         if OVER_LIMIT_OF_TMP.search(pod.message):
@@ -215,7 +231,8 @@ def _rebooted(pod: PodRecord) -> bool:
 
 
 def _blocked(blocker: Blocker, pod: PodRecord) -> PodEnded | PodBlocked:
-    """A container of somebody else's keeps the call's from starting. No attempt of the app's can mend that."""
+    """A container of somebody else's keeps the call's from starting. No attempt of the app's can
+    mend that."""
     message = f"{blocker.words}. The task didn't ask for it: whoever adds it to pods has to correct it"
     if pod.gone:
         return PodEnded(INIT_CONTAINER_FAILED, message, "None")

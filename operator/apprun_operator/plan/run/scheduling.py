@@ -1,66 +1,64 @@
-"""Which run gets the next places for task pods, when the operator allows fewer than the runs want. Pure.
-
-Each free place goes to the run that has the fewest pods, and among those to the one that was given none for the longest
-time. No pod is ended for it: a run with more than its share starts nothing until the others have caught up.
-"""
+"""Which pods of a run are created now: as many as its parallelism and the operator's quota
+leave."""
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from apprun_operator.observe.observed import PodQuota
-from apprun_operator.observe.records import Key
-from apprun_operator.plan.limits import Limits
-
-EVERYTHING: Final = 1_000_000
-"""More places than any run has."""
+from apprun_operator.observe.observed import Observed, PodQuota
+from apprun_operator.observe.records import TaskRecord
+from apprun_operator.plan.actions import CreatePod, PodDemand
+from apprun_operator.plan.limits import UNPLACED_PODS, Limits
+from apprun_operator.plan.pod import pods
+from apprun_operator.plan.run.app_resolution import parallelism
+from apprun_operator.plan.run.calls import Calls
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """Task pods of one run: those that are there, and how many there would be if nobody else wanted any."""
+class PodStarts:
+    """The pods to create, and the calls that have to wait for their turn."""
 
-    occupied: int = 0
-    wanted: int = 0
-    served: int = 0
-    """When it was last given a place, by a count of all places given."""
-
-
-def room_for(key: Key, limits: Limits, demands: Mapping[Key, Demand]) -> PodQuota:
-    """How many more task pods this run may start now, whatever it wants."""
-    if not (limits.max_pods or limits.max_pods_per_namespace):
-        return PodQuota()
-    mine = demands.get(key, Demand())
-    given = next_places(limits, {**demands, key: replace(mine, wanted=EVERYTHING)})
-    occupied = given + Counter({other: demand.occupied for other, demand in demands.items()})
-    neighbours = sum(count for other, count in occupied.items() if other.namespace == key.namespace)
-    if limits.max_pods_per_namespace and neighbours >= limits.max_pods_per_namespace:
-        where = f"{limits.max_pods_per_namespace} task pods at a time in namespace {key.namespace!r}"
-    else:
-        where = f"{limits.max_pods} task pods at a time"
-    return PodQuota(given[key], f"the operator allows {where}, and shares them between runs")
+    pods: Sequence[CreatePod]
+    demand: PodDemand
+    queued: int = 0
+    """How many calls wait for their turn."""
+    why: str = ""
+    """The limit that they wait for; empty when none waits."""
+    since: float = 0.0
+    """Since when one of the first among them waits."""
 
 
-def next_places(limits: Limits, demands: Mapping[Key, Demand]) -> Counter[Key]:
-    """How many of the free places each run is given."""
-    free = (limits.max_pods or EVERYTHING) - sum(demand.occupied for demand in demands.values())
-    taken: Counter[str] = Counter()
-    for key, demand in demands.items():
-        taken[key.namespace] += demand.occupied
-    given: Counter[Key] = Counter()
-    queue = [(d.occupied, d.served, key, d.wanted) for key, d in demands.items() if d.wanted > d.occupied]
-    heapq.heapify(queue)
-    while queue and free > 0:
-        occupied, served, key, wanted = heapq.heappop(queue)
-        if taken[key.namespace] >= (limits.max_pods_per_namespace or EVERYTHING):
-            continue
-        given[key] += 1
-        taken[key.namespace] += 1
-        free -= 1
-        if occupied + 1 < wanted:
-            heapq.heappush(queue, (occupied + 1, served, key, wanted))
-    return given
+def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limits: Limits) -> PodStarts:
+    """Create the driver's pod, if it needs one, then pods of waiting calls in the order in which
+    the route made them.
+
+    A suspended run starts none. One that is cancelled starts those of its clean-up although it is
+    suspended.
+    """
+    present = calls.occupied + calls.strays
+    if observed.run.suspend and observed.run.cancelled_at is None:
+        return PodStarts([], PodDemand(present, present))
+    allowed = parallelism(observed, limits)
+    quotas = [
+        PodQuota(allowed - calls.occupied, f"parallelism is {allowed}"),
+        PodQuota(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
+    ]
+    # What the run would start if no other run wanted pods: its demand, by which the quotas of all
+    # are decided.
+    without_others = min(len(calls.waiting), *(max(quota.places or 0, 0) for quota in quotas))
+    if observed.pod_quota.places is not None:
+        quotas.append(observed.pod_quota)
+    tightest = min(quotas, key=lambda quota: quota.places or 0)
+    count = min(without_others, max(tightest.places or 0, 0))
+    # In most passes of a large fan-out nothing may start, and thousands of calls needn't be sorted.
+    queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key)) if count else calls.waiting
+    chosen, queued = queue[:count], queue[count:]
+    tasks = [*([] if driver is None else [driver]), *chosen]
+    return PodStarts(
+        [pods.pod(observed.run, task, limits, observed.state) for task in tasks],
+        PodDemand(present + count, present + without_others),
+        len(queued),
+        tightest.why if queued else "",
+        queued[0].meta.created if queued else 0.0,
+    )

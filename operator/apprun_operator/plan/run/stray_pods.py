@@ -15,15 +15,15 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.plan.actions import PodDemand
 from apprun_operator.plan.limits import DELETION_SLACK
-from apprun_operator.plan.run.cancel import stopped
+from apprun_operator.plan.run.pod_status import is_stopped
 
 
-def stray_pods(seen: Observed) -> list[PodRecord]:
+def stray_pods(observed: Observed) -> list[PodRecord]:
     """The task pods of a run at work that aren't the current attempt of an open call."""
     strays: list[PodRecord] = []
-    for name, pod in seen.pods.items():
-        task = seen.tasks.get(pod.task)
-        if (task is None or name != task.pod_name) and pod.task not in seen.committed_tasks:
+    for name, pod in observed.pods.items():
+        task = observed.tasks.get(pod.task)
+        if (task is None or name != task.pod_name) and pod.task not in observed.committed_tasks:
             strays.append(pod)
     return strays
 
@@ -31,17 +31,17 @@ def stray_pods(seen: Observed) -> list[PodRecord]:
 def occupancy(run: str, pods: Iterable[PodRecord], now: float) -> tuple[int, float | None]:
     """How many of these pods of `run` occupy a place, and when the next of them is given up.
 
-    A pod on a lost node may stay for ever. Past the grace of its deletion it counts as gone, as it
+    A pod on a lost node may stay forever. Past the grace of its deletion it counts as gone, as it
     does wherever an attempt is decided: else one dead node could hold every place that the limits
     leave.
     """
     driver = names.driver_task_name(run)
-    present = [pod for pod in pods if pod.task != driver and not stopped(pod, now)]
-    given_up = [pod.deletion_at + DELETION_SLACK for pod in present if pod.deletion_at is not None]
-    return len(present), min(given_up, default=None)
+    present = [pod for pod in pods if pod.task != driver and not is_stopped(pod, now)]
+    released_at = [pod.deletion_at + DELETION_SLACK for pod in present if pod.deletion_at is not None]
+    return len(present), min(released_at, default=None)
 
 
-def claim_of(run: str, pods: Iterable[PodRecord], now: float) -> tuple[PodDemand, float | None]:
+def remaining_demand(run: str, pods: Iterable[PodRecord], now: float) -> tuple[PodDemand, float | None]:
     """The claim of a run that starts no further pods, and when to look again."""
-    occupied, given_up = occupancy(run, pods, now)
-    return PodDemand(occupied, occupied), given_up
+    occupied, released_at = occupancy(run, pods, now)
+    return PodDemand(occupied, occupied), released_at

@@ -22,7 +22,7 @@ from apprun_operator.kube.errors import ConflictError, NotFoundError
 from apprun_operator.observe.apps import HandlerDeployment
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.app.reconcile import ApplyHandler, RemoveHandler
+from apprun_operator.plan.actions import ApplyHandler, RemoveHandler
 
 APP = Key("team", "payments")
 UID = "0a1b2c3d-app"

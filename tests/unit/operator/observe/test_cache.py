@@ -281,18 +281,18 @@ def test_refusals_back_off_and_end_with_the_pod(known: Known) -> None:
     name = pod("a", 0)["metadata"]["name"]
     delays = []
     for _ in range(8):
-        known.cache.refuse(RUN, name, "Quota", "exceeded")
-        delays.append(observe(known).refusals[name].retry_at - NOW)
+        known.cache.record_rejection(RUN, name, "Quota", "exceeded")
+        delays.append(observe(known).rejections[name].retry_at - NOW)
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
     known.cache.apply("pods", pod("a", 3))
-    assert not observe(known).refusals
+    assert not observe(known).rejections
 
 
 def test_corrected_app_is_tried_at_once(known: Known) -> None:
     known.cache.apply("appruns", run(1, app={"entry": "a:Wrong"}))
-    known.cache.refuse(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
+    known.cache.record_rejection(RUN, names.pod_name("r-driver", 1, "uid-r"), "Invalid", "no")
     known.cache.apply("appruns", run(2, app={"entry": "a:Right"}))
-    assert not observe(known).refusals
+    assert not observe(known).rejections
 
 
 def test_first_sight_of_a_call_is_kept(known: Known) -> None:

@@ -12,12 +12,12 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 from apprun_operator.observe.apps import AppRecord, InspectionRecord, OngoingInspection
 from apprun_operator.observe.packed_json import Contracts
-from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.observe.records import INSPECTING, AppSpecRecord, Condition, TaskRecord
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan.actions import CreatePod, CreateTask, EnsureNamespace, PatchTask
-from apprun_operator.plan.app.inspection import AT_A_TIME, DeleteTask
-from apprun_operator.plan.app.reconcile import PatchApp, plan_app
+from apprun_operator.plan.actions import CreatePod, CreateTask, DeleteTask, EnsureNamespace, PatchApp, PatchTask
+from apprun_operator.plan.app.inspection import AT_A_TIME
+from apprun_operator.plan.app.reconcile import plan_app
 from apprun_operator.plan.code_identity import code_of
 
 TEMPLATE = {"entry": "app:Shop", "source": {"configMap": {"name": "code"}}, "secrets": [{"name": "db"}],
@@ -222,8 +222,8 @@ def test_code_that_was_refused_is_inspected_anew_when_changes_are_allowed() -> N
 
 def test_what_a_pod_cant_start_for_is_the_apps_condition() -> None:
     task = a_task(an_app())
-    refusal = Refusal(task.pod_name, "Quota", "exceeded quota: pods", NOW - 10, NOW + 5)
-    found = seen(task, refusals={task.pod_name: refusal})
+    rejection = Rejection(task.pod_name, "Quota", "exceeded quota: pods", NOW - 10, NOW + 5)
+    found = seen(task, rejections={task.pod_name: rejection})
     assert said(an_app(), found)["Inspected"] == ("False", "QuotaExceeded")
     assert said(an_app(), found)["Reconciling"] == ("True", "QuotaExceeded")
 

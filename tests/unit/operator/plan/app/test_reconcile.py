@@ -10,7 +10,8 @@ from tests.support.records import LIMITS, NOW, meta
 from apprun_operator.observe.apps import AppRecord, HandlerDeployment
 from apprun_operator.observe.records import AppSpecRecord, Condition
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.plan.app.reconcile import LOOK_LATER, LOOK_SOON, ApplyHandler, PatchApp, RemoveHandler, plan_app
+from apprun_operator.plan.actions import ApplyHandler, PatchApp, RemoveHandler
+from apprun_operator.plan.app.reconcile import LOOK_LATER, LOOK_SOON, plan_app
 
 TEMPLATE = {
     "entry": "app:Shop",

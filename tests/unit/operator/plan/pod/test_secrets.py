@@ -12,7 +12,7 @@ from tests.support.records import seen as looks
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodEvent, PodRecord
 from apprun_operator.observe.records import TaskRecord
-from apprun_operator.plan.actions import FetchWords, PatchTask
+from apprun_operator.plan.actions import FetchPodEvent, PatchTask
 from apprun_operator.plan.pod import pods, secrets
 from apprun_operator.plan.run.reconcile import plan
 
@@ -87,7 +87,7 @@ def waiting(task: TaskRecord, **fields: Any) -> PodRecord:
 def test_kubelet_is_asked_about_a_pod_with_volumes_that_does_not_start() -> None:
     task = a_task("a")
     seen = watched(task, waiting(task))
-    asked = [action for action in plan(seen, NOW, LIMITS).first if isinstance(action, FetchWords)]
+    asked = [action for action in plan(seen, NOW, LIMITS).first if isinstance(action, FetchPodEvent)]
     assert [action.pod for action in asked] == [task.pod_name]
 
 
@@ -97,7 +97,7 @@ def test_a_fresh_pod_is_left_alone_first() -> None:
     pod = replace(pod, meta=replace(pod.meta, key=waiting(task).meta.key))
     seen = watched(task, pod)
     decided = plan(seen, NOW, LIMITS)
-    assert not [action for action in decided.first if isinstance(action, FetchWords)]
+    assert not [action for action in decided.first if isinstance(action, FetchPodEvent)]
     assert decided.wake_at == NOW + 2
 
 
@@ -106,7 +106,7 @@ def test_kubelet_is_not_asked_again_at_once() -> None:
     words = {task.pod_name: PodEvent("no such Secret", NOW - 5)}
     seen = replace(watched(task, waiting(task)), pod_events=words)
     decided = plan(seen, NOW, LIMITS)
-    assert not [action for action in decided.first if isinstance(action, FetchWords)]
+    assert not [action for action in decided.first if isinstance(action, FetchPodEvent)]
     assert decided.wake_at == NOW + 15
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan.actions import PatchTask
@@ -30,30 +30,30 @@ def replace_error(task: TaskRecord, error: dict[str, Any]) -> TaskRecord:
     return replace(task, error=error)
 
 
-def status_of(verdict: Any) -> dict[str, Any]:
-    (action,) = [action for action in verdict.actions if isinstance(action, PatchTask)]
+def status_of(decision: Any) -> dict[str, Any]:
+    (action,) = [action for action in decision.actions if isinstance(action, PatchTask)]
     return dict(action.status)
 
 
 def test_new_call_wants_a_pod() -> None:
     task = a_task()
-    verdict = decide(seen(task), task, NOW, LIMITS)
-    assert verdict.wants_pod
-    assert not verdict.actions
+    decision = decide(seen(task), task, NOW, LIMITS)
+    assert decision.wants_pod
+    assert not decision.actions
 
 
 def test_call_with_a_living_pod_occupies_a_slot_and_costs_nothing() -> None:
     task = a_task()
-    verdict = decide(seen(task, a_pod(task)), task, NOW, LIMITS)
-    assert verdict.occupies
-    assert not verdict.actions
+    decision = decide(seen(task, a_pod(task)), task, NOW, LIMITS)
+    assert decision.occupies
+    assert not decision.actions
 
 
 def test_call_with_a_request_under_way_is_left_alone() -> None:
     task = failed(a_task())
-    verdict = decide(seen(task, in_flight={task.meta.key.name}), task, NOW, LIMITS)
-    assert not verdict.actions
-    assert not verdict.wants_pod
+    decision = decide(seen(task, in_flight={task.meta.key.name}), task, NOW, LIMITS)
+    assert not decision.actions
+    assert not decision.wants_pod
 
 
 def test_failed_attempt_is_answered_with_the_next_one_after_a_backoff() -> None:
@@ -113,17 +113,17 @@ def test_error_of_an_earlier_attempt_says_nothing_of_this_one() -> None:
 
 def test_backoff_is_waited_for() -> None:
     task = a_task(attempt=2, not_before=NOW + 3)
-    verdict = decide(seen(task), task, NOW, LIMITS)
-    assert not verdict.wants_pod
-    assert verdict.wake_at == NOW + 3
+    decision = decide(seen(task), task, NOW, LIMITS)
+    assert not decision.wants_pod
+    assert decision.wake_at == NOW + 3
 
 
 def test_lost_pod_that_stays_terminating_is_left_to_the_cluster() -> None:
     task = a_task(attempt=2)
     old = a_pod(task, attempt=1, disruption="DeletionByTaintManager", deletion_at=NOW - 900)
-    verdict = decide(seen(task, old), task, NOW, LIMITS)
-    assert verdict.wants_pod
-    assert not verdict.actions
+    decision = decide(seen(task, old), task, NOW, LIMITS)
+    assert decision.wants_pod
+    assert not decision.actions
 
 
 def test_call_fails_when_it_took_too_long_over_all_attempts() -> None:
@@ -146,9 +146,9 @@ def test_short_wait_costs_no_write() -> None:
     task = a_task()
     made = meta(task.pod_name, owner_uid=task.meta.uid, created=NOW - 1)
     pod = a_pod(task, meta=made, phase="Pending", running_since=None, unschedulable="no room")
-    verdict = decide(seen(task, pod), task, NOW, LIMITS)
-    assert not verdict.actions
-    assert verdict.wake_at == NOW + 4
+    decision = decide(seen(task, pod), task, NOW, LIMITS)
+    assert not decision.actions
+    assert decision.wake_at == NOW + 4
 
 
 def test_waiting_call_is_active_again_when_its_pod_runs() -> None:
@@ -159,8 +159,8 @@ def test_waiting_call_is_active_again_when_its_pod_runs() -> None:
 def test_quota_never_burns_an_attempt() -> None:
     task = a_task()
     name = task.pod_name
-    refusal = Refusal(name, "Quota", "exceeded quota", NOW - 100, NOW + 5, 6)
-    status = status_of(decide(seen(task, refusals={name: refusal}), task, NOW, LIMITS))
+    rejection = Rejection(name, "Quota", "exceeded quota", NOW - 100, NOW + 5, 6)
+    status = status_of(decide(seen(task, rejections={name: rejection}), task, NOW, LIMITS))
     assert status["phase"] == "Waiting"
     assert "attempt" not in status
 
@@ -168,15 +168,15 @@ def test_quota_never_burns_an_attempt() -> None:
 def test_refused_pod_is_tried_again_after_its_pause() -> None:
     task = a_task()
     name = task.pod_name
-    refusal = Refusal(name, "Quota", "exceeded quota", NOW - 100, NOW - 1, 6)
-    assert decide(seen(task, refusals={name: refusal}), task, NOW, LIMITS).wants_pod
+    rejection = Rejection(name, "Quota", "exceeded quota", NOW - 100, NOW - 1, 6)
+    assert decide(seen(task, rejections={name: rejection}), task, NOW, LIMITS).wants_pod
 
 
 def test_invalid_pod_fails_its_task_at_once() -> None:
     task = a_task()
     name = task.pod_name
-    refusal = Refusal(name, "Invalid", "cpu: must be a quantity", NOW, NOW + 1)
-    status = status_of(decide(seen(task, refusals={name: refusal}), task, NOW, LIMITS))
+    rejection = Rejection(name, "Invalid", "cpu: must be a quantity", NOW, NOW + 1)
+    status = status_of(decide(seen(task, rejections={name: rejection}), task, NOW, LIMITS))
     assert (status["phase"], status["error"]["message"]) == ("Failed", "cpu: must be a quantity")
 
 
@@ -211,10 +211,10 @@ def test_attempt_that_could_only_begin_after_the_calls_deadline_is_not_made() ->
 )
 def test_driver_whose_image_is_wrong_is_held_and_tried_again_slowly(end: dict[str, Any], reason: str) -> None:
     driver = a_driver(attempt=2, attempts=history("None", reason=reason))
-    verdict = decide(seen(driver, a_pod(driver, phase="Failed", **end)), driver, NOW, LIMITS)
-    assert verdict.held is not None
-    assert (verdict.held.reason, verdict.held.permanent) == (reason, True)
-    status = status_of(verdict)
+    decision = decide(seen(driver, a_pod(driver, phase="Failed", **end)), driver, NOW, LIMITS)
+    assert decision.blocked is not None
+    assert (decision.blocked.reason, decision.blocked.permanent) == (reason, True)
+    status = status_of(decision)
     assert (status["attempt"], status["attempts"][-1]["budget"]) == (3, "None")
     assert parse(status["notBefore"]) == NOW + 20
 
@@ -261,10 +261,10 @@ def test_correction_ends_the_backoff_of_a_stall() -> None:
 def test_pod_with_another_owner_is_waited_for_and_in_time_told_of() -> None:
     task = a_task(seen_at=NOW - 1)
     pod = a_pod(task, meta=meta(task.pod_name, owner_uid="older"), gone=False, phase="Failed")
-    verdict = decide(seen(task, pod), task, NOW, LIMITS)
-    assert not verdict.wants_pod
-    assert not verdict.actions
-    assert verdict.wake_at == NOW + 4
+    decision = decide(seen(task, pod), task, NOW, LIMITS)
+    assert not decision.wants_pod
+    assert not decision.actions
+    assert decision.wake_at == NOW + 4
     status = status_of(decide(seen(task, pod), task, NOW + 4, LIMITS))
     assert (status["phase"], status["message"].split(":")[0]) == ("Waiting", "PodTerminating")
     assert "on node node1" in status["message"]

@@ -8,7 +8,7 @@ from tests.support.records import LIMITS, NOW, a_driver, a_run, meta, seen
 
 from application_sdk.wire.fields import ContinuationFields
 from apprun_operator.observe.packed_json import Packed
-from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import RunRecord
 from apprun_operator.plan.actions import CreateRun, PatchRun
 from apprun_operator.plan.run.continuation import successor
@@ -79,13 +79,13 @@ def test_successor_is_created_before_the_run_says_that_it_went_on() -> None:
 def test_refused_successor_stalls_the_run_with_the_api_servers_words_until_the_next_try() -> None:
     run = a_run(spec=SPEC)
     name = successor(run, Packed.of(WISH)).successor.name
-    refusal = Refusal(name, "Quota", "exceeded quota: runs", NOW, NOW + 8, 4)
+    rejection = Rejection(name, "Quota", "exceeded quota: runs", NOW, NOW + 8, 4)
     driver = a_driver(phase="Succeeded", continue_with=WISH)
-    decided = plan(seen(driver, run=run, refusals={name: refusal}), NOW, LIMITS)
+    decided = plan(seen(driver, run=run, rejections={name: rejection}), NOW, LIMITS)
     patch, _ = decided.first
     assert isinstance(patch, PatchRun)
     assert (patch.status["phase"], patch.status["conditions"][0]["reason"]) == ("Stalled", "ContinuationRefused")
     assert "exceeded quota: runs" in patch.status["message"]
     assert decided.wake_at == NOW + 8
-    later = plan(seen(driver, run=run, refusals={name: refusal}), NOW + 8, LIMITS)
+    later = plan(seen(driver, run=run, rejections={name: rejection}), NOW + 8, LIMITS)
     assert isinstance(later.first[0], CreateRun)

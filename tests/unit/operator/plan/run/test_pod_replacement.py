@@ -99,10 +99,10 @@ def test_image_name_that_is_none_is_not_tried_again() -> None:
 
 def test_call_stays_waiting_while_its_new_pod_starts_and_is_active_once_that_runs() -> None:
     task = waiting(attempt=2, attempts=unstarted(1))
-    verdict = decide(seen(task, pending(task, 1, waiting_reason="ContainerCreating")), task, NOW, LIMITS)
-    assert not verdict.actions
-    assert verdict.held is not None
-    assert (verdict.held.reason, verdict.held.message) == ("ImagePullFailed", "no")
+    decision = decide(seen(task, pending(task, 1, waiting_reason="ContainerCreating")), task, NOW, LIMITS)
+    assert not decision.actions
+    assert decision.blocked is not None
+    assert (decision.blocked.reason, decision.blocked.message) == ("ImagePullFailed", "no")
     status = answer(task, a_pod(task))
     assert status is not None
     assert status["phase"] == "Active"
@@ -110,15 +110,15 @@ def test_call_stays_waiting_while_its_new_pod_starts_and_is_active_once_that_run
 
 def test_next_pod_is_asked_for_at_once() -> None:
     task = waiting(attempt=2, attempts=unstarted(1))
-    verdict = decide(seen(task), task, NOW, LIMITS)
-    assert verdict.wants_pod
-    assert verdict.held is not None
+    decision = decide(seen(task), task, NOW, LIMITS)
+    assert decision.wants_pod
+    assert decision.blocked is not None
 
 
 def test_failed_pod_is_looked_at_again_when_its_time_has_come() -> None:
     task = waiting(reason="InitContainerFailed")
-    verdict = decide(seen(task, pending(task, 6, phase="Failed", blocker=MIGRATE)), task, NOW, LIMITS)
-    assert (verdict.occupies, verdict.wake_at) == (True, NOW + 4)
+    decision = decide(seen(task, pending(task, 6, phase="Failed", blocker=MIGRATE)), task, NOW, LIMITS)
+    assert (decision.occupies, decision.wake_at) == (True, NOW + 4)
 
 
 def test_pod_that_failed_so_and_was_deleted_is_made_again_at_once_at_nobodys_charge() -> None:

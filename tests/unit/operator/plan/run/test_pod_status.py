@@ -9,8 +9,8 @@ import pytest
 from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 
 from application_sdk.wire.containers import Blocker
-from apprun_operator.observe.pods import Refusal
-from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod, of_refusal, of_report
+from apprun_operator.observe.pods import Rejection
+from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod, of_rejection, of_report
 
 WATCHDOG_DUMP = """Timeout (0:00:05)!
 Thread 0x00007f3a1c2d4740 (most recent call first):
@@ -119,18 +119,18 @@ def pending(age: float, **fields: Any) -> Any:
 
 
 def test_unschedulable_quotes_the_scheduler() -> None:
-    held = pending(20, unschedulable="0/2 nodes are available: 2 Insufficient memory.")
-    assert isinstance(held, PodBlocked)
-    assert held.reason == "Unschedulable"
-    assert "2 Insufficient memory" in held.message
-    assert not held.permanent
+    blocked = pending(20, unschedulable="0/2 nodes are available: 2 Insufficient memory.")
+    assert isinstance(blocked, PodBlocked)
+    assert blocked.reason == "Unschedulable"
+    assert "2 Insufficient memory" in blocked.message
+    assert not blocked.permanent
 
 
 def test_gated_pod_is_queued_without_a_limit_of_time() -> None:
-    held = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission")
-    assert isinstance(held, PodBlocked)
-    assert (held.reason, held.permanent, held.wake_at) == ("SchedulingGated", False, None)
-    assert "kueue.x-k8s.io/admission" in held.message
+    blocked = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission")
+    assert isinstance(blocked, PodBlocked)
+    assert (blocked.reason, blocked.permanent, blocked.wake_at) == ("SchedulingGated", False, None)
+    assert "kueue.x-k8s.io/admission" in blocked.message
 
 
 @pytest.mark.parametrize("opened", ["ungated_at", "scheduled_at"])
@@ -140,17 +140,17 @@ def test_time_in_a_queue_is_no_part_of_the_time_to_start(opened: str) -> None:
 
 
 def test_init_container_that_failed_holds_the_pod_with_its_name_code_and_words() -> None:
-    held = pending(5, phase="Failed", blocker=FAILED_INIT)
-    assert isinstance(held, PodBlocked)
-    assert (held.reason, held.permanent) == ("InitContainerFailed", False)
-    assert "init container 'migrate' ended with exit code 3: no such table" in held.message
-    assert "-c migrate" in held.message
+    blocked = pending(5, phase="Failed", blocker=FAILED_INIT)
+    assert isinstance(blocked, PodBlocked)
+    assert (blocked.reason, blocked.permanent) == ("InitContainerFailed", False)
+    assert "init container 'migrate' ended with exit code 3: no such table" in blocked.message
+    assert "-c migrate" in blocked.message
 
 
 def test_unschedulable_has_its_own_timeout() -> None:
-    held = pending(LIMITS.pending_timeout + 1, unschedulable="no")
-    assert isinstance(held, PodBlocked)
-    assert held.permanent
+    blocked = pending(LIMITS.pending_timeout + 1, unschedulable="no")
+    assert isinstance(blocked, PodBlocked)
+    assert blocked.permanent
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_unschedulable_has_its_own_timeout() -> None:
     ],
 )
 def test_image_that_cannot_be_pulled(reason: str, words: str, age: float, permanent: bool) -> None:
-    held = pending(age, waiting_reason=reason, waiting_message=words)
-    assert isinstance(held, PodBlocked)
-    assert (held.reason, held.permanent) == ("ImagePullFailed", permanent)
-    assert "runtime:1" in held.message
+    blocked = pending(age, waiting_reason=reason, waiting_message=words)
+    assert isinstance(blocked, PodBlocked)
+    assert (blocked.reason, blocked.permanent) == ("ImagePullFailed", permanent)
+    assert "runtime:1" in blocked.message
 
 
 def test_container_that_is_being_created_is_no_trouble() -> None:
@@ -223,14 +223,14 @@ def test_report_that_the_api_server_never_takes_is_not_tried_again() -> None:
     ],
 )
 def test_refused_pod(kind: Any, count: int, permanent: bool) -> None:
-    held = of_refusal(Refusal("pod", kind, "because", NOW, NOW + 2, count), NOW + 1, LIMITS)
-    assert (held.permanent, held.message, held.wake_at) == (permanent, "because", NOW + 2)
+    blocked = of_rejection(Rejection("pod", kind, "because", NOW, NOW + 2, count), NOW + 1, LIMITS)
+    assert (blocked.permanent, blocked.message, blocked.wake_at) == (permanent, "because", NOW + 2)
 
 
 def test_missing_service_account_is_waited_for_as_long_as_a_node_is() -> None:
-    refusal = Refusal("pod", "NoAccount", "not found", NOW - LIMITS.pending_timeout, NOW + 2, 60)
-    assert not of_refusal(refusal, NOW, LIMITS).permanent
-    assert of_refusal(refusal, NOW + 1, LIMITS).permanent
+    rejection = Rejection("pod", "NoAccount", "not found", NOW - LIMITS.pending_timeout, NOW + 2, 60)
+    assert not of_rejection(rejection, NOW, LIMITS).permanent
+    assert of_rejection(rejection, NOW + 1, LIMITS).permanent
 
 
 def test_report_names_the_exception_and_charges_the_app() -> None:

@@ -93,8 +93,8 @@ def test_a_new_run_waits_a_while_for_an_inspection_that_is_under_way_and_not_for
     app = an_app(None, contracts=None, conditions=(under_way,))
     assert unfit(a_run(), app).until == NOW + 1 + INSPECTION_GRACE
     assert checked(a_run(age=1 + INSPECTION_GRACE), app, NOW, LIMITS) is None
-    held = replace(app, conditions=(replace(under_way, status="False", reason="QuotaExceeded"),))
-    assert checked(a_run(), held, NOW, LIMITS) is None
+    blocked = replace(app, conditions=(replace(under_way, status="False", reason="QuotaExceeded"),))
+    assert checked(a_run(), blocked, NOW, LIMITS) is None
     unseen = replace(app, conditions=(), observed_generation=-1)
     assert unfit(a_run(), unseen).until == NOW + 3
     assert checked(a_run(age=3), unseen, NOW, LIMITS) is None

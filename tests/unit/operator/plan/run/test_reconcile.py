@@ -12,7 +12,7 @@ from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
 from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.apps import AppRecord
 from apprun_operator.observe.observed import Observed, PodQuota
-from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.plan.actions import (
     CreatePage,
@@ -168,7 +168,7 @@ def test_room_that_other_runs_leave_bounds_the_starts() -> None:
         seen(driver, a_pod(driver), *calls, pod_quota=PodQuota(1, "the operator allows 9 task pods at a time"))
     )
     assert len(created(decided)) == 1
-    assert decided.claim == PodDemand(occupied=1, wanted=3)
+    assert decided.demand == PodDemand(occupied=1, wanted=3)
     message = status_of(decided)["message"]
     assert message == "calls wait for their turn: the operator allows 9 task pods at a time"
 
@@ -204,11 +204,11 @@ def test_suspended_run_whose_pods_run_is_not_disturbed() -> None:
 def test_suspended_run_claims_no_more_than_it_has() -> None:
     driver, busy = a_driver(), a_task("9")
     decided = decide(seen(driver, a_pod(driver), busy, a_pod(busy), a_task("a"), run=a_run(suspend=True)))
-    assert decided.claim == PodDemand(1, 1)
+    assert decided.demand == PodDemand(1, 1)
 
 
 def test_finished_run_claims_nothing() -> None:
-    assert decide(seen(run=a_run(phase="Succeeded", finished_at=NOW))).claim == PodDemand()
+    assert decide(seen(run=a_run(phase="Succeeded", finished_at=NOW))).demand == PodDemand()
 
 
 def test_pod_that_is_being_created_takes_a_slot() -> None:
@@ -297,8 +297,8 @@ def test_driver_is_restored_only_after_proof_that_the_run_exists() -> None:
 
 
 def test_driver_whose_name_is_taken_stalls_the_run_with_what_is_in_the_way() -> None:
-    refusal = Refusal("run-driver", "NameTaken", "AppTask 'run-driver' is left: delete it", NOW, NOW + 4)
-    decided = decide(seen(refusals={"run-driver": refusal}))
+    rejection = Rejection("run-driver", "NameTaken", "AppTask 'run-driver' is left: delete it", NOW, NOW + 4)
+    decided = decide(seen(rejections={"run-driver": rejection}))
     assert status_of(decided)["phase"] == "Stalled"
     assert "delete it" in status_of(decided)["message"]
     assert (list(decided.then), decided.wake_at) == ([], NOW + 4)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_driver, a_pod, a_run, a_task, meta, seen
 
-from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.actions import CreatePod, CreateTask, MarkRun, PatchRun, Plan
 from apprun_operator.plan.run.reconcile import plan
@@ -19,8 +19,8 @@ NEW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def decide(*things: Any, refusals: dict[str, Refusal] | None = None, **fields: Any) -> Plan:
-    return plan(seen(*things, run=a_run(**{**NEW, **fields}), refusals=refusals or {}), NOW, LIMITS)
+def decide(*things: Any, rejections: dict[str, Rejection] | None = None, **fields: Any) -> Plan:
+    return plan(seen(*things, run=a_run(**{**NEW, **fields}), rejections=rejections or {}), NOW, LIMITS)
 
 
 def said(decided: Plan) -> tuple[str, str]:
@@ -85,10 +85,10 @@ def test_an_imported_run_that_had_not_begun_begins() -> None:
 
 
 def test_a_mark_that_is_refused_is_told_and_tried_again() -> None:
-    refusal = Refusal(RUN, "Forbidden", "denied by policy no-annotations", NOW - 5, NOW + 3)
-    decided = decide(refusals={RUN: refusal})
+    rejection = Rejection(RUN, "Forbidden", "denied by policy no-annotations", NOW - 5, NOW + 3)
+    decided = decide(rejections={RUN: rejection})
     assert (said(decided), decided.wake_at) == (("Stalled", "MarkRefused"), NOW + 3)
-    later = plan(seen(run=a_run(**NEW), refusals={RUN: refusal}), NOW + 3, LIMITS)
+    later = plan(seen(run=a_run(**NEW), rejections={RUN: rejection}), NOW + 3, LIMITS)
     assert [type(action) for action in later.first] == [MarkRun]
 
 

@@ -8,7 +8,7 @@ from tests.support.records import APP, LIMITS, NOW, RUN, a_driver, a_pod, a_run,
 
 from apprun_operator.observe.apps import AppRecord, InspectionRecord
 from apprun_operator.observe.packed_json import Contracts
-from apprun_operator.observe.pods import Refusal
+from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import AppSpecRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.code_identity import code_of
@@ -177,8 +177,8 @@ def test_driver_that_got_its_image_is_over_it_at_once() -> None:
 
 def test_refused_driver_pod_stalls_in_the_api_servers_words() -> None:
     driver = a_driver()
-    refusal = Refusal(driver.pod_name, "Forbidden", 'violates PodSecurity "restricted:latest"', NOW, NOW + 1)
-    status = status_of(decide(driver, refusals={driver.pod_name: refusal}))
+    rejection = Rejection(driver.pod_name, "Forbidden", 'violates PodSecurity "restricted:latest"', NOW, NOW + 1)
+    status = status_of(decide(driver, rejections={driver.pod_name: rejection}))
     assert (status["phase"], status["message"]) == ("Stalled", 'violates PodSecurity "restricted:latest"')
 
 
@@ -191,8 +191,8 @@ def test_driver_without_a_place_is_told_in_the_schedulers_words_but_not_stalled(
 
 def test_quota_does_not_stall() -> None:
     driver = a_driver()
-    refusal = Refusal(driver.pod_name, "Quota", "exceeded quota: small", NOW - 9, NOW + 1)
-    status = status_of(decide(driver, refusals={driver.pod_name: refusal}))
+    rejection = Rejection(driver.pod_name, "Quota", "exceeded quota: small", NOW - 9, NOW + 1)
+    status = status_of(decide(driver, rejections={driver.pod_name: rejection}))
     assert (status["phase"], status["message"]) == ("Running", "exceeded quota: small")
 
 

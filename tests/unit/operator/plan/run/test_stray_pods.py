@@ -26,28 +26,28 @@ def decide(*things: object, **fields: object) -> Plan:
 
 def test_pod_of_a_replaced_run_counts_as_occupied() -> None:
     busy = a_task("a")
-    claim = decide(busy, a_pod(busy), a_task("b"), pod_of_replaced_run()).claim
-    assert claim == PodDemand(occupied=3, wanted=3)
+    demand = decide(busy, a_pod(busy), a_task("b"), pod_of_replaced_run()).demand
+    assert demand == PodDemand(occupied=3, wanted=3)
 
 
 def test_pod_that_is_being_deleted_counts_until_it_is_gone() -> None:
     ending = pod_of_replaced_run(deletion_at=NOW + 30)
-    assert decide(ending).claim == PodDemand(1, 1)
+    assert decide(ending).demand == PodDemand(1, 1)
 
 
 def test_pod_of_an_earlier_attempt_counts_as_occupied() -> None:
     task = a_task("a", attempt=2)
-    claim = decide(task, a_pod(task), a_pod(task, attempt=1, deletion_at=NOW + 30)).claim
-    assert claim == PodDemand(2, 2)
+    demand = decide(task, a_pod(task), a_pod(task, attempt=1, deletion_at=NOW + 30)).demand
+    assert demand == PodDemand(2, 2)
 
 
 def test_stray_pods_leave_the_runs_own_parallelism_alone() -> None:
-    claim = decide(a_task("a"), pod_of_replaced_run(), run=a_run(parallelism=1)).claim
-    assert claim == PodDemand(2, 2)
+    demand = decide(a_task("a"), pod_of_replaced_run(), run=a_run(parallelism=1)).demand
+    assert demand == PodDemand(2, 2)
 
 
 def test_suspended_run_counts_its_stray_pods() -> None:
-    assert decide(pod_of_replaced_run(), run=a_run(suspend=True)).claim == PodDemand(1, 1)
+    assert decide(pod_of_replaced_run(), run=a_run(suspend=True)).demand == PodDemand(1, 1)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_suspended_run_counts_its_stray_pods() -> None:
     ids=["exited", "failed", "past its grace"],
 )
 def test_stray_pod_that_has_ended_occupies_nothing(fields: dict[str, object]) -> None:
-    assert decide(pod_of_replaced_run(**fields)).claim == PodDemand()
+    assert decide(pod_of_replaced_run(**fields)).demand == PodDemand()
 
 
 def test_stray_pod_on_a_lost_node_is_given_up_in_time() -> None:
@@ -67,7 +67,7 @@ def test_stray_pod_on_a_lost_node_is_given_up_in_time() -> None:
 def test_pod_of_a_committed_call_occupies_nothing() -> None:
     task = a_task("a")
     reported = replace(a_pod(task), deletion_at=NOW + 30)
-    assert decide(reported, committed_tasks={task.meta.key.name}).claim == PodDemand()
+    assert decide(reported, committed_tasks={task.meta.key.name}).demand == PodDemand()
 
 
 @pytest.mark.parametrize("deleting", [True, False], ids=["deleted", "finished"])
@@ -75,5 +75,5 @@ def test_run_at_its_end_occupies_places_until_its_pods_are_gone(deleting: bool) 
     task = a_task("a")
     run = a_run(meta=meta("run", deleting=True)) if deleting else a_run(phase="Cancelled", finished_at=NOW)
     decided = plan(seen(task, a_pod(task, deletion_at=NOW + 30), run=run), NOW, LIMITS)
-    assert decided.claim == PodDemand(1, 1)
+    assert decided.demand == PodDemand(1, 1)
     assert decided.wake_at == NOW + 30 + DELETION_SLACK

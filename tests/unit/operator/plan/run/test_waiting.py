@@ -9,7 +9,7 @@ from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_
 
 from application_sdk.wire import names
 from apprun_operator.observe.observed import Observed
-from apprun_operator.observe.pods import PodRecord, Refusal
+from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.plan.actions import PatchRun, Plan
 from apprun_operator.plan.run.reconcile import plan
@@ -21,13 +21,13 @@ def waiting(key: str, message: str = QUOTA) -> TaskRecord:
     return a_task(key, phase="Waiting", message=message)
 
 
-def refused(*tasks: TaskRecord, since: float = NOW - 20) -> dict[str, Refusal]:
-    return {task.pod_name: Refusal(task.pod_name, "Quota", "exceeded", since, NOW + 9) for task in tasks}
+def refused(*tasks: TaskRecord, since: float = NOW - 20) -> dict[str, Rejection]:
+    return {task.pod_name: Rejection(task.pod_name, "Quota", "exceeded", since, NOW + 9) for task in tasks}
 
 
 def observed(*tasks: TaskRecord, run: RunRecord | None = None, since: float = NOW - 20, **fields: Any) -> Observed:
     driver = a_driver()
-    return seen(driver, a_pod(driver), *tasks, run=run, refusals=refused(*tasks, since=since), **fields)
+    return seen(driver, a_pod(driver), *tasks, run=run, rejections=refused(*tasks, since=since), **fields)
 
 
 def written(decided: Plan) -> dict[str, Any] | None:
@@ -136,8 +136,8 @@ def test_what_concerns_the_run_as_a_whole_comes_first() -> None:
 def test_driver_that_waits_for_the_same_is_told_all_the_same() -> None:
     run = after(plan(observed(waiting("a")), NOW, LIMITS))
     driver, task = a_driver(started_at=0.0), waiting("a")
-    refusals = refused(driver, task)
-    reason, message, _ = said(plan(seen(driver, task, run=run, refusals=refusals), NOW, LIMITS))
+    rejections = refused(driver, task)
+    reason, message, _ = said(plan(seen(driver, task, run=run, rejections=rejections), NOW, LIMITS))
     assert (reason, message) == ("QuotaExceeded", "exceeded")
 
 
@@ -160,8 +160,8 @@ def test_ledger_entries_do_not_count_as_open_calls() -> None:
 
 def test_new_waits_without_end_keep_no_old_one_untold() -> None:
     old, new = waiting("a"), a_task("b")
-    refusals = refused(old, since=NOW - 60) | refused(new, since=NOW - 1)
-    decided = plan(replace(observed(old, new), refusals=refusals), NOW, LIMITS)
+    rejections = refused(old, since=NOW - 60) | refused(new, since=NOW - 1)
+    decided = plan(replace(observed(old, new), rejections=rejections), NOW, LIMITS)
     assert said(decided)[0] == "QuotaExceeded"
-    told = replace(observed(old, new, run=after(decided)), refusals=refusals)
+    told = replace(observed(old, new, run=after(decided)), rejections=rejections)
     assert written(plan(told, NOW, LIMITS)) is None

@@ -11,8 +11,8 @@ from tests.support.records import LIMITS
 
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
+from apprun_operator.plan.fair_share import Demand, next_places, quota_for
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.run.scheduling import Demand, next_places, room_for
 
 A, B, C = (Key("default", name) for name in "abc")
 ELSEWHERE = Key("other", "d")
@@ -23,7 +23,7 @@ def limits(total: int = 0, per_namespace: int = 0) -> Limits:
 
 
 def test_without_limits_there_is_room_for_everything() -> None:
-    assert room_for(A, LIMITS, {B: Demand(5000, 9000)}) == PodQuota()
+    assert quota_for(A, LIMITS, {B: Demand(5000, 9000)}) == PodQuota()
 
 
 def test_free_places_go_to_whoever_has_the_fewest_pods() -> None:
@@ -36,10 +36,10 @@ def test_run_that_wants_little_gets_it_and_leaves_the_rest() -> None:
 
 def test_a_small_run_gets_its_place_as_soon_as_a_large_one_gives_one_back() -> None:
     full = {A: Demand(10, 10_000), B: Demand(0, 1)}
-    assert room_for(B, limits(10), full).places == 0
+    assert quota_for(B, limits(10), full).places == 0
     after = {A: Demand(9, 10_000), B: Demand(0, 1)}
-    assert room_for(A, limits(10), after).places == 0
-    assert room_for(B, limits(10), after).places == 1
+    assert quota_for(A, limits(10), after).places == 0
+    assert quota_for(B, limits(10), after).places == 1
 
 
 def test_with_fewer_places_than_runs_they_take_turns() -> None:
@@ -52,8 +52,8 @@ def test_namespace_that_is_full_leaves_places_to_others() -> None:
 
 
 def test_run_is_told_which_limit_it_meets() -> None:
-    assert "in namespace 'default'" in room_for(A, limits(100, 4), {A: Demand(4, 9)}).why
-    assert room_for(A, limits(4, 100), {A: Demand(4, 9)}).why.startswith("the operator allows 4 task pods at a time,")
+    assert "in namespace 'default'" in quota_for(A, limits(100, 4), {A: Demand(4, 9)}).why
+    assert quota_for(A, limits(4, 100), {A: Demand(4, 9)}).why.startswith("the operator allows 4 task pods at a time,")
 
 
 def test_no_more_is_given_though_a_limit_was_lowered_below_what_runs() -> None:
