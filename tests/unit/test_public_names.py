@@ -9,7 +9,7 @@ import pytest
 
 from application_sdk.app import App
 from application_sdk.app.context import AppContext
-from application_sdk.app.task import TaskOptions
+from application_sdk.app.task_options import TaskOptions
 from application_sdk.attempt.task_context import TaskContext
 from application_sdk.unsupported_imports import AtlanOnlyError
 

@@ -19,8 +19,7 @@ from application_sdk.execution.retry import RetryPolicy
 if TYPE_CHECKING:
     from application_sdk.app.registry import AppRegistry, TaskRegistry
     from application_sdk.app.unsupported import query, signal, update
-    from application_sdk.contracts.base import Input, Output
-    from application_sdk.contracts.framework import OutputStatus
+    from application_sdk.contracts.base import Input, Output, OutputStatus
 
 __all__ = [
     "App",
@@ -47,8 +46,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "application_sdk.contracts.base": "Input Output",
-    "application_sdk.contracts.framework": "OutputStatus",
+    "application_sdk.contracts.base": "Input Output OutputStatus",
     "registry": "AppRegistry TaskRegistry",
     "unsupported": "query signal update",
 }

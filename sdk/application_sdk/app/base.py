@@ -183,10 +183,21 @@ class App:
         limit: int | None = None,
         on_error: Literal["raise", "collect"] = "raise",
     ) -> Coroutine[Any, Any, list[Out]] | Coroutine[Any, Any, list[Out | TaskFailedError]]:
-        """Call a task for each item, up to `limit` at once: `await self.map(self.fetch, pages, limit=20)`.
+        """Call a task for each item: `await self.map(self.fetch, pages, limit=20)`.
 
-        The outputs are in the order of the items. `on_error="raise"` cancels the other calls at the first failure and
-        raises its TaskFailedError; `"collect"` puts the error in the place of the output and goes on.
+        Args:
+            task: The task, also with `.options()`.
+            items: The inputs of the calls.
+            limit: How many calls run at once. None, the default, sets no limit.
+            on_error: With "raise", the default, the first failure cancels the other calls. With "collect" all calls
+                run, and a failed one has its TaskFailedError in the place of the output.
+
+        Returns:
+            The outputs, in the order of the items.
+
+        Raises:
+            TaskFailedError: A call has failed, and `on_error` is "raise".
+            MisuseError: `task` is no task of the app, or `limit` or `on_error` has a value that makes no sense.
         """
         from application_sdk.app.mapping import map_task
 
@@ -195,10 +206,17 @@ class App:
         return map_task(task, items, limit, on_error, frame_line(frame))
 
     def continue_with(self, input: Input, *, entrypoint: str | None = None) -> NoReturn:
-        """End this run here and go on as a new one, with this input, an empty ledger and the same correlation id.
+        """End this run and continue as a new one, with an empty ledger and the same correlation id.
 
-        For routes that would go on for ever. Never returns; on_complete is left to the last run. Raises MisuseError
-        outside a route.
+        For routes that never end by themselves. `on_complete` runs in the last of the runs only. The call never
+        returns.
+
+        Args:
+            input: The new run's input.
+            entrypoint: The new run's entry point. None, the default, stands for this run's.
+
+        Raises:
+            MisuseError: Outside of a route.
         """
         runtime = current.get()
         if runtime is None or not runtime.in_route:

@@ -16,6 +16,7 @@ from application_sdk.app.signature import function_line, read_contracts
 from application_sdk.app.task import Task
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import (
+    PREFLIGHT,
     AppDefinition,
     EntrypointDefinition,
     GateMode,
@@ -74,7 +75,19 @@ def define(
         default_entrypoint=default,
         max_payload_bytes=limit,
         gate=gate,
+        builtin_task=_builtin_task,
     )
+
+
+def _builtin_task(name: str, gate: GateSettings) -> TaskDefinition:
+    # Inside of the function: pods of the app's own tasks load neither of the two.
+    if name == PREFLIGHT:
+        from application_sdk.replay.preflight import gate_task
+
+        return gate_task(gate)
+    from application_sdk.attempt.builtin_tasks import file_task
+
+    return file_task(name)
 
 
 def _check_constructor(cls: type, faults: list[str]) -> None:

@@ -40,8 +40,18 @@ def entrypoint(
 ) -> Method | Callable[[Method], Method]:
     """Mark a method of an App as a route: `async def extract(self, input: MyInput) -> MyOutput`.
 
-    `name` is what a run's `spec.entrypoint` says, by default the method's name with hyphens. `default=True` makes it
-    the one that runs when none is named; otherwise that is the first by alphabet, and `run()` where there is one.
+    Args:
+        method: The method, where the decorator is written without parentheses.
+        name: What a run's `spec.entrypoint` names: letters, digits and hyphens. By default the method's name with
+            hyphens.
+        default: Whether a run that names no entry point takes this one. Where no entry point is the default, such a
+            run takes `run()`, or else the first by alphabet.
+
+    Returns:
+        The method, or the decorator.
+
+    Raises:
+        AppDefinitionError: The name is invalid, the method is no plain method, or another entry point has its name.
     """
     if name is not None and not _is_name(name):
         raise AppDefinitionError(

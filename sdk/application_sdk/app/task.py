@@ -7,76 +7,31 @@ as a checkpoint. No engine is known here.
 from __future__ import annotations
 
 import inspect
-import logging
-import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Unpack, cast, overload
 
 from application_sdk.app.signature import function_line
+from application_sdk.app.task_options import TaskKeywords, TaskOptions, apply_options, task_settings
 from application_sdk.contracts.base import Input, Output
 from application_sdk.errors import AppDefinitionError, MisuseError
 from application_sdk.execution import current
-from application_sdk.execution.definition import TaskDefinition, TaskSettings, Watchdog
-from application_sdk.execution.retry import RetryPolicy
-from application_sdk.wire.fields import MAX_SECONDS, PodFields, RunsIn
+from application_sdk.execution.definition import TaskDefinition, TaskSettings
 
 if TYPE_CHECKING:
+    from application_sdk.execution.definition import Watchdog
+    from application_sdk.execution.retry import RetryPolicy
     from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.fields import RunsIn
 
 In = TypeVar("In", bound=Input)
 Out = TypeVar("Out", bound=Output)
 
 
-class _Default:
-    """Stands for a keyword that wasn't given, where None means "no limit"."""
-
-    @override
-    def __repr__(self) -> str:
-        return "<default>"
-
-
-_DEFAULT: Final = _Default()
 _SEPARATORS: Final = re.compile(r"[:.-]")
 """What a task's name may have between its parts. Names of objects and labels have an underscore there."""
-_log = logging.getLogger("apprun.app")
-Seconds = float | None
-
-
-class TaskOptions(TypedDict, total=False):
-    """The keywords of `@task` that a single call may change with `.options()`. Times in seconds, None for no limit."""
-
-    timeout_seconds: Seconds
-    heartbeat_timeout_seconds: Seconds
-    auto_heartbeat_seconds: Seconds
-    schedule_to_close_seconds: Seconds
-    max_no_progress_seconds: Seconds
-    progress_watchdog: Watchdog
-    retry_policy: RetryPolicy | None
-    retry_max_attempts: int
-    retry_initial_interval_seconds: float
-    retry_max_interval_seconds: float
-    pool: str | None
-    cpu: str
-    memory: str
-    image: str
-    node_selector: Mapping[str, str]
-    tolerations: list[JSONObject]
-    service_account: str
-    secrets: list[str]
-
-
-class TaskKeywords(TaskOptions, total=False):
-    """The keywords of `@task` beside name and description. Limits hold for all calls of the task in a run."""
-
-    runs_in: RunsIn
-    limit: int | None
-    rate: str | None
 
 
 class Task(Generic[In, Out]):
@@ -124,10 +79,10 @@ def _in_event_loop() -> bool:
     return running is not None
 
 
-def _definition_in(owner: type, found: Task[In, Out]) -> TaskDefinition | None:
+def _definition_in(owner: type, task: Task[In, Out]) -> TaskDefinition | None:
     # A subclass has definitions of its own, made with its module's names; the attribute itself may be inherited.
     app = getattr(owner, "definition", None)
-    return app.tasks.get(found.name, found.definition) if app is not None else found.definition
+    return app.tasks.get(task.name, task.definition) if app is not None else task.definition
 
 
 class BoundTask(Generic[In, Out]):
@@ -146,18 +101,28 @@ class BoundTask(Generic[In, Out]):
     if TYPE_CHECKING:
 
         def __call__(self, input: In) -> Coroutine[Any, Any, Out]:
-            """Have the task executed. In a route: a checkpoint, raises TaskFailedError when it fails for good.
-            Elsewhere: a plain method call."""
+            """Execute the task. In a route the call is a checkpoint; elsewhere it is a plain method call.
+
+            Args:
+                input: The task's input.
+
+            Returns:
+                The task's output, once it is awaited.
+
+            Raises:
+                TaskFailedError: The task has failed, and no attempt is left.
+                MisuseError: The input is of another type, or a task calls a task.
+            """
 
     else:
 
-        def __call__(self, *given, **named):
+        def __call__(self, *values, **named):
             # The input may also be given under the name that it has in the user's method.
             frame = sys._getframe(1)  # noqa: SLF001
             line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            if len(given) == 1 and not named:
-                return self.call_from(line, given[0])
-            return self.call_from(line, _the_input(self.task.function, given, named, line))
+            if len(values) == 1 and not named:
+                return self.call_from(line, values[0])
+            return self.call_from(line, _the_input(self.task.function, values, named, line))
 
     def call_from(self, line: str, input: In) -> Coroutine[Any, Any, Out]:
         """Call the task for a line of the route that isn't the caller's own."""
@@ -182,7 +147,18 @@ class BoundTask(Generic[In, Out]):
         return runtime.call_task(request)  # type: ignore[return-value] # the definition's type is the annotation's
 
     def options(self, **options: Unpack[TaskOptions]) -> BoundTask[In, Out]:
-        """This task with other settings, for the calls made through the result only."""
+        """This task with other settings, for the calls made through the result only.
+
+        Args:
+            **options: Keywords of `@task`, which documents them: all but `name`, `description`, `runs_in`, `limit` and
+                `rate`. Those that are left out stay as the task has them.
+
+        Returns:
+            The task to call: `await self.fetch.options(timeout_seconds=30)(input)`.
+
+        Raises:
+            AppDefinitionError: A keyword is unknown, has a value that makes no sense, or excludes another one.
+        """
         definition = self.definition
         if definition is None:
             return self
@@ -194,7 +170,14 @@ class BoundTask(Generic[In, Out]):
     def keyed(self, key: str) -> BoundTask[In, Out]:
         """This task, its next call identified by `key` alone rather than by its input and its place in the route.
 
-        A key names one call of this task in the run; a second call with it is an error.
+        Args:
+            key: Names one call of this task in the run, such as "orders-42". A second call with it ends the run.
+
+        Returns:
+            The task to call: `await self.fetch.keyed("orders-42")(input)`.
+
+        Raises:
+            MisuseError: `key` is no text, or empty.
         """
         if not key or not isinstance(key, str):
             raise MisuseError(f"{self.task.name}.keyed() takes a text that names the call, not {key!r}")
@@ -218,12 +201,12 @@ class BoundTask(Generic[In, Out]):
 
 
 def _the_input(
-    function: Callable[..., object], given: tuple[object, ...], named: Mapping[str, object], line: str
+    function: Callable[..., object], values: tuple[object, ...], named: Mapping[str, object], line: str
 ) -> object:
     name = function.__code__.co_varnames[1]
-    if not given and len(named) == 1 and next(iter(named)) in (name, "input"):
+    if not values and len(named) == 1 and next(iter(named)) in (name, "input"):
         return next(iter(named.values()))
-    listed = ", ".join([*(type(value).__name__ for value in given), *(f"{key}=…" for key in named)]) or "nothing"
+    listed = ", ".join([*(type(value).__name__ for value in values), *(f"{key}=…" for key in named)]) or "nothing"
     raise MisuseError(
         f"{line}: {function.__name__}() takes one Input, its {name!r}, but was given {listed}. Put all that it needs "
         f"into fields of that Input"
@@ -269,7 +252,27 @@ def task(
     *,
     name: str | None = None,
     description: str | None = None,
-    **options: Unpack[TaskKeywords],
+    timeout_seconds: float | None = 86_400,
+    heartbeat_timeout_seconds: float | None = 60,
+    auto_heartbeat_seconds: float | None = 10,
+    schedule_to_close_seconds: float | None = None,
+    max_no_progress_seconds: float | None = 900,
+    progress_watchdog: Watchdog = "warn",
+    retry_policy: RetryPolicy | None = None,
+    retry_max_attempts: int = 3,
+    retry_initial_interval_seconds: float = 1,
+    retry_max_interval_seconds: float = 300,
+    pool: str | None = None,
+    cpu: str = ...,
+    memory: str = ...,
+    image: str = ...,
+    node_selector: Mapping[str, str] = ...,
+    tolerations: list[JSONObject] = ...,
+    service_account: str = ...,
+    secrets: list[str] = ...,
+    runs_in: RunsIn = "pod",
+    limit: int | None = None,
+    rate: str | None = None,
 ) -> Decorator: ...
 
 
@@ -282,18 +285,48 @@ def task(
     **options: Unpack[TaskKeywords],
 ) -> Task[Any, Any] | Decorator:
     """Mark a method of an App as a task: `async def name(self, input: MyInput) -> MyOutput`, or `def`, which then runs
-    in a thread.
+    in a thread. Written with or without parentheses.
 
-    Times are in seconds and None means no limit. `timeout_seconds` bounds one attempt, `schedule_to_close_seconds` all
-    of them; `heartbeat_timeout_seconds` ends an attempt that sends no heartbeat, which is sent every
-    `auto_heartbeat_seconds`; `max_no_progress_seconds` with `progress_watchdog` ("off", "warn", "enforce") watches for
-    attempts that live but don't get on. `retry_policy`, or `retry_max_attempts`, `retry_initial_interval_seconds` and
-    `retry_max_interval_seconds`, say what happens when an attempt fails. `cpu`, `memory`, `image`, `node_selector`,
-    `tolerations` and `service_account` shape the task's pod; `secrets` names those of the App's that it is given, all
-    when absent. `limit` is how many calls of the task a run has at once, `rate` how many it makes in a time (`"10/s"`,
-    `"5/10s"`, `"600/m"`). `runs_in="driver"` has it executed in a process beside the route, for steps of milliseconds
-    to seconds: without a pod of its own, and so without the keywords that shape one. Raises AppDefinitionError for
-    values that make no sense.
+    Times are in seconds, and None means no limit.
+
+    Args:
+        function: The method, where the decorator is written without parentheses.
+        name: Name of the task in the ledger. By default the method's.
+        description: Text for people. By default the method's docstring.
+        timeout_seconds: Limit of one attempt, 86,400 (a day) by default; 10 for a task that runs in the driver.
+        heartbeat_timeout_seconds: An attempt that sends no heartbeat for so long is ended and counts as failed. 60 by
+            default.
+        auto_heartbeat_seconds: How often a heartbeat is sent while the attempt's event loop turns, 10 by default. Less
+            than `heartbeat_timeout_seconds`.
+        schedule_to_close_seconds: Limit of all attempts together, with the waits between them. None by default.
+        max_no_progress_seconds: How long an attempt may make no progress before `progress_watchdog` acts, 900 by
+            default.
+        progress_watchdog: What happens to an attempt without progress: "warn" (the default) logs it, "enforce" ends the
+            attempt, "off" does nothing.
+        retry_policy: The whole policy of retries. The three keywords below have no effect beside it.
+        retry_max_attempts: Attempts in all, the first one included. 3 by default. What the cluster does to a pod isn't
+            counted.
+        retry_initial_interval_seconds: Wait before the second attempt, 1 by default. It doubles with each attempt.
+        retry_max_interval_seconds: Longest wait between two attempts, 300 by default.
+        pool: Has no effect, and is accepted for programs of the App Framework.
+        cpu: CPU request and limit of the task's pod, such as "500m". The App's by default, as for
+            the further keywords of the pod.
+        memory: Memory request and limit of the pod, such as "1Gi".
+        image: Image of the pod.
+        node_selector: Labels of the nodes that the pod may run on.
+        tolerations: Tolerations of the pod, as in a pod's manifest.
+        service_account: Service account of the pod.
+        secrets: Which of the App's secrets the task is given. All of them by default; [] for none.
+        runs_in: "pod" (the default), or "driver" for steps of milliseconds to seconds: a process beside the route,
+            without a pod of its own and so without the keywords that shape one.
+        limit: How many calls of the task a run has at once. None, the default, sets no limit.
+        rate: How many calls of the task a run makes in a time, such as "10/s", "5/10s" or "600/m".
+
+    Returns:
+        The task; with parentheses, the decorator that makes it.
+
+    Raises:
+        AppDefinitionError: A keyword is unknown, has a value that makes no sense, or excludes another one.
     """
     if function is not None:
         return _make_task(function, name, description, TaskSettings())
@@ -303,116 +336,8 @@ def task(
         name = _SEPARATORS.sub("_", name)
         if not name.isidentifier():
             raise AppDefinitionError(f"{title}: name={name!r} isn't an identifier; use letters, digits and underscores")
-    given: dict[str, Any] = dict(options)
-    limits: dict[str, Any] = {keyword: given.pop(keyword) for keyword in ("limit", "rate") if keyword in given}
-    runs_in = given.pop("runs_in", "pod")
-    settings = apply_options(TaskSettings(), cast("TaskOptions", given), title)
-    if runs_in != "pod":
-        settings = _in_driver(settings, runs_in, given, title)
-    if limits:
-        from application_sdk.replay.limiter import with_limits
-
-        settings = with_limits(settings, limits, title)
+    settings = task_settings(options, title)
     return Decorator(name, description, settings)
-
-
-def _in_driver(settings: TaskSettings, runs_in: object, given: Mapping[str, object], title: str) -> TaskSettings:
-    if runs_in != "driver":
-        raise AppDefinitionError(f'{title}: runs_in={runs_in!r} must be "pod" or "driver"')
-    from application_sdk.app.driver_tasks import driver_settings
-
-    return driver_settings(settings, given, title)
-
-
-_LIMITS: Final = (
-    "timeout_seconds",
-    "heartbeat_timeout_seconds",
-    "auto_heartbeat_seconds",
-    "schedule_to_close_seconds",
-    "max_no_progress_seconds",
-)
-_POD: Final[
-    Mapping[str, Literal["cpu", "memory", "image", "nodeSelector", "tolerations", "serviceAccountName", "secrets"]]
-] = {
-    "cpu": "cpu",
-    "memory": "memory",
-    "image": "image",
-    "node_selector": "nodeSelector",
-    "tolerations": "tolerations",
-    "service_account": "serviceAccountName",
-    "secrets": "secrets",
-}
-
-_CHECKED_TOGETHER: Final = frozenset(
-    {"secrets", "service_account", "heartbeat_timeout_seconds", "auto_heartbeat_seconds"}
-)
-_POOLS: Final = " Each task has a pod of its own, whose place cpu, memory, node_selector and tolerations say."
-
-
-def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> TaskSettings:
-    """`settings` with `options` over them. `title` says in errors whose options they are."""
-    given: dict[str, Any] = dict(options)
-    unknown = sorted(given.keys() - TaskOptions.__annotations__.keys())
-    if unknown:
-        known = ", ".join(sorted(TaskOptions.__annotations__))
-        raise AppDefinitionError(f"{title}: there is no keyword {', '.join(unknown)}. There are: {known}")
-    if given.get("pool") is not None:
-        _log.warning("%s: pool=%r has no effect.%s", title, given["pool"], _POOLS)
-    changes: dict[str, Any] = {name: given[name] for name in _LIMITS if name in given}
-    for name, value in changes.items():
-        changes[name] = _limit(name, value, title)
-    watchdog = given.get("progress_watchdog", settings.progress_watchdog)
-    if watchdog not in ("off", "warn", "enforce"):
-        raise AppDefinitionError(f'{title}: progress_watchdog={watchdog!r} must be "off", "warn" or "enforce"')
-    pod = PodFields(**settings.pod)
-    for name, field in _POD.items():
-        if name in given:
-            pod[field] = dict(given[name]) if name == "node_selector" else given[name]
-    changed = replace(
-        settings, progress_watchdog=watchdog, retry=_retry(settings.retry, given, title), pod=pod, **changes
-    )
-    if given.keys() & _CHECKED_TOGETHER:  # Most tasks name none of them, and their pods don't load this.
-        from application_sdk.app.setting_checks import check_settings
-
-        check_settings(changed, title)
-    if changed.runs_in == "driver":
-        return _in_driver(changed, "driver", given, title)
-    return changed
-
-
-def _limit(name: str, value: object, title: str) -> float | None:
-    """A number of seconds that every engine can keep; None for no limit, which infinity says as well."""
-    if value is None or value == math.inf:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise AppDefinitionError(f"{title}: {name}={value!r} must be a number of seconds above 0, or None for no limit")
-    if value > MAX_SECONDS:
-        raise AppDefinitionError(
-            f"{title}: {name}={value!r} is more than a century, {MAX_SECONDS} s. Give less, or None for no limit"
-        )
-    return value
-
-
-def _retry(retry: RetryPolicy, given: Mapping[str, Any], title: str) -> RetryPolicy:
-    policy = given.get("retry_policy")
-    if policy is not None:
-        if not isinstance(policy, RetryPolicy):
-            raise AppDefinitionError(f"{title}: retry_policy is a {type(policy).__name__}, not a RetryPolicy")
-        return policy
-    try:
-        if "retry_max_attempts" in given:
-            retry = retry.with_max_attempts(given["retry_max_attempts"])
-        if "retry_max_interval_seconds" in given:
-            interval = timedelta(seconds=min(given["retry_max_interval_seconds"], MAX_SECONDS))
-            retry = replace(retry, max_interval=interval, initial_interval=min(retry.initial_interval, interval))
-        if "retry_initial_interval_seconds" in given:
-            interval = timedelta(seconds=given["retry_initial_interval_seconds"])
-            if interval > retry.max_interval and "retry_max_interval_seconds" in given:
-                raise ValueError("retry_initial_interval_seconds is more than retry_max_interval_seconds")
-            retry = replace(retry, initial_interval=interval, max_interval=max(retry.max_interval, interval))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AppDefinitionError(f"{title}: {error}") from error
-    return retry
 
 
 def _make_task(
@@ -420,21 +345,21 @@ def _make_task(
 ) -> Task[Any, Any]:
     code = getattr(function, "__code__", None)
     if isinstance(function, staticmethod | classmethod):
-        kind = type(function).__name__
+        decorator = type(function).__name__
         raise AppDefinitionError(
-            f"task {function.__name__!r} ({function_line(function.__func__)}) is a {kind}, but a task is a plain "
-            f"method: remove @{kind} and take self first"
+            f"task {function.__name__!r} ({function_line(function.__func__)}) is a {decorator}, but a task is a plain "
+            f"method: remove @{decorator} and take self first"
         )
     if code is None:
         raise AppDefinitionError(f"@task marks a method, not {function!r}. Put it directly above `def`")
-    made: Task[Any, Any] = Task(function, name, description, settings)
+    task: Task[Any, Any] = Task(function, name, description, settings)
     frame = sys._getframe(2)  # noqa: SLF001
-    before = frame.f_locals.get(made.__name__) if "__qualname__" in frame.f_locals else None
-    if isinstance(before, Task):
-        old = before.function.__code__
+    earlier = frame.f_locals.get(task.__name__) if "__qualname__" in frame.f_locals else None
+    if isinstance(earlier, Task):
+        old = earlier.function.__code__
         raise AppDefinitionError(
-            f"{frame.f_locals['__qualname__']} has two tasks named {made.__name__!r}: {old.co_filename}:"
+            f"{frame.f_locals['__qualname__']} has two tasks named {task.__name__!r}: {old.co_filename}:"
             f"{old.co_firstlineno} and {code.co_filename}:{code.co_firstlineno}. The second would replace the first; "
             f"rename one"
         )
-    return made
+    return task

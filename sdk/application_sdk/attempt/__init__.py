@@ -1,1 +1,1 @@
-"""Executes one attempt of a task: its context, heartbeats, progress, files, state and threads."""
+"""Executes one attempt of a task: its context, heartbeats, progress, files and state."""

@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from application_sdk.attempt.heartbeat import NoWatchdog, Watchdog
-from application_sdk.attempt.stall import StallWatchdog
+from application_sdk.attempt.progress import StallWatchdog
 from application_sdk.attempt.task_context import AttemptInfo, HeartbeatSink, NullSink, TaskContext
-from application_sdk.attempt.threads import call_in_thread, share_runtime_with_threads
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.errors import MisuseError
 from application_sdk.execution import current, secret_leaks
 from application_sdk.execution.error_info import error_fields
+from application_sdk.execution.threads import call_in_thread, share_runtime_with_threads
 from application_sdk.wire import reasons
 from application_sdk.wire.fields import ErrorFields, StateWrite
 
@@ -94,12 +94,12 @@ class Attempt:
             return AttemptResult()
         self._task = asyncio.current_task()
         try:
-            given = decode(self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop")
+            input = decode(self._definition.input_type, payload, paths="keep" if self._info.own_disk else "drop")
         except ContractValidationError as error:
             return AttemptResult(error=ErrorFields(type=reasons.INVALID_INPUT, message=str(error), retryable=False))
         permanent = self._info.policy["retry"].get("nonRetryable", [])
         try:
-            returned = await self._within_limits(given)
+            returned = await self._within_limits(input)
             output = encode(returned, self._definition.output_type)
             check_size(output, self._max_output_bytes(), contract=self._definition.output_type.__name__)
             secret_leaks.check(output, f"the output of task {self._info.task!r}")
@@ -127,9 +127,10 @@ class Attempt:
         limit = self._info.max_output_bytes
         return limit if app is None else min(limit, app.max_payload_bytes)
 
-    async def _within_limits(self, given: Input) -> Output:
+    async def _within_limits(self, input: Input) -> Output:
         limit = asyncio.timeout(self._info.policy.get("timeoutSeconds"))
-        stall = StallWatchdog(self._definition.line, self._info, self.context.progress_watch)
+        info = self._info
+        stall = StallWatchdog(self._definition.line, info.task, info.attempt, info.policy, self.context.progress_watch)
         secrets = self._definition.settings.pod.get("secrets")
         token = current.enter(_TaskRuntime(self._info, self.context, self.files, secrets, self._state))
         share_runtime_with_threads()
@@ -137,10 +138,10 @@ class Attempt:
             async with self._beating(), stall.limit, limit:
                 stall.begin()
                 if _REFERENCES not in sys.modules:
-                    return await self._body(given)
+                    return await self._body(input)
                 # Moving files is part of the work: its limits hold, and a failure is one of the attempt's.
                 files = self.files()
-                return await files.store(await self._body(await files.fetch(given)))
+                return await files.store(await self._body(await files.fetch(input)))
         except TimeoutError as error:
             if limit.expired():
                 ended = _Ended(self._timed_out())
@@ -162,10 +163,10 @@ class Attempt:
             self._files = AttemptFiles(self._app, self._info, self.context, has_store=not self._in_driver)
         return self._files
 
-    async def _body(self, given: Input) -> Output:
+    async def _body(self, input: Input) -> Output:
         if self._definition.is_async:
-            return await cast("Awaitable[Output]", self._definition.function(self._app, given))
-        return cast("Output", await call_in_thread(self._definition.function, self._app, given))
+            return await cast("Awaitable[Output]", self._definition.function(self._app, input))
+        return cast("Output", await call_in_thread(self._definition.function, self._app, input))
 
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncIterator[None]:

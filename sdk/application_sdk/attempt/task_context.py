@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, Protocol, TypedD
 
 from application_sdk.attempt.heartbeat import Watchdog
 from application_sdk.attempt.progress import ProgressWatch
-from application_sdk.attempt.threads import call_in_thread
 from application_sdk.contracts.base import HeartbeatDetails
 from application_sdk.contracts.codec import decode, encode
 from application_sdk.contracts.errors import ContractValidationError
 from application_sdk.contracts.size import check_size
 from application_sdk.execution import secret_leaks
 from application_sdk.execution.redaction import redacted
+from application_sdk.execution.threads import call_in_thread
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, Policy, ProgressFields
 

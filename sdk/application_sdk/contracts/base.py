@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,7 @@ __all__ = [
     "Input",
     "MaxItems",
     "Output",
+    "OutputStatus",
     "PayloadSafetyError",
     "Record",
     "SerializableEnum",
@@ -37,6 +39,14 @@ __all__ = [
 
 class SerializableEnum(StrEnum):
     """An enum whose members are written as their text. `auto()` gives the member's name in lower case."""
+
+
+class OutputStatus(SerializableEnum):
+    """How far a run got, for an output that says so in a field of its own."""
+
+    SUCCESS = "success"
+    PARTIAL_SUCCESS = "partial_success"
+    FAILURE = "failure"
 
 
 class Contract(BaseModel):
@@ -58,6 +68,9 @@ class Contract(BaseModel):
 
     __allow_unbounded_fields__ = False
     """Whether this class, or one that it derives from, was declared with `allow_unbounded_fields=True`."""
+
+    __written_by_any_version__ = False
+    """Whether payloads of this class may come from another version of the app, which had other fields."""
 
     @override
     def __init_subclass__(cls, *, allow_unbounded_fields: bool = False, **kwargs: Any) -> None:
@@ -119,9 +132,11 @@ class Input(Contract):
         def __getattr__(self, name):
             if name not in ("workflow_id", "correlation_id", "config_hash"):
                 return super().__getattr__(name)
-            from application_sdk.contracts.framework import of_input
+            if name != "config_hash":
+                return OfTheRun.ask(name)
+            from application_sdk.contracts.framework import config_hash
 
-            return of_input(self, name, OfTheRun.ask)
+            return partial(config_hash, self)
 
 
 class Output(Contract):
@@ -131,18 +146,20 @@ class Output(Contract):
     an output succeeded and has neither. One that says more declares the field.
     """
 
+    __written_by_any_version__ = True
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name):
             if name not in ("status", "metrics", "artifacts"):
                 return super().__getattr__(name)
-            from application_sdk.contracts.framework import of_output
-
-            return of_output(name)
+            return OutputStatus.SUCCESS if name == "status" else None
 
 
 class HeartbeatDetails(Contract):
     """Base class of what a task attempt leaves behind while it works; the next attempt is given the latest."""
+
+    __written_by_any_version__ = True
 
 
 class Record(Contract):

@@ -12,7 +12,6 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from application_sdk.contracts.base import HeartbeatDetails, Output
 from application_sdk.contracts.canonical import MARK, normal_form, restored
 from application_sdk.contracts.errors import ContractValidationError, Problem, describe, excerpt
 from application_sdk.contracts.paths import CONTEXT_KEY, Paths
@@ -118,7 +117,7 @@ def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = No
     out, since whoever wrote the payload would choose the file that this process reads.
     """
     if unknown is None:
-        unknown = "ignore" if issubclass(contract, (Output, HeartbeatDetails)) else "refuse"
+        unknown = "ignore" if written_by_any_version(contract) else "refuse"
     try:
         return _validate(contract, _text(payload), unknown, paths)
     except ValidationError as error:
@@ -133,6 +132,14 @@ def decode(contract: type[Model], payload: JSON, *, unknown: Unknown | None = No
     except PydanticSerializationError as error:
         name = contract.__name__
         raise ContractValidationError(f"What was given as {name} is not JSON: {error}", contract=name) from error
+
+
+def written_by_any_version(contract: type[BaseModel]) -> bool:
+    """Whether payloads of a contract may come from another version of the app: those of outputs and heartbeat details.
+
+    Such payloads are always written whole, with the fields that equal their defaults.
+    """
+    return bool(getattr(contract, "__written_by_any_version__", False))
 
 
 def _text(payload: JSON) -> bytes:

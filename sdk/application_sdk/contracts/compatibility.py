@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pydantic import BaseModel
 from typing_extensions import override
 
-from application_sdk.contracts.base import HeartbeatDetails, Output
+from application_sdk.contracts.codec import written_by_any_version
 from application_sdk.contracts.schema import schema_of
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json
 
@@ -51,8 +51,7 @@ def is_backwards_compatible(old: type[BaseModel], new: type[BaseModel]) -> Compa
     Fields may be added with a default, types and bounds widened. A field that is gone, renamed, narrower or newly
     required breaks runs in flight. Outputs are always stored with all their fields, so one may lose its default.
     """
-    complete = issubclass(old, (Output, HeartbeatDetails))
-    changes = breaking_changes(schema_of(old), schema_of(new), always_complete=complete)
+    changes = breaking_changes(schema_of(old), schema_of(new), always_complete=written_by_any_version(old))
     return Compatibility(not changes, [str(change) for change in changes])
 
 

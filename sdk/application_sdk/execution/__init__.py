@@ -1,4 +1,4 @@
-"""Definitions of apps and tasks, engines as a port, and what attempts and routes share. No I/O of its own."""
+"""Definitions of apps and tasks, engines as a port, and what attempts and routes share. It imports neither of them."""
 
 from __future__ import annotations
 

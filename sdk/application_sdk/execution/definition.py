@@ -137,30 +137,26 @@ class AppDefinition:
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
     """Limit of each input and output that the app has set for itself, in bytes of its JSON."""
     gate: GateSettings = field(default_factory=GateSettings)
+    builtin_task: Callable[[str, GateSettings], TaskDefinition] | None = None
+    """Finds the tasks that every app has without declaring them, whose code is in the layers above this one."""
 
     def task(self, name: str) -> TaskDefinition:
         """The task of that name. Raises AppNotFoundError, which lists the names there are."""
-        if name == PREFLIGHT:
-            from application_sdk.replay.preflight import gate_task
-
-            return gate_task(self.gate)
-        if name.startswith(OUR_TASKS):
-            from application_sdk.attempt.builtin_tasks import file_task
-
-            return file_task(name)
-        found = self.tasks.get(name)
-        if found is None:
+        if name.startswith(OUR_TASKS) and self.builtin_task is not None:
+            return self.builtin_task(name, self.gate)
+        task = self.tasks.get(name)
+        if task is None:
             raise AppNotFoundError(
                 f"{self.entry} has no task {name!r}; it has {_names(self.tasks)}. Was it renamed while a run used it?"
             )
-        return found
+        return task
 
     def entrypoint(self, name: str | None) -> EntrypointDefinition:
         """The entry point of that name, for None the default one. Raises AppNotFoundError, which lists the names."""
-        found = self.entrypoints.get(self.default_entrypoint if name is None else name)
-        if found is None:
+        entrypoint = self.entrypoints.get(self.default_entrypoint if name is None else name)
+        if entrypoint is None:
             raise AppNotFoundError(f"{self.entry} has no entry point {name!r}; it has {_names(self.entrypoints)}")
-        return found
+        return entrypoint
 
 
 def _names(things: Mapping[str, object]) -> str:

@@ -16,19 +16,28 @@ _MAX_INTERVAL: Final = timedelta(seconds=MAX_SECONDS)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential backoff with a cap. Everything that a task raises is retried but `NonRetryableError`, contract
-    errors, and the classes named here. What the cluster does to a task is not counted against it."""
+    """Exponential backoff with a cap.
+
+    Everything that a task raises is retried, except `NonRetryableError`, contract errors and the classes in
+    `non_retryable_errors`. What the cluster does to a task (eviction, loss of a node) isn't counted.
+
+    Args:
+        max_attempts: Attempts in all, the first one included. From 1; 3 by default.
+        initial_interval: Wait before the second attempt. 1 second by default.
+        max_interval: Cap of the wait between two attempts. 5 minutes by default.
+        backoff_coefficient: Factor by which each wait is longer than the one before, from 1 to 1,000. 2 by default.
+        non_retryable_errors: Exception classes, or their names, after which the call fails at once. None by default.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
 
     max_attempts: int = 3
-    """Attempts in all, the first one included."""
     initial_interval: timedelta = field(default=timedelta(seconds=1))
-    """Wait before the second attempt."""
     max_interval: timedelta = field(default=timedelta(minutes=5))
-    """Cap of the wait between two attempts."""
     backoff_coefficient: float = 2.0
-    """Each wait is this much longer than the one before."""
     non_retryable_errors: tuple[str | type[BaseException], ...] = ()
-    """Exception classes, or names of some, after which the call fails at once. Kept as names."""
+    """Kept as names."""
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
@@ -111,10 +120,12 @@ def backoff_seconds(retry: RetryFields, failed_attempt: int, fraction: float) ->
 
 
 def wait_seconds(retry: RetryFields, failed_attempt: int, fraction: float, error: ErrorFields) -> float:
-    """How long to wait after the `failed_attempt`-th attempt failed with this error: as the task wishes, or as its
-    policy says."""
-    wish = error.get("retryAfterSeconds")
-    return backoff_seconds(retry, failed_attempt, fraction) if wish is None else wish
+    """How long to wait after the `failed_attempt`-th attempt failed with this error, in seconds.
+
+    What the error itself asks for (`retryAfterSeconds`) comes before the policy.
+    """
+    requested = error.get("retryAfterSeconds")
+    return backoff_seconds(retry, failed_attempt, fraction) if requested is None else requested
 
 
 def retry_product_seconds(timeout_seconds: float, max_attempts: int) -> float:

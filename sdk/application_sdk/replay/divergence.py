@@ -40,22 +40,22 @@ class Disagreement:
     """How today's route ended, if it has."""
 
 
-def divergence_message(found: Disagreement) -> str:
+def divergence_message(disagreement: Disagreement) -> str:
     """Which call, what the ledger holds, what differs, where in the route, and what to do."""
     lines = [
         "The route no longer makes the calls that this run has made before, so its results can't be given back to "
         "it. Nothing was run again.",
-        f"  {_place(found)}: {_recorded(found)}",
+        f"  {_place(disagreement)}: {_recorded(disagreement)}",
     ]
-    partner = _partner(found)
-    if partner is not None and found.recorded is not None:
+    partner = _partner(disagreement)
+    if partner is not None and disagreement.recorded is not None:
         lines.append(f"  Route, at that place: {_called(partner)}")
-        lines.extend(f"    {difference}" for difference in _differences(found.recorded, partner))
-    elif found.ended:
-        lines.append(f"  Route, at that place: it has ended ({found.ended}) without making this call")
-    elif found.outstanding:
-        calls = found.outstanding[:_SHOWN_CALLS]
-        more = len(found.outstanding) - len(calls)
+        lines.extend(f"    {difference}" for difference in _differences(disagreement.recorded, partner))
+    elif disagreement.ended:
+        lines.append(f"  Route, at that place: it has ended ({disagreement.ended}) without making this call")
+    elif disagreement.outstanding:
+        calls = disagreement.outstanding[:_SHOWN_CALLS]
+        more = len(disagreement.outstanding) - len(calls)
         listed = "; ".join(_called(call) for call in calls) + (f"; and {more} more" if more > 0 else "")
         lines.append(f"  Route, at that place: it doesn't make this call. It waits for {listed}")
     else:
@@ -64,15 +64,15 @@ def divergence_message(found: Disagreement) -> str:
     return "\n".join(lines)
 
 
-def _place(found: Disagreement) -> str:
-    return "Under way" if found.position is None else f"Ledger, entry {found.position}"
+def _place(disagreement: Disagreement) -> str:
+    return "Under way" if disagreement.position is None else f"Ledger, entry {disagreement.position}"
 
 
-def _recorded(found: Disagreement) -> str:
-    recorded = found.recorded
+def _recorded(disagreement: Disagreement) -> str:
+    recorded = disagreement.recorded
     if recorded is None:
-        return f"{_name(found.task)} (key {found.key[:8]}…), whose call isn't on record any more"
-    what = _name(recorded.task) if found.position is None else f"the completion of {_name(recorded.task)}"
+        return f"{_name(disagreement.task)} (key {disagreement.key[:8]}…), whose call isn't on record any more"
+    what = _name(recorded.task) if disagreement.position is None else f"the completion of {_name(recorded.task)}"
     return f"{what}, called at {recorded.line}{_keyed(recorded.identity.get('keyedBy'))}"
 
 
@@ -88,12 +88,12 @@ def _keyed(key: str | None) -> str:
     return f" with the key {key!r}" if key is not None else ""
 
 
-def _partner(found: Disagreement) -> ScheduledCall | None:
+def _partner(disagreement: Disagreement) -> ScheduledCall | None:
     """Today's call that stands where the recorded one stood, if one does: of the same task, alike in most parts."""
-    recorded = found.recorded
+    recorded = disagreement.recorded
     if recorded is None:
         return None
-    same_task = [call for call in found.outstanding if call.task == recorded.task]
+    same_task = [call for call in disagreement.outstanding if call.task == recorded.task]
 
     def likeness(call: ScheduledCall) -> tuple[int, int]:
         mine, theirs = call.identity, recorded.identity
@@ -106,26 +106,26 @@ def _partner(found: Disagreement) -> ScheduledCall | None:
 
 def _differences(recorded: RecordedCall, today: ScheduledCall) -> list[str]:
     before, now = recorded.identity, today.identity
-    said: list[str] = []
+    differences: list[str] = []
     if before.get("keyedBy") != now.get("keyedBy"):
-        said.append(f"key: {before.get('keyedBy')!r} → {now.get('keyedBy')!r}")
+        differences.append(f"key: {before.get('keyedBy')!r} → {now.get('keyedBy')!r}")
     if recorded.entrypoint != today.entrypoint:
-        said.append(f"entry point: {recorded.entrypoint} → {today.entrypoint}")
+        differences.append(f"entry point: {recorded.entrypoint} → {today.entrypoint}")
     if before["inputDigest"] != now["inputDigest"]:
         changes = _counted_changes(recorded.input, today)
         if not changes:
-            said.append("input: its values are the same, so a default that one of them equals has been changed")
-        said.extend(f"input field {change}" for change in changes[:_SHOWN_DIFFERENCES])
+            differences.append("input: its values are the same, so a default that one of them equals has been changed")
+        differences.extend(f"input field {change}" for change in changes[:_SHOWN_DIFFERENCES])
         if len(changes) > _SHOWN_DIFFERENCES:
-            said.append(f"and {len(changes) - _SHOWN_DIFFERENCES} more fields")
+            differences.append(f"and {len(changes) - _SHOWN_DIFFERENCES} more fields")
     if before["lineage"] != now["lineage"]:
-        said.append(f"made after {_after(before['lineage'])} → made after {_after(now['lineage'])}")
-    if not said and before["occurrence"] != now["occurrence"]:
-        said.append(
+        differences.append(f"made after {_after(before['lineage'])} → made after {_after(now['lineage'])}")
+    if not differences and before["occurrence"] != now["occurrence"]:
+        differences.append(
             f"the same call is made {_ordinal(before['occurrence'])} → {_ordinal(now['occurrence'])} time: an equal "
             f"call was added or dropped before it"
         )
-    return said
+    return differences
 
 
 def _counted_changes(before: JSONObject, today: ScheduledCall) -> list[str]:

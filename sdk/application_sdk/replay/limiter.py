@@ -35,10 +35,10 @@ class Rate:
     @classmethod
     def parse(cls, text: object) -> Rate:
         """Read `"10/s"`, `"600/m"`, `"1/h"` or `"5/10s"`. Raises ValueError."""
-        found = _RATE.fullmatch(text) if isinstance(text, str) else None
-        if found is None:
+        match = _RATE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
             raise ValueError(f'rate={text!r} must be calls per time, such as "10/s", "600/m", "1000/h" or "5/10s"')
-        return cls(int(found["calls"]), int(found["count"] or 1) * _UNITS[found["unit"]])
+        return cls(int(match["calls"]), int(match["count"] or 1) * _UNITS[match["unit"]])
 
 
 def with_limits(settings: TaskSettings, limits: Mapping[str, Any], title: str) -> TaskSettings:
@@ -62,7 +62,7 @@ class Limiter:
         self._limit = limit
         self._rate = rate
         self._running = 0
-        self._made: deque[float] = deque(maxlen=rate.calls if rate is not None else 0)
+        self._call_times: deque[float] = deque(maxlen=rate.calls if rate is not None else 0)
         """When the last calls were made, as many as the rate allows at once."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +75,7 @@ class Limiter:
             yield
         finally:
             self._running -= 1
-            self._go_on()
+            self._admit_waiting()
 
     async def _enter(self) -> None:
         if not self._waiting and self._slot_free() and self._due_in() <= 0:
@@ -83,7 +83,7 @@ class Limiter:
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
-        self._go_on()
+        self._admit_waiting()
         try:
             await waiter
         except asyncio.CancelledError:
@@ -91,25 +91,25 @@ class Limiter:
                 self._running -= 1  # Its turn had come, but nothing was called.
             elif waiter in self._waiting:
                 self._waiting.remove(waiter)
-            self._go_on()
+            self._admit_waiting()
             raise
 
     def _count(self) -> None:
         self._running += 1
-        self._made.append(self._loop.time())
+        self._call_times.append(self._loop.time())
 
     def _slot_free(self) -> bool:
         return self._limit is None or self._running < self._limit
 
     def _due_in(self) -> float:
         """Seconds until the rate allows another call."""
-        if self._rate is None or len(self._made) < self._rate.calls:
+        if self._rate is None or len(self._call_times) < self._rate.calls:
             return 0.0
-        left = self._made[0] + self._rate.seconds - self._loop.time()
+        left = self._call_times[0] + self._rate.seconds - self._loop.time()
         return left if left >= _TOLERANCE else 0.0
 
-    def _go_on(self) -> None:
-        """Let those go on whose turn it is; for the next one, start the timer that it waits for."""
+    def _admit_waiting(self) -> None:
+        """Admit the waiting calls that the limits allow, and start the timer that the next one waits for."""
         while self._waiting and self._slot_free() and self._due_in() <= 0:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -123,4 +123,4 @@ class Limiter:
 
     def _ring(self) -> None:
         self._timer = None
-        self._go_on()
+        self._admit_waiting()

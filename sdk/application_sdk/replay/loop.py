@@ -15,7 +15,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from typing_extensions import override
 
@@ -23,6 +23,7 @@ from application_sdk.errors import RouteInterrupt
 from application_sdk.execution.source_lines import stop_at
 from application_sdk.replay.generators import Generators
 from application_sdk.replay.unsupported_loop import NoInputOutput
+from application_sdk.replay.violations import Violations
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,14 +35,14 @@ BUSY_LIMIT = 1_000_000
 
 
 class Timers(Protocol):
-    """What the loop tells of its timers."""
+    """Keeps the loop's timers, since the loop has no clock that runs."""
 
-    def start(self, handle: asyncio.TimerHandle, seconds: float) -> None:
-        """`handle` is to be fired in `seconds`."""
+    def start(self, handle: asyncio.TimerHandle, seconds: float, fire: Callable[[asyncio.TimerHandle], None]) -> None:
+        """Call `fire(handle)` in `seconds`."""
         ...
 
     def cancel(self, handle: asyncio.TimerHandle) -> None:
-        """Nobody waits for `handle` any more. Also called for handles that have fired."""
+        """Drop `handle`. Also called for handles that have fired."""
         ...
 
 
@@ -84,9 +85,10 @@ class BusyRoute(RouteInterrupt):
 class RouteLoop(NoInputOutput):
     """Runs callbacks when told to, until none is ready."""
 
-    def __init__(self, timers: Timers, refuse: Callable[[str], NoReturn]) -> None:
-        super().__init__(refuse)
+    def __init__(self, timers: Timers, violations: Violations) -> None:
+        super().__init__(violations.refuse)
         self._timers = timers
+        self._violations = violations
         self._ready: deque[asyncio.Handle] = deque()
         self._numbers = 0
         self._time = 0.0
@@ -97,12 +99,10 @@ class RouteLoop(NoInputOutput):
         self._exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self._hidden: list[RouteTask[Any]] = []
         self._conditions: list[tuple[Callable[[], bool], RouteFuture[None]]] = []
-        self.interrupt: RouteInterrupt | None = None
-        """Set to have `turn` return at once: something has happened after which no user code may go on."""
         self.quiet = False
         """Whether reports of exceptions that nobody retrieved are dropped."""
 
-    # What execution.run does with it
+    # What replay.run does with it
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -122,11 +122,12 @@ class RouteLoop(NoInputOutput):
             events._set_running_loop(outer)  # noqa: SLF001
 
     def turn(self) -> None:
-        """Run callbacks until none is ready or `interrupt` is set. Raises BusyRoute when there is no end to them."""
+        """Run callbacks until none is ready or the route has violated a rule. Raises BusyRoute when there is no end."""
         ready = self._ready
+        violations = self._violations
         left = BUSY_LIMIT
-        while self.interrupt is None:
-            while ready and self.interrupt is None:
+        while violations.first is None:
+            while ready and violations.first is None:
                 handle = ready.popleft()
                 if not handle._cancelled:  # noqa: SLF001 - asyncio's own loops ask so too
                     handle._run()  # noqa: SLF001
@@ -236,7 +237,7 @@ class RouteLoop(NoInputOutput):
         if delay <= 0:
             self._ready.append(handle)
         else:
-            self._timers.start(handle, delay)
+            self._timers.start(handle, delay, self.fire)
         return handle
 
     @override
@@ -312,7 +313,7 @@ class RouteLoop(NoInputOutput):
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if self.quiet or self.interrupt is not None or isinstance(error, RouteInterrupt):
+        if self.quiet or self._violations.first is not None or isinstance(error, RouteInterrupt):
             return
         if self._exception_handler is not None:
             self._exception_handler(self, context)

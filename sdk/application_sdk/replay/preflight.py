@@ -17,8 +17,8 @@ from application_sdk.errors import AppNotFoundError, PreflightFailedError, TaskF
 from application_sdk.execution.current import TaskRequest
 from application_sdk.execution.definition import PREFLIGHT, GateSettings, TaskDefinition, TaskSettings
 from application_sdk.execution.error_info import error_fields
-from application_sdk.execution.preflight_mode import NAME
 from application_sdk.execution.retry import RetryPolicy
+from application_sdk.replay.preflight_mode import NAME
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 
@@ -59,17 +59,17 @@ class Verdict(Output):
 
     def in_words(self) -> str:
         """What is wrong, with the messages of the checks that failed."""
-        failed = [f"{one.name}: {one.message or 'failed'}" for one in self.checks if not one.passed]
+        failed = [f"{check.name}: {check.message or 'failed'}" for check in self.checks if not check.passed]
         return "; ".join([self.message, *failed] if self.message else failed) or "its handler doesn't say why"
 
 
-async def _preflight(app: object, given: GateInput) -> Verdict:
+async def _preflight(app: object, input: GateInput) -> Verdict:
     settings: GateSettings = app.definition.gate  # type: ignore[attr-defined] # `app` is a layer above
     if settings.check is None:
         raise AppNotFoundError("this app was defined without a way to its handler")
-    verdict = await cast("Awaitable[Verdict]", settings.check(app, given))
+    verdict = await cast("Awaitable[Verdict]", settings.check(app, input))
     if not verdict.ready:
-        if given.mode == "hard":
+        if input.mode == "hard":
             raise PreflightFailedError(f"not ready to run: {verdict.in_words()}")
         _log.warning("not ready to run: %s. The run goes on, since preflight_gate_mode is 'soft'", verdict.in_words())
     return verdict
@@ -92,10 +92,10 @@ def gate_task(settings: GateSettings) -> TaskDefinition:
     )
 
 
-def gate_call(settings: GateSettings, entrypoint: str, mode: Literal["soft", "hard"], given: JSONObject) -> TaskRequest:
+def gate_call(settings: GateSettings, entrypoint: str, mode: Literal["soft", "hard"], input: JSONObject) -> TaskRequest:
     """The gate's call in a run with this input."""
-    asked = GateInput(entrypoint=entrypoint, mode=mode, timeout_seconds=settings.timeout_seconds, input=given)
-    return TaskRequest(gate_task(settings), asked, "the start of the route", NAME)
+    gate_input = GateInput(entrypoint=entrypoint, mode=mode, timeout_seconds=settings.timeout_seconds, input=input)
+    return TaskRequest(gate_task(settings), gate_input, "the start of the route", NAME)
 
 
 def refused(error: BaseException) -> ErrorFields:

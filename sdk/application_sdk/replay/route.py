@@ -126,13 +126,13 @@ class Route:
         If it was scheduled, `take_abandoned` gives it; a completion of it is consumed without effect. One that wasn't
         never will be.
         """
-        found = self._outstanding.pop(key, None)
-        if found is None:
+        outstanding = self._outstanding.pop(key, None)
+        if outstanding is None:
             return
         self._abandoned.add(key)
         self._held.pop(key, None)
         # One that was held back may have been scheduled by a previous execution, so the engine is told of it as well.
-        if found[0].role == "task":
+        if outstanding[0].role == "task":
             self._to_abandon[key] = None
 
     def take_abandoned(self) -> list[str]:
@@ -158,13 +158,13 @@ class Route:
 
         Raises UnexpectedCompletion, and changes nothing, when the route has no such call outstanding.
         """
-        found = self._outstanding.pop(completion.key, None)
-        if found is None:
+        outstanding = self._outstanding.pop(completion.key, None)
+        if outstanding is None:
             self._drop(completion)
             return
         self._held.pop(completion.key, None)
         self.consumed += 1
-        found[1](completion)
+        outstanding[1](completion)
 
     def consume_unseen(self, completion: Completion) -> None:
         """Account for a completion of the past that the ended route doesn't need any more.

@@ -99,15 +99,30 @@ def check_durability(
 ) -> DurabilityReport:
     """Prove that an app survives crashes: run it, kill its driver at every step, and compare outputs and executions.
 
-    Tried in `orders` orders of completion, each with up to `max_crashes` crashes, spread evenly when the run has more
-    steps; and replayed in so many other `processes`, where sets of texts have another order. Each attempt's body is
-    executed once; what it returned serves all orders and crashes. `failures`, `durations`, `stand_ins` are `run_app`'s.
-    `schedule` tries only that one.
+    Each attempt's body is executed once; what it returned serves all orders and crashes. Progress goes to stderr.
 
-    After `max_seconds` (None for no limit) the check stops with an UnfinishedCheckWarning that says what it has
-    covered; progress goes to stderr before that. Raises DurabilityError with the smallest schedule that was found and
-    the cause, or when not even one run without a crash came to its end in that time; NestedCheckError when a check
-    executes or imports what calls it.
+    Args:
+        app: The app's class.
+        input: The run's input.
+        entrypoint: Name of the entry point. None stands for the default one.
+        orders: How many orders of completion are tried, 5 by default.
+        max_crashes: How many crashes are tried in each order, 200 by default. They are spread evenly where the run has
+            more steps.
+        processes: How many other processes replay the run, 2 by default. In each, sets of texts have another order.
+        failures: As in `run_app`.
+        durations: As in `run_app`.
+        stand_ins: As in `run_app`.
+        schedule: The only schedule to try, as a DurabilityError shows it. None, the default, tries all.
+        max_seconds: How long the check may take, 120 seconds by default. It then stops with an UnfinishedCheckWarning
+            that says what it has covered. None sets no limit.
+
+    Returns:
+        What was tried.
+
+    Raises:
+        DurabilityError: The app doesn't survive a crash, with the smallest schedule that shows it and the cause; or
+            not even one run without a crash ended in `max_seconds`.
+        NestedCheckError: The check executes or imports the code that calls it.
     """
     with marked():
         progress = CheckProgress(f"check_durability({app.__name__})", max_seconds)

@@ -1,4 +1,4 @@
-"""`replay`: today's code against the ledger of a run that was."""
+"""`replay`: today's code against the ledger of an earlier run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ class ReplayError(AppError, AssertionError):
 def replay(app: type[App], ledger: ExportedRun | Mapping[str, object] | str | PathLike[str]) -> Replayed:
     """Replay the exported ledger of a run (`apprun export RUN`) against an app; nothing is executed.
 
-    `ledger` is a file's path, the document, or what `run_app(…).exported` gave. Raises ReplayError when a driver with
-    this code would stall, when a finished run would go on or end otherwise; LedgerFormatError when it is no ledger of
-    this app. Returns what the code would do next, for a run that isn't finished.
+    Args:
+        app: The app's class, with today's code.
+        ledger: Path of the exported file, its content, or `exported` of what `run_app` returned.
+
+    Returns:
+        What the code would do next, for a run that hasn't ended.
+
+    Raises:
+        ReplayError: A driver with this code would stall, or a run that has ended would continue or end otherwise.
+        LedgerFormatError: The file is no ledger of this app.
     """
     exported = _read(ledger)
     replayed = replay_run(app, exported)

@@ -154,10 +154,25 @@ def run_app(
 ) -> FinishedRun[Any]:
     """Run an app to its end, in this process. Timers and backoffs take virtual time: a week passes in milliseconds.
 
-    `failures`, `durations` and `stand_ins` are by task name: what fails, how long attempts take, what is called with
-    the input in place of a task's body. `cancel_after` cancels the run after so many virtual seconds. A run that
-    continues as another one is followed for up to `max_runs` runs. `state` is what the app keeps of earlier runs, by
-    key; the result's `state` is what it keeps after. Works inside and outside an event loop.
+    Works inside and outside of an event loop.
+
+    Args:
+        app: The app's class.
+        input: The run's input.
+        entrypoint: Name of the entry point. None stands for the default one.
+        failures: What fails, by name of the task.
+        durations: How long attempts take, by name of the task. In virtual seconds.
+        stand_ins: What is called with the input in place of a task's body, by name of the task.
+        cancel_after: When the run is cancelled, in virtual seconds after its start. None, the default: never.
+        started_at: When the run begins, on its own clock. A fixed time by default.
+        max_runs: How many runs are followed where each continues as another one, 100 by default.
+        state: What the app has saved in earlier runs, by key. Empty by default.
+
+    Returns:
+        The run: its outcome, output or error, calls, and the state that the app has saved.
+
+    Raises:
+        RunFailedError: The app still continued as another run after `max_runs` runs.
     """
     bench = TestBench(app, entrypoint, failures, durations, stand_ins, state=dict(state or {}))
     payload = bench.payload(input)

@@ -52,13 +52,13 @@ def a_past_in_another_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_whole_past_at_once(patch: pytest.MonkeyPatch) -> None:
-    def go_on(self: RouteExecution, main: Any) -> None:
+    def run_until_blocked(self: RouteExecution, main: Any) -> None:
         self._turn()
         while self._arrived and self._route.replaying and not main.done():
             self._deliver(self._arrived.popleft())
         self._turn()
 
-    patch.setattr(RouteExecution, "_go_on", go_on)
+    patch.setattr(RouteExecution, "_run_until_blocked", run_until_blocked)
 
 
 def late_results_as_a_surprise(patch: pytest.MonkeyPatch) -> None:
@@ -69,18 +69,18 @@ def late_results_as_a_surprise(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_deadlock_noticed_late(patch: pytest.MonkeyPatch) -> None:
-    def go_on(self: RouteExecution, main: Any) -> None:
+    def run_until_blocked(self: RouteExecution, main: Any) -> None:
         self._turn()
         while not main.done():
             if self._arrived and self._route.replaying:
                 self._deliver(self._arrived.popleft())
             elif not self._route.waiting and not self._route.replaying:
-                self._break_deadlock()
+                self._body.break_deadlock()
             else:
                 return
             self._turn()
 
-    patch.setattr(RouteExecution, "_go_on", go_on)
+    patch.setattr(RouteExecution, "_run_until_blocked", run_until_blocked)
 
 
 def a_clock_that_goes_on_between_lives(patch: pytest.MonkeyPatch) -> None:

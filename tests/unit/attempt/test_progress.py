@@ -12,7 +12,7 @@ import pytest
 from tests.support import virtual_time
 
 from application_sdk.app import App, task
-from application_sdk.app.task import TaskOptions, apply_options
+from application_sdk.app.task_options import TaskOptions, apply_options
 from application_sdk.attempt.attempt import Attempt, AttemptResult
 from application_sdk.attempt.progress import ProgressWatch
 from application_sdk.attempt.task_context import AttemptInfo

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
+from application_sdk.errors import RouteViolation
 from application_sdk.replay.loop import RouteLoop
+from application_sdk.replay.violations import Violations
 
 
 class Timers:
@@ -16,19 +18,11 @@ class Timers:
         self.started: list[tuple[asyncio.TimerHandle, float]] = []
         self.cancelled: list[asyncio.TimerHandle] = []
 
-    def start(self, handle: asyncio.TimerHandle, seconds: float) -> None:
+    def start(self, handle: asyncio.TimerHandle, seconds: float, fire: Callable[[asyncio.TimerHandle], None]) -> None:
         self.started.append((handle, seconds))
 
     def cancel(self, handle: asyncio.TimerHandle) -> None:
         self.cancelled.append(handle)
-
-
-class Refused(Exception):
-    pass
-
-
-def refuse(what: str) -> NoReturn:
-    raise Refused(what)
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def timers() -> Timers:
 
 @pytest.fixture
 def loop(timers: Timers) -> RouteLoop:
-    return RouteLoop(timers, refuse)
+    return RouteLoop(timers, Violations())
 
 
 def finish(loop: RouteLoop, body: Coroutine[Any, Any, object]) -> object:
@@ -117,7 +111,7 @@ def test_threads_are_refused_by_name(loop: RouteLoop) -> None:
     async def body() -> None:
         await asyncio.to_thread(sorted, [])
 
-    with pytest.raises(Refused, match=r"sorted\(\) run in a thread in the route"):
+    with pytest.raises(RouteViolation, match=r"sorted\(\) run in a thread in the route"):
         finish(loop, body())
 
 

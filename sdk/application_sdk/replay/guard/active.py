@@ -23,7 +23,7 @@ class Guarded(Protocol):
         """The route's time, in seconds since the run began."""
         ...
 
-    def hidden_chance(self) -> object:
+    def module_random(self) -> object:
         """The `random.Random` behind the functions of the module `random`."""
         ...
 

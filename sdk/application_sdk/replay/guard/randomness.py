@@ -55,7 +55,7 @@ def _function(name: str, real: Callable[..., object]) -> Callable[..., object]:
         route = _asking_route()
         if route is None:
             return real(*args, **kwargs)
-        return getattr(route.hidden_chance(), name)(*args, **kwargs)
+        return getattr(route.module_random(), name)(*args, **kwargs)
 
     draw.__name__ = name
     return draw
@@ -65,7 +65,7 @@ def _seed(real: Callable[..., None]) -> Callable[..., None]:
     def seed(self: random.Random, a: int | float | str | bytes | bytearray | None = None, version: int = 2) -> None:
         route = _asking_route()
         if route is not None and a is None:
-            hidden = route.hidden_chance()
+            hidden = route.module_random()
             a = hidden.getrandbits(128) if isinstance(hidden, random.Random) else a
         real(self, a, version)
 

@@ -8,7 +8,7 @@ import sys
 WRAPPED = """
 import threading
 
-from application_sdk.attempt.threads import share_runtime_with_threads
+from application_sdk.execution.threads import share_runtime_with_threads
 
 seen = []
 

@@ -29,5 +29,5 @@ def mode_of_run(settings: GateSettings, entrypoint: str, rules: int, engine: Eng
     if key not in past and key not in under_way:
         return "off"
     recorded = engine.recorded(key)
-    told: Mapping[str, object] = {} if recorded is None else recorded.input
-    return "soft" if told.get("mode") == "soft" else "hard"
+    gate_input: Mapping[str, object] = {} if recorded is None else recorded.input
+    return "soft" if gate_input.get("mode") == "soft" else "hard"
