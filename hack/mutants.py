@@ -416,6 +416,36 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/operator/plan/pod/test_image_pinning.py",),
     ),
     Mutant(
+        "worker-begins-once",
+        without="pass",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker_calls.py",),
+    ),
+    Mutant(
+        "worker-one-attempt",
+        without="return False",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker_calls.py",),
+    ),
+    Mutant(
+        "worker-own-inbox",
+        without="return status",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
+    ),
+    Mutant(
+        "worker-source-digest",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
+    ),
+    Mutant(
+        "worker-kills-overdue",
+        without="False",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
+    ),
+    Mutant(
+        "worker-leaves-reported",
+        without="not self._calls.running",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
+    ),
+    Mutant(
         "task-source-digest",
         without="False",
         tests=(f"{UNIT}/engines/kubernetes/test_task_main.py",),
@@ -924,6 +954,64 @@ MUTANTS: Final = (
             f"{UNIT}/operator/plan/test_identity.py",
             f"{SIMULATION}/test_identity.py",
         ),
+    ),
+    Mutant(
+        "shared-pod-disruption",
+        part='reuse["concurrency"] > 1',
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "pool-shape-altered",
+        part="names.pool_name(name, digest([uid, body])) != worker.pool",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "inbox-rewritten",
+        part="missing or altered",
+        without="altered",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "inbox-size",
+        part="size + len(entry.data) > MAX_INBOX_BYTES",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "warm-pod-of-inbox",
+        part="pod.meta.owner_uid != worker.meta.uid",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "pool-within-max",
+        part='reuse["replicas"]["max"]',
+        without="10_000",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "acknowledged-in-time",
+        part="now >= since + allowed",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "dropped-call-replaced",
+        part="now >= since + DROPPED_SECONDS",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "prefetch-behind-short",
+        without="long = False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "drained-before-deleted",
+        without="drained = warm.worker.drain",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(
         "strays-occupy",

@@ -20,6 +20,7 @@ from application_sdk.wire import names
 from apprun_operator import health
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import RESOURCES, Executor
+from apprun_operator.act.pool_executor import PoolExecutor
 from apprun_operator.act.service_account_sync import ServiceAccountSync
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.gc_tuning import tune_gc
@@ -35,6 +36,7 @@ from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_events import KopfThread
 from apprun_operator.observe.kopf_feed import KopfFeed
 from apprun_operator.reconcile.app_worker import AppWorker
+from apprun_operator.reconcile.pool_worker import PoolWorker
 from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.settings import Settings, SettingsError, from_environment
@@ -44,7 +46,7 @@ from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "appstates", "pods")
+WATCHED: Final[tuple[Kind, ...]] = ("apptasks", "appledgers", "appstates", "appworkers", "pods")
 """Created by machines in great numbers: each has an informer that lists and watches."""
 LISTED: Final[tuple[Kind, ...]] = ("apps", "appruns")
 """Created by people: kopf brings their events. Periodic lists find what the events missed."""
@@ -65,6 +67,8 @@ class Components:
     worker: RunWorker
     app_queue: KeyQueue
     app_worker: AppWorker
+    pool_queue: KeyQueue
+    pool_worker: PoolWorker
     account_sync: ServiceAccountSync
     watching: list[Informer]
     listing: list[Informer]
@@ -127,6 +131,7 @@ async def _serve(settings: Settings, cluster: Cluster) -> None:
         await asyncio.to_thread(lease.stop, STOP_SECONDS)
     components.queue.close()
     components.app_queue.close()
+    components.pool_queue.close()
     await asyncio.to_thread(kopf_thread.stop, STOP_SECONDS)
     await site.cleanup()
     await client.close()
@@ -175,8 +180,11 @@ async def work(settings: Settings, components: Components) -> None:
                 group.create_task(components.worker.run())
             components.app_worker.start_term()
             group.create_task(components.app_worker.run())
+            components.pool_worker.start_term()
+            group.create_task(components.pool_worker.run())
             group.create_task(components.account_sync.run())
     finally:
+        await components.pool_worker.stop()
         await components.worker.stop()
 
 
@@ -206,8 +214,8 @@ def build(
         ticks: A monotonic clock, by which silence is measured: setting the time of day is no
             silence.
     """
-    queue, app_queue = KeyQueue(), KeyQueue()
-    cache = Cache(queue.put, clock, app_queue.put)
+    queue, app_queue, pool_queue = KeyQueue(), KeyQueue(), KeyQueue()
+    cache = Cache(queue.put, clock, app_queue.put, pool_queue.put)
     metrics.watch_sizes(cache.sizes, queue.__len__)
     metrics.watch_unreadable(cache.unreadable)
     metrics.watch_leadership(lambda: gate.is_leading)
@@ -224,6 +232,9 @@ def build(
     worker = RunWorker(queue, cache, executor, settings.limits, metrics, clock, random.random)
     app_executor = AppExecutor(api, cache, accounts, executor, clock)
     app_worker = AppWorker(app_queue, cache, app_executor, settings.limits, clock, random.random)
+
+    pool_executor = PoolExecutor(api, cache, executor)
+    pool_worker = PoolWorker(pool_queue, cache, pool_executor, worker, settings.limits, metrics, clock, random.random)
 
     def informers(kinds: tuple[Kind, ...]) -> list[Informer]:
         return [
@@ -244,7 +255,9 @@ def build(
     watching, listing = informers(WATCHED), informers(LISTED)
     metrics.watch_silence(partial(silence_by_kind, [*watching, *listing]))
     account_sync = ServiceAccountSync(cache, accounts, clock, metrics.failed)
-    return Components(queue, cache, metrics, worker, app_queue, app_worker, account_sync, watching, listing)
+    return Components(
+        queue, cache, metrics, worker, app_queue, app_worker, pool_queue, pool_worker, account_sync, watching, listing
+    )
 
 
 def _feed(loop: asyncio.AbstractEventLoop, components: Components) -> KopfFeed:

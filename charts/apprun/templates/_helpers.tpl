@@ -199,6 +199,25 @@ spec:
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]
+# Warm pods: their inboxes. The operator hands get and watch on, to the account of each pool for its
+# own inboxes.
+- apiGroups: [apprun.dev]
+  resources: [appworkers]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apprun.dev]
+  resources: [appworkers/status]
+  verbs: [patch]
+# The account of each App with warm pods, and a role for each pool. Kubernetes lets the operator put
+# into a role, and bind, no more than what it may do itself.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [create]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles]
+  verbs: [create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  verbs: [create]
 # One Event per run and reason when it stalls or fails; get: to count a repeated one. list: only the
 # kubelet's Event says why a pod whose Secret is missing doesn't start.
 - apiGroups: [events.k8s.io]

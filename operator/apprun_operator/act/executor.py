@@ -62,6 +62,7 @@ RESOURCES: Final[dict[Kind, Resource]] = {
     "apptasks": resources.APP_TASKS,
     "appledgers": resources.APP_LEDGERS,
     "appstates": resources.APP_STATES,
+    "appworkers": resources.APP_WORKERS,
     "pods": resources.PODS,
 }
 

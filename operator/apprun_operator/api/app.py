@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from application_sdk.wire.fields import RunsIn
+from application_sdk.wire.fields import ReuseMode, RunsIn
+from apprun_operator.api.apptask import Concurrency, MaxCalls, PoolSeconds, Replicas, Reuse
 from apprun_operator.api.secrets import SecretMounts
 from apprun_operator.api.shapes import (
     LIST_KEYS,
@@ -109,13 +110,43 @@ class Retention(Shape):
     absent, the run is kept until somebody deletes it."""
 
 
+class ReuseOverride(Shape):
+    """Executes a task's calls in warm pods, or changes the settings of its pool. Absent fields keep
+    the value of the code, or the default of `ReusePolicy`."""
+
+    replicas: Replicas | None = None
+    """Size of the pool."""
+    idle_ttl: PoolSeconds | None = None
+    """Seconds without a call after which the pool shrinks to its minimum."""
+    scaledown_ttl: PoolSeconds | None = None
+    """Seconds for which a pod may be idle before it is removed, down to the minimum."""
+    concurrency: Concurrency | None = None
+    """Calls that one pod executes at the same time."""
+    mode: ReuseMode | None = None
+    """`process`: each call has its own process. `actor`: all calls of a pod share a process and its
+    globals."""
+    max_calls: MaxCalls | None = None
+    """Calls after which a pod is replaced."""
+
+
 class TaskOverride(Shape):
     """Settings of one task that override those in the app's code."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            RULES: [
+                rule("!has(self.runsIn) || !has(self.reuse)", "runsIn and reuse exclude each other"),
+            ]
+        }
+    )
+
     runs_in: RunsIn | None = None
     """Where the task is executed. `pod`: each call in its own pod. `driver`: in a process beside
-    the route, for steps of milliseconds to seconds. A run keeps the setting that it began with, and
-    stalls if the task can't be executed there."""
+    the route, for steps of milliseconds to seconds. Either also replaces the warm pods that the
+    code asks for. A run keeps the setting that it began with, and stalls if the task can't be
+    executed there."""
+    reuse: ReuseOverride | None = None
+    """The task's calls are executed in warm pods, which stay between calls."""
 
 
 class AppTemplate(Shape):
@@ -196,6 +227,9 @@ class Contract(Shape):
     runs_in: RunsIn | None = None
     """Where a task is executed according to the code; in a pod when absent. `spec.tasks` may
     override it."""
+    reuse: Reuse | None = None
+    """The pool of warm pods that the code declares for the task's calls; none when absent.
+    `spec.tasks` may override it."""
     takes: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
     """Fields of its input, in Python notation."""
     returns: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})]
@@ -261,6 +295,25 @@ class HandlerStatus(Shape):
     """Number of ready pods."""
 
 
+class Pool(Shape):
+    """One pool of warm pods."""
+
+    name: str
+    """Name of the pool. The names of its pods begin with it."""
+    tasks: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
+    """Tasks whose calls it executes."""
+    size: int
+    """Number of pods."""
+    busy: int
+    """Pods that execute a call."""
+    idle: int
+    """Pods that wait for a call."""
+    draining: int
+    """Pods that finish their calls and then end."""
+    renewed: int | None = None
+    """Pods that were replaced since the operator's leader started."""
+
+
 class AppStatus(Shape):
     """State of the app, as the operator sees it."""
 
@@ -272,6 +325,8 @@ class AppStatus(Shape):
     """Result of the last inspection of the code."""
     contracts: Contracts | None = None
     """The published contracts of the code."""
+    pools: Annotated[list[Pool], Field(json_schema_extra={LIST_TYPE: "map", LIST_KEYS: ["name"]})] | None = None
+    """The app's pools of warm pods, as they were some seconds ago."""
     conditions: Conditions | None = None
     """`Ready`, `Reconciling` and `Stalled` as kstatus defines them. `Inspected` says why if the
     code can't be imported. `ContractsCompatible` says what has changed if inputs or outputs of the

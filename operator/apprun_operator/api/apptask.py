@@ -10,7 +10,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from application_sdk.wire.fields import MAX_ABANDONED, MAX_COEFFICIENT, MAX_SECONDS, Outcome, Role, TaskPhase
+from application_sdk.wire.fields import (
+    MAX_ABANDONED,
+    MAX_COEFFICIENT,
+    MAX_POOL_SECONDS,
+    MAX_REPLICAS,
+    MAX_SECONDS,
+    MAX_WORKER_CONCURRENCY,
+    Outcome,
+    ReuseMode,
+    Role,
+    TaskPhase,
+)
 from application_sdk.wire.names import (
     APP_NAME_MAX_LENGTH,
     DRIVER_KEY,
@@ -202,6 +213,42 @@ class CallOutcome(Shape):
     """When the call ended."""
 
 
+PoolSeconds: TypeAlias = Annotated[float, Field(ge=0, le=MAX_POOL_SECONDS)]
+"""A time for which pods are kept, a day at most."""
+Concurrency: TypeAlias = Annotated[int, Field(ge=1, le=MAX_WORKER_CONCURRENCY)]
+MaxCalls: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+REPLICAS_RULE: Final = rule("self.min <= self.max", "a pool's minimum is at most its maximum")
+
+
+class Replicas(Shape):
+    """Least and greatest size of a pool of warm pods."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [REPLICAS_RULE]})
+
+    min: Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
+    """Pods that are kept while nothing is called."""
+    max: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+    """Most pods at the same time."""
+
+
+class Reuse(Shape):
+    """The pool of warm pods that executes the call."""
+
+    replicas: Replicas
+    """Size of the pool."""
+    idle_ttl: PoolSeconds
+    """Seconds without a call after which the pool shrinks to its minimum."""
+    scaledown_ttl: PoolSeconds
+    """Seconds for which a pod may be idle before it is removed, down to the minimum."""
+    concurrency: Concurrency
+    """Calls that one pod executes at the same time."""
+    mode: ReuseMode
+    """`process`: each call has its own process. `actor`: all calls of a pod share a process and its
+    globals."""
+    max_calls: MaxCalls | None = None
+    """Calls after which a pod is replaced."""
+
+
 class AppTaskSpec(Shape):
     """The call. The run's driver writes it once; it is immutable."""
 
@@ -218,6 +265,11 @@ class AppTaskSpec(Shape):
                     "(self.role == 'local') == has(self.outcome)",
                     "a call that the driver has executed itself comes with its outcome, and no other call does",
                     field=".outcome",
+                ),
+                rule(
+                    "!has(self.reuse) || self.role == 'task'",
+                    "only a task's call can be executed in a warm pod",
+                    field=".reuse",
                 ),
                 rule(
                     "!has(self.outcome) || (self.outcome.phase == 'Succeeded') != has(self.outcome.error)",
@@ -265,6 +317,8 @@ class AppTaskSpec(Shape):
     is being cancelled."""
     outcome: CallOutcome | None = None
     """How the call ended, if the driver executed it itself (role `local`)."""
+    reuse: Reuse | None = None
+    """The pool of warm pods that executes the call. When absent, the call has its own pod."""
 
 
 class Progress(Shape):
@@ -339,6 +393,8 @@ class AppTaskStatus(Shape):
     pod: PodReference | None = None
     """The pod that executes the current attempt, if that pod is shared with other calls. Then only
     that pod, by name and uid, may report."""
+    assigned_at: Timestamp | None = None
+    """When the current attempt was assigned to that pod."""
     output: FreeValue | None = None
     """What the task returned."""
     state: Annotated[list[StateWrite], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None

@@ -1,4 +1,4 @@
-"""The five CustomResourceDefinitions: names, printer columns and envelope around the models'
+"""The six CustomResourceDefinitions: names, printer columns and envelope around the models'
 schemas. Pure."""
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from apprun_operator.api.appledger import AppLedger
 from apprun_operator.api.apprun import AppRun
 from apprun_operator.api.appstate import AppState
 from apprun_operator.api.apptask import AppTask
+from apprun_operator.api.appworker import AppWorker
 from apprun_operator.api.schema import Schema, structural
 from apprun_operator.api.shapes import Shape
 
@@ -29,7 +30,7 @@ class Column:
     name: str
     path: str
     description: str
-    type: Literal["string", "integer", "date"] = "string"
+    type: Literal["string", "integer", "boolean", "date"] = "string"
     priority: int = 0
 
 
@@ -108,6 +109,7 @@ KINDS: Final = (
             Column("Done", ".status.progress.done", "Units done, if the task counts them.", type="integer", priority=1),
             Column("Total", ".status.progress.total", "Units in all.", type="integer", priority=1),
             Column("Node", ".status.node", "Node of the current attempt."),
+            Column("Pod", ".status.pod.name", "Warm pod that the current attempt is assigned to.", priority=1),
             AGE,
             Column("Message", ".status.message", "What it waits for, or why attempts ended.", priority=1),
         ),
@@ -133,6 +135,18 @@ KINDS: Final = (
             AGE,
         ),
         has_status=False,
+    ),
+    Kind(
+        AppWorker,
+        names.APP_WORKERS,
+        ("aw",),
+        (
+            Column("App", ".spec.app", "App that owns the pool; the run, where the app is written in it."),
+            Column("Pool", ".spec.pool", "Pool of the pod, which has the same name as this object."),
+            Column("Call", ".status.calls[0].appTask", "AppTask of the oldest call that it was given."),
+            Column("Draining", ".status.drain", "Whether it is given no further call.", type="boolean"),
+            AGE,
+        ),
     ),
 )
 

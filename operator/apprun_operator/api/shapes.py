@@ -15,7 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from application_sdk.wire.fields import MAX_SECONDS, Outcome, StallReason
-from application_sdk.wire.names import CANCEL_KEY, KEY_LENGTH, RESERVED_SERVICE_ACCOUNTS, TASK_SERVICE_ACCOUNT
+from application_sdk.wire.names import (
+    CANCEL_KEY,
+    KEY_LENGTH,
+    RESERVED_SERVICE_ACCOUNTS,
+    TASK_SERVICE_ACCOUNT,
+    WORKER_SERVICE_ACCOUNT,
+)
 
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 RULES: Final = "x-kubernetes-validations"
@@ -76,9 +82,10 @@ PullPolicy: TypeAlias = Literal["Always", "IfNotPresent", "Never"]
 
 
 TASK_ACCOUNT_RULE: Final = rule(
-    f"!has(self.serviceAccountName) || !(self.serviceAccountName in {list(RESERVED_SERVICE_ACCOUNTS)})",
-    f"tasks don't run as {' or '.join(RESERVED_SERVICE_ACCOUNTS)}, which are AppRun's own: name an account of yours, or"
-    f" none for {TASK_SERVICE_ACCOUNT}",
+    f"!has(self.serviceAccountName) || !(self.serviceAccountName in {list(RESERVED_SERVICE_ACCOUNTS)}"
+    f" || self.serviceAccountName.startsWith('{WORKER_SERVICE_ACCOUNT}-'))",
+    f"tasks don't run as {' or '.join(RESERVED_SERVICE_ACCOUNTS)} or {WORKER_SERVICE_ACCOUNT}-…, which are AppRun's"
+    f" own: name an account of yours, or none for {TASK_SERVICE_ACCOUNT}",
     field=".serviceAccountName",
 )
 

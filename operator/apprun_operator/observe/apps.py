@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from application_sdk.wire.digest import JSONObject
-from apprun_operator.observe.packed_json import Contracts
+from apprun_operator.observe.packed_json import Contracts, Packed
 from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.observe.records import AppSpecRecord, Condition, Meta, TaskRecord
+
+NO_POOLS: Final = Packed(b"[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class AppRecord:
     """The last inspection that finished."""
     contracts: Contracts | None = None
     """`status.contracts`, as published."""
+    pools: Packed = NO_POOLS
+    """`status.pools`, a list."""
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of type `kind`, or None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from application_sdk.wire import names
@@ -20,7 +21,8 @@ from apprun_operator.observe.kinds import KIND_NAMES, Kind
 from apprun_operator.observe.namespaces import Namespaces
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.parsers import PARSERS, parse_object
-from apprun_operator.observe.pods import PodEvent, PodRecord, RejectionKind
+from apprun_operator.observe.pods import PodEvent, PodRecord, PoolBlocked, RejectionKind
+from apprun_operator.observe.pool_index import PoolIndex
 from apprun_operator.observe.records import (
     Key,
     Meta,
@@ -33,6 +35,7 @@ from apprun_operator.observe.records import (
 )
 from apprun_operator.observe.run_state import RunState
 from apprun_operator.observe.staleness import concerns_runs, stale_since
+from apprun_operator.observe.workers import PoolCall, PoolMemory, PoolObserved, WorkerRecord, pool_of
 
 MAX_TOMBSTONES: Final = 20_000
 """How many deleted objects are remembered, so that a late response to an own write doesn't bring
@@ -46,6 +49,7 @@ class Cache:
         wake: Called with a run's key whenever its next plan may differ.
         clock: Returns the time of day, in seconds since the epoch.
         wake_app: The same for Apps.
+        wake_pool: The same for pools of warm pods.
     """
 
     def __init__(
@@ -53,9 +57,14 @@ class Cache:
         wake: Callable[[Key], None],
         clock: Callable[[], float],
         wake_app: Callable[[Key], None] = lambda key: None,
+        wake_pool: Callable[[Key], None] = lambda key: None,
     ) -> None:
         self._wake_run = wake
         self._wake_app = wake_app
+        self._wake_pool = wake_pool
+        self.pools = PoolIndex(wake_pool)
+        """What belongs to pools of warm pods, but for the pods themselves."""
+        self._blocked_pools: dict[Key, PoolBlocked] = {}
         self._clock = clock
         self._runs: dict[Key, RunState] = {}
         self._apps: dict[Key, AppRecord] = {}
@@ -67,12 +76,17 @@ class Cache:
         self._tombstones: OrderedDict[str, None] = OrderedDict()
         self._namespaces = Namespaces()
 
-    def _wake(self, key: Key) -> None:
+    def wake(self, key: Key) -> None:
+        """Have a run, an App's inspection or a pool planned again, by the key of its objects."""
         app = inspected_by(key)
-        if app is None:
+        if pool_of(key) is not None:
+            self._wake_pool(key)
+        elif app is None:
             self._wake_run(key)
         else:
             self._wake_app(app)
+
+    _wake = wake
 
     # Updates from the API server
 
@@ -103,6 +117,8 @@ class Cache:
             self._put_pod(record)
         elif isinstance(record, StateRecord):
             self._app_states[record.meta.key] = record
+        elif isinstance(record, WorkerRecord):
+            self.pools.put_worker(record)
         else:
             self._put_page(record)
 
@@ -139,11 +155,20 @@ class Cache:
         if kind == "appstates":
             self._app_states.pop(key, None)
             return
+        if kind == "appworkers":
+            self.pools.drop_worker(key)
+            return
+        if kind == "apptasks":
+            self.pools.drop_task(key)
         run = key if kind == "appruns" else self._owners[kind].pop(key, None)
         state = None if run is None else self._runs.get(run)
         if run is None or state is None:
             return
+        pod = state.pods.get(key.name) if kind == "pods" and pool_of(run) is not None else None
         state.drop(kind, key)
+        if pod is not None and self.pools.is_assigned(key, pod.meta.uid):
+            # As for a call's own pod: its end is still to be decided, though it is gone.
+            state.pods[key.name] = replace(pod, gone=True)
         self._index_active_run(run)
         if state.empty:
             del self._runs[run]
@@ -189,6 +214,16 @@ class Cache:
         """Record what kubelet's Events say of a pod that doesn't start; empty if they say nothing."""
         self._run_state(run).pod_events[pod] = PodEvent(message, self._clock())
         self._wake(run)
+
+    def set_pool_blocked(self, pool: Key, blocked: PoolBlocked | None) -> None:
+        """Record why none of the pool's pods can start; None if one can."""
+        before = self._blocked_pools.pop(pool, None)
+        if blocked is not None:
+            self._blocked_pools[pool] = blocked
+        old, new = (known and (known.reason, known.permanent) for known in (before, blocked))
+        if old != new:
+            for run in list(self.pools.runs_offering(pool)):
+                self._wake(run)
 
     def mark_page_lost(self, run: Key, number: int) -> None:
         """The API server doesn't have that page."""
@@ -285,9 +320,59 @@ class Cache:
             in_flight=state.in_flight,
             pod_events=state.pod_events,
             state=self._app_states.get(Key(key.namespace, names.state_name(str((run.app or {}).get("name", ""))))),
+            blocked_pools={
+                pool_of(pool) or "": blocked
+                for pool, blocked in self._blocked_pools.items()
+                if pool.namespace == key.namespace
+            },
             namespace_ready=self._namespaces.is_ready(key.namespace),
             ensured_at=self._namespaces.ensured_at(key.namespace),
         )
+
+    def observe_pool(self, key: Key) -> PoolObserved:
+        """All that is known of one pool, by its `pool_key`. Valid until the next update."""
+        state, index = self._runs.get(key) or RunState(key.name), self.pools
+        assigned: dict[str, tuple[PoolCall, ...]] = {}
+        for name in index.pods_of(key):
+            calls = (self._pool_call(run, task) for task, run in index.assigned_to(Key(key.namespace, name)).items())
+            assigned[name] = tuple(call for call in calls if call is not None)
+        offers = ((offer, self._pool_call(offer.run, Key(key.namespace, offer.task))) for offer in index.offers(key))
+        runs = {*index.runs_offering(key), *(call.run.meta.key for calls in assigned.values() for call in calls)}
+        return PoolObserved(
+            key=key,
+            workers=index.workers.get(key, {}),
+            pods={
+                name: pod
+                for name, pod in state.pods.items()
+                if not pod.gone or index.is_assigned(pod.meta.key, pod.meta.uid)
+            },
+            assigned=assigned,
+            offers=tuple((offer, call) for offer, call in offers if call is not None),
+            shape=index.shapes.get(key),
+            rejections=state.rejections,
+            in_flight=state.in_flight,
+            tasks_in_flight={
+                Key(key.namespace, name) for run in runs if run in self._runs for name in self._runs[run].in_flight
+            },
+            proven=index.proven,
+            accounts_ready=index.ready.get(key, 0),
+            latest=index.is_latest(key),
+            memory=index.memories.get(key) or PoolMemory(),
+        )
+
+    def _pool_call(self, run: Key, task: Key) -> PoolCall | None:
+        state = self._runs.get(run)
+        if state is None or state.run is None:
+            return None
+        record = state.tasks.get(task.name)
+        if record is None or record.meta.owner_uid != state.run.meta.uid:
+            return None
+        name = names.state_name(str((state.run.app or {}).get("name", "")))
+        return PoolCall(state.run, record, self._app_states.get(Key(run.namespace, name)))
+
+    def pool_keys(self) -> list[Key]:
+        """All pools of which anything is known: inboxes, pods, or calls."""
+        return sorted({*self.pools.keys(), *(key for key in self._runs if pool_of(key) is not None)})
 
     def namespaces_ensured_before(self, moment: float) -> list[str]:
         """Namespaces with active runs whose accounts were last ensured before `moment`."""
@@ -382,6 +467,7 @@ class Cache:
         self._owners["apptasks"][task.meta.key] = run
         if self._run_state(run).put_task(task, self._clock()):
             self._wake(run)
+        self.pools.put_task(task, run)
 
     def _put_pod(self, pod: PodRecord) -> None:
         run = Key(pod.meta.key.namespace, pod.run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from application_sdk.wire import names
 from apprun_operator.observe.apps import AppRecord
-from apprun_operator.observe.pods import PodEvent, PodRecord, Rejection
+from apprun_operator.observe.pods import PodEvent, PodRecord, PoolBlocked, Rejection
 from apprun_operator.observe.records import RunRecord, StateRecord, TaskRecord
 
 
@@ -61,6 +61,8 @@ class Observed:
     """When the namespace's service accounts and bindings were last ensured, or an attempt failed; 0
     for never."""
     pod_quota: PodQuota = PodQuota()
+    blocked_pools: Mapping[str, PoolBlocked] = field(default_factory=dict)
+    """Pools of warm pods none of whose pods can start, by name."""
 
     @property
     def driver(self) -> TaskRecord | None:

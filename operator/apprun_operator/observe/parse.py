@@ -35,6 +35,7 @@ from apprun_operator.observe.fields import seconds as _seconds
 from apprun_operator.observe.fields import text as _text
 from apprun_operator.observe.fields import time as _time
 from apprun_operator.observe.packed_json import EMPTY, Contracts, Packed
+from apprun_operator.observe.parse_reuse import reuse
 from apprun_operator.observe.records import (
     INSPECTING,
     AppSpecRecord,
@@ -106,6 +107,7 @@ def app(raw: Raw) -> AppRecord:
             inspect_request=_text(_object(_object(raw, "metadata"), "annotations", {}), names.INSPECT_ANNOTATION, ""),
             inspection=_inspected(_object(status, "inspection", {})),
             contracts=None if status.get("contracts") is None else Contracts.of(_object(status, "contracts")),
+            pools=Packed.of(status.get("pools") or []),
         )
     except Exception as error:  # noqa: BLE001 (whatever is wrong with it is this object's problem)
         return AppRecord(identity, None, problem=str(error), conditions=_conditions(raw))
@@ -227,6 +229,10 @@ def task(raw: Raw) -> TaskRecord:
         not_before=_time(status, "notBefore") or 0.0,
         message=_text(status, "message", ""),
         restored_from=_text(_object(_object(raw, "metadata"), "annotations", {}), names.RESTORED_FROM_ANNOTATION, ""),
+        reuse=reuse(spec) if role == "task" else None,
+        assigned_name=_text(_object(status, "pod", {}), "name", ""),
+        assigned_uid=_text(_object(status, "pod", {}), "uid", ""),
+        assigned_at=_time(status, "assignedAt") or 0.0,
     )
 
 

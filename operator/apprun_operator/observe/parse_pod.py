@@ -11,6 +11,7 @@ from apprun_operator.observe.fields import time as _time
 from apprun_operator.observe.parse import meta
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import INSPECTING
+from apprun_operator.observe.workers import POOLED
 
 MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
 """Kinds of volumes whose absence keeps a pod waiting without a reason in its status."""
@@ -27,10 +28,15 @@ def pod(raw: Raw) -> PodRecord:
     owners = data.get("ownerReferences") or []
     owner = next((o for o in owners if o.get("kind") == names.APP_TASK_KIND), None)
     attempt = labels.get(names.ATTEMPT_LABEL, "")
+    pool = labels.get(names.POOL_LABEL)
     inspected = labels.get(names.APP_LABEL) if labels.get(names.ROLE_LABEL) == "inspect" else None
     run = labels.get(names.RUN_LABEL) if inspected is None else f"{INSPECTING}{inspected}"
+    if pool is not None:
+        # A warm pod belongs to no call: it is filed under its pool.
+        owner = next((o for o in owners if o.get("kind") == names.APP_WORKER_KIND), None)
+        run, attempt = f"{POOLED}{pool}", "0"
     if owner is None or run is None or not str(attempt).isdigit():
-        raise Unreadable("the pod has AppRun's labels but isn't owned by an AppTask")
+        raise Unreadable("the pod has AppRun's labels but isn't owned by an AppTask or AppWorker")
     conditions: Raw = {c.get("type", ""): c for c in status.get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})

@@ -114,6 +114,17 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolBlocked:
+    """Why none of a pool's warm pods can start, as the pool's last plan found out."""
+
+    reason: str
+    message: str
+    since: float
+    permanent: bool = False
+    """Waiting is unlikely to help."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvent:
     """What kubelet's Events last said of a pod that doesn't start.
 

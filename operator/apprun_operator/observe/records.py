@@ -21,6 +21,7 @@ from application_sdk.wire.fields import (
     ErrorFields,
     PodFields,
     Policy,
+    ReuseFields,
     Role,
     RunPhase,
     TaskPhase,
@@ -204,6 +205,12 @@ class TaskRecord:
     restored_from: str = ""
     """Annotation: the uid of the run that an import has copied it from."""
 
+    reuse: ReuseFields | None = None
+    """The call is executed in a warm pod, `assigned_name` with `assigned_uid`, once it has one."""
+    assigned_name: str = ""
+    assigned_uid: str = ""
+    assigned_at: float = 0.0
+
     # Computed once per version, since each plan asks thousands of calls.
     pod_name: str = field(init=False, compare=False)
     """The pod of the current attempt."""
@@ -215,12 +222,18 @@ class TaskRecord:
     def __post_init__(self) -> None:
         is_first_attempt = self.role == "task" and self.phase == "Active" and self.attempt == names.FIRST_ATTEMPT
         limited = self.policy is not None and "scheduleToCloseSeconds" in self.policy
-        object.__setattr__(self, "pod_name", names.pod_name(self.meta.key.name, self.attempt, self.meta.owner_uid))
+        own_pod = names.pod_name(self.meta.key.name, self.attempt, self.meta.owner_uid)
+        object.__setattr__(self, "pod_name", own_pod if self.reuse is None else self.assigned_name)
         object.__setattr__(self, "finished", self.phase in TERMINAL_TASK_PHASES)
         # A call with secrets or an account of its own may ask for what isn't declared or allowed.
         asks = "secrets" in self.pod or "serviceAccountName" in self.pod
-        quiet = self.error is None and not self.not_before
+        quiet = self.error is None and not self.not_before and self.reuse is None
         object.__setattr__(self, "is_first_healthy_attempt", is_first_attempt and not limited and not asks and quiet)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its current attempt has neither reported nor been ended."""
+        return not self.finished and self.phase != "Saving" and self.reported_error is None
 
     @property
     def reported_error(self) -> ErrorFields | None:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import Key
+from apprun_operator.observe.workers import Offer
 
 # About the run as a whole
 
@@ -253,10 +254,13 @@ class Plan:
     wake_at: float | None = None
     demand: PodDemand | None = field(default=None, compare=False)
     """None leaves the demand as it was."""
+    offers: Sequence[Offer] = ()
+    """Calls that may start in warm pods, wherever there is room."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first", tuple(self.first))
         object.__setattr__(self, "then", tuple(self.then))
+        object.__setattr__(self, "offers", tuple(self.offers))
 
 
 @dataclass(frozen=True, slots=True)

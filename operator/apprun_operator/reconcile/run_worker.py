@@ -71,11 +71,12 @@ class RunWorker:
         self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
         self._running: set[asyncio.Task[None]] = set()
         self._request_slots = RoundRobin(MAX_CONCURRENT_REQUESTS)
-        self._slots = SlotLimiter(limits, queue.put, {})
+        self.slots = SlotLimiter(limits, cache.wake, {})
+        """The places for task pods, which runs and pools of warm pods compete for."""
 
     def start_term(self) -> None:
         """Count the task pods that exist, before any run of the new term is planned."""
-        self._slots = SlotLimiter(self._limits, self._queue.put, self._cache.task_pods())
+        self.slots = SlotLimiter(self._limits, self._cache.wake, self._cache.task_pods())
 
     async def run(self) -> None:
         """Reconcile runs until cancelled."""
@@ -98,14 +99,16 @@ class RunWorker:
             # guard: gone-run-occupies - pods outlive their run for the time of their grace, and use
             # the nodes meanwhile
             demand, released_at = remaining_demand(key.name, self._cache.pods_of(key), now)
-            self._slots.update(key, demand)
+            self.slots.update(key, demand)
+            self._cache.pools.offer(key, ())
             if released_at is not None:
                 self._queue.put_after(key, released_at - now)
             return
         with self._metrics.planning():
-            planned = plan(replace(observed, pod_quota=self._slots.quota(key)), now, self._limits)
+            planned = plan(replace(observed, pod_quota=self.slots.quota(key)), now, self._limits)
         if planned.demand is not None:
-            self._slots.update(key, planned.demand)
+            self.slots.update(key, planned.demand)
+        self._cache.pools.offer(key, planned.offers)
         if planned.wake_at is not None:
             self._queue.put_after(key, planned.wake_at - now)
         # In order, and each only after the API server has accepted the one before. A crash between

@@ -17,7 +17,7 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import Key, RunRecord, TaskRecord
 from apprun_operator.plan.actions import ItemAction, PatchRun, PatchTask
-from apprun_operator.plan.run import pod_status
+from apprun_operator.plan.call import pod_status
 
 Stage: TypeAlias = Literal["queue", "start", "run", "commit"]
 STAGES: Final[tuple[Stage, ...]] = ("queue", "start", "run", "commit")

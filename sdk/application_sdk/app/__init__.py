@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from application_sdk.app.registry import AppRegistry, TaskRegistry
     from application_sdk.app.unsupported import query, signal, update
     from application_sdk.contracts.base import Input, Output, OutputStatus
+    from application_sdk.execution.reuse import ReusePolicy
 
 __all__ = [
     "App",
@@ -32,6 +33,7 @@ __all__ = [
     "OutputStatus",
     "RetryPolicy",
     "RetryableError",
+    "ReusePolicy",
     "TaskFailedError",
     "TaskRegistry",
     "entrypoint",
@@ -47,6 +49,7 @@ __all__ = [
 
 _LATER = {
     "application_sdk.contracts.base": "Input Output OutputStatus",
+    "application_sdk.execution.reuse": "ReusePolicy",
     "registry": "AppRegistry TaskRegistry",
     "unsupported": "query signal update",
 }

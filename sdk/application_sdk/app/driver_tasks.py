@@ -41,6 +41,7 @@ def driver_settings(settings: TaskSettings, given: Mapping[str, object], title: 
     quiet = replace(
         settings,
         runs_in="driver",
+        reuse=None,
         timeout_seconds=DEFAULT_TIMEOUT_SECONDS if untold else settings.timeout_seconds,
         heartbeat_timeout_seconds=None,
         auto_heartbeat_seconds=None,
@@ -142,10 +143,10 @@ def deployed(definitions: Mapping[str, TaskDefinition], runs_in: Mapping[str, ob
             raise AppDefinitionError(f"{title}: the app has no task of that name; it has {there}. Correct the name")
         if wanted not in get_args(RunsIn):
             raise AppDefinitionError(f'{title}: runsIn is {wanted!r}: use "pod" or "driver"')
-        if definition.settings.runs_in == wanted:
+        if definition.settings.runs_in == wanted and definition.settings.reuse is None:
             continue
         if wanted == "pod":
-            changed[name] = replace(definition, settings=replace(definition.settings, runs_in="pod"))
+            changed[name] = replace(definition, settings=replace(definition.settings, runs_in="pod", reuse=None))
             continue
         moved = replace(definition, settings=driver_settings(definition.settings, {}, f"{title} ({definition.line})"))
         problem = check_secrets(moved, listed)

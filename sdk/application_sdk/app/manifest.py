@@ -11,7 +11,7 @@ from application_sdk.contracts.compatibility import breaking_changes
 from application_sdk.contracts.schema import schema_of
 from application_sdk.execution.definition import TaskDefinition
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import RunsIn
+from application_sdk.wire.fields import ReuseFields, RunsIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ class Contracts(TypedDict):
     output: JSONObject
     runsIn: NotRequired[RunsIn]
     """Where a task is executed; absent for a pod."""
+    reuse: NotRequired[ReuseFields]
+    """The pool of warm pods that a task's calls are executed in; absent for a pod of its own."""
 
 
 class Manifest(TypedDict):
@@ -94,4 +96,6 @@ def _contract(one: TaskDefinition | EntrypointDefinition) -> Contracts:
     made = Contracts(description=one.description, input=schema_of(one.input_type), output=schema_of(one.output_type))
     if isinstance(one, TaskDefinition) and one.settings.runs_in != "pod":
         made["runsIn"] = one.settings.runs_in
+    if isinstance(one, TaskDefinition) and one.settings.reuse is not None:
+        made["reuse"] = one.settings.reuse
     return made

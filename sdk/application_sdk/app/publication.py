@@ -67,6 +67,8 @@ def _described(name: str, definition: TaskDefinition | EntrypointDefinition) -> 
         made["description"] = definition.description[:MAX_TEXT]
     if isinstance(definition, TaskDefinition) and definition.settings.runs_in != "pod":
         made["runsIn"] = definition.settings.runs_in
+    if isinstance(definition, TaskDefinition) and definition.settings.reuse is not None:
+        made["reuse"] = definition.settings.reuse
     return made
 
 

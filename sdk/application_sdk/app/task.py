@@ -23,6 +23,7 @@ from application_sdk.execution.definition import TaskDefinition, TaskSettings
 if TYPE_CHECKING:
     from application_sdk.execution.definition import Watchdog
     from application_sdk.execution.retry import RetryPolicy
+    from application_sdk.execution.reuse import ReusePolicy
     from application_sdk.wire.digest import JSONObject
     from application_sdk.wire.fields import RunsIn
 
@@ -150,8 +151,8 @@ class BoundTask(Generic[In, Out]):
         """This task with other settings, for the calls made through the result only.
 
         Args:
-            **options: Keywords of `@task`, which documents them: all but `name`, `description`, `runs_in`, `limit` and
-                `rate`. Those that are left out stay as the task has them.
+            **options: Keywords of `@task`, which documents them: all but `name`, `description`, `runs_in`, `reuse`,
+                `limit` and `rate`. Those that are left out stay as the task has them.
 
         Returns:
             The task to call: `await self.fetch.options(timeout_seconds=30)(input)`.
@@ -271,6 +272,7 @@ def task(
     service_account: str = ...,
     secrets: list[str] = ...,
     runs_in: RunsIn = "pod",
+    reuse: ReusePolicy | None = None,
     limit: int | None = None,
     rate: str | None = None,
 ) -> Decorator: ...
@@ -319,6 +321,8 @@ def task(
         secrets: Which of the App's secrets the task is given. All of them by default; [] for none.
         runs_in: "pod" (the default), or "driver" for steps of milliseconds to seconds: a process beside the route,
             without a pod of its own and so without the keywords that shape one.
+        reuse: Executes the calls in warm pods, which have imported the app and stay between calls: a `ReusePolicy`.
+            None, the default, gives each call its own pod.
         limit: How many calls of the task a run has at once. None, the default, sets no limit.
         rate: How many calls of the task a run makes in a time, such as "10/s", "5/10s" or "600/m".
 

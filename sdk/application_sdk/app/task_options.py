@@ -15,6 +15,7 @@ from application_sdk.execution.retry import RetryPolicy
 from application_sdk.wire.fields import MAX_SECONDS, PodFields, RunsIn
 
 if TYPE_CHECKING:
+    from application_sdk.execution.reuse import ReusePolicy
     from application_sdk.wire.digest import JSONObject
 
 Seconds: TypeAlias = float | None
@@ -49,6 +50,7 @@ class TaskKeywords(TaskOptions, total=False):
     """The keywords of `@task` beside name and description. Limits hold for all calls of the task in a run."""
 
     runs_in: RunsIn
+    reuse: ReusePolicy | None
     limit: int | None
     rate: str | None
 
@@ -61,8 +63,12 @@ def task_settings(options: TaskKeywords, title: str) -> TaskSettings:
     """
     keywords: dict[str, Any] = dict(options)
     limits: dict[str, Any] = {name: keywords.pop(name) for name in ("limit", "rate") if name in keywords}
-    runs_in = keywords.pop("runs_in", "pod")
+    runs_in, reuse = keywords.pop("runs_in", "pod"), keywords.pop("reuse", None)
     settings = apply_options(TaskSettings(), cast("TaskOptions", keywords), title)
+    if reuse is not None:
+        from application_sdk.app.warm_tasks import warm_settings
+
+        settings = warm_settings(settings, reuse, runs_in, title)
     if runs_in != "pod":
         settings = _in_driver(settings, runs_in, keywords, title)
     if limits:

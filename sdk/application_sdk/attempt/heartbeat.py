@@ -31,6 +31,17 @@ class NoWatchdog:
         pass
 
 
+class _Tracebacks:
+    """Where the watchdog of this process writes where it found all threads: a file descriptor."""
+
+    file = 2
+
+
+def write_tracebacks_to(file: int) -> None:
+    """Have the watchdog of this process write to a file descriptor, in place of the standard error."""
+    _Tracebacks.file = file
+
+
 class ProcessWatchdog:
     """Ends this process with exit code 1, all threads' tracebacks on stderr, when there was no beat for `seconds`.
 
@@ -48,7 +59,7 @@ class ProcessWatchdog:
         now = time.monotonic()
         if now >= self._armed_until_rearm:
             self._armed_until_rearm = now + self._seconds * _REARM_FRACTION
-            faulthandler.dump_traceback_later(self._seconds, exit=True)
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=_Tracebacks.file)
 
     def stop(self) -> None:
         faulthandler.cancel_dump_traceback_later()

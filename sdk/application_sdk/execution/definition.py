@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.retry import DEFAULT_RETRY, RetryPolicy
-from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, PodFields, Policy, RunsIn
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, PodFields, Policy, ReuseFields, RunsIn
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Input, Output
@@ -49,6 +49,8 @@ class TaskSettings:
     """How many calls of the task a run makes in a time, such as `10/s`."""
     runs_in: RunsIn = "pod"
     """In a pod of its own, or in a process beside the route: a driver task."""
+    reuse: ReuseFields | None = None
+    """The pool of warm pods that its calls are executed in; None for a pod of its own for each attempt."""
 
     def to_policy(self) -> Policy:
         """The policy as it travels in a call."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, Role, RunsIn
+from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, ReuseFields, Role, RunsIn
 
 CANCEL_KEY: Final = names.CANCEL_KEY
 """A completion with this key answers no call: it says that the run is to be cancelled. The route gets a CancelledError
@@ -40,6 +40,8 @@ class ScheduledCall:
     """The part of the input that the identity rests on; None for all of it. No part of an AppTask."""
     runs_in: RunsIn = "pod"
     """Where the app wants it executed. No part of the identity: a call keeps its key wherever it runs."""
+    reuse: ReuseFields | None = None
+    """The warm pods that it may be executed in. No part of the identity either."""
 
 
 @dataclass(frozen=True, slots=True)

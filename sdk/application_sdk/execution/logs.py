@@ -182,12 +182,12 @@ class _Process:
     tail = Tail()
 
 
-def set_up(context: Mapping[str, JSON], *, as_json: bool, level: str = "INFO") -> None:
+def set_up(context: Mapping[str, JSON], *, as_json: bool, level: str = "INFO", tail: Tail | None = None) -> None:
     """Have logging and prints of this process become log lines, and keep the last of them for `kept_log`.
 
     With `as_json` one object a line, with `context`; else for people. A level that is none counts as INFO.
     """
-    tail = _Process.tail = Tail()
+    tail = _Process.tail = tail or Tail()
     out, err = sys.stdout, sys.stderr
     handler = _Handler(err, tail)
     handler.setFormatter(JsonFormatter(context) if as_json else PlainFormatter(PLAIN_FORMAT))

@@ -15,7 +15,7 @@ from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.replay.identity import Identities
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, Role, RunsIn
+from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, ReuseFields, Role, RunsIn
 
 NO_POLICY: Final = Policy(
     retry={"maxAttempts": 1, "initialIntervalSeconds": 0, "maxIntervalSeconds": 0, "backoffCoefficient": 1}
@@ -37,6 +37,7 @@ class CallRequest(NamedTuple):
     counted: JSONObject | None = None
     """The part of the input that its digest is of; None for all of it."""
     runs_in: RunsIn = "pod"
+    reuse: ReuseFields | None = None
 
 
 class UnexpectedCompletion(Exception):
@@ -114,6 +115,7 @@ class Route:
             cleanup=self.cancelled,
             counted=request.counted,
             runs_in=request.runs_in,
+            reuse=request.reuse,
         )
         self._made += 1
         self._outstanding[key] = (call, deliver)

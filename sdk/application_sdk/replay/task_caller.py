@@ -141,6 +141,7 @@ class TaskCaller:
             keyed_by=request.keyed_by,
             counted=counted,
             runs_in=definition.settings.runs_in,
+            reuse=definition.settings.reuse,
         )
         limiter = self._limiter(definition)
         if limiter is None:

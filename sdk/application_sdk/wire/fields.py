@@ -53,6 +53,17 @@ MAX_DRIVER_TASK_SECONDS: Final = 60
 """The longest that all attempts of a driver task may take together, with the waits between them:
 what isn't recorded is executed again by the next driver."""
 
+MAX_INBOX_BYTES: Final = 900 * 1024
+"""Limit of all calls in one inbox, in bytes of their JSON. A call that doesn't fit waits its turn."""
+MAX_REPLICAS: Final = 1000
+"""The largest pool of warm pods."""
+MAX_WORKER_CONCURRENCY: Final = 64
+"""So many calls may one warm pod execute at a time."""
+MAX_POOL_SECONDS: Final = 86_400
+"""The longest that an idle warm pod may be kept beyond the pool's minimum: a day."""
+
+ReuseMode: TypeAlias = Literal["process", "actor"]
+"""How a warm pod executes a call: in a process of its own, or in one that all its calls share."""
 RunsIn: TypeAlias = Literal["pod", "driver"]
 """Where a task is executed: in a pod of its own, or in a process beside the route."""
 Role: TypeAlias = Literal["driver", "task", "timer", "inspect", "local"]
@@ -114,6 +125,28 @@ class PodFields(TypedDict, total=False):
     serviceAccountName: str
     secrets: list[str]
     """Names in the App's spec.secrets that this task is given. Absent: all of them."""
+
+
+class ReplicaFields(TypedDict):
+    """How many pods a pool keeps, and how many it may have."""
+
+    min: int
+    max: int
+
+
+class ReuseFields(TypedDict):
+    """A task's `ReusePolicy` with its defaults filled in: its calls share pods. Times in seconds."""
+
+    replicas: ReplicaFields
+    idleTtl: float
+    """A pool for which nothing was called for so long goes down to its minimum."""
+    scaledownTtl: float
+    """A pod that was idle for so long is taken away, down to the pool's minimum."""
+    concurrency: int
+    """Calls that one pod executes at a time."""
+    mode: ReuseMode
+    maxCalls: NotRequired[int]
+    """After so many calls a pod makes way for a new one. Absent: never."""
 
 
 class PodReference(TypedDict):
@@ -181,6 +214,8 @@ class TaskSpec(TypedDict):
     cancelled."""
     outcome: NotRequired[CallOutcome]
     """Calls of the role `local`: how it ended, recorded together with the call."""
+    reuse: NotRequired[ReuseFields]
+    """The call is executed in a warm pod of a pool. Absent: in a pod of its own."""
 
 
 class ContinuationFields(TypedDict):
@@ -269,6 +304,8 @@ class TaskStatus(TypedDict, total=False):
     pod: PodReference
     """The pod that the current attempt is assigned to. Absent: the pod that is named after the
     attempt."""
+    assignedAt: str
+    """When it was. A warm pod that doesn't answer some seconds after it was told is passed over."""
     output: JSON
     state: list[StateWrite]
     """What the task wants kept, before it counts as succeeded."""
@@ -316,7 +353,7 @@ class Checkpoint(TypedDict):
 
 
 class Call(TypedDict):
-    """The `CALL_ANNOTATION` of a pod."""
+    """The `CALL_ANNOTATION` of a pod, or an entry in the inbox of a warm one."""
 
     namespace: str
     run: str
@@ -344,7 +381,41 @@ class Call(TypedDict):
     """Of the files that the run began with, where that is known: the pod works with no others."""
     replayRules: NotRequired[int]
     """Driver only."""
+    state: NotRequired[JSONObject]
+    """Warm pods only: the app's state, by key. A cold pod has it in `names.STATE_VARIABLE`."""
     node: NotRequired[str]
+
+
+class WorkerSpec(TypedDict):
+    """AppWorker.spec: which pod of which pool the inbox belongs to. Immutable."""
+
+    pool: str
+    """Name of the pool: `names.pool_name`."""
+    app: str
+    """Name of the App that owns the pool; of the AppRun, where the app is written in it."""
+    slot: int
+    """Number of the pod in its pool, from 0. Both have the name `names.slot_name`."""
+
+
+class WorkerCall(TypedDict):
+    """One call in a warm pod's inbox. `(uid, attempt)` tells it from every other."""
+
+    appTask: str
+    uid: str
+    """Uid of the AppTask."""
+    attempt: int
+    call: Call
+
+
+class WorkerStatus(TypedDict, total=False):
+    """AppWorker.status: the inbox of one warm pod, written by the operator, read by the pod."""
+
+    pod: PodReference
+    """The pod that this inbox is for. Any other one, also a namesake, leaves it alone."""
+    calls: list[WorkerCall]
+    """The open calls that are assigned to that pod: what is missing from it is no longer wanted."""
+    drain: bool
+    """The pod exits as soon as nothing is open: no further call is assigned to it."""
 
 
 class ContractFields(TypedDict):
@@ -356,6 +427,8 @@ class ContractFields(TypedDict):
     """Set on the entry point that runs which name none are given."""
     runsIn: NotRequired[RunsIn]
     """Where the code has the task executed; absent for a pod."""
+    reuse: NotRequired[ReuseFields]
+    """The pool of warm pods that the code has the task's calls executed in; absent for none."""
     takes: list[str]
     """The input's fields, a line each: `name: string = "World"`."""
     returns: list[str]

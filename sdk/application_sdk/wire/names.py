@@ -18,12 +18,14 @@ APP_RUNS: Final = "appruns"
 APP_TASKS: Final = "apptasks"
 APP_LEDGERS: Final = "appledgers"
 APP_STATES: Final = "appstates"
+APP_WORKERS: Final = "appworkers"
 
 APP_KIND: Final = "App"
 APP_RUN_KIND: Final = "AppRun"
 APP_TASK_KIND: Final = "AppTask"
 APP_LEDGER_KIND: Final = "AppLedger"
 APP_STATE_KIND: Final = "AppState"
+APP_WORKER_KIND: Final = "AppWorker"
 
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "apprun"
@@ -34,6 +36,8 @@ TASK_LABEL: Final = f"{GROUP}/task"
 ROLE_LABEL: Final = f"{GROUP}/role"
 KEY_LABEL: Final = f"{GROUP}/key"
 ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
+POOL_LABEL: Final = f"{GROUP}/pool"
+"""Of warm pods and their AppWorkers: the name of the pool."""
 
 CALL_ANNOTATION: Final = f"{GROUP}/call"
 """Pod annotation with a `fields.Call` as JSON: all that a pod needs to know, so that it reads
@@ -86,6 +90,15 @@ _PREFIX: Final = "run-"
 INCARNATION_LENGTH: Final = 8
 """So many digits of a run's uid are in the names of its pods: up to the first dash, all of them
 hexadecimal."""
+
+POOL_ANNOTATION: Final = f"{GROUP}/pool-shape"
+"""Annotation of an AppWorker with all that its pod was made of, as JSON: the operator's own."""
+POOL_DIGEST_LENGTH: Final = 8
+POOL_APP_MAX_LENGTH: Final = 48
+"""So much of its app's name is in a pool's: the names of its pods have to fit into a host name."""
+WORKER_SERVICE_ACCOUNT: Final = "apprun-worker"
+"""The accounts of warm pods are named after this and their App."""
+WORKER_CONTAINER: Final = "worker"
 
 FIRST_ATTEMPT: Final = 1
 """A status without an attempt means this one, so a first attempt needs no write of its own before
@@ -213,3 +226,26 @@ def state_name(app: str) -> str:
     """The AppState of an app: an App's has its name, an inline app's that of its class in small
     letters."""
     return app.lower().replace("_", "-")
+
+
+def pool_name(app: str, digest: str) -> str:
+    """The pool of warm pods of an App, or of a run with an app of its own.
+
+    Args:
+        app: Name of the owner.
+        digest: Of the owner's uid and of all that shapes the pods.
+    """
+    return f"{app[:POOL_APP_MAX_LENGTH].rstrip('-.')}-w-{digest[:POOL_DIGEST_LENGTH]}"
+
+
+def slot_name(pool: str, slot: int) -> str:
+    """The `slot`-th pod (from 0) of a pool, and the AppWorker that is its inbox.
+
+    No pod that is made for a single call has such a name: those end with digits of a uid.
+    """
+    return f"{pool}-{slot}"
+
+
+def worker_account(app: str) -> str:
+    """The service account of the warm pods of an app that names none."""
+    return f"{WORKER_SERVICE_ACCOUNT}-{app}"

@@ -76,10 +76,12 @@ NOT_STARTED: Final = "NotStarted"
 """No node started the pod in time."""
 CORRECTED: Final = "Corrected"
 """The app was corrected, so the pod was made again."""
+NOT_ACKNOWLEDGED: Final = "NotAcknowledged"
+"""The warm pod that the call was assigned to neither began nor reported it in time."""
 
 ON_A_CLUSTER: Final = frozenset(
     {OOM_KILLED, STORAGE_LIMIT_EXCEEDED, REPORT_REFUSED, REFUSED, NODE_LOST, NODE_REBOOTED, POD_DELETED, POD_FAILED,
-     NOT_STARTED, CORRECTED}
+     NOT_STARTED, CORRECTED, NOT_ACKNOWLEDGED}
 )  # fmt: skip
 
 # Only a laptop sees these: its runs end with the process that executes them. None is charged to the

@@ -70,6 +70,7 @@ PROGRAMS = (
     Program("dying", lines=("attempt 2",), ends_process=True),
     Program("beside", lines=("plain in attempt 1", "flaky in attempt 3", "ValueError after 3",
                              "NonRetryableError after 1", "slow in attempt 2")),
+    Program("reused", lines=("plain in attempt 1", "plain in attempt 1", "flaky in attempt 3", "ValueError after 3")),
     Program("leaving", cause="SystemExit"),
     Program("exception-group", cause="ExceptionGroup"),
     Program("abandoned", lines=("next",), durations=SECONDS),

@@ -18,7 +18,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from application_sdk.app import App, NonRetryableError, RetryableError, RetryPolicy, TaskFailedError, entrypoint, task
+from application_sdk.app import (
+    App,
+    NonRetryableError,
+    RetryableError,
+    RetryPolicy,
+    ReusePolicy,
+    TaskFailedError,
+    entrypoint,
+    task,
+)
 from application_sdk.contracts import HeartbeatDetails, Input, MaxItems, Output
 
 SOON = 0.01
@@ -206,6 +215,14 @@ class Tasks(App, abstract=True):
         await asyncio.sleep(input.seconds if attempt == 1 else 0)
         return Text(text=f"{input.name} in attempt {attempt}")
 
+    @task(reuse=ReusePolicy(replicas=2), retry_initial_interval_seconds=SOON)
+    async def warm(self, input: Step) -> Text:
+        """In a warm pod, where there are pods: fails in its first attempts, or for good, as its name says."""
+        attempt = self.task_context.attempt
+        if input.name == "fails" or (input.name == "flaky" and attempt < 3):
+            raise ValueError(f"not in attempt {attempt}")
+        return Text(text=f"{input.name} in attempt {attempt}")
+
     @task
     async def same(self, input: Values) -> SameValues:
         return SameValues(count=input.count, id=input.id, ratio=input.ratio, at=input.at)
@@ -321,6 +338,15 @@ class Programs(Tasks):
                 lines.append(told(error))
         slow = self.quick.options(timeout_seconds=0.2)
         return Lines(lines=[*lines, (await slow(Step(name="slow", seconds=30))).text])
+
+    @entrypoint
+    async def reused(self, input: Nothing) -> Lines:
+        lines = [(await self.warm(Step(name=name))).text for name in ("plain", "plain", "flaky")]
+        try:
+            await self.warm(Step(name="fails"))
+        except TaskFailedError as error:
+            lines.append(told(error))
+        return Lines(lines=lines)
 
     @entrypoint
     async def leaving(self, input: Nothing) -> Lines:

@@ -32,11 +32,13 @@ TRUSTED = frozenset(
     }
 )
 NEEDS_RESTORE = "`apprun import` needs the verb restore on appruns"
-ATTEMPT_POD = re.compile(r"-(driver|[0-9a-f]{16}|inspect-[0-9a-f]{8})-[1-9][0-9]*-[0-9a-f]{8}$")
+ATTEMPT_POD = re.compile(
+    r"-((driver|[0-9a-f]{16}|inspect-[0-9a-f]{8})-[1-9][0-9]*-[0-9a-f]{8}|w-[0-9a-f]{8}-[0-9]{1,3})$"
+)
 DRIVER_POD = re.compile(r"[1-9][0-9]*-[0-9a-f]{8}")
 RUN_FIELDS = ("appRef", "app", "entrypoint", "input", "timeoutSeconds", "correlationId", "continuedFrom")
 WRITABLE_META = ("labels", "annotations", "ownerReferences", "finalizers")
-OURS = ("apps", "appruns", "apptasks", "appledgers", "appstates")
+OURS = ("apps", "appruns", "apptasks", "appledgers", "appstates", "appworkers")
 
 
 def service_account(user: User) -> tuple[str, str]:
@@ -61,12 +63,27 @@ class ClusterRules(Rules):
             if pod is None or pod["metadata"]["uid"] != user.pod_uid:
                 raise UnauthorizedError("Unauthorized", status=401, reason="Unauthorized")
         resource = f"{place.plural}/{subresource}" if subresource else place.plural
+        if resource == names.APP_WORKERS and user.pod and self._may_read_inbox(server, verb, place, user, account):
+            return
         if not any(verb in role.get(resource, ()) for role in self._roles(server, user, namespace, account, place)):
             raise ForbiddenError(
                 f'{place.plural} "{place.name}" is forbidden: User "{user.name}" cannot {verb} resource "{resource}"',
                 status=403,
                 reason="Forbidden",
             )
+
+    def _may_read_inbox(self, server: FakeServer, verb: str, place: Place, user: User, account: str) -> bool:
+        """By the role of a pool, bound to the pod's account. A watch of one object is told by the pod's own name."""
+        name = place.name or user.pod
+        for where, binding in server.objects.items():
+            bound = where.plural == "rolebindings" and where.namespace == place.namespace
+            if not bound or account not in [subject["name"] for subject in binding.get("subjects", [])]:
+                continue
+            role = server.objects.get(Place("roles", place.namespace, binding["roleRef"]["name"]))
+            for rule in (role or {}).get("rules", []):
+                if verb in rule["verbs"] and names.APP_WORKERS in rule["resources"] and name in rule["resourceNames"]:
+                    return True
+        return False
 
     def _roles(self, server: FakeServer, user: User, namespace: str, account: str, place: Place) -> list[Role]:
         if user == OPERATOR:
@@ -99,7 +116,16 @@ class ClusterRules(Rules):
             return
         if new is not None and (problems := RULES.get(place.plural, lambda old, new: [])(old, new)):
             raise _invalid(place, ", ".join(problems))
-        for policy in (_run_marks, _run_status, _ledgers, _task_calls, _task_protection, _task_reports, _sizes):
+        for policy in (
+            _run_marks,
+            _run_status,
+            _ledgers,
+            _task_calls,
+            _task_protection,
+            _task_reports,
+            _sizes,
+            _workers,
+        ):
             _deny(place, *policy(user, place, subresource, old, new))
 
     def _needs_account(self, server: FakeServer, place: Place, pod: Object) -> None:
@@ -324,6 +350,13 @@ def _run_status(user: User, place: Place, subresource: str, old: Object | None, 
     return name, f"apprun: the status of apps and runs is written by the operator only; {NEEDS_RESTORE}"
 
 
+def _workers(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
+    name = "apprun-workers"
+    if place.plural != "appworkers" or new is None or user.name in TRUSTED:
+        return name, ""
+    return name, "apprun: the inboxes of warm pods are written by the operator only"
+
+
 def _ledgers(user: User, place: Place, subresource: str, old: Object | None, new: Object | None) -> tuple[str, str]:
     name = "apprun-ledgers"
     if place.plural != "appledgers" or user.name in TRUSTED:
@@ -429,7 +462,8 @@ def _task_reports(
     if operator:
         return name, ""
     if (after.get("phase") not in ("Succeeded", "Saving") and after.get("phase") != before.get("phase")) or any(
-        after.get(f) != before.get(f) for f in ("attempt", "pod", "attempts", "notBefore", "message", "restoredAt")
+        after.get(f) != before.get(f)
+        for f in ("attempt", "pod", "assignedAt", "attempts", "notBefore", "message", "restoredAt")
     ):
         return name, "apprun: not yours to write"
     error = after.get("error")

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Annotated
 
-from application_sdk.app import App, NonRetryableError, TaskFailedError, task
+from application_sdk.app import App, NonRetryableError, ReusePolicy, TaskFailedError, task
 from application_sdk.contracts import HeartbeatDetails, Input, MaxItems, Output
 from application_sdk.handler import DefaultHandler, PreflightInput, PreflightOutput, PreflightStatus
 
@@ -100,6 +100,48 @@ class Beside(Steps):
         except TaskFailedError as error:
             names.append(type(error).__name__)
         return Names(names=names)
+
+
+class Warm(Steps):
+    """Tasks in warm pods: in sequence, side by side, some that fail and one whose process ends."""
+
+    @task(
+        reuse=ReusePolicy(replicas=2, idle_ttl=6, scaledown_ttl=4), retry_max_attempts=3, retry_max_interval_seconds=2
+    )
+    async def warm(self, input: Step) -> Done:
+        key = self.task_context.idempotency_key
+        witness(key, "began")
+        await asyncio.sleep(input.seconds)
+        if input.permanent:
+            raise NonRetryableError(f"{input.name} can never work")
+        if self.task_context.attempt <= input.fail_attempts:
+            if input.name == "dies":
+                os._exit(7)
+            raise ValueError(f"{input.name} fails in attempt {self.task_context.attempt}")
+        witness(key, "done")
+        return Done(name=input.name)
+
+    async def run(self, input: MixedInput) -> Names:
+        names = [(await self.warm(Step(name="first", seconds=0.1))).name]
+        names.append((await self.warm(Step(name="second", seconds=0.1))).name)
+        wide = [self.warm(Step(name=f"wide-{n}", seconds=input.seconds + n)) for n in range(input.width)]
+        names += [done.name for done in await asyncio.gather(*wide)]
+        names.append((await self.step(Step(name="in a pod of its own"))).name)
+        names.append((await self.warm(Step(name="again", seconds=0.1, fail_attempts=1))).name)
+        names.append((await self.warm(Step(name="dies", seconds=0.1, fail_attempts=1))).name)
+        try:
+            await self.warm(Step(name="never", seconds=0.1, permanent=True))
+        except TaskFailedError as error:
+            names.append(type(error).__name__)
+        return Names(names=names)
+
+
+class Many(Warm):
+    """Many short calls side by side, in few pods."""
+
+    async def run(self, input: MixedInput) -> Names:
+        calls = [self.warm(Step(name=f"call-{n}", seconds=0.2)) for n in range(input.width)]
+        return Names(names=[done.name for done in await asyncio.gather(*calls)])
 
 
 class Leaving(Beside):

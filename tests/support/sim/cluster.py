@@ -26,6 +26,7 @@ from tests.support.virtual_time import wall
 from application_sdk.wire import names
 from apprun_operator.act.app_executor import AppExecutor
 from apprun_operator.act.executor import RESOURCES, Executor
+from apprun_operator.act.pool_executor import PoolExecutor
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.leader.elector import AlwaysLeader, LeaderElector
 from apprun_operator.leader.fenced_client import FencedClient
@@ -35,6 +36,7 @@ from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.informer import Informer
 from apprun_operator.plan.limits import Limits
 from apprun_operator.reconcile.app_worker import AppWorker
+from apprun_operator.reconcile.pool_worker import PoolWorker
 from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry.metrics import Metrics
@@ -75,8 +77,8 @@ class Replica:
         self.deaf: set[str] = set()
         """Kinds whose watches tell it nothing for now."""
         self._tasks: list[asyncio.Task[Any]] = []
-        self.queue, self.app_queue = KeyQueue(), KeyQueue()
-        self.cache = Cache(self.queue.put, wall, self.app_queue.put)
+        self.queue, self.app_queue, self.pool_queue = KeyQueue(), KeyQueue(), KeyQueue()
+        self.cache = Cache(self.queue.put, wall, self.app_queue.put, self.pool_queue.put)
         api = RepeatingApi(cluster, FakeApi(cluster.server, OPERATOR, self._reach))
         candidate = Election(name)
         self.elector = LeaderElector(LEASE, candidate, lambda: _hub().time(), wall) if cluster.elected else None
@@ -89,6 +91,10 @@ class Replica:
         apps_executor = AppExecutor(fenced, self.cache, accounts, executor, wall)
         self.app_worker = AppWorker(self.app_queue, self.cache, apps_executor, cluster.limits, wall, jitter)
         self.worker = RunWorker(self.queue, self.cache, executor, cluster.limits, Metrics(), wall, jitter)
+        self.pool_worker = PoolWorker(
+            self.pool_queue, self.cache, PoolExecutor(fenced, self.cache, executor), self.worker,
+            cluster.limits, Metrics(), wall, jitter,
+        )  # fmt: skip
         self.informers = [
             Informer(
                 api,
@@ -130,7 +136,10 @@ class Replica:
                     group.create_task(self.worker.run())
                 self.app_worker.start_term()
                 group.create_task(self.app_worker.run())
+                self.pool_worker.start_term()
+                group.create_task(self.pool_worker.run())
         finally:
+            await self.pool_worker.stop()
             await self.worker.stop()
 
     async def stop(self) -> None:
@@ -138,9 +147,11 @@ class Replica:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool_worker.stop()
         await self.worker.stop()
         self.queue.close()
         self.app_queue.close()
+        self.pool_queue.close()
         self._tasks = []
 
     async def _reach(self, moment: str, request: str) -> None:
@@ -189,6 +200,8 @@ class Cluster:
     began: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     """How often each task body began, and did its work, by idempotency key."""
+    warm_calls: list[tuple[str, str, int]] = field(default_factory=list)
+    """Attempts that warm pods began: uid of the pod, uid of the AppTask, attempt."""
     errors: list[str] = field(default_factory=list)
     """What pods' processes raised, though nothing of theirs may."""
     _number: int = 0
@@ -219,6 +232,12 @@ class Cluster:
         """Raise if an invariant was broken."""
         assert not self.invariants.broken, self.invariants.broken
         assert not self.errors, self.errors
+
+    def call_began(self, pod_uid: str, call: tuple[str, int]) -> None:
+        """A warm pod begins an attempt."""
+        self.warm_calls.append((pod_uid, *call))
+        if self.warm_calls.count((pod_uid, *call)) > 1:
+            self.errors.append(f"pod {pod_uid} began attempt {call} twice")
 
     def _witness(self, key: str, moment: str) -> None:
         (self.began if moment == "began" else self.done)[key] += 1

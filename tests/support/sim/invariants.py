@@ -98,6 +98,12 @@ class Invariants:
 
     def _pod(self, pod: Object) -> None:
         """1: what is committed, or has reported its result, is never started again. 8: pods are restricted."""
+        if pod["spec"].get("automountServiceAccountToken") is not False or not pod["spec"]["securityContext"].get(
+            "runAsNonRoot"
+        ):
+            self._break(8, f"pod {pod['metadata']['name']} isn't restricted")
+        if names.POOL_LABEL in pod["metadata"]["labels"]:
+            return
         call = json.loads(pod["metadata"]["annotations"][names.CALL_ANNOTATION])
         if call["key"] in [entry["key"] for entry in self._ledgers.get(call["runUid"], [])]:
             self._break(1, f"pod {pod['metadata']['name']} of a committed call was made")
@@ -105,7 +111,3 @@ class Invariants:
         owner = pod["metadata"]["ownerReferences"][0]["uid"]
         if task is not None and task["metadata"]["uid"] == owner and task["status"]["phase"] in TERMINAL:
             self._break(1, f"pod {pod['metadata']['name']} of a finished call was made")
-        if pod["spec"].get("automountServiceAccountToken") is not False or not pod["spec"]["securityContext"].get(
-            "runAsNonRoot"
-        ):
-            self._break(8, f"pod {pod['metadata']['name']} isn't restricted")

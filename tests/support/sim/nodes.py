@@ -16,6 +16,7 @@ from tests.support.fake_api import FakeServer, Object, Place, User
 from tests.support.sim import greenlets
 from tests.support.sim.collector import Collector
 from tests.support.sim.connections import PodConnection
+from tests.support.sim.warm import WarmPod
 from tests.support.virtual_time import wall
 
 from application_sdk.engines.kubernetes.api import Api
@@ -25,7 +26,7 @@ from application_sdk.engines.kubernetes.inspect_main import run_inspection
 from application_sdk.engines.kubernetes.task_main import run_task
 from application_sdk.wire import names
 from application_sdk.wire.containers import container_of, declared, status_of
-from application_sdk.wire.pod import EXIT_TERMINATED
+from application_sdk.wire.pod import EXIT_TERMINATED, WORKER_CONCURRENCY_VARIABLE, WORKER_MAX_CALLS_VARIABLE
 from apprun_operator.kube.errors import UnavailableError
 from apprun_operator.observe.times import rfc3339
 
@@ -187,8 +188,9 @@ class Nodes:
         self._spawn(self._watch(node, container))
         account = item["spec"]["serviceAccountName"]
         user = User(f"system:serviceaccount:{place.namespace}:{account}", place.name, uid)
-        call = json.loads(item["metadata"]["annotations"][names.CALL_ANNOTATION])
-        party = f"task {call['key']}" if call["role"] == "task" else call["role"]
+        warm = names.POOL_LABEL in item["metadata"]["labels"]
+        call = {} if warm else json.loads(item["metadata"]["annotations"][names.CALL_ANNOTATION])
+        party = "worker" if warm else f"task {call['key']}" if call["role"] == "task" else call["role"]
 
         async def reach(moment: str, request: str) -> None:
             if not node.reachable:
@@ -196,18 +198,27 @@ class Nodes:
                 raise UnavailableError("the node is cut off")
             await self._cluster.reach(party, moment, request, process)
 
-        def main() -> int:
-            api = Api(
+        def connected() -> Api:
+            return Api(
                 Address("api", 443, None), lambda: "token", place.namespace,
                 connect=lambda address, timeout: PodConnection(self._server, user, reach, timeout),
             )  # fmt: skip
+
+        def work() -> int:
+            env = {entry["name"]: entry.get("value", "") for entry in declared(item, container_of(item))["env"]}
+            most = int(env.get(WORKER_MAX_CALLS_VARIABLE) or 0)
+            concurrency = int(env[WORKER_CONCURRENCY_VARIABLE])
+            return WarmPod(connected, place.name, uid, concurrency, most, node.name, self._cluster.call_began).run()
+
+        def main() -> int:
+            api = connected()
             for variable in declared(item, container_of(item))["env"]:
                 if variable["name"] == names.STATE_VARIABLE:
                     os.environ[variable["name"]] = variable["value"]
             run = {"driver": run_driver, "inspect": run_inspection}.get(call["role"], run_task)
             return run(call, api, node.name, wall())
 
-        self.later(0.3, lambda: self._run(node, place, uid, process, main))
+        self.later(0.3, lambda: self._run(node, place, uid, process, work if warm else main))
 
     def _run(self, node: Node, place: Place, uid: str, process: greenlets.Process, main: Callable[[], int]) -> None:
         if process.dead or not node.alive:

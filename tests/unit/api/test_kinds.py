@@ -38,7 +38,7 @@ def test_each_field_is_described(kind: Kind) -> None:
 def test_each_column_shows_a_field_that_exists_with_its_type(kind: Kind) -> None:
     known = dict(fields(version(kind)["schema"]["openAPIV3Schema"])) | {".metadata.creationTimestamp": {"type": "date"}}
     for column in version(kind)["additionalPrinterColumns"]:
-        path = re.sub(r"\[\?\(@\.type==\"\w+\"\)\]", "", column["jsonPath"])
+        path = re.sub(r"\[(\?\(@\.type==\"\w+\"\)|\d)\]", "", column["jsonPath"])
         assert known[path]["type"] == column["type"], column["name"]
 
 
@@ -62,6 +62,7 @@ def test_all_kinds_but_pages_have_a_status_of_their_own() -> None:
         "App",
         "AppRun",
         "AppTask",
+        "AppWorker",
     }
 
 

@@ -98,7 +98,7 @@ def test_options_are_checked_where_they_are_given() -> None:
 def test_the_public_names_are_these() -> None:
     assert public.__all__ == [
         "App", "AppContext", "AppError", "AppRegistry", "Input", "NonRetryableError", "Output", "OutputStatus",
-        "RetryPolicy", "RetryableError", "TaskFailedError", "TaskRegistry",
+        "RetryPolicy", "RetryableError", "ReusePolicy", "TaskFailedError", "TaskRegistry",
         "entrypoint", "now", "query", "signal", "sleep", "task", "update", "uuid4", "wait_condition",
     ]  # fmt: skip
     assert all(hasattr(public, name) for name in public.__all__)

@@ -90,7 +90,7 @@ def test_paths_of_contributing_exist() -> None:
 @pytest.mark.parametrize(
     ("function", "path"),
     [
-        ("of_pod", "operator/apprun_operator/plan/run/pod_status.py"),
+        ("of_pod", "operator/apprun_operator/plan/call/pod_status.py"),
         ("commit", "operator/apprun_operator/plan/run/commit.py"),
         ("divergence_message", "sdk/application_sdk/replay/divergence.py"),
     ],

@@ -16,7 +16,7 @@ from application_sdk.engines.local.source import find_source
 from application_sdk.engines.processes.source import AppSource
 from application_sdk.wire import reasons
 from apprun_operator.observe import parse_pod
-from apprun_operator.plan.run.pod_status import PodEnded, of_pod
+from apprun_operator.plan.call.pod_status import PodEnded, of_pod
 from apprun_operator.telemetry.samples import END_REASONS
 
 APP = """

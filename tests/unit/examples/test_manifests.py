@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.support.example import EXAMPLES, example
 
-NAMES = ("hello", "catalog")
+NAMES = ("hello", "catalog", "small_steps", "agent")
 
 SEED = """
 from application_sdk.app import App, task

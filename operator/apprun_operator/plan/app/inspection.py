@@ -21,11 +21,12 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import Key, RunRecord, TaskRecord, inspection_of
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreateTask, DeleteTask, EnsureNamespace, InspectionAction
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.code_identity import code_of, may_move, template_of
 from apprun_operator.plan.limits import WAITING_GRACE, Limits
 from apprun_operator.plan.metadata import owner_reference
 from apprun_operator.plan.pod import pods
-from apprun_operator.plan.run import attempts, retention
+from apprun_operator.plan.run import retention
 from apprun_operator.plan.times import earliest
 
 IMPORT_SECONDS: Final = 60.0

@@ -67,7 +67,7 @@ def driver_task(run: RunRecord, retry: RetryFields) -> CreateTask:
 def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | None = None) -> CreatePod:
     """The pod of the current attempt of `task`, whatever its role."""
     key = Key(task.meta.key.namespace, task.pod_name)
-    call = json.dumps(_call(run, task), separators=(",", ":"), ensure_ascii=False)
+    call = json.dumps(call_of(run, task), separators=(",", ":"), ensure_ascii=False)
     image = _image(run, task)
     body: JSONObject = {
         "apiVersion": "v1",
@@ -84,7 +84,8 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
     return CreatePod(key, task.meta.uid, body)
 
 
-def _call(run: RunRecord, task: TaskRecord) -> Call:
+def call_of(run: RunRecord, task: TaskRecord) -> Call:
+    """All that the pod of a call's current attempt has to know of it."""
     driver = task.role == "driver"
     # guard: restored-idempotency-key - the outside world knows the effects of a restored run by the
     # keys of the original
@@ -155,7 +156,7 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
     if store.env_from:
         container["envFrom"] = list(store.env_from)
     spec = pod_template.spec(account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked)
-    spec |= {"restartPolicy": "Never", "tolerations": _tolerations(asked, limits)}
+    spec |= {"restartPolicy": "Never", "tolerations": tolerations_of(asked, limits)}
     if store.on_volume:
         security = cast("JSONObject", spec["securityContext"])
         security |= {"fsGroup": pod_template.USER, "fsGroupChangePolicy": "OnRootMismatch"}
@@ -193,7 +194,7 @@ def _environment(task: TaskRecord, state: StateRecord | None, store: StoreParts,
     return [*env, *store.env]
 
 
-def _tolerations(asked: JSONObject, limits: Limits) -> list[JSON]:
+def tolerations_of(asked: JSONObject, limits: Limits) -> list[JSON]:
     """How long to stay on a node that stopped answering, since that is how lost nodes are noticed;
     then the task's own.
 

@@ -30,7 +30,7 @@ def forbidden_account(account: object, namespace: str, limits: Limits) -> str:
     that were stored before it did, and what went past it.
     """
     # guard: account-reserved - a task under an account of AppRun's own could forge reports or calls
-    own = account in names.RESERVED_SERVICE_ACCOUNTS
+    own = account in names.RESERVED_SERVICE_ACCOUNTS or str(account).startswith(f"{names.WORKER_SERVICE_ACCOUNT}-")
     # guard: account-of-operator - a task with the operator's account could do everything that the
     # operator may
     if not own and (namespace, account) != limits.own_account:

@@ -15,13 +15,14 @@ from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import EnsureNamespace, Plan, RunAction
+from apprun_operator.plan.call import attempts
+from apprun_operator.plan.call.attempts import CallDecision
 from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.pod.image_pinning import corrected, learned, pinned
-from apprun_operator.plan.run import attempts, retention
+from apprun_operator.plan.run import retention
 from apprun_operator.plan.run.app_resolution import cancel_grace
 from apprun_operator.plan.run.app_state import save_state
-from apprun_operator.plan.run.attempts import CallDecision
 from apprun_operator.plan.run.calls import Calls, decide_calls, settles_at
 from apprun_operator.plan.run.cancel import cancel_calls, is_cleanup
 from apprun_operator.plan.run.commit import Commit, commit, counts, ledger_writes
@@ -138,4 +139,4 @@ def _arrange(observed: Observed, work: Work, report: Report, now: float, limits:
     strays, committed = retention.delete_unneeded(observed)
     then = [*strays, *saved.answers, *work.driver.actions, *work.calls.actions, *starts.pods, *committed]
     wake_at = earliest(work.driver.wake_at, work.calls.wake_at, report.wake_at)
-    return Plan(first, then, wake_at, starts.demand)
+    return Plan(first, then, wake_at, starts.demand, starts.offers)

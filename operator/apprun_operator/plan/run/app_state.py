@@ -22,9 +22,9 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import Key, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchTask, WriteState
+from apprun_operator.plan.call.attempts import end_attempt
+from apprun_operator.plan.call.pod_status import PodEnded
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.run.attempts import end_attempt
-from apprun_operator.plan.run.pod_status import PodEnded
 from apprun_operator.plan.saved_state import saved_values
 
 REMEMBERED: Final = 256

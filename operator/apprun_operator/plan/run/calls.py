@@ -10,9 +10,10 @@ from application_sdk.wire.waiting import is_told
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import FetchPodEvent, ItemAction
+from apprun_operator.plan.call import attempts, pod_status
 from apprun_operator.plan.limits import EVENT_READS_AT_A_TIME, LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, Limits
 from apprun_operator.plan.pod import service_accounts
-from apprun_operator.plan.run import attempts, pod_status
+from apprun_operator.plan.pool.calls import decide_warm
 from apprun_operator.plan.run.stray_pods import occupancy, stray_pods
 from apprun_operator.plan.run.waiting import unsaid_since
 from apprun_operator.plan.times import earliest
@@ -31,6 +32,10 @@ class Calls:
     unsaid_since: float | None = None
     """Since when the first of those waits whose AppTask is about to say so."""
     occupied: int = 0
+    warm: int = 0
+    """Those among them that are executed in warm pods, which count for their pool."""
+    offered: list[TaskRecord] = field(default_factory=list)
+    """Calls that wait for a place in a warm pod."""
     strays: int = 0
     """Pods beside those that occupy a place too: they count against the operator's limits, not the
     run's own."""
@@ -38,6 +43,11 @@ class Calls:
     """Pods among them that no node takes for now."""
     fetches: list[FetchPodEvent] = field(default_factory=list)
     wake_at: float | None = None
+
+    @property
+    def pods(self) -> int:
+        """Task pods that count for the run against the operator's limits."""
+        return self.occupied - self.warm + self.strays
 
 
 def settles_at(calls: Calls) -> float | None:
@@ -112,7 +122,8 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
             if fired is not None and name not in observed.in_flight:
                 calls.actions.append(fired)
             continue
-        decision = attempts.decide(observed, task, now, limits)
+        decide = attempts.decide if task.reuse is None else decide_warm
+        decision = decide(observed, task, now, limits)
         if task.phase == "Waiting":
             calls.waits.append(task)
             if decision.blocked is not None and not is_told(observed.run.message, decision.blocked.reason):
@@ -122,11 +133,12 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
         calls.actions.extend(decision.actions)
         calls.wake_at = earliest(calls.wake_at, decision.wake_at)
         calls.occupied += decision.occupies
+        calls.warm += decision.occupies and task.reuse is not None
         calls.unplaced += decision.blocked is not None and decision.blocked.reason == pod_status.UNSCHEDULABLE
         if decision.fetch is not None and len(calls.fetches) < EVENT_READS_AT_A_TIME:
             calls.fetches.append(decision.fetch)
         if decision.wants_pod:
-            calls.waiting.append(task)
+            (calls.waiting if task.reuse is None else calls.offered).append(task)
     # guard: strays-occupy - runs together would have more pods than the limits allow until the
     # strays are gone
     calls.strays, released_at = occupancy(observed.run.meta.key.name, stray_pods(observed), now)

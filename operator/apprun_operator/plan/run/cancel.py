@@ -14,12 +14,12 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import DeletePod
+from apprun_operator.plan.call import attempts
+from apprun_operator.plan.call.attempts import CallDecision
+from apprun_operator.plan.call.pod_status import is_stopped
 from apprun_operator.plan.limits import DELETION_SLACK
-from apprun_operator.plan.run import attempts
 from apprun_operator.plan.run.app_resolution import cancel_grace
-from apprun_operator.plan.run.attempts import CallDecision
 from apprun_operator.plan.run.calls import Calls
-from apprun_operator.plan.run.pod_status import is_stopped
 from apprun_operator.plan.times import earliest
 
 WHY: Final = "the run was cancelled"

@@ -19,13 +19,13 @@ from apprun_operator.observe.records import RunRecord, TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import CreateRun, ItemAction, PatchTask, Plan
+from apprun_operator.plan.call.pod_status import is_stopped
 from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.limits import DELETION_SLACK, TERMINATION_GRACE
 from apprun_operator.plan.run import retention
 from apprun_operator.plan.run.cancel import cancel_call
 from apprun_operator.plan.run.commit import Commit, commit, counts, ledger_writes, uncommitted
 from apprun_operator.plan.run.continuation import successor
-from apprun_operator.plan.run.pod_status import is_stopped
 from apprun_operator.plan.status_patch import patch_condition
 
 

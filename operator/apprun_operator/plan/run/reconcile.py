@@ -15,11 +15,12 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import EnsureNamespace, FetchPage, FetchTask, PatchRun, Plan, RunAction
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.events import announcement
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.pod import pods
-from apprun_operator.plan.run import attempts, restored, retention
+from apprun_operator.plan.run import restored, retention
 from apprun_operator.plan.run.advance import advance
 from apprun_operator.plan.run.app_resolution import resolve
 from apprun_operator.plan.run.cancel import may_clean_up

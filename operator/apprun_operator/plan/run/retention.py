@@ -8,7 +8,7 @@ from operator import itemgetter
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.plan.actions import DeletePod, DeleteRun, ItemAction, Plan
-from apprun_operator.plan.run import attempts
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.run.app_resolution import ttl_seconds
 
 

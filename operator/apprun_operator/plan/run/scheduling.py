@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.records import TaskRecord
+from apprun_operator.observe.workers import Offer
 from apprun_operator.plan.actions import CreatePod, PodDemand
 from apprun_operator.plan.limits import UNPLACED_PODS, Limits
 from apprun_operator.plan.pod import pods
+from apprun_operator.plan.pool.calls import offers_of
 from apprun_operator.plan.run.app_resolution import parallelism
 from apprun_operator.plan.run.calls import Calls
 
@@ -21,6 +23,8 @@ class PodStarts:
 
     pods: Sequence[CreatePod]
     demand: PodDemand
+    offers: Sequence[Offer] = ()
+    """The calls that may start in warm pods."""
     queued: int = 0
     """How many calls wait for their turn."""
     why: str = ""
@@ -36,12 +40,12 @@ def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limi
     A suspended run starts none. One that is cancelled starts those of its clean-up although it is
     suspended.
     """
-    present = calls.occupied + calls.strays
     if observed.run.suspend and observed.run.cancelled_at is None:
-        return PodStarts([], PodDemand(present, present))
+        return PodStarts([], PodDemand(calls.pods, calls.pods))
     allowed = parallelism(observed, limits)
+    offers = _offers(observed, calls, allowed)
     quotas = [
-        PodQuota(allowed - calls.occupied, f"parallelism is {allowed}"),
+        PodQuota(allowed - calls.occupied - len(offers), f"parallelism is {allowed}"),
         PodQuota(UNPLACED_PODS - calls.unplaced, f"{UNPLACED_PODS} pods of the run wait for a node already"),
     ]
     # What the run would start if no other run wanted pods: its demand, by which the quotas of all
@@ -57,8 +61,21 @@ def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limi
     tasks = [*([] if driver is None else [driver]), *chosen]
     return PodStarts(
         [pods.pod(observed.run, task, limits, observed.state) for task in tasks],
-        PodDemand(present + count, present + without_others),
-        len(queued),
+        PodDemand(calls.pods + count, calls.pods + without_others),
+        offers,
+        len(queued) + len(calls.offered) - len(offers),
         tightest.why if queued else "",
         queued[0].meta.created if queued else 0.0,
     )
+
+
+def _offers(observed: Observed, calls: Calls, allowed: int) -> list[Offer]:
+    """The calls that may start in warm pods.
+
+    They stand in one queue with the calls that need their own pods, in the route's order.
+    """
+    places = max(allowed - calls.occupied, 0)
+    if not calls.offered or not places:
+        return []
+    queue = sorted([*calls.waiting, *calls.offered], key=lambda task: (task.sequence, task.key))[:places]
+    return offers_of(observed, [task for task in queue if task.reuse is not None])

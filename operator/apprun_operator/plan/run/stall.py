@@ -15,11 +15,11 @@ from application_sdk.wire.reasons import NO_CONTACT
 from application_sdk.wire.waiting import is_of_calls
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
+from apprun_operator.plan.call.attempts import CallDecision
+from apprun_operator.plan.call.pod_status import SDK_NOT_FOUND
 from apprun_operator.plan.conditions import RunCondition, current_condition
 from apprun_operator.plan.limits import PROOF_OF_LIFE, WAITING_GRACE, Limits
 from apprun_operator.plan.run.app_resolution import changed, resolve
-from apprun_operator.plan.run.attempts import CallDecision
-from apprun_operator.plan.run.pod_status import SDK_NOT_FOUND
 
 RUNNING = RunCondition("Running", "Running")
 SHORT_LIVED = STALL_REASONS | {SDK_NOT_FOUND}

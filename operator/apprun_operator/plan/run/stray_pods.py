@@ -14,8 +14,8 @@ from application_sdk.wire import names
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.plan.actions import PodDemand
+from apprun_operator.plan.call.pod_status import is_stopped
 from apprun_operator.plan.limits import DELETION_SLACK
-from apprun_operator.plan.run.pod_status import is_stopped
 
 
 def stray_pods(observed: Observed) -> list[PodRecord]:

@@ -17,9 +17,9 @@ from typing import Final
 from application_sdk.wire import waiting
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
+from apprun_operator.plan.call.pod_status import PodBlocked
 from apprun_operator.plan.conditions import RunCondition, current_condition, is_written
 from apprun_operator.plan.limits import QUEUE_GRACE
-from apprun_operator.plan.run.pod_status import PodBlocked
 from apprun_operator.plan.run.stall import RUNNING
 
 MESSAGES_SHOWN: Final = 3

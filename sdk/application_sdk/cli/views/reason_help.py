@@ -278,6 +278,11 @@ ATTEMPT: Final[dict[str, Remedy]] = {
         "The handler's preflight check says that the run wouldn't find what it needs, so its route wasn't begun.",
         "Mend what the message names, then submit a new run; on this machine `apprun retry {run}`.",
     ),
+    "NotAcknowledged": Remedy(
+        "The warm pod that the call was assigned to didn't begin it in time.",
+        "Nothing, if it is rare: the next attempt is charged to nobody. If it isn't, give the pool more replicas, or "
+        "look at the pods: `kubectl get appworkers`.",
+    ),
     "NotStarted": Remedy(
         "No node started the pod in time.",
         "Look at the nodes: `kubectl get nodes`, and the pod's events with `kubectl describe pod`.",

@@ -72,6 +72,8 @@ def app_task(call: ScheduledCall, owner: Owner, outcome: CallOutcome | None = No
         pod=call.pod,
         line=call.line,
     )
+    if call.reuse is not None and outcome is None:
+        spec["reuse"] = call.reuse
     if call.seconds is not None:
         spec["seconds"] = min(call.seconds, MAX_SECONDS)
     if call.cleanup:

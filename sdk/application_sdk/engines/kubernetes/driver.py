@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from application_sdk.engines.processes.executor_protocol import Executor
     from application_sdk.execution.definition import TaskDefinition
     from application_sdk.execution.engine import Completion, RecordedCall, ScheduledCall
+    from application_sdk.execution.reuse import ReuseOverride
     from application_sdk.wire.digest import JSON, JSONObject
     from application_sdk.wire.fields import CallOutcome, Checkpoint
 
@@ -148,6 +149,13 @@ class KubernetesEngine:
         status = cast("Mapping[str, JSONObject]", self._app_run.get("status") or {})
         tasks = cast("Mapping[str, JSONObject]", status.get("app", {}).get("tasks") or {})
         return {name: settings["runsIn"] for name, settings in tasks.items() if "runsIn" in settings}
+
+    @property
+    def wanted_reuse(self) -> dict[str, ReuseOverride]:
+        """The warm pods in which the App has tasks executed, by the tasks' names, as it was when the run began."""
+        status = cast("Mapping[str, JSONObject]", self._app_run.get("status") or {})
+        tasks = cast("Mapping[str, Mapping[str, ReuseOverride]]", status.get("app", {}).get("tasks") or {})
+        return {name: settings["reuse"] for name, settings in tasks.items() if "reuse" in settings}
 
     def start_driver_tasks(self, executor: Executor, context: CallContext) -> None:
         """Execute the calls of driver tasks from now on. Closes the executor with the engine."""
@@ -268,7 +276,7 @@ class KubernetesEngine:
         """The call as it is executed: where the App wants it, with the limits that hold there."""
         moved = self._moved.get(call.task)
         if moved is not None:
-            call = replace(call, runs_in=moved.settings.runs_in)
+            call = replace(call, runs_in=moved.settings.runs_in, reuse=moved.settings.reuse)
         if call.runs_in != "driver" or self._driver_tasks is None:
             return call
         from application_sdk.engines.kubernetes.driver_outcomes import bounded_policy

@@ -8,7 +8,6 @@ nothing to clean up.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,21 +138,11 @@ def _has_driver_tasks(app_class: type[App]) -> bool:
 
 def _task_executor(call: Call) -> Executor:
     # Only drivers of apps with driver tasks load what executes them.
+    from application_sdk.engines.kubernetes.attempt_processes import environment, source_of
     from application_sdk.engines.kubernetes.task_fork_server import MODULE
     from application_sdk.engines.processes.executor import ProcessExecutor
-    from application_sdk.engines.processes.source import AppSource
 
-    mounted, here = Path(names.SOURCE_DIRECTORY).is_dir(), str(Path.cwd())
-    # The import path is the driver's: the mounted files, then where it was started.
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
-    }
-    # A driver has a fixed hash seed, so that replays iterate over sets alike. Tasks have a random
-    # one, as in task pods.
-    environment.pop("PYTHONHASHSEED", None)
-    source = AppSource(call["entry"], names.SOURCE_DIRECTORY if mounted else here)
-    return ProcessExecutor(source, MODULE, environment, ahead=True, own_log=False)
+    return ProcessExecutor(source_of(call["entry"]), MODULE, environment(), ahead=True, own_log=False)
 
 
 def _place_tasks(
@@ -167,6 +156,11 @@ def _place_tasks(
         from application_sdk.app.driver_tasks import deployed
 
         moved = deployed(app_class.definition.tasks, wanted, app_class.driver_secrets)
+    if engine.wanted_reuse:
+        from application_sdk.app.warm_tasks import deployed_reuse
+
+        moved |= deployed_reuse(app_class.definition.tasks, engine.wanted_reuse)
+    if moved:
         engine.override_tasks(moved)
     if executor is None and any(task.settings.runs_in == "driver" for task in moved.values()):
         executor = _task_executor(call)

@@ -30,6 +30,8 @@ class HeartbeatFields(TypedDict, total=False):
 
     heartbeat: JSONObject
     progress: ProgressFields
+    startedAt: str
+    node: str
 
 
 class HeartbeatWriter:
@@ -55,6 +57,10 @@ class HeartbeatWriter:
 
     def progress(self, progress: ProgressFields) -> None:
         self._add({"progress": progress})
+
+    def begun(self, started_at: str, node: str) -> None:
+        """Say that the attempt has begun: it acknowledges a call that a pod was given over its inbox."""
+        self._add({"startedAt": started_at, "node": node} if node else {"startedAt": started_at})
 
     def stop(self) -> HeartbeatFields:
         """Write no more, and return what is left. Waits for a write under way: it mustn't follow

@@ -46,6 +46,10 @@ class DriverHost:
         folder.mkdir(0o700, exist_ok=True)
         os.chdir(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        self.bound_memory()
+
+    def bound_memory(self) -> None:
+        """What comes first where the container runs out of memory: here the attempt, not the driver."""
         limit_memory(memory_left(CGROUP))
 
     def state(self, work: JSONObject, app: str) -> AttemptState:

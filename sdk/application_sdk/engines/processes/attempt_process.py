@@ -15,13 +15,14 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
 
 from application_sdk.app.loading import AppLoadError
 from application_sdk.attempt.attempt import Attempt, AttemptResult
 from application_sdk.attempt.forked_child import restore_signals_in_forked_children
-from application_sdk.attempt.heartbeat import NoWatchdog, ProcessWatchdog
-from application_sdk.attempt.task_context import AttemptInfo
+from application_sdk.attempt.heartbeat import NoWatchdog, ProcessWatchdog, Watchdog
+from application_sdk.attempt.task_context import AttemptInfo, HeartbeatSink
 from application_sdk.engines.processes.framing import Inbox, receive, send
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution import logs
@@ -29,6 +30,8 @@ from application_sdk.execution.error_info import error_fields
 from application_sdk.wire import reasons
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from application_sdk.attempt.state import AttemptState
     from application_sdk.engines.processes.source import AppSource
     from application_sdk.wire.digest import JSON, JSONObject
@@ -65,11 +68,11 @@ def run_attempt_process(channel: socket.socket, source: AppSource, host: Attempt
     host.begin(message)
     gc.enable()
     info = AttemptInfo(**cast("dict[str, object]", message["info"]))  # type: ignore[arg-type] # written from one
-    heartbeats = _HeartbeatSender(channel)
+    heartbeats = HeartbeatSender(partial(send, channel))
     result = _attempt(source, info, message, host, heartbeats, channel, inbox, loop)
     heartbeats.close()
     if result.error is not None:
-        _print_failure(info, result.error)
+        print_failure(info, result.error)
     _report_and_exit(channel, info, result, heartbeats)
 
 
@@ -78,11 +81,30 @@ def _attempt(
     info: AttemptInfo,
     work: JSONObject,
     host: AttemptHost,
-    heartbeats: _HeartbeatSender,
+    heartbeats: HeartbeatSender,
     channel: socket.socket,
     inbox: Inbox,
     loop: asyncio.AbstractEventLoop,
 ) -> AttemptResult:
+    attempt = new_attempt(source, info, work, host, heartbeats, ProcessWatchdog)
+    if isinstance(attempt, AttemptResult):
+        return attempt
+    # Never closed: `close` waits for threads that the task has left behind, and the outcome must
+    # not.
+    return asyncio.Runner(loop_factory=lambda: loop).run(
+        _run_body(attempt, cast("JSONObject", work["input"]), channel, inbox)
+    )
+
+
+def new_attempt(
+    source: AppSource,
+    info: AttemptInfo,
+    work: JSONObject,
+    host: AttemptHost,
+    heartbeats: HeartbeatSink,
+    new_watchdog: Callable[[float], Watchdog],
+) -> Attempt | AttemptResult:
+    """The attempt that the engine's message describes, or its result where it can't begin."""
     try:
         app_class = source.load()
         definition = app_class.definition.task(info.task)
@@ -96,13 +118,8 @@ def _attempt(
         return AttemptResult(error=error_fields(error))
     state = host.state(work, app_class.name)
     heartbeat_timeout = info.policy.get("heartbeatTimeoutSeconds")
-    watchdog = ProcessWatchdog(heartbeat_timeout) if heartbeat_timeout else NoWatchdog()
-    attempt = Attempt(definition, app, info, heartbeats, watchdog, state)
-    # Never closed: `close` waits for threads that the task has left behind, and the outcome must
-    # not.
-    return asyncio.Runner(loop_factory=lambda: loop).run(
-        _run_body(attempt, cast("JSONObject", work["input"]), channel, inbox)
-    )
+    watchdog = new_watchdog(heartbeat_timeout) if heartbeat_timeout else NoWatchdog()
+    return Attempt(definition, app, info, heartbeats, watchdog, state)
 
 
 async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socket, inbox: Inbox) -> AttemptResult:
@@ -126,7 +143,7 @@ async def _run_body(attempt: Attempt, payload: JSONObject, channel: socket.socke
     return await attempt.run(payload)
 
 
-class _HeartbeatSender:
+class HeartbeatSender:
     """Sends the latest progress and heartbeat details, at most once per interval.
 
     What comes within an interval is sent at its end, by a timer thread: a process that is killed
@@ -134,8 +151,8 @@ class _HeartbeatSender:
     outcome.
     """
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
+    def __init__(self, send: Callable[[JSONObject], None]) -> None:
+        self._send_message = send
         self._lock = threading.Lock()
         self._next = 0.0
         self._timer: threading.Timer | None = None
@@ -176,37 +193,41 @@ class _HeartbeatSender:
     def _send(self) -> None:
         self._next = time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
         try:
-            send(self._channel, self.unsent)
+            self._send_message(self.unsent)
         except OSError:
             pass  # The engine is gone, and the event loop is about to see it.
         self.unsent = {}
 
 
-def _print_failure(info: AttemptInfo, error: ErrorFields) -> None:
+def print_failure(info: AttemptInfo, error: ErrorFields) -> None:
     text = error.get("traceback") or f"{error['type']}: {error['message']}"
     print(f"attempt {info.attempt} of {info.task} failed\n{text.rstrip()}", file=sys.stderr)  # noqa: T201
 
 
 def _report_and_exit(
-    channel: socket.socket, info: AttemptInfo, result: AttemptResult, heartbeats: _HeartbeatSender
+    channel: socket.socket, info: AttemptInfo, result: AttemptResult, heartbeats: HeartbeatSender
 ) -> NoReturn:
     try:
         logs.finish()
     except OSError:
         pass  # The log's disk is full: the outcome matters more.
-    outcome: JSONObject = {
+    try:
+        channel.setblocking(True)
+        send(channel, {"outcome": outcome_message(info, result, heartbeats)})
+    except OSError:
+        end_group()
+    os._exit(0)
+
+
+def outcome_message(info: AttemptInfo, result: AttemptResult, heartbeats: HeartbeatSender) -> JSONObject:
+    """The outcome of an attempt as a message to the engine. `heartbeats` is closed by then."""
+    return {
         **heartbeats.unsent,
         "output": result.output,
         "error": cast("JSONObject | None", result.error),
         "state": cast("list[JSON]", list(result.state)),
         "log": logs.kept_log(info.attempt)["tail"] if result.error is not None else "",
     }
-    try:
-        channel.setblocking(True)
-        send(channel, {"outcome": outcome})
-    except OSError:
-        end_group()
-    os._exit(0)
 
 
 def end_group() -> NoReturn:

@@ -314,6 +314,7 @@ class ProcessExecutor:
             "info": cast("JSONObject", spec.info._asdict()),
             "log": None if spec.log is None else str(spec.log),
             "state": None if spec.state is None else str(spec.state),
+            "appState": spec.app_state,
             "context": spec.context,
         }
         running.unreached = not self._send(running, message)

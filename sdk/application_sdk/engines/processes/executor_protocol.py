@@ -29,6 +29,8 @@ class AttemptSpec:
     process."""
     state: Path | None = None
     """Where `self.context.load_state` looks."""
+    app_state: JSONObject | None = None
+    """The app's state by key, where it was handed over with the call."""
     context: JSONObject = field(default_factory=dict)
     """Fields of the attempt's log lines."""
 

@@ -16,8 +16,10 @@ _LOG_TAIL_BYTES: Final = 4096
 _WATCHDOG_LINE: Final = re.compile(r"^Timeout \(\d+:\d\d:\d\d[.\d]*\)!$", re.MULTILINE)
 
 
-def exit_error(spec: AttemptSpec, code: int) -> ErrorFields:
-    tail = _log_tail(spec.log)
+def exit_error(spec: AttemptSpec, code: int, log: Path | None = None) -> ErrorFields:
+    """The error of an attempt by the exit code of its process, and by the end of `log`, which is the
+    attempt's own if absent."""
+    tail = _log_tail(log or spec.log)
     if code == 1 and _WATCHDOG_LINE.search(tail):
         limit = spec.info.policy.get("heartbeatTimeoutSeconds", 0)
         message = (

@@ -12,7 +12,7 @@ from application_sdk.wire import names
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import AppSpecRecord, TaskRecord
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
-from apprun_operator.plan.run import attempts
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.run.reconcile import plan
 
 LIMITED = replace(LIMITS, own_account=("default", "apprun"))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.records import LIMITS
 
 from apprun_operator.observe import parse_pod
-from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod
+from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod
 
 PODS: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_pods.json").read_text())
 

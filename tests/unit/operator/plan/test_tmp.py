@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from apprun_operator.plan.call.pod_status import OVER_LIMIT_OF_TMP
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.pod import pod_template
-from apprun_operator.plan.run.pod_status import OVER_LIMIT_OF_TMP
 from apprun_operator.settings import SettingsError, from_environment
 
 BASE = {"APPRUN_RUNTIME_IMAGE": "python"}

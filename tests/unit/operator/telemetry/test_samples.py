@@ -11,7 +11,7 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields
 from apprun_operator.observe.observed import Observed
 from apprun_operator.plan.actions import PatchRun, PatchTask
-from apprun_operator.plan.run.pod_status import DISRUPTIONS
+from apprun_operator.plan.call.pod_status import DISRUPTIONS
 from apprun_operator.plan.run.reconcile import plan
 from apprun_operator.telemetry import samples
 from apprun_operator.telemetry.samples import AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch

@@ -10,7 +10,7 @@ from tests.support.records import LIMITS, NOW, a_pod, a_task, meta
 
 from application_sdk.wire.containers import Blocker
 from apprun_operator.observe.pods import Rejection
-from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod, of_rejection, of_report
+from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded, PodHealthy, of_pod, of_rejection, of_report
 
 WATCHDOG_DUMP = """Timeout (0:00:05)!
 Thread 0x00007f3a1c2d4740 (most recent call first):

@@ -13,7 +13,7 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import PatchRun, PatchTask
-from apprun_operator.plan.run.attempts import decide
+from apprun_operator.plan.call.attempts import decide
 from apprun_operator.plan.run.reconcile import plan
 
 PULL = {"waiting_reason": "ErrImagePull", "waiting_message": "connection refused"}

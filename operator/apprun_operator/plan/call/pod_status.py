@@ -3,7 +3,7 @@ ended and on whose account.
 
 The pod's `DisruptionTarget` condition is asked first, then its own reason, then the exit code of
 the call's container: what the cluster did must never burn the retries of the app. Of other
-containers only those count that keep the call's from starting. `plan.run.attempts` acts on the
+containers only those count that keep the call's from starting. `plan.call.attempts` acts on the
 answer; nothing here looks at budgets.
 """
 

@@ -19,6 +19,8 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import FetchPodEvent, ItemAction, PatchTask
+from apprun_operator.plan.call import pod_replacement, pod_status
+from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded, PodHealthy, Reading
 from apprun_operator.plan.limits import (
     EVENT_POLL_SECONDS,
     MOUNT_GRACE,
@@ -30,8 +32,6 @@ from apprun_operator.plan.limits import (
 )
 from apprun_operator.plan.pod import secrets, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
-from apprun_operator.plan.run import pod_replacement, pod_status
-from apprun_operator.plan.run.pod_status import PodBlocked, PodEnded, PodHealthy, Reading
 from apprun_operator.plan.times import earliest
 
 DEFAULT_RETRY: Final = RetryFields(
@@ -74,7 +74,7 @@ def decide(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> 
     if name in observed.in_flight or task.pod_name in observed.in_flight:
         return CallDecision(occupies=True)
     reading = _read(observed, task, pod, now, limits)
-    deadline = _deadline(task)
+    deadline = deadline_of(task)
     if deadline is not None and now >= deadline and not isinstance(reading, PodEnded):
         reading = PodEnded(
             reasons.TIMED_OUT,
@@ -93,7 +93,7 @@ def decide(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> 
         return CallDecision([end_attempt(task, reading, pod, now, limits)], blocked=blocked)
     fetch, wake_for_words = _what_to_ask(observed, pod, now)
     if isinstance(reading, PodBlocked):
-        decision = _wait(task, pod, reading, deadline, now, limits)
+        decision = keep_waiting(task, pod, reading, deadline, now, limits)
         return replace(decision, fetch=fetch, wake_at=earliest(decision.wake_at, wake_for_words))
     actions: list[ItemAction] = []
     blocked = pod_replacement.still_blocked(task, pod)
@@ -112,7 +112,7 @@ def decide(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> 
 def _read(observed: Observed, task: TaskRecord, pod: PodRecord | None, now: float, limits: Limits) -> Reading:
     reported = task.reported_error
     if reported is not None:
-        retry = _retry(task)
+        retry = retry_of(task)
         ended = pod_status.of_report(reported, retry.get("nonRetryable", []))
         # A route is deterministic: what it raised it would raise again. Only a stall is worth
         # another attempt.
@@ -176,7 +176,7 @@ def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: f
     """
     history = [*_trimmed(task.attempts), _history_entry(task, ended, pod, now)]
     charged = sum(1 for entry in history if entry["budget"] == ended.budget)
-    retry = _retry(task)
+    retry = retry_of(task)
     budget = {"App": retry["maxAttempts"], "Disruption": limits.disruption_budget + 1, "None": len(history) + 1}[
         ended.budget
     ]
@@ -184,7 +184,7 @@ def end_attempt(task: TaskRecord, ended: PodEnded, pod: PodRecord | None, now: f
     log = _log(task, ended, pod)
     message = _attempts_summary(task, history, limits)
     pause = _pause(ended, history, charged, retry)
-    deadline = _deadline(task)
+    deadline = deadline_of(task)
     too_late = deadline is not None and now + pause >= deadline
     if not ended.retryable or charged >= budget or too_late:
         return _patch(
@@ -238,7 +238,7 @@ def fire_timer(task: TaskRecord, now: float) -> tuple[PatchTask | None, float | 
     return _patch(task, {"phase": "Succeeded", "finishedAt": rfc3339(now)}), None
 
 
-def _wait(
+def keep_waiting(
     task: TaskRecord,
     pod: PodRecord | None,
     blocked: PodBlocked,
@@ -246,6 +246,7 @@ def _wait(
     now: float,
     limits: Limits,
 ) -> CallDecision:
+    """Wait with a call whose pod can't start, or end the call where waiting can't help."""
     if blocked.permanent and task.role == "task":
         ended = PodEnded(blocked.reason, blocked.message, "App", retryable=False)
         return CallDecision([end_attempt(task, ended, pod, now, limits)])
@@ -274,14 +275,16 @@ def _stall_is_over(observed: Observed, task: TaskRecord) -> bool:
     return task.role == "driver" and after_stall and observed.run.phase != "Stalled"
 
 
-def _retry(task: TaskRecord) -> RetryFields:
+def retry_of(task: TaskRecord) -> RetryFields:
+    """The retries of a call, with defaults for what it doesn't say."""
     if task.role == "driver":
         return DRIVER_RETRY
     declared = task.policy.get("retry") if task.policy else None
     return DEFAULT_RETRY if declared is None else {**DEFAULT_RETRY, **declared}
 
 
-def _deadline(task: TaskRecord) -> float | None:
+def deadline_of(task: TaskRecord) -> float | None:
+    """When the whole call has to have ended; None for no limit."""
     limit = None if task.policy is None else task.policy.get("scheduleToCloseSeconds")
     return None if limit is None else task.meta.created + limit
 
@@ -317,7 +320,7 @@ def _log(task: TaskRecord, ended: PodEnded, pod: PodRecord | None) -> JSONObject
 def _attempts_summary(task: TaskRecord, history: Sequence[AttemptFields], limits: Limits) -> str:
     """The attempts that ended, in one line: `App 1/3: OOMKilled; Disruption 4/20: NodeLost ×3,
     Evicted`."""
-    allowed = {"App": f"/{_retry(task)['maxAttempts']}", "Disruption": f"/{limits.disruption_budget}", "None": ""}
+    allowed = {"App": f"/{retry_of(task)['maxAttempts']}", "Disruption": f"/{limits.disruption_budget}", "None": ""}
     parts = []
     for budget, bound in allowed.items():
         reasons = Counter(entry["reason"] for entry in history if entry["budget"] == budget)

@@ -12,7 +12,7 @@ from apprun_operator.observe.pods import Rejection
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan.actions import PatchTask
-from apprun_operator.plan.run.attempts import decide, fire_timer
+from apprun_operator.plan.call.attempts import decide, fire_timer
 
 RETRY = {"maxAttempts": 3, "initialIntervalSeconds": 2, "maxIntervalSeconds": 5, "backoffCoefficient": 2}
 POLICY = {"retry": RETRY}

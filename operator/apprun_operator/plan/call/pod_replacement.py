@@ -19,8 +19,8 @@ from application_sdk.wire.fields import AttemptFields
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse
+from apprun_operator.plan.call.pod_status import IMAGE_PULL_FAILED, PERMANENT_IMAGE_REASONS, PodBlocked, PodEnded
 from apprun_operator.plan.limits import FAILED_POD_RETRY, HELD_POD_RETRY, LAST_POD_RETRY, Limits
-from apprun_operator.plan.run.pod_status import IMAGE_PULL_FAILED, PERMANENT_IMAGE_REASONS, PodBlocked, PodEnded
 
 REASONS: Final = frozenset({IMAGE_PULL_FAILED, INIT_CONTAINER_FAILED})
 """Holds that a new pod may end where the one that is there can't."""

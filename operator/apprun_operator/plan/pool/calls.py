@@ -1,0 +1,88 @@
+"""A run's calls in warm pods, as the run's own plan judges them: which may start, and which have ended. Pure.
+
+Where they are executed is the pool's business (`plan.pool.reconcile`): a run offers the calls that may start now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from application_sdk.wire import reasons
+from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.records import TaskRecord
+from apprun_operator.observe.workers import Offer, PoolShape
+from apprun_operator.plan.call import pod_status
+from apprun_operator.plan.call.attempts import CallDecision, deadline_of, keep_waiting, retry_of
+from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded
+from apprun_operator.plan.limits import DEADLINE_SLACK, Limits
+from apprun_operator.plan.pod import secrets, service_accounts
+from apprun_operator.plan.pool.endings import end_call
+from apprun_operator.plan.pool.shape import shape_of
+from apprun_operator.plan.times import earliest
+
+BEGIN_WITHIN: Final = 60.0
+"""How long a call may take from its assignment to its begin, before the time that its task allows is counted."""
+
+
+def decide_warm(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> CallDecision:
+    """Decide about an open call in a warm pod, whose run goes on. `wants_pod` says that it may be assigned."""
+    assigned = bool(task.assigned_uid)
+    if task.meta.key.name in observed.in_flight:
+        return CallDecision(occupies=assigned)
+    ended, due = _ended(observed, task, now, limits)
+    if ended is not None:
+        return CallDecision([end_call(task, ended, None, now, limits)])
+    if assigned:
+        return CallDecision(wake_at=due, occupies=True)
+    if now < task.not_before:
+        return CallDecision(wake_at=earliest(due, task.not_before))
+    blocked = None
+    for pool, reading in observed.blocked_pools.items():
+        if task.reuse is not None and pool == shape_of(observed, task, task.reuse).pool:
+            blocked = PodBlocked(reading.reason, reading.message, reading.since, reading.permanent)
+    if blocked is not None:
+        # It is offered all the same: the pool has to know that somebody waits.
+        decision = keep_waiting(task, None, blocked, deadline_of(task), now, limits)
+        waits = not (blocked.permanent and decision.actions)
+        return CallDecision(decision.actions, earliest(decision.wake_at, due), wants_pod=waits, blocked=blocked)
+    return CallDecision(wake_at=due, wants_pod=True)
+
+
+def _ended(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> tuple[PodEnded | None, float | None]:
+    """Why the call's attempt has ended, or when its time will be over."""
+    if task.reported_error is not None:
+        return pod_status.of_report(task.reported_error, retry_of(task).get("nonRetryable", [])), None
+    app = observed.run.app or {}
+    undeclared = secrets.undeclared(app, task.pod.get("secrets"))
+    if undeclared:
+        return PodEnded("SecretNotDeclared", undeclared, "App", retryable=False), None
+    refused = service_accounts.forbidden_account_of(app, task, limits)
+    if refused:
+        return PodEnded(service_accounts.NOT_ALLOWED, refused, "App", retryable=False), None
+    deadline = deadline_of(task)
+    if deadline is not None and now >= deadline:
+        message = f"the call took longer than schedule_to_close_seconds ({deadline - task.meta.created:g} s)"
+        return PodEnded(reasons.TIMED_OUT, message, "App", retryable=False), None
+    timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
+    if timeout is None or not task.assigned_uid:
+        return None, deadline
+    # The pod keeps this time itself. It is kept here for a pod that has lost its mind.
+    over = (task.started_at or task.assigned_at + BEGIN_WITHIN) + timeout + DEADLINE_SLACK
+    if task.started_at and now >= over:
+        return PodEnded(reasons.TIMED_OUT, "the call ran longer than timeout_seconds", "App"), None
+    return None, earliest(deadline, over if over > now else None)
+
+
+def offers_of(observed: Observed, tasks: Sequence[TaskRecord]) -> list[Offer]:
+    """These calls, each with the pool that it belongs to."""
+    shapes: dict[str, PoolShape] = {}
+    offers: list[Offer] = []
+    for task in tasks:
+        if task.reuse is None:
+            continue
+        same = repr((task.task, task.pod, task.reuse, task.source_digest))
+        if same not in shapes:
+            shapes[same] = shape_of(observed, task, task.reuse)
+        offers.append(Offer(observed.run.meta.key, task.meta.key.name, task.meta.uid, task.attempt, shapes[same]))
+    return offers

@@ -1,0 +1,183 @@
+"""Takes a pool's key from its queue, has it planned, and hands the actions over. One pass per pool at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, cast
+
+from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.act.executor import ReplanError
+from apprun_operator.act.pool_executor import PoolExecutor
+from apprun_operator.kube.errors import ApiError, TransientError
+from apprun_operator.observe.cache import Cache
+from apprun_operator.observe.pods import PoolBlocked
+from apprun_operator.observe.records import Key
+from apprun_operator.plan.actions import CreatePod, DeletePod, PodDemand
+from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.pool.actions import PatchCall, PoolAction
+from apprun_operator.plan.pool.reconcile import plan_pool
+from apprun_operator.plan.pool.summary import is_due
+from apprun_operator.reconcile.loop import Backoff, run_loop
+from apprun_operator.reconcile.round_robin import RoundRobin
+from apprun_operator.reconcile.run_worker import RunWorker
+from apprun_operator.reconcile.workqueue import KeyQueue
+from apprun_operator.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF: Final = 0.1
+LAST_BACKOFF: Final = 30.0
+SIDE_BY_SIDE: Final = 16
+"""Requests about AppTasks, inboxes and pods of pools at a time."""
+
+
+class PoolWorker:
+    """Plans and acts on pools for ever. The places for pods are those of `worker`, which runs and pools share."""
+
+    def __init__(
+        self,
+        queue: KeyQueue,
+        cache: Cache,
+        executor: PoolExecutor,
+        worker: RunWorker,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._cache = cache
+        self._executor = executor
+        self._worker = worker
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
+        self._running: set[asyncio.Task[None]] = set()
+        self._summaries: dict[Key, JSONObject] = {}
+        self._owners: dict[Key, Key] = {}
+        """The App of each pool that one owns."""
+        self._published_at: dict[Key, float] = {}
+        self._request_slots = RoundRobin(SIDE_BY_SIDE)
+
+    def start_term(self) -> None:
+        """At the start of a term: look at every pool."""
+        for key in self._cache.pool_keys():
+            self._queue.put(key)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await run_loop(self._queue, self._reconcile, self._backoff, self._log)
+
+    async def stop(self) -> None:
+        """Give up what is under way: the next life plans it again."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _reconcile(self, key: Key) -> None:
+        slots = self._worker.slots
+        observed = replace(self._cache.observe_pool(key), pod_quota=slots.quota(key))
+        now = self._clock()
+        decisions = plan_pool(observed, now, self._limits)
+        if decisions.forgotten:
+            self._cache.pools.forget(key)
+            self._cache.set_pool_blocked(key, None)
+            slots.update(key, PodDemand())
+            await self._publish(key, None, now)
+            return
+        self._cache.pools.memories[key] = decisions.memory
+        slots.update(key, decisions.demand)
+        blocked = decisions.blocked
+        self._cache.set_pool_blocked(
+            key,
+            None if blocked is None else PoolBlocked(blocked.reason, blocked.message, blocked.since, blocked.permanent),
+        )
+        if decisions.wake_at is not None:
+            self._queue.put_after(key, decisions.wake_at - now)
+        if decisions.ensure is not None:
+            await self._executor.ensure(decisions.ensure)
+            # What was observed may be old by now.
+            self._queue.put(key)
+            return
+        for action in decisions.then:
+            self._start(key, action)
+        if decisions.owner is not None:
+            self._owners[key] = decisions.owner
+            await self._publish(key, decisions.summary, now)
+
+    async def _publish(self, key: Key, summary: JSONObject | None, now: float) -> None:
+        """Write the status of the pool's App, if that is due."""
+        owner = self._owners.get(key)
+        app = None if owner is None else self._cache.app(owner)
+        if summary is None:
+            self._summaries.pop(key, None)
+            self._owners.pop(key, None)
+        else:
+            self._summaries[key] = summary
+        if owner is None or app is None or app.meta.deleting:
+            return
+        wanted = [self._summaries[pool] for pool in sorted(self._summaries) if self._owners.get(pool) == owner]
+        written = cast("list[JSONObject]", app.pools.decode())
+        due = is_due(written, wanted, self._published_at.get(owner, 0.0), now)
+        if due is None:
+            return
+        if due > now:
+            if summary is None:
+                # Nothing else brings this pool back: its end is written with the next look at it.
+                self._owners[key] = owner
+            self._queue.put_after(key, due - now)
+            return
+        self._published_at[owner] = now
+        await self._executor.publish(app, list[JSON](wanted))
+
+    def _start(self, key: Key, action: PoolAction) -> None:
+        owner, name = _target(key, action)
+        # As for runs: the watch shows a write later than its answer, and the plan would ask for it again.
+        self._cache.begin_request(owner, name)
+        task = asyncio.create_task(self._execute(key, owner, name, action))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _execute(self, key: Key, owner: Key, name: str, action: PoolAction) -> None:
+        delay = 0.0
+        try:
+            async with self._request_slots.slot(key):
+                await self._executor.execute(key, action)
+            self._backoff.reset((owner, name))
+        except ReplanError:
+            pass
+        except Exception as error:  # noqa: BLE001 (the pause is this object's alone)
+            delay = self._backoff.next_delay((owner, name), error)
+            self._log(key, name, error, delay)
+        finally:
+            if delay:
+                asyncio.get_running_loop().call_later(delay, self._end, key, owner, name)
+            else:
+                self._end(key, owner, name)
+
+    def _end(self, key: Key, owner: Key, name: str) -> None:
+        self._cache.end_request(owner, name)
+        self._queue.put(key)
+
+    def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
+        where = f"{key.path} {name}".strip()
+        self._metrics.failed(type(error).__name__)
+        if isinstance(error, TransientError):
+            logger.warning("%s: %s; again in %.1f s", where, error, delay)
+        elif isinstance(error, ApiError):
+            logger.error("%s: %s; again in %.1f s", where, error, delay)
+        else:
+            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error)
+
+
+def _target(pool: Key, action: PoolAction) -> tuple[Key, str]:
+    """What the request is about: the run or pool that it is filed under, and the name."""
+    if isinstance(action, PatchCall):
+        return action.run, action.patch.task.name
+    if isinstance(action, CreatePod | DeletePod):
+        return pool, action.pod.name
+    return pool, action.worker.name

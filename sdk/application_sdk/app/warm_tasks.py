@@ -1,0 +1,62 @@
+"""Tasks in warm pods, `@task(reuse=...)`: what a declaration may not say, and what an App changes at deployment.
+
+Loaded only where a task has a `ReusePolicy`, or an App gives it one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from application_sdk.errors import AppDefinitionError
+from application_sdk.execution.reuse import ReusePolicy, overridden
+
+if TYPE_CHECKING:
+    from application_sdk.execution.definition import TaskDefinition, TaskSettings
+    from application_sdk.execution.reuse import ReuseOverride
+
+
+def warm_settings(settings: TaskSettings, reuse: object, runs_in: object, title: str) -> TaskSettings:
+    """`settings` for a task with `reuse`. Raises AppDefinitionError, which says by `title` whose keywords they are."""
+    if not isinstance(reuse, ReusePolicy):
+        raise AppDefinitionError(
+            f"{title}: reuse={reuse!r} must be a ReusePolicy: write reuse=ReusePolicy(replicas=8), with `from "
+            f"application_sdk.app import ReusePolicy`"
+        )
+    if runs_in == "driver":
+        raise AppDefinitionError(
+            f'{title}: reuse and runs_in="driver" exclude one another: a driver task has no pod that could be used '
+            f"again. Leave out one of them"
+        )
+    return replace(settings, reuse=reuse.to_fields())
+
+
+def deployed_reuse(
+    definitions: Mapping[str, TaskDefinition], wanted: Mapping[str, ReuseOverride]
+) -> dict[str, TaskDefinition]:
+    """The definitions of the tasks that an App executes in warm pods, or in other ones than their code says.
+
+    Args:
+        definitions: Those of the code.
+        wanted: `spec.tasks.<name>.reuse` of the App, by name.
+
+    Raises AppDefinitionError when there is no such task, or the fields don't go together.
+    """
+    changed: dict[str, TaskDefinition] = {}
+    for name, fields in wanted.items():
+        title = f"spec.tasks.{name} of the App"
+        definition = definitions.get(name)
+        if definition is None:
+            known = ", ".join(sorted(definitions)) or "none"
+            raise AppDefinitionError(f"{title}: the app has no task of that name; it has {known}. Correct the name")
+        settings = definition.settings
+        reuse = overridden(settings.reuse, fields)
+        replicas = reuse["replicas"]
+        if replicas["min"] > replicas["max"]:
+            raise AppDefinitionError(
+                f"{title}: reuse.replicas has a min of {replicas['min']} and a max of {replicas['max']}. Raise max, or "
+                f"lower min"
+            )
+        changed[name] = replace(definition, settings=replace(settings, runs_in="pod", reuse=reuse))
+    return changed
