@@ -40,7 +40,7 @@ class FakeCluster:
     kubeconfig: Path
     objects: dict[str, Object] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
-    rejections: dict[tuple[str, str], Step] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], Step] = field(default_factory=dict)
     served: bool = True
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     """Verb and resource of what an access review says no to."""
@@ -130,7 +130,7 @@ class FakeCluster:
     def step(self, handler: Handler, request: Request) -> None:
         parts = urlsplit(request.target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        refusal = self.rejections.get((request.method, parts.path))
+        refusal = self.refusals.get((request.method, parts.path))
         if refusal is not None:
             refusal(handler, request)
         elif parts.path == "/version":

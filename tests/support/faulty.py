@@ -25,7 +25,7 @@ class FaultyProxy:
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self.rejections = 0
+        self.refusals = 0
         """How many requests, each on a connection of its own, are answered with `refusal`."""
         self.refusal = b"503 Service Unavailable"
         self.cuts = 0

@@ -15,7 +15,7 @@ from tests.support.engines import programs
 from tests.support.sim import apps, greenlets
 from tests.support.sim.attempts import SimulatedExecutor
 
-from application_sdk.attempt import threads
+from application_sdk.execution import threads
 from application_sdk.engines.kubernetes import (
     api,
     backoff,
