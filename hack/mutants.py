@@ -711,12 +711,12 @@ MUTANTS: Final = (
     Mutant(
         "disruption-budget",
         without="False",
-        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
     ),
     Mutant(
         "lost-node",
         without="False",
-        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
     ),
     Mutant(
         "container-by-name",
@@ -727,22 +727,22 @@ MUTANTS: Final = (
         "own-container-ended",
         part="or self.exit_code is not None",
         without="",
-        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
     ),
     Mutant(
         "running-despite-sidecar",
         without='pod.phase == "Pending"',
-        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
     ),
     Mutant(
         "gated-pod-waits",
         without="False",
-        tests=(f"{UNIT}/operator/plan/run/test_pod_status.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
     ),
     Mutant(
         "restart-backoff",
         without="True",
-        tests=(f"{UNIT}/operator/plan/run/test_pod_replacement.py",),
+        tests=(f"{UNIT}/operator/plan/call/test_pod_replacement.py",),
     ),
     Mutant(
         "image-as-requested",
