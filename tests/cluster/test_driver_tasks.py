@@ -13,7 +13,7 @@ import pytest
 from tests.cluster import admission_world as worlds
 from tests.cluster.admission_world import World, expect, owner, task_body
 from tests.cluster.apiserver import Answer
-from tests.support.kube import Object
+from tests.support.kube import Object, eventually
 from tests.support.runs import APPS, Runs, source
 
 from application_sdk.wire import names
@@ -137,6 +137,8 @@ def test_cancelled_run_ends_its_driver_tasks(beside: Runs) -> None:
 def test_killed_driver_executes_nothing_again_that_was_recorded(beside: Runs) -> None:
     beside.start("again", "beside-route", {"steps": 5, "fail": "slow"})
     beside.until_committed("again", 5)
+    # Their logs come after their outcomes, and a pod that is killed takes along what isn't written yet.
+    eventually("the bodies' logs are written", lambda: len(bodies(beside, "again")) >= 5 or None)
     printed = bodies(beside, "again")
     beside.kube.delete(f"{beside.core}/pods/{beside.driver_pod('again')}", gracePeriodSeconds=0)
     status = beside.until_phase("again", "Succeeded", "Failed", "Stalled")
