@@ -1009,6 +1009,11 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(
+        "max-calls-counted",
+        without="used_up = False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
         "drained-before-deleted",
         without="drained = warm.worker.drain",
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),

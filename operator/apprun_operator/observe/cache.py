@@ -166,6 +166,8 @@ class Cache:
             return
         pod = state.pods.get(key.name) if kind == "pods" and pool_of(run) is not None else None
         state.drop(kind, key)
+        if pod is not None:
+            self.pools.drop_pod(pod.meta.uid)
         if pod is not None and self.pools.is_assigned(key, pod.meta.uid):
             # As for a call's own pod: its end is still to be decided, though it is gone.
             state.pods[key.name] = replace(pod, gone=True)
@@ -355,6 +357,7 @@ class Cache:
                 Key(key.namespace, name) for run in runs if run in self._runs for name in self._runs[run].in_flight
             },
             proven=index.proven,
+            given=index.given,
             accounts_ready=index.ready.get(key, 0),
             latest=index.is_latest(key),
             memory=index.memories.get(key) or PoolMemory(),

@@ -5,6 +5,7 @@ The cache feeds it and asks it; `wake` is called with the key of each pool whose
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from apprun_operator.observe.records import Key, TaskRecord
@@ -29,6 +30,8 @@ class PoolIndex:
         self.shapes: dict[Key, PoolShape] = {}
         self.memories: dict[Key, PoolMemory] = {}
         self.proven: set[str] = set()
+        self.given: Counter[str] = Counter()
+        """How many attempts were assigned to a pod, by its uid, as far as this operator has seen them."""
         self.ready: dict[Key, int] = {}
 
     # Feeding
@@ -61,12 +64,19 @@ class PoolIndex:
             self.proven.add(after[1])
         self._unplace(key)
         if after is not None:
+            if before is None or before[1:3] != after[1:3]:
+                self.given[after[1]] += 1
             self._places[key] = after
             self._assigned.setdefault(after[0], {})[key] = run
             self._wake(_pool_of_pod(after[0]))
 
     def drop_task(self, key: Key) -> None:
         self._unplace(key)
+
+    def drop_pod(self, uid: str) -> None:
+        """The pod is gone, and no other one will have its uid."""
+        self.proven.discard(uid)
+        self.given.pop(uid, None)
 
     def offer(self, run: Key, offers: Sequence[Offer]) -> None:
         """What a run's plan lets start now, in place of what it did before."""

@@ -152,6 +152,8 @@ class PoolObserved:
     """The same of AppTasks."""
     proven: Collection[str] = frozenset()
     """Uids of pods that have answered a call before."""
+    given: Mapping[str, int] = field(default_factory=dict)
+    """How many attempts were assigned to each pod, by its uid: after the operator's restart fewer than there were."""
     accounts_ready: int = 0
     """For how many places the pool's account and role are known to exist."""
     latest: bool = True

@@ -15,7 +15,6 @@ from tests.support.engines import programs
 from tests.support.sim import apps, greenlets
 from tests.support.sim.attempts import SimulatedExecutor
 
-from application_sdk.execution import threads
 from application_sdk.engines.kubernetes import (
     api,
     backoff,
@@ -27,6 +26,7 @@ from application_sdk.engines.kubernetes import (
     report,
     task_main,
 )
+from application_sdk.execution import threads
 from application_sdk.replay.guard import guarding
 
 _threading = types.SimpleNamespace(

@@ -77,7 +77,8 @@ def _most(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields) -> int:
     # guard: prefetch-behind-short - a call would wait behind one of an hour while another pod is idle
     long = any(call.task.started_at for call in warm.calls)
     ahead = AHEAD if warm.pod.meta.uid in observed.proven and not long else 0
-    return reuse["concurrency"] + ahead
+    most = reuse["concurrency"] + ahead
+    return most if warm.max_calls is None else min(most, len(warm.calls) + warm.max_calls - warm.given)
 
 
 def _by_turns(waiting: Sequence[PoolCall], pods: Sequence[WarmPod]) -> list[PoolCall]:

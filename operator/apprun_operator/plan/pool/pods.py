@@ -20,6 +20,10 @@ class WarmPod:
     worker: WorkerRecord
     reading: Reading
     calls: Sequence[PoolCall]
+    given: int = 0
+    """How many attempts were assigned to it so far."""
+    max_calls: int | None = None
+    """After how many it ends by itself."""
 
     @property
     def name(self) -> str:
@@ -38,7 +42,9 @@ class WarmPod:
     @property
     def leaving(self) -> bool:
         """It is given no further call."""
-        return self.worker.drain or self.pod.deletion_at is not None or bool(self.pod.disruption)
+        # guard: max-calls-counted - a call would be assigned to a pod that ends before it begins the call
+        used_up = self.max_calls is not None and self.given >= self.max_calls
+        return used_up or self.worker.drain or self.pod.deletion_at is not None or bool(self.pod.disruption)
 
     @property
     def usable(self) -> bool:
@@ -56,8 +62,11 @@ def in_order(calls: Sequence[PoolCall]) -> list[PoolCall]:
     return sorted(calls, key=lambda call: (call.task.assigned_at, call.task.sequence, call.task.meta.uid))
 
 
-def pods_of(observed: PoolObserved, now: float, limits: Limits) -> list[WarmPod]:
-    """Those that belong to an inbox of the pool, by slot. A pod of another owner isn't one of them."""
+def pods_of(observed: PoolObserved, now: float, limits: Limits, max_calls: int | None = None) -> list[WarmPod]:
+    """Those that belong to an inbox of the pool, by slot. A pod of another owner isn't one of them.
+
+    `max_calls` is the pool's own: after so many calls a pod ends by itself.
+    """
     pods: list[WarmPod] = []
     for name, worker in sorted(observed.workers.items(), key=lambda item: item[1].slot):
         pod = observed.pods.get(name)
@@ -65,7 +74,9 @@ def pods_of(observed: PoolObserved, now: float, limits: Limits) -> list[WarmPod]
         if pod is None or pod.meta.owner_uid != worker.meta.uid:
             continue
         mine = [call for call in observed.assigned.get(name, ()) if call.task.assigned_uid == pod.meta.uid]
-        pods.append(WarmPod(pod, worker, pod_status.of_pod(pod, now, limits), in_order(mine)))
+        reading = pod_status.of_pod(pod, now, limits)
+        given = observed.given.get(pod.meta.uid, 0)
+        pods.append(WarmPod(pod, worker, reading, in_order(mine), given, max_calls))
     return pods
 
 

@@ -35,7 +35,8 @@ from apprun_operator.plan.times import earliest
 def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
     """What to do for this pool, now. Same input, same actions."""
     shape = _shape(observed)
-    pods = pods_of(observed, now, limits)
+    max_calls = None if shape is None else shape.reuse.get("maxCalls")
+    pods = pods_of(observed, now, limits, max_calls)
     waiting = waiting_calls(observed)
     if not (observed.workers or observed.pods or waiting or observed.assigned):
         return PoolPlan(forgotten=not observed.offers)

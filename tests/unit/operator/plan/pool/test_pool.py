@@ -134,6 +134,23 @@ def test_an_inbox_is_followed_by_its_pod() -> None:
     assert (action.pod.name, action.task_uid) == (NAME, "worker-0")
 
 
+LEAKY = replace(SHAPE, reuse=ReuseFields(**REUSE, maxCalls=3))
+
+
+def test_a_pod_is_given_no_more_calls_than_it_may_execute() -> None:
+    uid = f"uid-of-{NAME}"
+    of_three = seen(task(1), task(2), workers=[worker(0)], pods=[pod(0)], shape=LEAKY, proven={uid}, given={uid: 2})
+    assert assignments(plan_pool(of_three, NOW, LIMITS)) == {"r-1": NAME}
+
+
+def test_a_pod_that_was_given_its_last_call_is_replaced() -> None:
+    uid = f"uid-of-{NAME}"
+    last = seen(task(1), workers=[worker(0)], pods=[pod(0)], shape=LEAKY, given={uid: 3})
+    planned = plan_pool(last, NOW, LIMITS)
+    assert assignments(planned) == {}
+    assert [action.worker.name for action in of(planned, CreateWorker)] == [f"{POOL}-1"]  # type: ignore[attr-defined]
+
+
 def test_there_are_never_more_pods_than_the_maximum() -> None:
     calls = [task(n) for n in range(9)]
     planned = plan_pool(seen(*calls, workers=[worker(0)], pods=[pod(0)]), NOW, LIMITS)
