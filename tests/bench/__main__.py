@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections import Counter
 
-from tests.bench import driver_tasks, tasks, writes
+from tests.bench import driver_tasks, tasks, warm_pods, writes
 from tests.support.bed import EXISTING, KEEP, bring_up, take_down
 from tests.support.figures import write
 from tests.support.kube import CORE
@@ -15,7 +15,7 @@ from tests.support.kube import CORE
 COMMAND = "make bench"
 
 
-def measure(sequential: int, parallel: int, driver_calls: int) -> list[str]:
+def measure(sequential: int, parallel: int, driver_calls: int, warm_calls: int) -> list[str]:
     bed = bring_up("bench")
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     bed.kube.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
@@ -38,7 +38,8 @@ def measure(sequential: int, parallel: int, driver_calls: int) -> list[str]:
             )
             details += ["", f"Writes of the {count} {label} tasks: {described(run.writes)}."]
         beside = driver_tasks.table(driver_tasks.measure(runs, driver_calls), driver_calls)
-        return [*lines, *details, "", *beside]
+        warm = warm_pods.table(warm_pods.measure(runs, driver_calls, warm_calls), driver_calls, warm_calls)
+        return [*lines, *details, "", *beside, "", *warm]
     finally:
         bed.kube.delete(f"{CORE}/namespaces/{namespace}")
         if not EXISTING and not KEEP:
@@ -57,9 +58,10 @@ def main() -> None:
     parser.add_argument("--sequential", type=int, default=20)
     parser.add_argument("--parallel", type=int, default=40)
     parser.add_argument("--driver-calls", type=int, default=200)
+    parser.add_argument("--warm-calls", type=int, default=1000, help="calls of one fan-out on warm pods")
     parser.add_argument("--dry-run", action="store_true", help="print only; leave docs/benchmarks.md alone")
     options = parser.parse_args()
-    lines = measure(options.sequential, options.parallel, options.driver_calls)
+    lines = measure(options.sequential, options.parallel, options.driver_calls, options.warm_calls)
     sys.stdout.write("\n".join(lines) + "\n")
     if not options.dry_run:
         write(COMMAND, lines)

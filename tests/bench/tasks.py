@@ -30,7 +30,7 @@ def settle(runs: Runs) -> None:
 def app_run(runs: Runs, name: str, **count: int) -> Measured:
     before = writes.snapshot(runs.kube)
     start = time.monotonic()
-    runs.start(name, "trivial", dict(count), parallelism=max(1, count.get("parallel", 1)))
+    runs.start(name, "trivial", dict(count), parallelism=max(1, count.get("parallel", 1), count.get("width", 1)))
     for event in runs.kube.watch(f"{runs.api}/appruns", f"&fieldSelector=metadata.name={name}", 300):
         phase = event["object"].get("status", {}).get("phase")
         if phase == "Succeeded":

@@ -8,7 +8,7 @@ from collections import Counter
 from tests.support.kube import Kube
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
-OWN_RESOURCES = frozenset({"appruns", "apptasks", "appledgers", "apps"})
+OWN_RESOURCES = frozenset({"appruns", "apptasks", "appledgers", "apps", "appworkers"})
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 SMALL = Recipe(
-    runs=3,
+    runs=4,
     chain=4,
     width=8,
     seconds=4,

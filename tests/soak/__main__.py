@@ -24,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--runs", type=int, default=Recipe.runs)
     parser.add_argument("--width", type=int, default=Recipe.width, help="calls side by side, beside two chains of 8")
+    parser.add_argument("--warm-every", type=int, default=Recipe.warm_every, help="which runs use warm pods; 0: none")
     parser.add_argument("--pods", type=int, default=30, help="task pods at a time, as the machine bears it")
     parser.add_argument(
         "--leader", type=float, default=Pace.leader, help="seconds from one death of the leader to the next"
@@ -39,7 +40,13 @@ def main() -> int:
         sys.stderr.write("nodes and control plane of an existing cluster are not ours to break\n")
         return 2
     pace = Pace(leader=options.leader, api=options.api, away=options.away, whole=options.whole)
-    recipe = Recipe(runs=options.runs, width=options.width, patience=options.patience, pace=pace)
+    recipe = Recipe(
+        runs=options.runs,
+        width=options.width,
+        warm_every=options.warm_every,
+        patience=options.patience,
+        pace=pace,
+    )
     bed = bring_up(options.name, *PATIENT_WITH_NODES)
     try:
         bed.install(f"maxPods={options.pods}", "nodeSpread=DoNotSchedule")
@@ -71,7 +78,8 @@ def summary(recipe: Recipe, outcome: Outcome) -> list[str]:
     """Markdown: what was done, what was broken, what holds."""
     caused = ", ".join(f"{what} {count}×" for what, count in sorted(outcome.faults.caused.items()))
     return [
-        f"{recipe.runs} runs of {recipe.tasks} tasks in {outcome.seconds:.0f} s, a fault every "
+        f"{recipe.runs} runs of {recipe.tasks} tasks, {recipe.warm_runs} of them on warm pods, in "
+        f"{outcome.seconds:.0f} s, a fault every "
         f"{recipe.pace.between:.0f} s. Caused meanwhile: {caused}.",
         "",
         "| claim | | computed from |",

@@ -10,7 +10,7 @@ import urllib.request
 import uuid
 from typing import Annotated
 
-from application_sdk.app import App, task
+from application_sdk.app import App, ReusePolicy, task
 from application_sdk.contracts import Input, MaxItems, Output
 
 
@@ -29,6 +29,8 @@ class Plan(Input):
     width: int = 24
     seconds: float = 1
     counter: str
+    warm: bool = False
+    """Calls are executed in warm pods, which stay between them."""
 
 
 class Numbers(Output):
@@ -51,6 +53,13 @@ def record(counter: str, **facts: object) -> None:
 class Soaked(App):
     @task(timeout_seconds=900, retry_max_attempts=1)
     async def step(self, input: Step) -> Done:
+        return await self.execute(input)
+
+    @task(timeout_seconds=900, retry_max_attempts=1, reuse=ReusePolicy(replicas=8, scaledown_ttl=15, idle_ttl=15))
+    async def warm_step(self, input: Step) -> Done:
+        return await self.execute(input)
+
+    async def execute(self, input: Step) -> Done:
         mine = {"id": uuid.uuid4().hex, "call": self.task_context.idempotency_key, "attempt": self.task_context.attempt}
         await asyncio.to_thread(record, input.counter, **mine, begun=time.time())
         await asyncio.sleep(input.seconds)
@@ -61,9 +70,10 @@ class Soaked(App):
         def call(number: int) -> Step:
             return Step(number=number, seconds=input.seconds, counter=input.counter)
 
-        numbers = [(await self.step(call(n))).number for n in range(input.chain)]
+        step = self.warm_step if input.warm else self.step
+        numbers = [(await step(call(n))).number for n in range(input.chain)]
         wide = range(input.chain, input.chain + input.width)
-        numbers += [done.number for done in await asyncio.gather(*(self.step(call(n)) for n in wide))]
+        numbers += [done.number for done in await asyncio.gather(*(step(call(n)) for n in wide))]
         for n in range(wide.stop, wide.stop + input.chain):
-            numbers.append((await self.step(call(n))).number)
+            numbers.append((await step(call(n))).number)
         return Numbers(numbers=numbers)

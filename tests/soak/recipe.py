@@ -37,6 +37,8 @@ class Recipe:
     runs: int = 50
     chain: int = 8
     width: int = 24
+    warm_every: int = 2
+    """Every so many-th run executes its calls in warm pods; 0: none does, 1: all do."""
     seconds: float = 1.0
     patience: float = 3600.0
     standstill: float = 60.0
@@ -47,6 +49,11 @@ class Recipe:
     def tasks(self) -> int:
         """Calls of one run."""
         return self.width + 2 * self.chain
+
+    @property
+    def warm_runs(self) -> int:
+        """Runs that execute their calls in warm pods."""
+        return self.runs // self.warm_every if self.warm_every else 0
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,9 @@ def run_recipe(bed: Bed, runs: Runs, recipe: Recipe, recorder: Recorder) -> Outc
     with Counter(host_address(bed)) as counter:
         plan = {"chain": recipe.chain, "width": recipe.width, "seconds": recipe.seconds, "counter": counter.url}
         started = time.monotonic()
-        for name in names:
-            runs.start(name, "soak", plan)
+        for number, name in enumerate(names, start=1):
+            warm = bool(recipe.warm_every) and number % recipe.warm_every == 0
+            runs.start(name, "soak", {**plan, "warm": warm})
         with Faults(bed, recipe.pace, recorder.note) as faults:
             until_ended(runs, names, recipe, lambda: standing(recorder, recipe, runs.namespace))
             seconds = time.monotonic() - started
@@ -169,7 +177,10 @@ def pods(runs: Runs, names: list[str]) -> list[str]:
 
 def objects(runs: Runs) -> list[str]:
     """Everything of ours in the namespace but the App."""
-    kinds = (*(f"{runs.api}/{plural}" for plural in ("appruns", "apptasks", "appledgers")), f"{runs.core}/pods")
+    kinds = (
+        *(f"{runs.api}/{plural}" for plural in ("appruns", "apptasks", "appledgers", "appworkers")),
+        f"{runs.core}/pods",
+    )
     return [
         f"{plural.rpartition('/')[2]}/{item['metadata']['name']}"
         for plural in kinds

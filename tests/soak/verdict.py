@@ -169,7 +169,7 @@ def _nothing_unknown(committed: dict[str, Checkpoint], executions: Sequence[Exec
 
 def _charged_to_cluster(runs: Sequence[RunFacts]) -> Claim:
     ended = [attempt for run in runs for attempt in run.ended]
-    wrong = [f"{a.task}: {a.reason} charged to {a.budget}" for a in ended if a.budget != "Disruption"]
+    wrong = [f"{a.task}: {a.reason} charged to {a.budget}" for a in ended if a.budget == "App"]
     summary = ", ".join(f"{reason} {count}" for reason, count in disruptions(runs).most_common())
     return Claim(
         "whatever ended an attempt was charged to the cluster, not to the task's own retries",
