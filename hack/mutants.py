@@ -1009,6 +1009,10 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(
+        "append-to-known-tail",
+        tests=(f"{UNIT}/operator/act/test_patches.py",),
+    ),
+    Mutant(
         "max-calls-counted",
         without="used_up = False",
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),

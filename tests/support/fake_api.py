@@ -479,7 +479,9 @@ def _json_patched(old: Object, operations: Sequence[Object]) -> Object:
             if step not in target:
                 raise InvalidError(f"{operation['path']}: nothing there", status=422, reason="Invalid")
             target = target[step]
-        if operation["op"] == "remove":
+        if last == "-":
+            target.append(operation["value"])
+        elif operation["op"] == "remove":
             if last not in target:
                 raise InvalidError(f"{operation['path']}: nothing there", status=422, reason="Invalid")
             del target[last]

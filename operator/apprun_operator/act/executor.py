@@ -15,7 +15,7 @@ from typing import Final, assert_never, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
 from apprun_operator.act import events
-from apprun_operator.act.patches import status_merge_patch, status_patch
+from apprun_operator.act.patches import append_patch, status_merge_patch, status_patch
 from apprun_operator.act.pod_rejections import OWN_ACCOUNTS_MISSING, classify_rejection, is_webhook_failure
 from apprun_operator.act.service_accounts import ServiceAccounts
 from apprun_operator.kube import resources
@@ -142,8 +142,11 @@ class Executor:
         if action.exact:
             await self._patch("appruns", action.run, status_patch(action.version, action.status), JSON_PATCH)
         else:
-            body = status_merge_patch(action.version, action.status)
-            await self._patch("appruns", action.run, body)
+            appended = append_patch(action.version, action.status, action.commits)
+            if appended is not None:
+                await self._patch("appruns", action.run, appended, JSON_PATCH)
+            else:
+                await self._patch("appruns", action.run, status_merge_patch(action.version, action.status))
 
     async def _mark_run(self, action: MarkRun) -> None:
         """Annotate an AppRun: the operator's only write outside of a status.

@@ -38,8 +38,9 @@ MAX_COEFFICIENT: Final = 1000
 """By so much may each wait between attempts be longer than the one before."""
 
 PAGE_SIZE: Final = 128
-TAIL_LIMIT: Final = 256
-"""When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page."""
+TAIL_LIMIT: Final = PAGE_SIZE + 8
+"""When the status holds this many checkpoints, the oldest `PAGE_SIZE` of them move to a page. The API
+server's time for a commit grows with what stays."""
 
 MAX_ABANDONED: Final = 1000
 """So many calls that its route no longer waits for does a driver name at a time. Others go on to

@@ -145,7 +145,7 @@ def test_long_ledger_moves_to_pages() -> None:
             world.start_operator()
             run = world.apply_run("r", parallelism=500)
             status = await world.until_phase(run, "Succeeded")
-            assert status["ledgerPages"] == 1
+            assert status["ledgerPages"] == 2
             entries = world.server.ledger(world.server.objects[run])
             assert [entry["sequence"] for entry in entries] == list(range(320))
             assert len({entry["key"] for entry in entries}) == 320

@@ -62,7 +62,7 @@ def test_cancel_has_room_in_a_batch_that_fills_the_tail() -> None:
     driver = a_driver()
     done = [a_task(f"{n:04x}", phase="Succeeded") for n in range(300)]
     decided = decide(driver, a_pod(driver), *done, run=a_run(cancel=True))
-    assert len(entries(decided)) == 256
+    assert len(entries(decided)) == TAIL_LIMIT
     assert entries(decided)[-1] == ("cancel", "Cancelled")
 
 

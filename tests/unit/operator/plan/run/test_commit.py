@@ -45,7 +45,7 @@ def test_nothing_is_committed_while_a_page_is_unknown() -> None:
     assert commit(seen(ended("a"), run=a_run(pages=1), missing_pages=(0,)), NOW) == NOTHING
 
 
-def test_full_tail_moves_its_older_half_to_a_page_in_the_same_step() -> None:
+def test_full_tail_moves_a_page_in_the_same_step() -> None:
     run = a_run(checkpoints=tuple(a_checkpoint(n) for n in range(TAIL_LIMIT)))
     made = commit(seen(ended("a"), run=run), NOW)
     assert made.page is not None

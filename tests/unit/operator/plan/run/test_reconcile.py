@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, RUN, a_checkpoint, a_driver, a_pod, a_run, a_task, meta, seen
 
-from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES
+from application_sdk.wire.fields import MAX_HEARTBEAT_BYTES, MAX_PAYLOAD_BYTES, TAIL_LIMIT
 from application_sdk.wire.size import travelling_size
 from apprun_operator.observe.apps import AppRecord
 from apprun_operator.observe.observed import Observed, PodQuota
@@ -280,7 +280,7 @@ def test_output_of_the_route_ends_the_run() -> None:
 def test_run_ends_only_after_all_that_was_reported_is_committed() -> None:
     many = [a_task(f"{n:04x}", phase="Succeeded") for n in range(300)]
     status = status_of(decide(seen(a_driver(phase="Succeeded"), *many)))
-    assert len(status["checkpoints"]) == 256
+    assert len(status["checkpoints"]) == TAIL_LIMIT
     assert "phase" not in status
 
 
