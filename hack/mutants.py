@@ -1010,6 +1010,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "append-to-known-tail",
+        without="pass",
         tests=(f"{UNIT}/operator/act/test_patches.py",),
     ),
     Mutant(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_run, a_task, seen
 
+from application_sdk.wire.fields import TAIL_LIMIT
 from apprun_operator.observe.records import AppSpecRecord, RunRecord
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreatePod, CreateRun, DeletePod, DeleteRun, PatchRun, PatchTask, Plan
