@@ -1010,7 +1010,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "append-to-known-tail",
-        without="pass",
+        without="not isinstance(entries, list)",
         tests=(f"{UNIT}/operator/act/test_patches.py",),
     ),
     Mutant(
