@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.inboxes import FENCED, POD, Inbox, entry, worker
 from tests.support.pods import PodProcess
 from tests.support.wire_server import WireServer
 
+from application_sdk.wire.names import SECRETS_VARIABLE
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_NO_CALL, EXIT_REPORTED, EXIT_TERMINATED
 
 APP = """
@@ -63,6 +65,8 @@ class Subject(App):
         if how == "place":
             pathlib.Path("left").write_text("behind")
             return Made(said=f"{pathlib.Path.cwd()}|{tempfile.gettempdir()}|{sorted(os.listdir())}")
+        if how == "leaks":
+            return Made(said=pathlib.Path(os.environ["APPRUN_SECRETS_DIR"], "openai").read_text())
         if how == "globals":
             seen.append(how)
             return Made(said=f"{len(seen)} {os.getpid()}")
@@ -319,12 +323,66 @@ def test_each_process_has_its_own_globals_and_place(pod: PodProcess, inbox: Inbo
     assert counts[0][1] != counts[1][1]
 
 
+@pytest.mark.parametrize("mode", ["process", "actor"])
+def test_an_output_with_a_mounted_secret_is_refused(pod: PodProcess, inbox: Inbox, tmp_path: Path, mode: str) -> None:
+    mount = tmp_path / "secrets"
+    mount.mkdir()
+    (mount / "openai").write_text("sk-1234567890abcdef")
+    pod.environ[SECRETS_VARIABLE] = str(mount)
+    with worker(pod, APP, inbox, mode=mode) as running:
+        inbox.put(how("leaks"))
+        (report,) = inbox.wait_for_reports(1)
+        running.drain()
+    assert report["error"]["type"] == "SecretLeakError"
+    assert "sk-1234567890abcdef" not in str(inbox.writes) + running.out + running.err
+
+
+@pytest.mark.parametrize("mode", ["process", "actor"])
+def test_a_call_keeps_files_in_the_pods_store(pod: PodProcess, inbox: Inbox, tmp_path: Path, mode: str) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    pod.environ["APPRUN_STORE_URL"] = f"file://{store}"
+    app = f"""{APP}
+from application_sdk.contracts import FileReference
+
+class Kept(Output):
+    file: FileReference
+
+class Subject(Subject):
+    @task
+    async def keep(self, input: Given) -> Kept:
+        path = self.task_context.scratch / "page.txt"
+        path.write_text("kept")
+        return Kept(file=FileReference.from_local(path))
+"""
+    with worker(pod, app, inbox, mode=mode) as running:
+        inbox.put(entry(1, task="keep"))
+        (report,) = inbox.wait_for_reports(1)
+        running.drain()
+    assert report.get("phase") == "Succeeded", report
+    assert [path.read_text() for path in store.rglob("*") if path.is_file()] == ["kept"]
+
+
+def test_nothing_of_a_process_is_left_in_the_pod(pod: PodProcess, inbox: Inbox, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    pod.environ["TMPDIR"] = str(temporary)
+    with worker(pod, APP, inbox) as running:
+        inbox.put(how("place", 1), how("exits", 2), how("after", 3))
+        inbox.wait_for_reports(3)
+        running.drain()
+    assert [path for path in temporary.rglob("*") if path.is_file()] == []
+    assert not [path for path in temporary.iterdir() if path.name.startswith("apprun-task")]
+
+
 def test_calls_side_by_side_up_to_the_concurrency_oldest_first(pod: PodProcess, inbox: Inbox) -> None:
     with worker(pod, APP, inbox, concurrency=2) as running:
-        inbox.put(how("sleeps 1", 1), how("sleeps 0.1", 2), how("c", 3), how("d", 4))
-        reports = inbox.wait_for_reports(4)
+        inbox.put(how("waits", 1), how("b", 2), how("c", 3), how("d", 4))
+        inbox.wait_for_reports(3)
         running.drain()
-    assert [said(report).rsplit(" ", 2)[0] for report in reports] == ["sleeps 0.1", "c", "d", "sleeps 1"]
+    # The first keeps one of the two places, and the others take turns in the other one.
+    bodies = [line.partition("body ")[2][0] for line in running.out.splitlines() if "body" in line]
+    assert [name for name in bodies if name != "w"] == ["b", "c", "d"]
 
 
 def test_a_pod_ends_after_its_last_call(pod: PodProcess, inbox: Inbox) -> None:
