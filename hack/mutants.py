@@ -1005,7 +1005,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "prefetch-behind-short",
-        without="long = False",
+        without="is_long = False",
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(
@@ -1041,6 +1041,16 @@ MUTANTS: Final = (
     Mutant(
         "feed-goes-on",
         without="raise",
+        tests=(f"{UNIT}/operator/observe/test_kopf_feed.py",),
+    ),
+    Mutant(
+        "feed-keeps-newest",
+        without="True",
+        tests=(f"{UNIT}/operator/observe/test_kopf_feed.py",),
+    ),
+    Mutant(
+        "unknown-stays-deleted",
+        without="False",
         tests=(f"{UNIT}/operator/observe/test_kopf_feed.py",),
     ),
     Mutant(

@@ -220,6 +220,7 @@ def build(
     metrics.watch_unreadable(cache.unreadable)
     metrics.watch_leadership(lambda: gate.is_leading)
     metrics.watch_runs(cache.survey, lambda: gate.is_leading)
+    metrics.watch_warm_pods(cache.survey_pools, lambda: gate.is_leading)
     api = FencedClient(client, gate.may_write)
     accounts = ServiceAccounts(
         api,

@@ -1,4 +1,4 @@
-"""Carries out what `plan.pool.reconcile` asks for, and has the cache know each answer."""
+"""Carries out the actions of `plan.pool.reconcile`, and updates the cache with each answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RBAC: Final = "rbac.authorization.k8s.io"
 
 
 class PoolExecutor:
-    """`executor` does what concerns AppTasks and pods."""
+    """Executes a pool's actions, those about AppTasks and pods through `executor`."""
 
     def __init__(self, api: KubeApi, cache: Cache, executor: Executor) -> None:
         self._api = api
@@ -44,10 +44,15 @@ class PoolExecutor:
         self._executor = executor
 
     async def ensure(self, action: EnsurePool) -> None:
-        """Create the account of the pool's App, and what lets it read the pool's inboxes.
+        """Create the account of the pool's pods, and the role and binding that let it read their
+        inboxes.
+
+        A crash between two of them leaves some. The next life of the operator knows none to be
+        ready, and creates all again.
 
         Raises:
-            ReplanError: If the API server refuses one of them; the pool's first pod counts as refused then.
+            ReplanError: The API server has refused one of them. The pool's first pod counts as
+                refused then, so that calls say why they wait.
         """
         try:
             for resource, body in _objects(action):
@@ -55,13 +60,17 @@ class PoolExecutor:
         except ForbiddenError as error:
             _, words = classify_rejection(error)
             first = names.slot_name(action.shape.pool, 0)
-            message = f"the operator may not make the account of the App's warm pods; is its role whole? {words}"
+            message = f"the operator may not create the account of the App's warm pods; is its role complete? {words}"
             self._cache.record_rejection(action.pool, first, "NotAllowed", message)
             raise ReplanError(message) from error
         self._cache.pools.ready[action.pool] = action.places
 
     async def publish(self, app: AppRecord, pools: list[JSON]) -> None:
-        """Have the App's status say what its pools are doing. Another version of the App is left to the next look."""
+        """Write the pools of an App into its status.
+
+        Raises:
+            ReplanError: The App has changed or is gone. The next pass decides again.
+        """
         path = resources.APPS.path(app.meta.key.namespace, app.meta.key.name, "status")
         try:
             answer = await self._api.patch(path, status_patch(app.meta.version, {"pools": pools}), JSON_PATCH)
@@ -70,7 +79,7 @@ class PoolExecutor:
         self._executor.update_cache("apps", answer)
 
     async def execute(self, pool: Key, action: PoolAction) -> None:
-        """Raises ReplanError, or the ApiError that prevented it."""
+        """Carry out one action. Raises ReplanError, or the ApiError that prevented it."""
         if isinstance(action, PatchCall):
             await self._executor.execute(action.run, action.patch)
         elif isinstance(action, CreatePod | DeletePod):
@@ -88,7 +97,8 @@ class PoolExecutor:
         except AlreadyExistsError:
             if resource is not resources.ROLES:
                 return
-            # A pool that may have more pods than before has more inboxes to read.
+            # A pool that may have more pods than before has more inboxes, so the role needs their
+            # names.
             name = str(cast("JSONObject", body["metadata"])["name"])
             await self._api.patch(resource.path(namespace, name), {"rules": body["rules"]})
 
@@ -98,7 +108,7 @@ class PoolExecutor:
             answer = await self._api.create(resources.APP_WORKERS.path(key.namespace), action.body)
         except AlreadyExistsError as error:
             answer = await self._read(key)
-            # An inbox of an earlier App of that name goes by itself.
+            # The inbox of an earlier App of that name is garbage collected with it.
             if _owner(answer) != _owner(action.body):
                 raise UnavailableError(f"{key.path} belongs to an earlier owner: waiting until it is gone") from error
         self._executor.update_cache("appworkers", answer)
@@ -106,7 +116,9 @@ class PoolExecutor:
     async def _write_inbox(self, action: WriteInbox) -> None:
         key = action.worker
         path = resources.APP_WORKERS.path(key.namespace, key.name, "status")
-        # With the version that was planned with: two leaders would overwrite one another's inboxes.
+        # With the version that the plan has seen, or two leaders would overwrite each other's
+        # writes. A crash before this write leaves assigned calls that no inbox has; the next pass
+        # adds them.
         operations: list[JSONObject] = status_patch(action.version, {})
         operations.append({"op": "add", "path": "/status", "value": action.status})
         try:
@@ -138,7 +150,8 @@ def _owner(raw: JSONObject) -> JSON:
 
 
 def _objects(action: EnsurePool) -> list[tuple[resources.Resource, JSONObject]]:
-    """Account, role and binding. An account that the App names is the user's own: it is only bound."""
+    """The account, role and binding of a pool. An account that the App names exists already, and is
+    only bound."""
     shape, namespace = action.shape, action.pool.namespace
     owner = owner_reference(shape.owner_kind, shape.owner, shape.owner_uid)
 
@@ -146,7 +159,7 @@ def _objects(action: EnsurePool) -> list[tuple[resources.Resource, JSONObject]]:
         labels: JSONObject = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.POOL_LABEL: shape.pool}
         return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]}
 
-    made: list[tuple[resources.Resource, JSONObject]] = []
+    objects: list[tuple[resources.Resource, JSONObject]] = []
     if action.account == names.worker_account(shape.owner):
         account: JSONObject = {
             "apiVersion": "v1",
@@ -154,8 +167,8 @@ def _objects(action: EnsurePool) -> list[tuple[resources.Resource, JSONObject]]:
             "metadata": metadata(action.account),
             "automountServiceAccountToken": False,
         }
-        made.append((resources.SERVICE_ACCOUNTS, account))
-    # By name, and no others: an inbox holds the inputs of calls.
+        objects.append((resources.SERVICE_ACCOUNTS, account))
+    # Only the inboxes of this pool, by name: they contain the inputs of calls.
     slots: list[JSON] = [names.slot_name(shape.pool, slot) for slot in range(action.places)]
     rule: JSONObject = {
         "apiGroups": [names.GROUP],
@@ -172,4 +185,4 @@ def _objects(action: EnsurePool) -> list[tuple[resources.Resource, JSONObject]]:
         "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": shape.pool},
         "subjects": [{"kind": "ServiceAccount", "name": action.account, "namespace": namespace}],
     }
-    return [*made, (resources.ROLES, role), (resources.ROLE_BINDINGS, binding)]
+    return [*objects, (resources.ROLES, role), (resources.ROLE_BINDINGS, binding)]

@@ -303,7 +303,7 @@ class Pool(Shape):
     tasks: Annotated[list[str], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None
     """Tasks whose calls it executes."""
     size: int
-    """Number of pods."""
+    """Number of pods, those that are starting included."""
     busy: int
     """Pods that execute a call."""
     idle: int

@@ -1,4 +1,7 @@
-"""AppWorker: the inbox of one warm pod. The operator writes it, the pod of the same name reads it, nobody else does."""
+"""AppWorker: the inbox of one warm pod.
+
+Only the operator writes it, and the pod of its name reads it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from apprun_operator.api.apptask import PodReference
 from apprun_operator.api.shapes import LIST_TYPE, RULES, FreeObject, ObjectName, Shape, rule
 
 CALLS_MAX_ITEMS: Final = 2 * MAX_WORKER_CONCURRENCY
-"""As many as a pod executes at a time, and as many that wait ahead."""
+"""As many calls as a pod executes at a time, and as many that wait behind them."""
 
 NAME_RULE: Final = rule(
     "self.metadata.name.startsWith(self.spec.pool + '-')",
@@ -30,39 +33,40 @@ class AppWorkerSpec(Shape):
     pool: ObjectName
     """Name of the pool: that of the app, and digits of a digest of all that shapes its pods."""
     app: ObjectName
-    """The App that owns the pool; the AppRun, where the app is written in it."""
+    """The App that owns the pool, or the AppRun if the app is inline in it."""
     slot: Annotated[int, Field(ge=0, le=MAX_REPLICAS - 1)]
     """Number of the pod in its pool, from 0."""
 
 
 class WorkerCall(Shape):
-    """A call that the pod is to execute, once."""
+    """A call that the pod is to execute once."""
 
     app_task: ObjectName
     """Name of the AppTask to report on."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
     """Its uid."""
     attempt: Annotated[int, Field(ge=1)]
-    """Number of the attempt. Together with the uid it tells the call from every other."""
+    """Number of the attempt. Together with the uid it identifies the entry."""
     call: FreeObject
-    """What a pod of its own would find in its annotation: task, input, policy, idempotency key and so on."""
+    """The call as a pod of its own finds it in its annotation: task, input, policy and so on."""
 
 
 class AppWorkerStatus(Shape):
-    """The inbox. It is a function of the calls that are assigned to the pod, and is written again where it differs."""
+    """The inbox. It follows from the calls assigned to the pod, and is written if it differs."""
 
     pod: PodReference | None = None
-    """The pod that the inbox is for, by name and uid. Any other one leaves it alone."""
+    """The pod that the inbox is for, by name and uid. Any other pod ignores it."""
     calls: (
         Annotated[list[WorkerCall], Field(max_length=CALLS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None
-    """Open calls that are assigned to that pod, oldest first. What is taken from it is no longer wanted."""
+    """Open calls assigned to that pod, oldest first. The pod cancels a call that is removed."""
     drain: bool | None = None
-    """True: the pod is given no further call, and exits once it has reported those that it has."""
+    """True: the pod is given no further calls, and exits once it has reported those that it has."""
 
 
 class AppWorker(Shape):
-    """One warm pod of a pool, which executes one task call after the other, and the calls that are assigned to it."""
+    """A warm pod of a pool, which executes one task call after another, and the calls assigned to
+    it."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [NAME_RULE]})
 

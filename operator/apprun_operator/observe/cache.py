@@ -141,13 +141,15 @@ class Cache:
         With a `uid`, only if it has that uid: the name may have a new object.
         """
         known = self._versions[kind].get(key)
+        # guard: unknown-stays-deleted - a list that began before the deletion would bring back an
+        # object that the cache never had
+        if uid:
+            self._bury(uid)
         if known is None or (uid and known[0] != uid):
             return
         del self._versions[kind][key]
         self._unreadable[kind].discard(key)
-        self._tombstones[known[0]] = None
-        if len(self._tombstones) > MAX_TOMBSTONES:
-            self._tombstones.popitem(last=False)
+        self._bury(known[0])
         if kind == "apps":
             self._apps.pop(key, None)
             self._deployments.pop(key, None)
@@ -176,6 +178,11 @@ class Cache:
             del self._runs[run]
         # guard: last-pod-wakes - the places of a deleted run would stay occupied after its last pod
         self._wake(run)
+
+    def _bury(self, uid: str) -> None:
+        self._tombstones[uid] = None
+        if len(self._tombstones) > MAX_TOMBSTONES:
+            self._tombstones.popitem(last=False)
 
     def replace(self, kind: Kind, listed: Iterable[Key], version: int, namespace: str = "") -> None:
         """Remove what a complete list lacks.
@@ -262,6 +269,11 @@ class Cache:
     def app(self, key: Key) -> AppRecord | None:
         """The App of that name, or None."""
         return self._apps.get(key)
+
+    def run(self, key: Key) -> RunRecord | None:
+        """The run of that name, or None."""
+        state = self._runs.get(key)
+        return None if state is None else state.run
 
     def deployment(self, key: Key) -> HandlerDeployment | None:
         """The Deployment that serves an App, as of its last apply; None if there is none."""
@@ -404,6 +416,15 @@ class Cache:
         for state in self._runs.values():
             if state.run is not None:
                 yield state.run, state.tasks, state.pods
+
+    def survey_pools(self) -> Iterable[tuple[PodRecord, WorkerRecord, bool]]:
+        """Each warm pod with its inbox, and whether open calls are assigned to it, for metrics."""
+        for key, workers in self.pools.workers.items():
+            pods = self._runs[key].pods if key in self._runs else {}
+            for name, worker in workers.items():
+                pod = pods.get(name)
+                if pod is not None and pod.meta.owner_uid == worker.meta.uid:
+                    yield pod, worker, self.pools.is_assigned(pod.meta.key, pod.meta.uid)
 
     def sizes(self) -> Mapping[str, int]:
         """How many objects of each kind are known."""

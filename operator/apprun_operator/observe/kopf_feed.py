@@ -3,12 +3,15 @@ event loop.
 
 An object may be as large as etcd allows. It is decoded in steps, one object at a time, so that no
 turn of the loop is long: commits, probes and the heartbeat of the election wait for the same loop.
+An object that changes more quickly than it is decoded replaces its own pending event, so the feed
+never holds more than one version of each object.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -21,6 +24,7 @@ from apprun_operator.observe.fields import Unreadable
 from apprun_operator.observe.kinds import Kind
 from apprun_operator.observe.kopf_session import object_text
 from apprun_operator.observe.parse import meta
+from apprun_operator.observe.records import Meta
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +32,45 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Event:
     kind: Kind
-    type: str
-    item: Mapping[str, JSON]
+    meta: Meta
+    text: str | None = None
+    """The whole object; None if it was deleted, or if kopf has only listed it."""
+    deleted: bool = False
+
+    @property
+    def slot(self) -> tuple[Kind, str]:
+        """What the event replaces the pending one of: its object, or the list of its kind."""
+        return self.kind, "" if self.text is None and not self.deleted else self.meta.uid
+
+
+class PendingEvents:
+    """The events that wait for the loop: the newest one of each object, in the order in which the
+    objects came.
+
+    Both threads use it. Two objects of one name differ by their uids, so the deletion of the first
+    stays pending, ahead of the second.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: dict[tuple[Kind, str], _Event] = {}
+
+    def put(self, event: _Event) -> bool:
+        """Add an event, at the place of the one that it replaces. Returns whether none was pending."""
+        with self._lock:
+            was_empty = not self._events
+            pending = self._events.get(event.slot)
+            # guard: feed-keeps-newest - a late event would replace the deletion, and the cache would
+            # keep the object
+            if pending is None or event.deleted or event.meta.version > pending.meta.version:
+                self._events[event.slot] = event
+            return was_empty
+
+    def take(self) -> _Event | None:
+        """Remove the first event; None if none is pending."""
+        with self._lock:
+            slot = next(iter(self._events), None)
+            return None if slot is None else self._events.pop(slot)
 
 
 class KopfFeed:
@@ -43,20 +84,34 @@ class KopfFeed:
         self._loop = loop
         self._cache = cache
         self._relist = relist
-        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+        self._pending = PendingEvents()
+        self._arrived = asyncio.Event()
 
     def __call__(self, kind: str, event: str, item: Mapping[str, JSON]) -> None:
         """Hand an event over to the loop; returns at once."""
+        deleted = event == "DELETED"
         try:
-            self._loop.call_soon_threadsafe(self._events.put_nowait, _Event(cast("Kind", kind), event, item))
+            change = _Event(cast("Kind", kind), meta(item), None if deleted else object_text(item), deleted)
+        except Unreadable as error:
+            logger.warning("%s: an object can't be read and is ignored: %s", kind, error)
+            return
+        if not self._pending.put(change):
+            # Whoever put the first one has woken the loop, which takes all before it rests.
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._arrived.set)
         except RuntimeError:
             # The loop is closed: the process is ending, and the next one lists everything.
             pass
 
     async def run(self) -> None:
-        """Apply events in the order in which they came, until cancelled."""
+        """Apply events, the object that has waited longest first, until cancelled."""
         while True:
-            event = await self._events.get()
+            await self._arrived.wait()
+            event = self._pending.take()
+            if event is None:
+                self._arrived.clear()
+                continue
             try:
                 await self._apply(event)
             except (Unreadable, DecodeError) as error:
@@ -69,12 +124,9 @@ class KopfFeed:
             await asyncio.sleep(0)
 
     async def _apply(self, event: _Event) -> None:
-        if event.type == "DELETED":
-            identity = meta(event.item)
-            self._cache.remove(event.kind, identity.key, identity.uid)
-            return
-        text = object_text(event.item)
-        if text is None:
+        if event.deleted:
+            self._cache.remove(event.kind, event.meta.key, event.meta.uid)
+        elif event.text is None:
             self._relist(event.kind)
         else:
-            self._cache.apply(event.kind, await decode_async(text.encode()))
+            self._cache.apply(event.kind, await decode_async(event.text.encode()))

@@ -1,4 +1,4 @@
-"""`AppTask.spec.reuse` to numbers that a plan can reckon with, whatever was written."""
+"""Parses `AppTask.spec.reuse` into numbers that a plan can rely on, whatever was written."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def reuse(spec: Raw) -> ReuseFields | None:
     """The call's `ReusePolicy`; None for a call that has a pod of its own."""
     if spec.get("reuse") is None:
         return None
-    given = object_(spec, "reuse")
-    replicas = object_(given, "replicas", {})
+    policy = object_(spec, "reuse")
+    replicas = object_(policy, "replicas", {})
     most = _whole(replicas, "max", 1, MAX_REPLICAS)
     fields = ReuseFields(
         replicas=ReplicaFields(min=min(_whole(replicas, "min", 0, MAX_REPLICAS), most), max=most),
-        idleTtl=_seconds(given, "idleTtl"),
-        scaledownTtl=_seconds(given, "scaledownTtl"),
-        concurrency=_whole(given, "concurrency", 1, MAX_WORKER_CONCURRENCY),
-        mode="actor" if given.get("mode") == "actor" else "process",
+        idleTtl=_seconds(policy, "idleTtl"),
+        scaledownTtl=_seconds(policy, "scaledownTtl"),
+        concurrency=_whole(policy, "concurrency", 1, MAX_WORKER_CONCURRENCY),
+        mode="actor" if policy.get("mode") == "actor" else "process",
     )
-    calls = number(given, "maxCalls")
+    calls = number(policy, "maxCalls")
     if calls is not None:
         fields["maxCalls"] = max(int(calls), 1)
     return fields

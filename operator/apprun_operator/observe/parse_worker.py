@@ -1,4 +1,7 @@
-"""A raw AppWorker to its record. A status that somebody altered is read as far as it goes: the plan writes it again."""
+"""Parses AppWorkers.
+
+A status that somebody altered is read as far as possible, and the plan writes it again.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from apprun_operator.observe.workers import InboxEntry, WorkerRecord
 
 
 def worker(raw: Raw) -> WorkerRecord:
-    """Raises Unreadable for one that says of no pool that it belongs to it."""
+    """Parse an AppWorker.
+
+    Raises Unreadable if it doesn't say to which slot of which pool it belongs.
+    """
     identity, spec = meta(raw), _object(raw, "spec")
     slot = spec.get("slot")
     if isinstance(slot, bool) or not isinstance(slot, int) or slot < 0:
-        raise Unreadable(f"spec.slot is {slot!r}, no number from 0")
+        raise Unreadable(f"spec.slot is {slot!r}, not a number from 0")
     annotations = _object(_object(raw, "metadata"), "annotations", {})
     status = raw.get("status")
     status = status if isinstance(status, dict) else {}
@@ -39,7 +45,7 @@ def worker(raw: Raw) -> WorkerRecord:
 
 
 def _shape(text: object) -> Packed:
-    """The annotation's JSON, if it is an object."""
+    """The annotation's JSON, if it is an object; empty if it isn't."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except ValueError:

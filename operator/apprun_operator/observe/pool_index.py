@@ -1,6 +1,8 @@
-"""Which inboxes, assigned calls and offers belong to which pool: filed as they come in, so that a pass walks its own.
+"""An index of inboxes, assigned calls and offers by pool, so that a pass reads only those of its
+own pool.
 
-The cache feeds it and asks it; `wake` is called with the key of each pool whose next plan may differ.
+The cache updates and reads it. `wake` is called with the key of each pool whose next plan may
+differ.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ class PoolIndex:
         self.workers: dict[Key, dict[str, WorkerRecord]] = {}
         """By pool, then by name."""
         self._assigned: dict[Key, dict[Key, Key]] = {}
-        """Keys of the AppTasks whose open attempt is assigned to a pod, with their runs, by that pod."""
+        """The AppTasks whose open attempt is assigned to a pod, and their runs, by that pod."""
         self._places: dict[Key, tuple[Key, str, int, bool]] = {}
-        """Where an AppTask is in `_assigned`: pod, the pod's uid, attempt, and whether it was acknowledged."""
+        """Where an AppTask is in `_assigned`: the pod and its uid, the attempt, and whether it was
+        acknowledged."""
         self._offers: dict[Key, dict[Key, tuple[Offer, ...]]] = {}
         """By pool, then by run."""
         self._offering: dict[Key, set[Key]] = {}
-        """The pools that a run has offers in."""
+        """The pools to which a run has made offers."""
         self.shapes: dict[Key, PoolShape] = {}
         self.memories: dict[Key, PoolMemory] = {}
         self.proven: set[str] = set()
@@ -34,7 +37,7 @@ class PoolIndex:
         """How many attempts were assigned to a pod, by its uid, as far as this operator has seen them."""
         self.ready: dict[Key, int] = {}
 
-    # Feeding
+    # Updates
 
     def put_worker(self, worker: WorkerRecord) -> None:
         key = pool_key(worker.meta.key.namespace, worker.pool)
@@ -49,7 +52,10 @@ class PoolIndex:
                 self._wake(pool)
 
     def put_task(self, task: TaskRecord, run: Key) -> None:
-        """Note where an open call is assigned to. To be called with every version of it."""
+        """Record the assignment of an open call.
+
+        Has to be called with every version of the AppTask.
+        """
         key, before = task.meta.key, self._places.get(task.meta.key)
         after = None
         if task.reuse is not None and task.assigned_uid and task.at_work:
@@ -58,7 +64,7 @@ class PoolIndex:
         if before == after:
             return
         if before is not None and before[2] == task.attempt and not task.at_work and task.phase != "Cancelled":
-            # It was reported: nobody else ends an attempt without starting the next one.
+            # Its pod has reported it: only a report ends an attempt without starting the next one.
             self.proven.add(before[1])
         if after is not None and after[3]:
             self.proven.add(after[1])
@@ -79,7 +85,7 @@ class PoolIndex:
         self.given.pop(uid, None)
 
     def offer(self, run: Key, offers: Sequence[Offer]) -> None:
-        """What a run's plan lets start now, in place of what it did before."""
+        """Replace the offers of a run."""
         by_pool: dict[Key, list[Offer]] = {}
         for offer in offers:
             by_pool.setdefault(pool_key(run.namespace, offer.shape.pool), []).append(offer)
@@ -88,20 +94,20 @@ class PoolIndex:
             if not self._offers[pool]:
                 del self._offers[pool]
             self._wake(pool)
-        for pool, mine in by_pool.items():
-            self.shapes[pool] = mine[-1].shape
-            if self._offers.setdefault(pool, {}).get(run) != tuple(mine):
-                self._offers[pool][run] = tuple(mine)
+        for pool, pool_offers in by_pool.items():
+            self.shapes[pool] = pool_offers[-1].shape
+            if self._offers.setdefault(pool, {}).get(run) != tuple(pool_offers):
+                self._offers[pool][run] = tuple(pool_offers)
                 self._wake(pool)
         if by_pool:
             self._offering[run] = set(by_pool)
         else:
             self._offering.pop(run, None)
 
-    # Asking
+    # Reads
 
     def keys(self) -> set[Key]:
-        """All pools of which anything is known."""
+        """All pools that have an inbox, an offer or an assigned call."""
         return {*self.workers, *self._offers, *(_pool_of_pod(pod) for pod in self._assigned)}
 
     def offers(self, pool: Key) -> list[Offer]:
@@ -111,30 +117,30 @@ class PoolIndex:
         return self._offers.get(pool, {}).keys()
 
     def assigned_to(self, pod: Key) -> Mapping[Key, Key]:
-        """The AppTasks that are assigned to pods of that name, and their runs."""
+        """The AppTasks that are assigned to a pod of that name, and their runs."""
         return self._assigned.get(pod, {})
 
     def pods_of(self, pool: Key) -> set[str]:
-        """Names of pods that calls are assigned to."""
+        """Names of the pool's pods that have open calls."""
         return {pod.name for pod in self._assigned if _pool_of_pod(pod) == pool}
 
     def is_assigned(self, pod: Key, uid: str) -> bool:
-        """Whether an open call is assigned to exactly that pod."""
+        """Whether an open call is assigned to the pod with that uid."""
         return any(self._places[task][1] == uid for task in self._assigned.get(pod, ()))
 
     def is_latest(self, pool: Key) -> bool:
-        """Whether no other pool of its owner was called for a later generation of the App."""
-        mine = self.shapes.get(pool)
-        if mine is None:
+        """Whether no other pool of its owner has calls of a later generation of the App."""
+        shape = self.shapes.get(pool)
+        if shape is None:
             return True
         return all(
-            other.generation <= mine.generation
+            other.generation <= shape.generation
             for key, other in self.shapes.items()
-            if key.namespace == pool.namespace and other.owner_uid == mine.owner_uid and key != pool
+            if key.namespace == pool.namespace and other.owner_uid == shape.owner_uid and key != pool
         )
 
     def forget(self, pool: Key) -> None:
-        """Nothing is left of the pool: drop what was remembered of it."""
+        """Drop what is remembered about a pool that has nothing left."""
         self.shapes.pop(pool, None)
         self.memories.pop(pool, None)
         self.ready.pop(pool, None)
@@ -151,5 +157,5 @@ class PoolIndex:
 
 
 def _pool_of_pod(pod: Key) -> Key:
-    """Pods are named `<pool>-<slot>`."""
+    """The key of a pod's pool: the pod is named `<pool>-<slot>`."""
     return pool_key(pod.namespace, pod.name.rpartition("-")[0])

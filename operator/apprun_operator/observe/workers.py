@@ -1,4 +1,4 @@
-"""What is known of warm pods: their inboxes, the pools that they form, and the calls that wait for them."""
+"""Records of warm pods: their inboxes, their pools, and the calls that wait for a pod."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from apprun_operator.observe.pods import PodRecord, Rejection
 from apprun_operator.observe.records import Key, Meta, RunRecord, StateRecord, TaskRecord
 
 POOLED: Final = "pool/"
-"""What the cache files a pool's pods under is this and the pool's name; no run's name has a slash."""
+"""Prefix of the name under which the cache keeps a pool's pods. No run's name contains a slash."""
 
 CallId: TypeAlias = tuple[str, int]
-"""Uid of an AppTask, and the attempt: what a worker executes once."""
+"""The uid of an AppTask, and the number of the attempt. A worker executes each once."""
 
 
 def pool_key(namespace: str, pool: str) -> Key:
-    """What a pool is filed under, as a run is under its own key."""
+    """The key under which the cache keeps a pool, as it keeps a run under the run's own."""
     return Key(namespace, f"{POOLED}{pool}")
 
 
 def pool_of(key: Key) -> str | None:
-    """Name of the pool that this is the key of; None for any other key."""
+    """The name of the pool with this key; None for any other key."""
     return key.name.removeprefix(POOLED) if key.name.startswith(POOLED) else None
 
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """One call in an inbox, as it was told."""
+    """One call in an inbox, as it was written."""
 
     app_task: str
     uid: str
@@ -46,14 +46,17 @@ class InboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """An AppWorker. What of its status can't be understood counts as missing, so it is written again."""
+    """An AppWorker.
+
+    Whatever can't be read in its status counts as missing, so it is written again.
+    """
 
     meta: Meta
     pool: str
     app: str
     slot: int
     shape: Packed = EMPTY
-    """The annotation with the `PoolShape` that it was made of."""
+    """The annotation with the `PoolShape` that it was created for."""
     pod_name: str = ""
     pod_uid: str = ""
     """The pod that the inbox is for."""
@@ -66,10 +69,10 @@ OwnerKind: TypeAlias = Literal["App", "AppRun"]
 
 @dataclass(frozen=True, slots=True)
 class PoolShape:
-    """All that shapes the pods of a pool, and how large it may be.
+    """Everything that shapes the pods of a pool, and the limits of its size.
 
-    `body` is what another digest, hence another pool, follows from. `reuse` and `generation` may differ between calls
-    that share the pool: the latest counts.
+    The identity of the pool follows from `body`. `reuse` and `generation` may differ between calls
+    that share a pool, and those of the latest call apply.
     """
 
     pool: str
@@ -79,12 +82,12 @@ class PoolShape:
     body: Packed
     reuse: ReuseFields
     generation: int = 0
-    """Of the App."""
+    """The `metadata.generation` of the App."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A call that its run's plan lets start now, in whichever pod of the pool there is room."""
+    """A call that may start now as far as its run is concerned, in any pod of the pool."""
 
     run: Key
     task: str
@@ -96,7 +99,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class PoolCall:
-    """An open call with what a worker has to be told of it."""
+    """An open call with all that its entry in an inbox is made of."""
 
     run: RunRecord
     task: TaskRecord
@@ -109,54 +112,56 @@ class PoolCall:
 
 @dataclass(frozen=True, slots=True)
 class PoolMemory:
-    """What one pass remembers for the next one. Nothing of it has to survive the operator: without it clocks only start
-    again."""
+    """What one pass remembers for the next one.
+
+    None of it has to survive the operator: without it, clocks only start again.
+    """
 
     waits: Mapping[tuple[str, int, bool], float] = field(default_factory=dict)
-    """Since when a call that was told isn't acknowledged, by its id and whether it is one of the pod's first."""
+    """Since when a call in an inbox is silent, by its id and whether the pod executes it now."""
     dropped: Mapping[CallId, float] = field(default_factory=dict)
-    """Since when a call that was acknowledged isn't in its pod's inbox, though nobody has ended it."""
+    """Since when an open call that was acknowledged is missing from its pod's inbox."""
     idle: Mapping[str, float] = field(default_factory=dict)
-    """Since when a pod has nothing to do, by its uid."""
+    """Since when a pod has been idle, by its uid."""
     stale: Mapping[str, float] = field(default_factory=dict)
-    """Since when an inbox holds calls that have ended, by its name."""
+    """Since when an inbox has held calls that have ended, by its name."""
     verified: Mapping[str, int] = field(default_factory=dict)
-    """The version of an inbox whose contents were compared in full, by its name."""
+    """The version of an inbox that was compared in full, by its name."""
     called_at: float = 0.0
-    """When a call was last open."""
+    """When the pool last had an open call."""
     tasks: frozenset[str] = frozenset()
-    """Names of the tasks that were called."""
+    """Names of the tasks whose calls the pool has executed."""
     renewed: int = 0
     """How many pods have ended by themselves or were lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolObserved:
-    """All that one pass of the plan sees of one pool."""
+    """Everything that one pass of the plan knows about a pool."""
 
     key: Key
-    """As `pool_key` makes it."""
+    """As `pool_key` returns it."""
     workers: Mapping[str, WorkerRecord] = field(default_factory=dict)
-    """By name, which is that of the pod as well."""
+    """By name, which is also the name of the pod."""
     pods: Mapping[str, PodRecord] = field(default_factory=dict)
     assigned: Mapping[str, tuple[PoolCall, ...]] = field(default_factory=dict)
     """Open calls, by the name of the pod that they are assigned to."""
     offers: tuple[tuple[Offer, PoolCall], ...] = ()
-    """Calls that may start, and aren't assigned yet."""
+    """Calls that may start and aren't assigned yet."""
     shape: PoolShape | None = None
-    """That of the latest offer; None when nothing was called since the operator began."""
+    """The shape of the latest offer; None if there was none since the operator started."""
     rejections: Mapping[str, Rejection] = field(default_factory=dict)
     in_flight: Collection[str] = frozenset()
-    """Names of pods and AppWorkers of the pool that a request is under way for."""
+    """Names of the pool's pods and AppWorkers that have a request in flight."""
     tasks_in_flight: Collection[Key] = frozenset()
-    """The same of AppTasks."""
+    """The same for AppTasks."""
     proven: Collection[str] = frozenset()
-    """Uids of pods that have answered a call before."""
+    """Uids of pods that have acknowledged or reported a call before."""
     given: Mapping[str, int] = field(default_factory=dict)
-    """How many attempts were assigned to each pod, by its uid: after the operator's restart fewer than there were."""
+    """How many attempts were assigned to each pod, by its uid, since this operator process started."""
     accounts_ready: int = 0
-    """For how many places the pool's account and role are known to exist."""
+    """The number of slots for which the pool's account and role are known to exist."""
     latest: bool = True
-    """No other pool of the same owner has been called for a later generation of the App."""
+    """Whether no other pool of this owner has calls of a later generation of the App."""
     memory: PoolMemory = PoolMemory()
     pod_quota: PodQuota = field(default_factory=PodQuota)

@@ -1,4 +1,7 @@
-"""Takes a pool's key from its queue, has it planned, and hands the actions over. One pass per pool at a time."""
+"""Takes the keys of pools from a queue, plans each pool, and executes the actions.
+
+A pool has one pass at a time.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from apprun_operator.reconcile.loop import Backoff, run_loop
 from apprun_operator.reconcile.round_robin import RoundRobin
 from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
+from apprun_operator.telemetry import samples
 from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -31,11 +35,14 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 30.0
 SIDE_BY_SIDE: Final = 16
-"""Requests about AppTasks, inboxes and pods of pools at a time."""
+"""How many requests about AppTasks, inboxes and pods of pools are in flight at a time."""
 
 
 class PoolWorker:
-    """Plans and acts on pools for ever. The places for pods are those of `worker`, which runs and pools share."""
+    """Plans pools and acts on them until cancelled.
+
+    Runs and pools share the pod slots of `worker`.
+    """
 
     def __init__(
         self,
@@ -59,21 +66,21 @@ class PoolWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._summaries: dict[Key, JSONObject] = {}
         self._owners: dict[Key, Key] = {}
-        """The App of each pool that one owns."""
+        """The App that owns a pool, by the pool's key."""
         self._published_at: dict[Key, float] = {}
         self._request_slots = RoundRobin(SIDE_BY_SIDE)
 
     def start_term(self) -> None:
-        """At the start of a term: look at every pool."""
+        """Plan every pool, since this replica has just become the leader."""
         for key in self._cache.pool_keys():
             self._queue.put(key)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Plan pools as their keys arrive, until cancelled."""
         await run_loop(self._queue, self._reconcile, self._backoff, self._log)
 
     async def stop(self) -> None:
-        """Give up what is under way: the next life plans it again."""
+        """Cancel the requests in flight. The next life of the operator plans them again."""
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -100,7 +107,8 @@ class PoolWorker:
             self._queue.put_after(key, decisions.wake_at - now)
         if decisions.ensure is not None:
             await self._executor.ensure(decisions.ensure)
-            # What was observed may be old by now.
+            # These requests took a while, so the pool is observed again before anything else is
+            # done.
             self._queue.put(key)
             return
         for action in decisions.then:
@@ -110,7 +118,7 @@ class PoolWorker:
             await self._publish(key, decisions.summary, now)
 
     async def _publish(self, key: Key, summary: JSONObject | None, now: float) -> None:
-        """Write the status of the pool's App, if that is due."""
+        """Write the pools of an App into its status, if that is due."""
         owner = self._owners.get(key)
         app = None if owner is None else self._cache.app(owner)
         if summary is None:
@@ -120,23 +128,24 @@ class PoolWorker:
             self._summaries[key] = summary
         if owner is None or app is None or app.meta.deleting:
             return
-        wanted = [self._summaries[pool] for pool in sorted(self._summaries) if self._owners.get(pool) == owner]
+        entries = [self._summaries[pool] for pool in sorted(self._summaries) if self._owners.get(pool) == owner]
         written = cast("list[JSONObject]", app.pools.decode())
-        due = is_due(written, wanted, self._published_at.get(owner, 0.0), now)
+        due = is_due(written, entries, self._published_at.get(owner, 0.0), now)
         if due is None:
             return
         if due > now:
             if summary is None:
-                # Nothing else brings this pool back: its end is written with the next look at it.
+                # The pool is gone, and no event of it comes any more. Its key is queued once more,
+                # so that its entry is removed.
                 self._owners[key] = owner
             self._queue.put_after(key, due - now)
             return
         self._published_at[owner] = now
-        await self._executor.publish(app, list[JSON](wanted))
+        await self._executor.publish(app, list[JSON](entries))
 
     def _start(self, key: Key, action: PoolAction) -> None:
         owner, name = _target(key, action)
-        # As for runs: the watch shows a write later than its answer, and the plan would ask for it again.
+        # The watch shows a write later than its answer, and the plan would ask for the write again.
         self._cache.begin_request(owner, name)
         task = asyncio.create_task(self._execute(key, owner, name, action))
         self._running.add(task)
@@ -147,10 +156,12 @@ class PoolWorker:
         try:
             async with self._request_slots.slot(key):
                 await self._executor.execute(key, action)
+            if isinstance(action, PatchCall):
+                self._metrics.record(samples.of_item(action.run, self._cache.run(action.run), "task", action.patch))
             self._backoff.reset((owner, name))
         except ReplanError:
             pass
-        except Exception as error:  # noqa: BLE001 (the pause is this object's alone)
+        except Exception as error:  # noqa: BLE001 (the delay is this object's alone)
             delay = self._backoff.next_delay((owner, name), error)
             self._log(key, name, error, delay)
         finally:
@@ -175,7 +186,7 @@ class PoolWorker:
 
 
 def _target(pool: Key, action: PoolAction) -> tuple[Key, str]:
-    """What the request is about: the run or pool that it is filed under, and the name."""
+    """The object of the request: the run or pool under which the cache keeps it, and its name."""
     if isinstance(action, PatchCall):
         return action.run, action.patch.task.name
     if isinstance(action, CreatePod | DeletePod):

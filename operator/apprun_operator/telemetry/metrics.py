@@ -26,9 +26,17 @@ from prometheus_client import (
 )
 
 from application_sdk.wire import reasons
-from apprun_operator.telemetry.gauges import RunGauges, Survey
+from apprun_operator.telemetry.gauges import RunGauges, Survey, WarmPodGauges, WarmPodSurvey
 from apprun_operator.telemetry.label_limit import MAX_APPS, AppLabels
-from apprun_operator.telemetry.samples import EXCEPTION, AttemptFailed, CallCommitted, RunBegan, RunEnded, SampleBatch
+from apprun_operator.telemetry.samples import (
+    EXCEPTION,
+    AttemptFailed,
+    CallAssigned,
+    CallCommitted,
+    RunBegan,
+    RunEnded,
+    SampleBatch,
+)
 
 PLAN_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
@@ -77,6 +85,12 @@ class Metrics:
             [*app, "role", "budget", "reason"],
             registry=registry,
         )
+        self._assigned = Counter("apprun_warm_calls_assigned", "Calls assigned to a warm pod.", registry=registry)
+        self._not_acknowledged = Counter(
+            "apprun_warm_calls_not_acknowledged",
+            "Calls taken back from a warm pod that neither began nor reported them.",
+            registry=registry,
+        )
         self._commits = Counter("apprun_commits", "Checkpoints appended to ledgers.", registry=registry)
         self._commit_writes = Counter("apprun_commit_writes", "Status writes that did so.", registry=registry)
         self._plan = Histogram("apprun_plan_seconds", "Time of one plan.", buckets=PLAN_BUCKETS, registry=registry)
@@ -122,6 +136,10 @@ class Metrics:
                     self._stages.labels(*app, stage).observe(seconds)
             elif isinstance(sample, AttemptFailed):
                 self._attempts.labels(*app, sample.role, sample.budget, sample.reason).inc()
+                if sample.reason == reasons.NOT_ACKNOWLEDGED:
+                    self._not_acknowledged.inc()
+            elif isinstance(sample, CallAssigned):
+                self._assigned.inc()
         if committed:
             self._commits.inc(committed)
             self._commit_writes.inc()
@@ -158,6 +176,10 @@ class Metrics:
     def watch_runs(self, survey: Survey, leads: Callable[[], bool]) -> None:
         """Count runs and calls at each scrape, while this replica leads."""
         self.registry.register(RunGauges(survey, leads, self._labels))
+
+    def watch_warm_pods(self, survey: WarmPodSurvey, leads: Callable[[], bool]) -> None:
+        """Count warm pods at each scrape, while this replica leads."""
+        self.registry.register(WarmPodGauges(survey, leads))
 
     def watch_sizes(self, sizes: Callable[[], Mapping[str, int]], queue: Callable[[], int]) -> None:
         """Report at each scrape how many objects are cached and how many runs wait for a plan."""

@@ -73,7 +73,12 @@ class AttemptFailed:
     reason: str
 
 
-Sample: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed
+@dataclass(frozen=True, slots=True)
+class CallAssigned:
+    """A call was assigned to a warm pod."""
+
+
+Sample: TypeAlias = RunBegan | RunEnded | CallCommitted | AttemptFailed | CallAssigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,10 @@ def of_run(observed: Observed, action: PatchRun, now: float) -> SampleBatch:
 
 
 def of_item(run: Key, record: RunRecord | None, role: str, action: ItemAction) -> SampleBatch:
-    """Samples of a write to one AppTask: the attempt whose end it records, if any."""
+    """Samples of a write to one AppTask: its assignment, or the attempt whose end it records."""
     app = app_of(record)
+    if isinstance(action, PatchTask) and action.status.get("assignedAt"):
+        return SampleBatch(run.namespace, app, (CallAssigned(),))
     history = action.status.get("attempts") if isinstance(action, PatchTask) else None
     if not isinstance(history, list) or not history:
         return SampleBatch(run.namespace, app)
@@ -152,12 +159,13 @@ def _stages(observed: Observed, task: TaskRecord, now: float) -> Mapping[Stage, 
     Clocks of nodes may differ, so negative values become zero.
     """
     pod = observed.pods.get(task.pod_name)
-    pod_created = None if pod is None else _first_seen(pod)
+    # A warm pod is older than the call, which has it from its assignment on.
+    placed_at = task.assigned_at or (None if pod is None else _first_seen(pod))
     stages: dict[Stage, float] = {}
-    if pod_created is not None and task.attempt == names.FIRST_ATTEMPT:
-        stages["queue"] = pod_created - _first_seen(task)
-    if pod_created is not None and task.started_at:
-        stages["start"] = task.started_at - pod_created
+    if placed_at is not None and task.attempt == names.FIRST_ATTEMPT:
+        stages["queue"] = placed_at - _first_seen(task)
+    if placed_at is not None and task.started_at:
+        stages["start"] = task.started_at - placed_at
     if task.started_at and task.finished_at:
         stages["run"] = task.finished_at - task.started_at
     if task.finished_at:

@@ -1,6 +1,7 @@
-"""Tasks in warm pods, `@task(reuse=...)`: what a declaration may not say, and what an App changes at deployment.
+"""Tasks in warm pods, `@task(reuse=...)`: checks their declarations, and applies what an App
+overrides at deployment.
 
-Loaded only where a task has a `ReusePolicy`, or an App gives it one.
+Imported only if a task has a `ReusePolicy`, or an App gives it one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def warm_settings(settings: TaskSettings, reuse: object, runs_in: object, title: str) -> TaskSettings:
-    """`settings` for a task with `reuse`. Raises AppDefinitionError, which says by `title` whose keywords they are."""
+    """The settings of a task with `reuse`.
+
+    Raises AppDefinitionError, whose message begins with `title`.
+    """
     if not isinstance(reuse, ReusePolicy):
         raise AppDefinitionError(
             f"{title}: reuse={reuse!r} must be a ReusePolicy: write reuse=ReusePolicy(replicas=8), with `from "
@@ -33,18 +37,19 @@ def warm_settings(settings: TaskSettings, reuse: object, runs_in: object, title:
 
 
 def deployed_reuse(
-    definitions: Mapping[str, TaskDefinition], wanted: Mapping[str, ReuseOverride]
+    definitions: Mapping[str, TaskDefinition], overrides: Mapping[str, ReuseOverride]
 ) -> dict[str, TaskDefinition]:
-    """The definitions of the tasks that an App executes in warm pods, or in other ones than their code says.
+    """The definitions of the tasks whose warm pods an App overrides.
 
     Args:
-        definitions: Those of the code.
-        wanted: `spec.tasks.<name>.reuse` of the App, by name.
+        definitions: The definitions in the code, by the task's name.
+        overrides: `spec.tasks.<name>.reuse` of the App, by the task's name.
 
-    Raises AppDefinitionError when there is no such task, or the fields don't go together.
+    Raises:
+        AppDefinitionError: The app has no such task, or the fields contradict one another.
     """
     changed: dict[str, TaskDefinition] = {}
-    for name, fields in wanted.items():
+    for name, fields in overrides.items():
         title = f"spec.tasks.{name} of the App"
         definition = definitions.get(name)
         if definition is None:

@@ -1,6 +1,6 @@
-"""Warm pods: which tasks execute their calls in pods that stay between them, and how such pods are used.
+"""Warm pods: how a task executes its calls in pods that stay between them.
 
-Declared in `@task(reuse=...)`, carried in the call; the operator keeps the pods.
+`@task(reuse=...)` declares it, each call carries it, and the operator keeps the pods.
 """
 
 from __future__ import annotations
@@ -24,24 +24,28 @@ _MAX_CALLS: Final = 2**31 - 1
 
 @dataclass(frozen=True)
 class ReusePolicy:
-    """Executes a task's calls in warm pods: a pool of pods that have imported the app and stay between calls.
+    """Executes the calls of a task in a pool of warm pods, which have imported the app and stay
+    between calls.
 
-    Calls with the same image, code, pod fields, secrets and service account share a pool. On a laptop and in the test
-    kit the policy changes nothing.
+    Calls with the same image, code, pod fields, secrets and service account share a pool. On a
+    laptop and in the test kit the policy changes nothing.
 
     Args:
-        replicas: How many pods the pool has: at most this many, or `(min, max)`. `min` pods are kept while the App
-            exists, though nothing is called; with a single number that is 0.
-        idle_ttl: Seconds without any call after which the whole pool goes down to `min`.
-        scaledown_ttl: Seconds for which a single pod may be idle before it is taken away, down to `min`.
-        concurrency: Calls that one pod executes at a time.
-        mode: `"process"` executes each call in a process of its own, forked from one that has imported the app: calls
-            share no globals, no working directory and no temporary files. `"actor"` executes all calls of a pod in one
-            process that keeps its globals, for what is slow to load.
-        max_calls: Calls after which a pod makes way for a new one, for code that leaks; None for no limit.
+        replicas: The maximum number of pods, or `(min, max)`. `min` pods are kept while the App
+            exists, even if nothing is called. With a single number `min` is 0.
+        idle_ttl: Seconds without any call after which the whole pool shrinks to `min`.
+        scaledown_ttl: Seconds for which a single pod may be idle before it is deleted, down to
+            `min`.
+        concurrency: How many calls a pod executes at a time.
+        mode: `"process"` executes each call in a process of its own, forked from one that has
+            imported the app, so calls share no globals, no working directory and no temporary
+            files. `"actor"` executes all calls of a pod in one process that keeps its globals, such
+            as a model in memory.
+        max_calls: The number of calls after which a pod is replaced, for code that leaks memory;
+            None for no limit.
 
     Raises:
-        ValueError: A value that makes no sense. The message says what to write instead.
+        ValueError: A value is out of range. The message says what to write instead.
     """
 
     replicas: int | tuple[int, int] = DEFAULT_REPLICAS
@@ -73,7 +77,7 @@ class ReusePolicy:
             )
 
     def to_fields(self) -> ReuseFields:
-        """The policy as it travels in a call."""
+        """The policy as each call carries it."""
         least, most = self.replicas if isinstance(self.replicas, tuple) else (0, self.replicas)
         fields = ReuseFields(
             replicas=ReplicaFields(min=least, max=most),
@@ -88,7 +92,7 @@ class ReusePolicy:
 
 
 class ReuseOverride(TypedDict, total=False):
-    """`spec.tasks.<name>.reuse` of an App, as far as the App says something."""
+    """`spec.tasks.<name>.reuse` of an App: the fields that it overrides."""
 
     replicas: ReplicaFields
     idleTtl: float
@@ -98,10 +102,11 @@ class ReuseOverride(TypedDict, total=False):
     maxCalls: int
 
 
-def overridden(code: ReuseFields | None, wanted: ReuseOverride) -> ReuseFields:
-    """What an App says of a task's warm pods over what the code says, or over the defaults of `ReusePolicy`."""
+def overridden(code: ReuseFields | None, override: ReuseOverride) -> ReuseFields:
+    """The policy of a task in an App: the fields that the App overrides, and else those of the
+    code, or the defaults of `ReusePolicy`."""
     fields = ReusePolicy().to_fields() if code is None else code
-    return {**fields, **wanted}
+    return {**fields, **override}
 
 
 def _check_replicas(replicas: object) -> None:

@@ -90,10 +90,12 @@ class Replica:
         jitter = cluster.chance.random
         apps_executor = AppExecutor(fenced, self.cache, accounts, executor, wall)
         self.app_worker = AppWorker(self.app_queue, self.cache, apps_executor, cluster.limits, wall, jitter)
-        self.worker = RunWorker(self.queue, self.cache, executor, cluster.limits, Metrics(), wall, jitter)
+        self.metrics = Metrics()
+        self.metrics.watch_warm_pods(self.cache.survey_pools, lambda: True)
+        self.worker = RunWorker(self.queue, self.cache, executor, cluster.limits, self.metrics, wall, jitter)
         self.pool_worker = PoolWorker(
             self.pool_queue, self.cache, PoolExecutor(fenced, self.cache, executor), self.worker,
-            cluster.limits, Metrics(), wall, jitter,
+            cluster.limits, self.metrics, wall, jitter,
         )  # fmt: skip
         self.informers = [
             Informer(

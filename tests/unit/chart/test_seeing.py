@@ -20,6 +20,7 @@ def known() -> set[str]:
     """Names of all that the operator tells, without what Prometheus appends."""
     metrics = Metrics()
     metrics.watch_runs(list, lambda: True)
+    metrics.watch_warm_pods(list, lambda: True)
     metrics.watch_sizes(lambda: {"pods": 0}, lambda: 0)
     metrics.watch_silence(lambda: {"pods": 0.0})
     metrics.watch_unreadable(lambda: {"pods": 0})

@@ -82,7 +82,7 @@ def test_an_assigned_call_has_the_state_of_its_pod(apprun: Command, cluster: Fak
     cluster.task("r", "driver", "driver", {"role": "driver", "key": "driver"})
     task = cluster.task("r", "a", "split", pod={"name": "pool-1", "uid": "u"})
     own = cluster.pod(task, 1, "Pending")
-    shared = {**own["metadata"], "name": "pool-1"}
+    shared = {**own["metadata"], "name": "pool-1", "uid": "u"}
     cluster.put(f"{PODS}/pool-1", {**own, "metadata": shared, "status": {"phase": "Running"}})
     (call,) = apprun("show", "r", "-o", "json").json["calls"]
     assert call["state"] == "Running"

@@ -1,1 +1,1 @@
-"""Pools of warm pods: which call goes where, what each pod is told, and how many pods there are."""
+"""Pools of warm pods: which pod executes a call, what inboxes contain, how many pods exist."""

@@ -1,4 +1,5 @@
-"""What the plan of a pool may ask for: frozen values, one API call each, as in `plan.actions`."""
+"""The actions that the plan of a pool may request: frozen values, one API call each, as in
+`plan.actions`."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from apprun_operator.plan.call.pod_status import PodBlocked
 
 @dataclass(frozen=True, slots=True)
 class EnsurePool:
-    """Make sure of the account of the pool's pods, and of its role for so many places."""
+    """Ensure that the account of the pool's pods exists, with the right to read so many inboxes."""
 
     pool: Key
     shape: PoolShape
@@ -25,7 +26,7 @@ class EnsurePool:
 
 @dataclass(frozen=True, slots=True)
 class CreateWorker:
-    """Create an inbox, before its pod."""
+    """Create an inbox. Its pod follows in a later pass, and belongs to it."""
 
     worker: Key
     body: JSONObject
@@ -33,7 +34,7 @@ class CreateWorker:
 
 @dataclass(frozen=True, slots=True)
 class WriteInbox:
-    """Set an inbox to this, if it is still the version that was planned with."""
+    """Replace the status of an inbox, if it still has the version that the plan has seen."""
 
     worker: Key
     version: int
@@ -42,7 +43,7 @@ class WriteInbox:
 
 @dataclass(frozen=True, slots=True)
 class DeleteWorker:
-    """Delete exactly that inbox."""
+    """Delete an inbox, if it still has that uid."""
 
     worker: Key
     uid: str
@@ -50,31 +51,31 @@ class DeleteWorker:
 
 @dataclass(frozen=True, slots=True)
 class PatchCall:
-    """An assignment, or the end of an attempt whose pod failed: a write to an AppTask of `run`."""
+    """Write the assignment of a call, or the end of its attempt, to an AppTask of `run`."""
 
     run: Key
     patch: PatchTask
 
 
 PoolAction: TypeAlias = CreateWorker | WriteInbox | DeleteWorker | PatchCall | CreatePod | DeletePod
-"""Independent of one another, so carried out side by side."""
+"""No action depends on another one, so they are carried out concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """What to do now, and when to look again though nothing happens."""
+    """The actions of one pass, and when to plan again if nothing happens until then."""
 
     ensure: EnsurePool | None = None
-    """Before the rest."""
+    """Carried out alone, before everything else."""
     then: Sequence[PoolAction] = ()
     wake_at: float | None = None
     demand: PodDemand = field(default_factory=PodDemand)
     memory: PoolMemory = field(default_factory=PoolMemory)
     blocked: PodBlocked | None = None
-    """Why none of the pool's pods can start, where calls wait for them."""
+    """Why none of the pool's pods can start, while calls wait for one."""
     summary: JSONObject | None = None
-    """What the App's status says of the pool."""
+    """The pool's entry in the status of its App."""
     owner: Key | None = None
     """The App; None where a run owns the pool."""
     forgotten: bool = False
-    """Nothing is left of the pool."""
+    """The pool has no inbox, pod or call left."""

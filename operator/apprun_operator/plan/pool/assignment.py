@@ -1,4 +1,5 @@
-"""Which waiting call goes to which pod: the fewest calls first, by runs and by pods. Pure."""
+"""Assigns waiting calls to pods: the next place goes to the run with the fewest calls, in the pod
+with the fewest calls. Pure."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ from apprun_operator.plan.pool.inbox import size_of
 from apprun_operator.plan.pool.pods import WarmPod
 
 AHEAD: Final = 1
-"""So many calls may wait in a pod's inbox while it executes others: they begin without a message in between."""
+"""How many calls may wait in a pod's inbox behind those that it executes. Such a call begins as
+soon as another one ends, without a message to the pod in between."""
 
 
 def waiting_calls(observed: PoolObserved) -> list[PoolCall]:
-    """Calls that may be assigned: offered by their runs, and not given to a pod meanwhile."""
+    """The calls that may be assigned: their runs offer them, and no pod has been given them."""
     return [
         call
         for offer, call in observed.offers
@@ -36,57 +38,60 @@ def waiting_calls(observed: PoolObserved) -> list[PoolCall]:
 def assign(
     observed: PoolObserved, waiting: Sequence[PoolCall], pods: Sequence[WarmPod], reuse: ReuseFields, now: float
 ) -> list[PatchCall]:
-    """As many of the waiting calls as there are places, each to the pod with the fewest calls.
+    """Assign waiting calls as long as there are places, each to the pod with the fewest calls.
 
-    Runs take turns: the next place goes to the run with the fewest calls in the pool, so that one with thousands of
-    calls delays another by one at most.
+    Runs take turns: the next place goes to the run with the fewest calls in the pool. So a run with
+    thousands of calls delays another one by one call at most.
     """
     places = _places(observed, pods, reuse)
-    chosen: list[PatchCall] = []
-    queue = _by_turns(waiting, pods)
-    full: list[tuple[int, int, int]] = []
-    for call in queue:
+    assignments: list[PatchCall] = []
+    for call in _by_turns(waiting, pods):
         while places:
-            load, slot, size = heapq.heappop(places)
+            load, position, size = heapq.heappop(places)
             if load and size + size_of(call) > MAX_INBOX_BYTES:
-                full.append((load, slot, size))
+                # Its inbox has no room for this call. The pod takes calls again in a later pass.
                 continue
-            chosen.append(_assignment(call, pods[slot], now))
-            if load + 1 < _most(observed, pods[slot], reuse):
-                heapq.heappush(places, (load + 1, slot, size + size_of(call)))
+            assignments.append(_assignment(call, pods[position], now))
+            if load + 1 < _capacity(observed, pods[position], reuse):
+                heapq.heappush(places, (load + 1, position, size + size_of(call)))
             break
         if not places:
             break
-    return chosen
+    return assignments
 
 
 def _places(observed: PoolObserved, pods: Sequence[WarmPod], reuse: ReuseFields) -> list[tuple[int, int, int]]:
-    """Pods with room: how many calls each has, its place in `pods`, and the bytes of its calls."""
+    """The pods with room: the number of calls of each, its position in `pods`, and the bytes of its
+    calls."""
     places = [
-        (len(warm.calls), place, sum(size_of(call) for call in warm.calls))
-        for place, warm in enumerate(pods)
-        if warm.usable and len(warm.calls) < _most(observed, warm, reuse)
+        (len(warm.calls), position, sum(size_of(call) for call in warm.calls))
+        for position, warm in enumerate(pods)
+        if warm.usable and len(warm.calls) < _capacity(observed, warm, reuse)
     ]
     heapq.heapify(places)
     return places
 
 
-def _most(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields) -> int:
-    """How many calls a pod may have. One that has never answered may still be importing the app; and
-    nobody waits behind a call that is known to take long."""
-    # guard: prefetch-behind-short - a call would wait behind one of an hour while another pod is idle
-    long = any(call.task.started_at for call in warm.calls)
-    ahead = AHEAD if warm.pod.meta.uid in observed.proven and not long else 0
-    most = reuse["concurrency"] + ahead
-    return most if warm.max_calls is None else min(most, len(warm.calls) + warm.max_calls - warm.given)
+def _capacity(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields) -> int:
+    """How many calls a pod may have: those that it executes at a time, and one ahead.
+
+    A pod that hasn't answered a call yet may still be importing the app, so none waits ahead in it.
+    """
+    # guard: prefetch-behind-short - a call would wait for an hour behind another one, while other
+    # pods are idle
+    is_long = any(call.task.started_at for call in warm.calls)
+    ahead = AHEAD if warm.pod.meta.uid in observed.proven and not is_long else 0
+    capacity = reuse["concurrency"] + ahead
+    return capacity if warm.max_calls is None else min(capacity, len(warm.calls) + warm.max_calls - warm.given)
 
 
 def _by_turns(waiting: Sequence[PoolCall], pods: Sequence[WarmPod]) -> list[PoolCall]:
-    has: Counter[Key] = Counter(call.run.meta.key for warm in pods for call in warm.calls)
+    """The waiting calls, so that the run with the fewest assigned calls always comes next."""
+    assigned: Counter[Key] = Counter(call.run.meta.key for warm in pods for call in warm.calls)
     by_run: dict[Key, list[PoolCall]] = {}
     for call in sorted(waiting, key=lambda call: (call.task.sequence, call.task.key), reverse=True):
         by_run.setdefault(call.run.meta.key, []).append(call)
-    turns = [(has[run], run) for run in by_run]
+    turns = [(assigned[run], run) for run in by_run]
     heapq.heapify(turns)
     queue: list[PoolCall] = []
     while turns:
@@ -98,8 +103,11 @@ def _by_turns(waiting: Sequence[PoolCall], pods: Sequence[WarmPod]) -> list[Pool
 
 
 def _assignment(call: PoolCall, warm: WarmPod, now: float) -> PatchCall:
-    """Written before the pod is told: a crash in between leaves an assignment that the inbox lacks, and
-    whoever finds that writes the inbox."""
+    """The write that assigns a call to a pod.
+
+    It comes before the write to the pod's inbox. A crash in between leaves an assigned call that
+    the inbox lacks, and the next pass of any leader writes the inbox.
+    """
     status: JSONObject = {
         "phase": "Active",
         "attempt": call.task.attempt,

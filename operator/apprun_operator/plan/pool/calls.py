@@ -1,6 +1,8 @@
-"""A run's calls in warm pods, as the run's own plan judges them: which may start, and which have ended. Pure.
+"""A run's calls in warm pods, as the plan of the run decides about them: which of them may start,
+and which attempts have ended. Pure.
 
-Where they are executed is the pool's business (`plan.pool.reconcile`): a run offers the calls that may start now.
+A run offers the calls that may start now. The plan of the pool (`plan.pool.reconcile`) chooses the
+pods that execute them.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ from apprun_operator.plan.pool.shape import shape_of
 from apprun_operator.plan.times import earliest
 
 BEGIN_WITHIN: Final = 60.0
-"""How long a call may take from its assignment to its begin, before the time that its task allows is counted."""
+"""Seconds from the assignment of a call after which its `timeout_seconds` begins to count, if its
+pod hasn't said when it began the call."""
 
 
 def decide_warm(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> CallDecision:
-    """Decide about an open call in a warm pod, whose run goes on. `wants_pod` says that it may be assigned."""
+    """Decide about an open call in a warm pod, of a run that continues.
+
+    `wants_pod` says that the call may be assigned.
+    """
     assigned = bool(task.assigned_uid)
     if task.meta.key.name in observed.in_flight:
         return CallDecision(occupies=assigned)
@@ -42,15 +48,15 @@ def decide_warm(observed: Observed, task: TaskRecord, now: float, limits: Limits
         if task.reuse is not None and pool == shape_of(observed, task, task.reuse).pool:
             blocked = PodBlocked(reading.reason, reading.message, reading.since, reading.permanent)
     if blocked is not None:
-        # It is offered all the same: the pool has to know that somebody waits.
+        # The call is offered all the same: without waiting calls the pool would stop trying.
         decision = keep_waiting(task, None, blocked, deadline_of(task), now, limits)
-        waits = not (blocked.permanent and decision.actions)
-        return CallDecision(decision.actions, earliest(decision.wake_at, due), wants_pod=waits, blocked=blocked)
+        is_open = not (blocked.permanent and decision.actions)
+        return CallDecision(decision.actions, earliest(decision.wake_at, due), wants_pod=is_open, blocked=blocked)
     return CallDecision(wake_at=due, wants_pod=True)
 
 
 def _ended(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> tuple[PodEnded | None, float | None]:
-    """Why the call's attempt has ended, or when its time will be over."""
+    """Why the call's attempt has ended, or when its time limit passes."""
     if task.reported_error is not None:
         return pod_status.of_report(task.reported_error, retry_of(task).get("nonRetryable", [])), None
     app = observed.run.app or {}
@@ -67,22 +73,23 @@ def _ended(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> 
     timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
     if timeout is None or not task.assigned_uid:
         return None, deadline
-    # The pod keeps this time itself. It is kept here for a pod that has lost its mind.
-    over = (task.started_at or task.assigned_at + BEGIN_WITHIN) + timeout + DEADLINE_SLACK
-    if task.started_at and now >= over:
+    # The pod enforces this limit itself. This is for a pod that doesn't.
+    overdue_at = (task.started_at or task.assigned_at + BEGIN_WITHIN) + timeout + DEADLINE_SLACK
+    if task.started_at and now >= overdue_at:
         return PodEnded(reasons.TIMED_OUT, "the call ran longer than timeout_seconds", "App"), None
-    return None, earliest(deadline, over if over > now else None)
+    return None, earliest(deadline, overdue_at if overdue_at > now else None)
 
 
 def offers_of(observed: Observed, tasks: Sequence[TaskRecord]) -> list[Offer]:
-    """These calls, each with the pool that it belongs to."""
+    """Offer these calls, each to the pool that its shape identifies."""
     shapes: dict[str, PoolShape] = {}
     offers: list[Offer] = []
     for task in tasks:
         if task.reuse is None:
             continue
-        same = repr((task.task, task.pod, task.reuse, task.source_digest))
-        if same not in shapes:
-            shapes[same] = shape_of(observed, task, task.reuse)
-        offers.append(Offer(observed.run.meta.key, task.meta.key.name, task.meta.uid, task.attempt, shapes[same]))
+        # Making a shape takes a digest, and the calls of a fan-out share one.
+        template = repr((task.task, task.pod, task.reuse, task.source_digest))
+        if template not in shapes:
+            shapes[template] = shape_of(observed, task, task.reuse)
+        offers.append(Offer(observed.run.meta.key, task.meta.key.name, task.meta.uid, task.attempt, shapes[template]))
     return offers

@@ -1,4 +1,4 @@
-"""What stands in an inbox: a function of the open calls that are assigned to its pod. Pure."""
+"""The contents of an inbox, which follow from the open calls that are assigned to its pod. Pure."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from apprun_operator.plan.pool.actions import WriteInbox
 from apprun_operator.plan.saved_state import saved_values
 
 TIDY_AFTER: Final = 2.0
-"""How long an inbox may hold calls that have ended: the next call takes them out in the same write."""
+"""Seconds for which an inbox may hold calls that have ended. Usually a further call comes by then,
+and the write that adds it removes them."""
 VOLATILE: Final = ("heartbeat", "state")
-"""Fields of a call that go on changing. What a pod was told of them when it got the call stays as it was told."""
+"""Fields of a call that change while it is open. Its entry keeps the values of its first write."""
 
 
 def entry_of(call: PoolCall) -> WorkerCall:
-    """What a worker is told of a call."""
-    told = call_of(call.run, call.task)
+    """The entry of a call."""
+    fields = call_of(call.run, call.task)
     state = saved_values(call.state)
     if state:
-        told["state"] = state
-    return WorkerCall(appTask=call.task.meta.key.name, uid=call.task.meta.uid, attempt=call.task.attempt, call=told)
+        fields["state"] = state
+    return WorkerCall(appTask=call.task.meta.key.name, uid=call.task.meta.uid, attempt=call.task.attempt, call=fields)
 
 
 def size_of(call: PoolCall) -> int:
-    """Bytes of its entry, roughly: the input is what counts."""
+    """Bytes of a call's entry, approximately: nearly all are input, heartbeat and state."""
     return (
         len(call.task.input.data)
         + 2048
@@ -42,11 +43,14 @@ def size_of(call: PoolCall) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What is to be done about one inbox. Without a write it is as it should be, or may stay so until `tidy_at`."""
+    """What to do about an inbox.
+
+    Without a write it is right, or may stay as it is for `TIDY_AFTER`.
+    """
 
     write: WriteInbox | None = None
     stale: bool = False
-    """It holds calls that have ended."""
+    """Whether it holds calls that have ended."""
 
 
 def inbox_of(
@@ -57,49 +61,54 @@ def inbox_of(
     verified: bool,
     now: float,
 ) -> Inbox:
-    """Compare an inbox with the open calls that are assigned to its pod, and write it where it differs.
+    """Compare an inbox with the open calls of its pod, and write it if it differs.
 
-    A call that has ended may stay for a while, unless somebody else has ended it: then the pod is to stop it.
+    A call that has ended may stay in it for `TIDY_AFTER`. The pod ignores one that it has reported.
+    It stops one that the operator has ended as soon as the inbox lacks it.
 
     Args:
         worker: The inbox.
         pod: Its present pod.
-        calls: Those that are assigned to it, in the order of their assignment.
-        stale_since: Since when it holds calls that have ended.
-        verified: Whether this version of the inbox was compared in full before: then names and attempts are enough.
+        calls: The calls that are assigned to the pod, in the order of their assignment.
+        stale_since: Since when the inbox holds calls that have ended, in seconds since the epoch.
+        verified: Whether this version of the inbox was compared in full before. Then the names and
+            attempts of its calls are compared only.
         now: In seconds since the epoch.
     """
-    told = {entry.id: entry for entry in worker.calls}
-    wanted = [call.id for call in calls]
-    mine = (worker.pod_name, worker.pod_uid) == (pod.meta.key.name, pod.meta.uid)
-    if not mine and not worker.calls and not wanted and not worker.pod_name:
-        return Inbox()  # It was never told anything, and nothing is to be told.
-    missing = any(call not in told for call in wanted)
-    stale = any(entry not in wanted for entry in told)
-    in_order = [entry for entry in told if entry in wanted] == [call for call in wanted if call in told]
-    altered = not verified and any(_differs(told[call.id].entry, entry_of(call)) for call in calls if call.id in told)
+    entries = {entry.id: entry for entry in worker.calls}
+    assigned = [call.id for call in calls]
+    is_of_pod = (worker.pod_name, worker.pod_uid) == (pod.meta.key.name, pod.meta.uid)
+    if not is_of_pod and not worker.calls and not assigned and not worker.pod_name:
+        return Inbox()  # It is new, and its pod has no call yet.
+    missing = any(call not in entries for call in assigned)
+    stale = any(entry not in assigned for entry in entries)
+    in_order = [entry for entry in entries if entry in assigned] == [call for call in assigned if call in entries]
+    altered = not verified and any(
+        _differs(entries[call.id].entry, entry_of(call)) for call in calls if call.id in entries
+    )
     overdue = stale and stale_since is not None and now >= stale_since + TIDY_AFTER
     # guard: inbox-rewritten - a call that somebody took out of an inbox would never be executed
-    if mine and in_order and not (missing or altered or overdue or len(told) != len(worker.calls)):
+    if is_of_pod and in_order and not (missing or altered or overdue or len(entries) != len(worker.calls)):
         return Inbox(stale=stale)
-    return Inbox(write_inbox(worker, pod, calls, told if mine and not altered else {}), stale)
+    return Inbox(write_inbox(worker, pod, calls, entries if is_of_pod and not altered else {}), stale)
 
 
 def write_inbox(
     worker: WorkerRecord,
     pod: PodRecord,
     calls: Sequence[PoolCall],
-    told: Mapping[tuple[str, int], object] | None = None,
+    kept: Mapping[tuple[str, int], object] | None = None,
     *,
     drain: bool = False,
 ) -> WriteInbox:
-    """The whole inbox. What was told of a call before is told in the same words."""
-    kept = {entry.id: entry.entry for entry in worker.calls if told and entry.id in told}
+    """The write of a whole inbox. The entries of the calls in `kept` stay as the inbox has them."""
+    kept_entries = {entry.id: entry.entry for entry in worker.calls if kept and entry.id in kept}
     entries: list[JSON] = []
     size = 0
     for call in calls:
-        entry = kept.get(call.id) or Packed.of(entry_of(call))
-        # guard: inbox-size - an object above the limit of etcd is refused, and with it every call in it
+        entry = kept_entries.get(call.id) or Packed.of(entry_of(call))
+        # guard: inbox-size - an object above the limit of etcd is refused, and with it every call
+        # in it. Those that are left out follow when others have ended
         if entries and size + len(entry.data) > MAX_INBOX_BYTES:
             break
         size += len(entry.data)
@@ -112,8 +121,8 @@ def write_inbox(
     return WriteInbox(worker.meta.key, worker.meta.version, status)
 
 
-def _differs(told: Packed, entry: WorkerCall) -> bool:
-    return _stable(told.object()) != _stable(cast("JSONObject", entry))
+def _differs(written: Packed, entry: WorkerCall) -> bool:
+    return _stable(written.object()) != _stable(cast("JSONObject", entry))
 
 
 def _stable(entry: JSONObject) -> JSONObject:

@@ -1,9 +1,9 @@
-"""`plan_pool(observed, now, limits) -> actions`: the operator's whole judgement of one pool of warm pods.
+"""`plan_pool(observed, now, limits) -> plan`: all decisions about one pool of warm pods. Pure.
 
-Level-triggered like the plan of a run: it looks at inboxes, pods and calls as they are. A call is
-assigned in its AppTask first, with the version that was planned with, and told to the pod after that;
-whoever finds an inbox different from the assignments writes it. So a crash between any two writes only
-means that the next plan asks for what is missing.
+The plan is level-triggered like that of a run: it compares inboxes, pods and calls as they are. A
+call is assigned in its AppTask first, with the version that the plan has seen, and enters the inbox
+of its pod after that. Any pass that finds an inbox different from the assignments writes it. So a
+crash between two writes leaves only work for the next pass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from apprun_operator.plan.times import earliest
 
 
 def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
-    """What to do for this pool, now. Same input, same actions."""
+    """Plan one pass of a pool. The same input always yields the same actions."""
     shape = _shape(observed)
     max_calls = None if shape is None else shape.reuse.get("maxCalls")
     pods = pods_of(observed, now, limits, max_calls)
@@ -43,7 +43,6 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
     decisions = _Decisions(observed, now, limits)
     decisions.end_lost(pods)
     decisions.end_silent(pods)
-    gone = decisions.ended
     if shape is None:
         return decisions.without_shape(pods)
     open_calls = len(waiting) + sum(len(warm.calls) for warm in pods if warm.live)
@@ -51,8 +50,13 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
     memory = replace(observed.memory, called_at=called_at)
     scaling = scale(replace(observed, memory=memory), shape, pods, open_calls, now, limits)
     draining = {action.worker.name for action in scaling.actions if isinstance(action, WriteInbox)}
-    fit = [warm for warm in pods if warm.name not in draining and not gone.intersection(c.id for c in warm.calls)]
-    decisions.actions += assign(observed, waiting, fit, shape.reuse, now)
+    # A pod that has just lost a call is given none in the same pass: it may hang.
+    assignable = [
+        warm
+        for warm in pods
+        if warm.name not in draining and not decisions.ended.intersection(call.id for call in warm.calls)
+    ]
+    decisions.actions += assign(observed, waiting, assignable, shape.reuse, now)
     decisions.write_inboxes([warm for warm in pods if warm.name not in draining])
     decisions.actions += scaling.actions
     creates = any(isinstance(action, CreateWorker | CreatePod) for action in scaling.actions)
@@ -60,7 +64,8 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
     ensure = None
     if creates and observed.accounts_ready < places:
         ensure = EnsurePool(observed.key, shape, worker_pods.account_of(shape), places)
-    tasks = observed.memory.tasks | {call.task.task for call in [*waiting, *(c for warm in pods for c in warm.calls)]}
+    present = [*waiting, *(call for warm in pods for call in warm.calls)]
+    tasks = observed.memory.tasks | {call.task.task for call in present}
     renewed = observed.memory.renewed + sum(
         1
         for warm in pods
@@ -82,7 +87,10 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
 
 
 def _shape(observed: PoolObserved) -> PoolShape | None:
-    """That of the latest call; of an operator that has just started, what the inboxes remember."""
+    """The shape of the latest offer.
+
+    An operator that has just started reads it from the inboxes.
+    """
     if observed.shape is not None:
         return observed.shape
     shapes = (shape_from(worker) for worker in observed.workers.values())
@@ -90,12 +98,12 @@ def _shape(observed: PoolObserved) -> PoolShape | None:
 
 
 def _blocked(observed: PoolObserved, pods: Sequence[WarmPod], now: float, limits: Limits) -> PodBlocked | None:
-    """Why calls wait though there should be pods: none of them can start."""
+    """Why none of the pool's pods can start; None if one runs, or if no reason is known."""
     if any(warm.usable for warm in pods):
         return None
     blocked = [warm.reading for warm in pods if isinstance(warm.reading, PodBlocked)]
     refused = [pod_status.of_rejection(rejection, now, limits) for _, rejection in sorted(observed.rejections.items())]
-    return min([*blocked, *refused], key=lambda one: one.since, default=None)
+    return min([*blocked, *refused], key=lambda reading: reading.since, default=None)
 
 
 _NOTHING = PoolShape(
@@ -106,19 +114,19 @@ _NOTHING = PoolShape(
     EMPTY,
     ReuseFields(replicas=ReplicaFields(min=0, max=1), idleTtl=0.0, scaledownTtl=0.0, concurrency=1, mode="process"),
 )
-"""Of a pool that keeps no pod."""
+"""The shape of a pool that keeps no pods."""
 
 
 @dataclass(slots=True)
 class _Decisions:
-    """What is gathered in a pass."""
+    """Collects the actions of one pass."""
 
     observed: PoolObserved
     now: float
     limits: Limits
     actions: list[PoolAction] = field(default_factory=list)
     ended: set[tuple[str, int]] = field(default_factory=set)
-    """The attempts that this pass ends."""
+    """The attempts that this pass ends, by the ids of their calls."""
     silence: Silence = field(default_factory=Silence)
     stale: dict[str, float] = field(default_factory=dict)
     verified: dict[str, int] = field(default_factory=dict)
@@ -126,7 +134,7 @@ class _Decisions:
     wake_at: float | None = None
 
     def end_lost(self, pods: Sequence[WarmPod]) -> None:
-        """Answer the attempts of pods that have ended, or are gone."""
+        """End the attempts in pods that have ended, or don't exist any more."""
         for call in lost_calls(self.observed, pods):
             reuse = call.task.reuse
             if reuse is not None:
@@ -134,8 +142,8 @@ class _Decisions:
         for warm in pods:
             ended = warm.ended
             if ended is None:
-                soon = warm.look_at
-                self.wake_at = earliest(self.wake_at, soon if soon is not None and soon > self.now else None)
+                due = warm.look_at
+                self.wake_at = earliest(self.wake_at, due if due is not None and due > self.now else None)
                 continue
             for place, call in enumerate(warm.calls):
                 reuse = call.task.reuse
@@ -144,7 +152,7 @@ class _Decisions:
                     self._end(call, warm, ended_with(ended, warm.pod, reuse, place, acknowledged))
 
     def end_silent(self, pods: Sequence[WarmPod]) -> None:
-        """Answer the attempts that pods were told of, and say nothing about."""
+        """End the attempts that are in an inbox, and that the pod says nothing about."""
         for warm in pods:
             reuse = _reuse(warm)
             if warm.ended is None and reuse is not None:
@@ -158,17 +166,18 @@ class _Decisions:
 
     def _end(self, call: PoolCall, warm: WarmPod | None, ended: pod_status.PodEnded) -> None:
         self.ended.add(call.id)
+        # A write to the AppTask is under way already. The pass after it decides again.
         if call.task.meta.key not in self.observed.tasks_in_flight:
             pod = None if warm is None else warm.pod
             self.actions.append(PatchCall(call.run.meta.key, end_call(call.task, ended, pod, self.now, self.limits)))
 
     def write_inboxes(self, pods: Sequence[WarmPod]) -> None:
-        """Write those that differ from what is assigned."""
+        """Write the inboxes that differ from the assignments."""
         for warm in pods:
             name, worker = warm.name, warm.worker
             if name in self.observed.in_flight or warm.ended is not None or worker.drain:
                 continue
-            # One that the pod has dropped isn't told again: the pod would leave it alone.
+            # A call that the pod has dropped isn't written again, since the pod would ignore it.
             calls = [call for call in warm.calls if call.id not in self.ended and not is_dropped(warm, call)]
             verified = self.observed.memory.verified.get(name) == worker.meta.version
             since = self.observed.memory.stale.get(name)
@@ -182,7 +191,7 @@ class _Decisions:
                 self.wake_at = earliest(self.wake_at, self.stale[name] + TIDY_AFTER)
 
     def without_shape(self, pods: Sequence[WarmPod]) -> PoolPlan:
-        """Nobody knows any more what the pool's pods are made of: those that are there finish what they have."""
+        """Plan a pool of unknown shape: its pods finish their calls, and none is created."""
         self.write_inboxes(pods)
         scaling = scale(self.observed, _NOTHING, pods, 0, self.now, self.limits)
         return PoolPlan(None, [*self.actions, *scaling.actions], self.wake_at, scaling.demand, self.memory())

@@ -1,4 +1,4 @@
-"""How many pods a pool has: more while calls wait, fewer when they are idle for long. Pure."""
+"""Scales a pool: up while calls wait, down when its pods have been idle for long. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from apprun_operator.plan.pool.pods import WarmPod
 from apprun_operator.plan.times import earliest
 
 SLOTS_PER_POD: Final = 2
-"""So many names a pool has for each pod that it may have: the name of one on a dead node stays taken for minutes."""
+"""Names that a pool has for each pod: that of a pod on a dead node stays taken for minutes."""
 
 
 @dataclass(slots=True)
 class Scale:
-    """What to create and to take away."""
+    """The pods and inboxes to create and to delete."""
 
     actions: list[PoolAction] = field(default_factory=list)
     idle: dict[str, float] = field(default_factory=dict)
@@ -33,32 +33,34 @@ class Scale:
 
 
 def places_of(reuse: ReuseFields) -> int:
-    """How many names the pool has."""
+    """How many slots, hence names of pods, a pool has."""
     return min(SLOTS_PER_POD * reuse["replicas"]["max"], MAX_REPLICAS)
 
 
 def scale(
     observed: PoolObserved, shape: PoolShape, pods: Sequence[WarmPod], open_calls: int, now: float, limits: Limits
 ) -> Scale:
-    """Pods to create for `open_calls`, waiting ones included, and idle ones to take away.
+    """Decide which pods to create for `open_calls`, waiting ones included, and which idle ones to
+    delete.
 
-    A pod is taken away in two steps: it is told to drain, which keeps calls away from it, and deleted when that was
-    written and it has no open call.
+    A pod is deleted in two steps. First its inbox says `drain`, so that no pass assigns a call to
+    it any more; when that is written and no call is open, it is deleted. In one step, a leader that
+    hasn't seen the deletion could assign a call to the pod.
     """
     decisions = Scale()
     reuse = shape.reuse
-    # An earlier version's pool keeps nothing: its calls, if there are any, start from none.
+    # The pool of an earlier version of the App keeps no minimum.
     least = reuse["replicas"]["min"] if observed.latest else 0
     needed = -(-open_calls // reuse["concurrency"])
-    # guard: pool-within-max - a fan-out of thousands would create as many pods
-    wanted = min(max(needed, least), reuse["replicas"]["max"])
+    # guard: pool-within-max - a fan-out of thousands of calls would create as many pods
+    desired = min(max(needed, least), reuse["replicas"]["max"])
     live = [warm for warm in pods if warm.live]
-    _grow(observed, shape, live, wanted, now, limits, decisions)
+    _grow(observed, shape, live, desired, now, limits, decisions)
     _shrink(observed, reuse, live, max(needed, least), now, decisions)
-    _clear(observed, pods, decisions, keep=wanted > len(live))
+    _clear(observed, pods, decisions, keep=desired > len(live))
     occupied = sum(1 for warm in pods if warm.ended is None)
     created = len([action for action in decisions.actions if isinstance(action, CreatePod)])
-    decisions.demand = PodDemand(occupied + created, max(occupied + created, wanted))
+    decisions.demand = PodDemand(occupied + created, max(occupied + created, desired))
     return decisions
 
 
@@ -66,15 +68,15 @@ def _grow(
     observed: PoolObserved,
     shape: PoolShape,
     live: Sequence[WarmPod],
-    wanted: int,
+    desired: int,
     now: float,
     limits: Limits,
     decisions: Scale,
 ) -> None:
     unplaced = sum(1 for warm in live if isinstance(warm.reading, PodBlocked))
-    # Inboxes whose pods are being created count, or each pass would ask for one more.
-    coming = sum(1 for name in observed.workers if name in observed.in_flight and name not in observed.pods)
-    count = min(wanted - len(live) - coming, UNPLACED_PODS - unplaced)
+    # Inboxes and pods that are being created count too, or each pass would create one more.
+    creating = sum(1 for name in observed.workers if name in observed.in_flight and name not in observed.pods)
+    count = min(desired - len(live) - creating, UNPLACED_PODS - unplaced)
     if observed.pod_quota.places is not None:
         count = min(count, observed.pod_quota.places)
     for slot in range(places_of(shape.reuse)):
@@ -115,17 +117,17 @@ def _shrink(
 
 
 def _clear(observed: PoolObserved, pods: Sequence[WarmPod], decisions: Scale, *, keep: bool) -> None:
-    """Take away what is done with: drained pods, ended ones, and inboxes without a pod that nobody needs."""
+    """Delete drained and ended pods, and inboxes without a pod that aren't needed."""
     for warm in pods:
         # guard: drained-before-deleted - a pod with open calls would lose them
         drained = warm.worker.drain and not warm.calls
-        done = (warm.ended is not None and not warm.calls) or drained
-        if done and not warm.pod.gone and warm.pod.deletion_at is None and warm.name not in observed.in_flight:
+        is_over = (warm.ended is not None and not warm.calls) or drained
+        if is_over and not warm.pod.gone and warm.pod.deletion_at is None and warm.name not in observed.in_flight:
             decisions.actions.append(DeletePod(warm.pod.meta.key, warm.pod.meta.uid))
     created = {action.pod.name for action in decisions.actions if isinstance(action, CreatePod)}
     for name, worker in sorted(observed.workers.items()):
         if name in observed.pods or name in observed.in_flight or name in created or worker.meta.deleting:
             continue
-        # An inbox that was told to drain is never used again: its next pod would exit at once.
+        # An inbox that says `drain` is never used again, since its next pod would exit at once.
         if worker.drain or not keep:
             decisions.actions.append(DeleteWorker(worker.meta.key, worker.meta.uid))

@@ -1,4 +1,7 @@
-"""The identity of a pool: an owner, and a digest of all that shapes its pods. Another code or shape is another pool."""
+"""The identity of a pool: its owner, and a digest of everything that shapes its pods.
+
+Other code, or another shape, is another pool. Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from apprun_operator.plan.pod import pod_template, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
 
 APP_PARTS: Final = ("entry", "imagePullPolicy", "source", "storage", "secrets")
-"""What a pod is given of its app, beside what tasks may ask for."""
+"""The fields of an app that shape its pods, beside those that a task can set."""
 
 
 def shape_of(observed: Observed, task: TaskRecord, reuse: ReuseFields) -> PoolShape:
-    """The pool that a call of this run is executed in.
+    """The shape of the pool that executes a call of this run.
 
-    The App owns it, so that all its runs share the pods. Where there is no App, or it was deleted, the run does:
-    what a deleted App owned would be collected as soon as it is made.
+    The App owns the pool, so that all its runs share the pods. Without an App, or if it is being
+    deleted, the run owns it: what a deleted App owns is garbage collected as soon as it is created.
     """
     run, app = observed.run, observed.run.app or {}
     kind: OwnerKind = "AppRun"
@@ -30,8 +33,8 @@ def shape_of(observed: Observed, task: TaskRecord, reuse: ReuseFields) -> PoolSh
     if run.app_ref and observed.app is not None and not observed.app.meta.deleting:
         kind, owner = "App", observed.app.meta
     asked: JSONObject = {**pod_template.defaults(app), **cast("JSONObject", task.pod)}
-    # An account that is named is the pods' own; the common one of tasks stands for one of this App alone, since what
-    # an account may read is what is told to any pod of it.
+    # The pods have the account that the task or the App names. In place of the common account of
+    # task pods they have one of their App alone: an account reads all inboxes of its pools.
     account = service_accounts.account_of(app, task)
     if account == names.TASK_SERVICE_ACCOUNT:
         account = names.worker_account(owner.key.name)
@@ -48,7 +51,7 @@ def shape_of(observed: Observed, task: TaskRecord, reuse: ReuseFields) -> PoolSh
     }
     generation = app.get("generation")
     return PoolShape(
-        # With the owner's uid: pods of one App are never given the calls and secrets of another.
+        # With the owner's uid, so no App gets the pods of another one, or of an earlier one.
         pool=names.pool_name(owner.key.name, digest([owner.uid, body])),
         owner_kind=kind,
         owner=owner.key.name,
@@ -60,7 +63,7 @@ def shape_of(observed: Observed, task: TaskRecord, reuse: ReuseFields) -> PoolSh
 
 
 def annotation_of(shape: PoolShape) -> JSONObject:
-    """What an AppWorker remembers of its pool, so that an operator that has just started knows it too."""
+    """The shape as an AppWorker's annotation keeps it, for an operator that has just started."""
     return {
         "ownerKind": shape.owner_kind,
         "owner": shape.owner,
@@ -72,13 +75,14 @@ def annotation_of(shape: PoolShape) -> JSONObject:
 
 
 def shape_from(worker: WorkerRecord) -> PoolShape | None:
-    """The shape that an AppWorker remembers; None where somebody has altered it."""
+    """The shape in an AppWorker's annotation; None if somebody has altered it."""
     kept = worker.shape.object()
     body, reuse, uid = kept.get("body"), kept.get("reuse"), kept.get("ownerUid")
     if not isinstance(body, dict) or not isinstance(reuse, dict) or uid != worker.meta.owner_uid:
         return None
     name = str(kept.get("owner"))
-    # guard: pool-shape-altered - an annotation that somebody altered would shape pods with the App's secrets
+    # guard: pool-shape-altered - an annotation that somebody altered would shape pods that have the
+    # App's secrets
     if names.pool_name(name, digest([uid, body])) != worker.pool:
         return None
     generation = kept.get("generation")

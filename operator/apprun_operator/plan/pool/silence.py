@@ -1,4 +1,7 @@
-"""Calls that a pod was told of and says nothing about: they go elsewhere, charged to nobody. Pure."""
+"""Finds calls that are in an inbox and that the pod says nothing about.
+
+Another pod gets them, and no budget is charged. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,19 @@ from apprun_operator.observe.workers import PoolCall, PoolObserved
 from apprun_operator.plan.pool.pods import WarmPod
 
 ACKNOWLEDGE_SECONDS: Final = 5.0
-"""How long a pod that has answered before may say nothing of a call: it says after 2 s that it began one."""
+"""Seconds for which a pod that has answered a call before may be silent about one. It acknowledges
+a call 2 s after it began."""
 FIRST_SECONDS: Final = 60.0
-"""The same of a pod that hasn't answered yet: it has to import the app first."""
-
-
+"""The same for a pod that hasn't answered a call yet: it has to import the app first."""
 DROPPED_SECONDS: Final = 3.0
-"""How long an acknowledged call may be missing from its pod's inbox: what this operator knows of either may be old."""
+"""Seconds for which an acknowledged call may be missing from its pod's inbox, since the cache may
+be behind with either object."""
 
 
 @dataclass(slots=True)
 class Silence:
-    """The calls that are silent for too long, with the time that they had, and the clocks of the others."""
+    """The calls that pods have been silent about for too long, each with its time limit, and the
+    clocks of the others."""
 
     calls: list[tuple[WarmPod, PoolCall, float]] = field(default_factory=list)
     waits: dict[tuple[str, int, bool], float] = field(default_factory=dict)
@@ -33,24 +37,25 @@ class Silence:
 
 
 def listen(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields, silence: Silence, now: float) -> None:
-    """Add what is silent of one pod.
+    """Add the calls of one pod that it has been silent about for too long.
 
-    The clock of a call runs as soon as the pod was told of it, if it is one of those that the pod executes
-    now. One that waits behind calls that are known to take long is taken back as well: another pod may
-    have room.
+    The clock of a call that the pod executes now starts when the call is in the inbox. A call that
+    waits behind calls that are known to take long is taken back as well, since another pod may have
+    room.
     """
-    told = {entry.id for entry in warm.worker.calls} if warm.worker.pod_uid == warm.pod.meta.uid else set()
+    listed = {entry.id for entry in warm.worker.calls} if warm.worker.pod_uid == warm.pod.meta.uid else set()
     count = reuse["concurrency"]
     proven = warm.pod.meta.uid in observed.proven
-    long = all(call.task.started_at for call in warm.calls[:count])
-    for place, call in enumerate(warm.calls):
-        first = place < count
-        if call.task.started_at or call.id not in told or not (first or long):
+    is_behind_long = all(call.task.started_at for call in warm.calls[:count])
+    for position, call in enumerate(warm.calls):
+        is_first = position < count
+        if call.task.started_at or call.id not in listed or not (is_first or is_behind_long):
             continue
-        clock = (*call.id, first)
+        clock = (*call.id, is_first)
         since = silence.waits[clock] = observed.memory.waits.get(clock, now)
         allowed = ACKNOWLEDGE_SECONDS if proven else FIRST_SECONDS
-        # guard: acknowledged-in-time - a pod that is cut off would keep its calls until its node counts as lost
+        # guard: acknowledged-in-time - a pod that is cut off would keep its calls until its node
+        # counts as lost
         if now >= since + allowed:
             silence.calls.append((warm, call, allowed))
         else:
@@ -58,21 +63,24 @@ def listen(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields, silence: S
 
 
 def is_dropped(warm: WarmPod, call: PoolCall) -> bool:
-    """Whether the pod has begun the call, and somebody took it out of the inbox since: then the pod has
-    ended it, and never begins that attempt again."""
-    told = warm.worker.pod_uid == warm.pod.meta.uid and call.id in {entry.id for entry in warm.worker.calls}
-    return bool(call.task.started_at) and not told
+    """Whether the pod began the call, and somebody has taken it out of the inbox since.
+
+    The pod has cancelled the call then, and never begins that attempt again.
+    """
+    is_listed = warm.worker.pod_uid == warm.pod.meta.uid and call.id in {entry.id for entry in warm.worker.calls}
+    return bool(call.task.started_at) and not is_listed
 
 
 def listen_for_dropped(observed: PoolObserved, warm: WarmPod, silence: Silence, now: float) -> list[PoolCall]:
-    """The calls that the pod has dropped, and will never report."""
-    over: list[PoolCall] = []
+    """The calls that the pod has dropped and will never report."""
+    dropped: list[PoolCall] = []
     for call in warm.calls:
         if is_dropped(warm, call):
             since = silence.dropped[call.id] = observed.memory.dropped.get(call.id, now)
-            # guard: dropped-call-replaced - a call that somebody took out of an inbox while it ran would hang for ever
+            # guard: dropped-call-replaced - a call that somebody took out of an inbox while it ran
+            # would stay open forever
             if now >= since + DROPPED_SECONDS:
-                over.append(call)
+                dropped.append(call)
             else:
                 silence.wake(since + DROPPED_SECONDS)
-    return over
+    return dropped

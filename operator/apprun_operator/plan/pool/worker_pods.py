@@ -1,4 +1,7 @@
-"""A warm pod and its inbox, as data. The pod is given what a task's own pod would be, but for the call."""
+"""The manifests of a warm pod and of its inbox.
+
+The pod has all that a call's own pod has, except the call. Pure.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def account_of(shape: PoolShape) -> str:
 
 
 def inbox(namespace: str, shape: PoolShape, slot: int) -> CreateWorker:
-    """The AppWorker of one place of the pool, without any call."""
+    """The action that creates the AppWorker of a slot, without calls."""
     key = Key(namespace, names.slot_name(shape.pool, slot))
     annotation = json.dumps(annotation_of(shape), separators=(",", ":"), ensure_ascii=False)
     metadata: JSONObject = {
@@ -59,7 +62,10 @@ def inbox(namespace: str, shape: PoolShape, slot: int) -> CreateWorker:
 
 
 def pod(worker: WorkerRecord, shape: PoolShape, limits: Limits) -> CreatePod:
-    """The pod of an inbox. It belongs to the inbox, so it goes when that goes."""
+    """The action that creates the pod of an inbox.
+
+    The inbox owns it, so both are deleted together.
+    """
     key, body = worker.meta.key, shape.body.object()
     image = body["image"]
     labels: JSONObject = {
@@ -91,8 +97,8 @@ def _spec(body: JSONObject, limits: Limits) -> JSONObject:
     asked = cast("JSONObject", body["pod"])
     volumes, mounts = pod_template.volumes(body, limits.tmp_size_limit, source_optional=True)
     store = store_parts(body.get("storage"))
-    wanted = body.get("wanted")
-    secrets, secret_mounts = secret_volumes(body, cast("list[str]", wanted) if isinstance(wanted, list) else None)
+    requested = body.get("wanted")
+    secrets, secret_mounts = secret_volumes(body, cast("list[str]", requested) if isinstance(requested, list) else None)
     container = pod_template.container(
         names.WORKER_CONTAINER,
         body["image"],

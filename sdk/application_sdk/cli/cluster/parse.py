@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from application_sdk.cli.cluster.api import Object
-from application_sdk.cli.sources.records import Attempt, Call, Phase, Run, RunDetails, State
+from application_sdk.cli.cluster.pools import pools_for, pools_of, with_waits
+from application_sdk.cli.sources.records import Attempt, Call, DeployedApp, Phase, Run, RunDetails, State
 from application_sdk.engines.kubernetes.ledger import outcome_of
 from application_sdk.replay.identity import consumed
 from application_sdk.wire import containers, names
@@ -15,6 +16,8 @@ from application_sdk.wire.call_state import PodState, call_state
 from application_sdk.wire.fields import ErrorFields, ProgressFields, Role
 from application_sdk.wire.reasons import COMPLETED
 
+LIMITED: Final = "wait for their turn"
+"""What the message of a run says while one of its own limits holds calls back."""
 NOT_SEEN: Final = "NotSeen"
 """Reason of a run that no operator has looked at yet."""
 
@@ -57,9 +60,26 @@ def origin_uid(run: Object) -> str:
     return str(restored or _part(run, "metadata").get("uid") or "")
 
 
+def app_of(item: Object) -> DeployedApp:
+    """An App."""
+    spec = _part(item, "spec")
+    ready = _condition(_part(item, "status"), "Ready")
+    status = str(ready.get("status") or "Unknown")
+    return DeployedApp(
+        name=str(_part(item, "metadata").get("name", "?")),
+        entry=str(spec.get("entry") or ""),
+        image=str(spec.get("image") or ""),
+        is_ready=None if status == "Unknown" else status == "True",
+        reason=str(ready.get("reason") or ""),
+        message=str(ready.get("message") or ""),
+        pools=pools_of(item),
+    )
+
+
 def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pages: Sequence[Object], context: str,
-               now: float) -> RunDetails:  # fmt: skip
-    """An AppRun with its AppTasks. `pods` are those that are there, `pages` its older checkpoints."""
+               now: float, app: Object | None = None) -> RunDetails:  # fmt: skip
+    """An AppRun with its AppTasks. `pods` are those that exist, warm ones included, `pages` its older checkpoints,
+    and `app` its App, if calls of it have warm pods."""
     checkpoints: dict[str, Mapping[str, Any]] = {}
     for entry in [*(checkpoint for page in pages for checkpoint in _part(page, "spec").get("checkpoints") or []),
                   *(_part(run, "status").get("checkpoints") or [])]:  # fmt: skip
@@ -71,7 +91,11 @@ def details_of(run: Object, tasks: Sequence[Object], pods: Sequence[Object], pag
         (call for call in calls if call.role != "driver"), key=lambda call: (call.position, call.called_at or 0)
     )
     cancelled = seconds(_part(run, "status").get("cancelledAt"))
-    return RunDetails(run_of(run, context), tuple(ordered), driver, cancelled)
+    record, pools = run_of(run, context), pools_of(app)
+    # A call that one of the run's own limits holds back doesn't wait for its pool yet.
+    if not record.finished and LIMITED not in record.message:
+        ordered = with_waits(ordered, pools)
+    return RunDetails(record, tuple(ordered), driver, cancelled, pools_for(ordered, pools))
 
 
 def call_of(task: Object, checkpoints: Mapping[str, Mapping[str, Any]], pods: Mapping[str, Object], now: float) -> Call:
@@ -80,15 +104,18 @@ def call_of(task: Object, checkpoints: Mapping[str, Mapping[str, Any]], pods: Ma
     status: Mapping[str, Any] = outcome_of(task)
     identity, key = _part(spec, "identity"), str(spec.get("key") or "")
     number = int(status.get("attempt") or names.FIRST_ATTEMPT)
-    pod = pods.get(_pod_name(metadata, status, number))
+    pod = _pod_of(metadata, status, number, pods)
     checkpoint = checkpoints.get(key)
     state = _state(spec, status, pod, now)
     over = state in ("Succeeded", "Failed", "Cancelled")
+    assigned = _part(status, "pod")
     created = seconds(metadata.get("creationTimestamp"))
     due = seconds(status.get("notBefore"))
     if spec.get("role") == "timer" and created is not None:
         due = created + float(spec.get("seconds") or 0.0)
-    started_at = seconds(status.get("startedAt")) if over or pod is None else _pod_began(pod)
+    started_at = seconds(status.get("startedAt")) if over or assigned or pod is None else _pod_began(pod)
+    if started_at is None and not over:
+        started_at = seconds(status.get("assignedAt"))
     return Call(
         key=key,
         task=str(spec.get("task") or "?"),
@@ -107,6 +134,8 @@ def call_of(task: Object, checkpoints: Mapping[str, Mapping[str, Any]], pods: Ma
         due_at=None if over else due,
         attempt=0 if state == "Queued" and number == 1 and not status.get("attempts") else number,
         node=str(_part(pod, "spec").get("nodeName") or "") if pod and not over else str(status.get("node") or ""),
+        pod=str(assigned.get("name") or ""),
+        max_pods=_max_pods(spec),
         progress=cast("ProgressFields | None", status.get("progress")),
         attempts=_attempts(spec, status, state, number, started_at),
         has_reported=any(status.get(field) for field in ("startedAt", "heartbeat", "progress")),
@@ -141,18 +170,34 @@ def pod_trouble(pod: Object, container: str = "") -> str:
     return ""
 
 
-def _pod_name(metadata: Mapping[str, Any], status: Mapping[str, Any], attempt: int) -> str:
+def _pod_of(
+    metadata: Mapping[str, Any], status: Mapping[str, Any], attempt: int, pods: Mapping[str, Object]
+) -> Object | None:
     """The pod of the current attempt: the one that it is assigned to, else the one that is named after it."""
+    assigned = _part(status, "pod")
+    if assigned:
+        pod = pods.get(str(assigned.get("name")))
+        # Another pod may have the name by now, and says nothing about this call.
+        return pod if pod is not None and _part(pod, "metadata").get("uid") == assigned.get("uid") else None
     owners = metadata.get("ownerReferences")
     owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else {}
-    named = names.pod_name(str(metadata.get("name")), attempt, str(owner.get("uid") or ""))
-    return str(_part(status, "pod").get("name") or named)
+    return pods.get(names.pod_name(str(metadata.get("name")), attempt, str(owner.get("uid") or "")))
+
+
+def _max_pods(spec: Mapping[str, Any]) -> int:
+    """How many pods the call's pool may have; 0 for a call with a pod of its own."""
+    if not isinstance(spec.get("reuse"), dict):
+        return 0
+    most = _part(_part(spec, "reuse"), "replicas").get("max")
+    return most if isinstance(most, int) else 1
 
 
 def _state(spec: Mapping[str, Any], status: Mapping[str, Any], pod: Object | None, now: float) -> State:
     due = seconds(status.get("notBefore"))
     phase, role = str(status.get("phase") or ""), str(spec.get("role") or "")
-    return call_state(phase, role, _pod_state(pod), backing_off=due is not None and due > now)
+    # Calls are assigned to pods that run, so an assignment is enough for whoever may not list pods.
+    pod_state = "started" if pod is None and _part(status, "pod") else _pod_state(pod)
+    return call_state(phase, role, pod_state, backing_off=due is not None and due > now)
 
 
 def _pod_state(pod: Object | None) -> PodState:
@@ -250,10 +295,12 @@ def _pod_began(pod: Object) -> float | None:
 
 
 def _reason(status: Mapping[str, Any]) -> str:
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "Ready":
-            return str(condition.get("reason") or "")
-    return ""
+    return str(_condition(status, "Ready").get("reason") or "")
+
+
+def _condition(status: Mapping[str, Any], type: str) -> Mapping[str, Any]:
+    none: Mapping[str, Any] = {}
+    return next((condition for condition in status.get("conditions") or [] if condition.get("type") == type), none)
 
 
 def _part(item: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from application_sdk.cli.cluster.api import CORE, Api, Object
 from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError, ObjectNotFoundError
-from application_sdk.cli.cluster.parse import details_of, run_of
+from application_sdk.cli.cluster.parse import app_of, details_of, run_of
 from application_sdk.cli.cluster.watch import follow
 from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note
-from application_sdk.cli.sources.records import Run, RunDetails
+from application_sdk.cli.sources.records import DeployedApp, Run, RunDetails
 from application_sdk.wire import names
+from application_sdk.wire.fields import TERMINAL_TASK_PHASES
 from application_sdk.wire.names import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class ClusterSource:
         selector = f"{RUN_LABEL}={run}"
         tasks = self.api.items(self.api.path(names.APP_TASKS), selector)
         pages = self._pages(run, item)
-        return details_of(item, tasks, self.pods(run), pages, self.api.access.context, time.time())
+        pods = [*self.pods(run), *self._warm_pods(tasks)]
+        return details_of(item, tasks, pods, pages, self.api.access.context, time.time(), self._app_of(item, tasks))
+
+    def app(self, name: str) -> DeployedApp:
+        """An App."""
+        return app_of(self.api.get(self.api.path(names.APPS, name)))
 
     def changes(self, run: str) -> Iterator[RunDetails]:
         """Watches run, tasks and pods in threads. Each change yields a new record, at most a few times a second."""
@@ -99,6 +105,26 @@ class ClusterSource:
         except NotAllowedError:
             return []
 
+    def _warm_pods(self, tasks: Sequence[Object]) -> list[Object]:
+        """The pods of the pools that open calls are assigned to. Empty if the user may not list pods."""
+        assigned = (((task.get("status") or {}).get("pod") or {}).get("name") or "" for task in tasks if _is_open(task))
+        pools = sorted({name.rpartition("-")[0] for name in assigned} - {""})
+        path = self.api.path("pods", group=CORE)
+        try:
+            return [pod for pool in pools for pod in self.api.items(path, f"{names.POOL_LABEL}={pool}")]
+        except NotAllowedError:
+            return []
+
+    def _app_of(self, run: Object, tasks: Sequence[Object]) -> Object | None:
+        """The run's App, if open calls have warm pods and the user may read it."""
+        name = ((run.get("status") or {}).get("app") or {}).get("name") or (run["spec"].get("appRef") or {}).get("name")
+        if not name or not any(task["spec"].get("reuse") for task in tasks if _is_open(task)):
+            return None
+        try:
+            return self.api.find(self.api.path(names.APPS, name))
+        except NotAllowedError:
+            return None
+
     def _pages(self, run: str, item: Object) -> list[Object]:
         count = (item.get("status") or {}).get("ledgerPages") or 0
         return [self.api.get(self.api.path(names.APP_LEDGERS, names.page_name(run, page))) for page in range(count)]
@@ -130,6 +156,10 @@ class ClusterSource:
                 yield self.details(run)
                 return
             yield details
+
+
+def _is_open(task: Object) -> bool:
+    return (task.get("status") or {}).get("phase") not in TERMINAL_TASK_PHASES
 
 
 def _feed(

@@ -25,7 +25,7 @@ from application_sdk.cli.selection import cluster, source_of, source_of_all
 from application_sdk.cli.sources.protocol import LogLine, LogQuery, RunSource
 from application_sdk.cli.sources.records import Run, RunDetails
 from application_sdk.cli.target import Target
-from application_sdk.cli.views import call_tree
+from application_sdk.cli.views import call_tree, pools
 from application_sdk.cli.views.json_output import details_as_json, run_as_json
 from application_sdk.cli.views.log_lines import print_log_line
 from application_sdk.engines.local.render import duration, one_line
@@ -78,6 +78,9 @@ def print_details(details: RunDetails, source: RunSource, *, every: bool = False
             [[row.cells()[column] for column in used] for row in rows],
             call_tree.STYLES,
         )
+    if details.pools:
+        echo()
+        write_table(pools.HEADINGS, pools.rows(details.pools))
 
 
 def head(run: Run, title: str) -> list[tuple[str, str]]:

@@ -144,10 +144,13 @@ def describe(
     run: options.RunPrefix,
     output: options.Output = Format.TEXT,
 ) -> None:
-    """Say why a run waits, fails or is stalled, and what to do about it."""
+    """Say why a run waits, fails or is stalled, and what to do about it.
+
+    [bold]app/NAME[/] in place of a run says whether an App of a cluster is ready, and what its warm pods are doing.
+    """
     from application_sdk.cli.commands import describe
 
-    describe.describe_run(target, run, output)
+    describe.describe(target, run, output)
 
 
 @options.with_target_options

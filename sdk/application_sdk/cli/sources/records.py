@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from application_sdk.wire.call_state import CallState
 from application_sdk.wire.digest import JSON, JSONObject
@@ -28,6 +28,9 @@ State: TypeAlias = CallState
 
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 TERMINAL_STATES: frozenset[State] = frozenset({"Succeeded", "Failed", "Cancelled"})
+
+POOL_AT_MAXIMUM: Final = "the pool is at its maximum"
+"""The message of a call begins so if it waits for a larger pool, or for the end of another call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ class Call:
     attempt: int = 0
     """Number of the current or last attempt; 0 before the first."""
     node: str = ""
+    pod: str = ""
+    """The warm pod of the current or last attempt; empty for a call with a pod of its own."""
+    max_pods: int = 0
+    """How many pods the task's pool may have; 0 for a call with a pod of its own."""
     progress: ProgressFields | None = None
     attempts: tuple[Attempt, ...] = ()
     has_reported: bool = False
@@ -119,6 +126,38 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool of warm pods, as the status of its App describes it: the numbers are some seconds old."""
+
+    name: str
+    tasks: tuple[str, ...] = ()
+    size: int = 0
+    busy: int = 0
+    idle: int = 0
+    draining: int = 0
+    renewed: int = 0
+
+    @property
+    def starting(self) -> int:
+        """How many pods don't run yet."""
+        return max(self.size - self.busy - self.idle - self.draining, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedApp:
+    """An App of a cluster."""
+
+    name: str
+    entry: str
+    image: str = ""
+    is_ready: bool | None = None
+    """None while no operator has said it."""
+    reason: str = ""
+    message: str = ""
+    pools: tuple[Pool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetails:
     """A run with its calls, in the order in which they were made, and its driver where that is a call as well."""
 
@@ -126,6 +165,8 @@ class RunDetails:
     calls: tuple[Call, ...]
     driver: Call | None = None
     cancelled_at: float | None = None
+    pools: tuple[Pool, ...] = ()
+    """Pools of warm pods that execute its open calls, where its App has them."""
 
     def __post_init__(self) -> None:
         if self.run.finished:

@@ -17,7 +17,7 @@ from application_sdk.wire.reasons import COMPLETED
 FOLD_FROM: Final = 20
 """So many equal finished calls, and more, are one row, unless all are asked for."""
 RESULT_LENGTH: Final = 100
-HEADINGS: Final = ("CALL", "STATE", "ATTEMPT", "NODE", "TOOK", "RESULT")
+HEADINGS: Final = ("CALL", "STATE", "ATTEMPT", "NODE", "WARM POD", "TOOK", "RESULT")
 IN_DRIVER: Final = " (in the driver)"
 STYLES: Final[dict[str, str]] = {
     "Succeeded": "green",
@@ -40,11 +40,12 @@ class Row:
     state: str = ""
     attempt: str = ""
     node: str = ""
+    pod: str = ""
     took: str = ""
     result: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        return (self.name, self.state, self.attempt, self.node, self.took, self.result)
+        return (self.name, self.state, self.attempt, self.node, self.pod, self.took, self.result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def _row(mark: str, call: Call, now: float, name: str = "") -> Row:
         call.state,
         str(call.attempt) if call.attempt else "",
         call.node,
+        call.pod,
         _took(call, now),
         _result(call, now),
     )
@@ -142,7 +144,7 @@ def _group_row(mark: str, group: _Group) -> Row:
     spent = [call.committed_at - call.called_at for call in group.calls if call.committed_at and call.called_at]
     took = f"≤ {duration(max(spent))}" if spent else ""
     result = f"{one_line(first.output, 40)} … {one_line(last.output, 40)}" if first.output is not None else ""
-    return Row(f"{mark}{first.task} ×{len(group.calls)}", first.state, "", "", took, result)
+    return Row(f"{mark}{first.task} ×{len(group.calls)}", first.state, took=took, result=result)
 
 
 def _attempt_rows(indent: str, call: Call) -> Iterator[Row]:
@@ -156,8 +158,8 @@ def _attempt_rows(indent: str, call: Call) -> Iterator[Row]:
                 attempt.reason or "",
                 "",
                 attempt.node,
-                _spent(attempt),
-                _blame(attempt),
+                took=_spent(attempt),
+                result=_blame(attempt),
             )
 
 

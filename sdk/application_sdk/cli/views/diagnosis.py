@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from application_sdk.cli.sources.records import Attempt, Call, Run, RunDetails
+from application_sdk.cli.sources.records import POOL_AT_MAXIMUM, Attempt, Call, Run, RunDetails
 from application_sdk.cli.views.reason_help import CAUGHT, RAISED, RAISED_HERE, Remedy, of_attempt, of_run
 from application_sdk.engines.local.render import duration, progress_text
 from application_sdk.wire.containers import IMAGE_REASONS
@@ -131,6 +131,9 @@ def _of_open_calls(details: RunDetails, now: float, *, local: bool) -> Iterator[
     waiting = [call for call in details.calls if call.state == "Waiting"]
     for reason, calls in _by(waiting, lambda call: call.message.partition(":")[0]):
         what = f"{_calls(calls)} can't start: {calls[0].message}"
+        if calls[0].max_pods and not calls[0].pod:
+            wait = "waits" if len(calls) == 1 else "wait"
+            what = f"{_calls(calls)} {wait} for a warm pod, and none of the pool can start: {calls[0].message}"
         yield _finding("waiting", what, of_run(reason), run)
     retrying = [call for call in details.calls if call.state == "Retrying"]
     for reason, calls in _by(retrying, _last_reason):
@@ -140,7 +143,8 @@ def _of_open_calls(details: RunDetails, now: float, *, local: bool) -> Iterator[
         message = last.message.partition("\n")[0] if last else ""
         what = f"{_calls(calls)} failed with {reason} and {'is' if len(calls) == 1 else 'are'} retried{when}: {message}"
         yield _attempt_finding("waiting", what, last, calls[0], run, local=local)
-    queued = [call for call in details.calls if call.state == "Queued"]
+    queued = [call for call in details.calls if call.state == "Queued" and not call.message]
+    yield from _of_pooled_calls(details)
     if queued and run.phase not in ("Suspended", "Interrupted", "Stalled"):
         # The run's message says what for, when it is for more than a moment.
         message = run.message if "wait for their turn" in run.message else "its turn"
@@ -155,6 +159,19 @@ def _of_open_calls(details: RunDetails, now: float, *, local: bool) -> Iterator[
     slow = [call for call in starting if call.message or _since(call, now) > _LONG_START_SECONDS]
     for _, calls in _by(slow, lambda call: call.message.partition(":")[0]):
         yield _starting(_calls(calls), calls, run, now)
+
+
+def _of_pooled_calls(details: RunDetails) -> Iterator[Finding]:
+    """Calls that wait for a place in their pool of warm pods."""
+    pooled = [call for call in details.calls if call.state == "Queued" and call.message]
+    for message, calls in _by(pooled, lambda call: call.message):
+        what = f"{_calls(calls)} {'waits' if len(calls) == 1 else 'wait'} for a warm pod: {message}."
+        if message.startswith(POOL_AT_MAXIMUM):
+            cause = "The next one is begun when a call of the pool ends."
+            remedy = "Wait, or raise `replicas` of the task's `reuse`, in the code or in the App's `spec.tasks`."
+        else:
+            cause, remedy = "The operator starts more pods, as far as quotas and its own limits let it.", "Wait."
+        yield Finding("waiting", what, cause, remedy)
 
 
 def _of_uncommitted_calls(details: RunDetails, now: float) -> Iterator[Finding]:
@@ -260,6 +277,7 @@ def _nothing(run: Run, details: RunDetails, now: float, *, local: bool) -> Findi
     if at_work:
         longest = max(at_work, key=lambda call: _since(call, now))
         node = f" on {longest.node}" if longest.node else ""
+        node += f" in warm pod {longest.pod}" if longest.pod else ""
         progress = f", and says: {progress_text(longest.progress)}" if longest.progress else ""
         rest = f" {len(at_work) - 1} more are at work." if len(at_work) > 1 else ""
         so_long = duration(_since(longest, now))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from application_sdk.cli.output import timestamp
-from application_sdk.cli.sources.records import Attempt, Call, Run, RunDetails
+from application_sdk.cli.sources.records import Attempt, Call, DeployedApp, Pool, Run, RunDetails
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields
 
@@ -65,6 +65,7 @@ class CallJSON(TypedDict, total=False):
     error: ErrorFields | None
     attempt: int
     node: str
+    pod: str
     scheduledAt: str | None
     startedAt: str | None
     committedAt: str | None
@@ -72,8 +73,33 @@ class CallJSON(TypedDict, total=False):
     attempts: list[AttemptJSON]
 
 
+class PoolJSON(TypedDict):
+    """A pool of warm pods. Names are as in an App's status."""
+
+    name: str
+    tasks: list[str]
+    size: int
+    busy: int
+    idle: int
+    draining: int
+    renewed: int
+
+
 class RunDetailsJSON(RunJSON, total=False):
     calls: list[CallJSON]
+    pools: list[PoolJSON]
+
+
+class AppJSON(TypedDict):
+    """An App of a cluster. `ready` is null while no operator has said it."""
+
+    app: str
+    entry: str
+    image: str
+    ready: bool | None
+    reason: str
+    message: str
+    pools: list[PoolJSON]
 
 
 def run_as_json(run: Run) -> RunJSON:
@@ -104,7 +130,24 @@ def run_as_json(run: Run) -> RunJSON:
 
 def details_as_json(details: RunDetails) -> RunDetailsJSON:
     """A run with its calls."""
-    return RunDetailsJSON(**run_as_json(details.run), calls=[call_as_json(call) for call in details.calls])
+    return RunDetailsJSON(
+        **run_as_json(details.run),
+        calls=[call_as_json(call) for call in details.calls],
+        pools=[_pool(pool) for pool in details.pools],
+    )
+
+
+def app_as_json(app: DeployedApp) -> AppJSON:
+    """An App with its pools."""
+    return AppJSON(
+        app=app.name,
+        entry=app.entry,
+        image=app.image,
+        ready=app.is_ready,
+        reason=app.reason,
+        message=app.message,
+        pools=[_pool(pool) for pool in app.pools],
+    )
 
 
 def call_as_json(call: Call) -> CallJSON:
@@ -123,6 +166,7 @@ def call_as_json(call: Call) -> CallJSON:
         error=call.error,
         attempt=call.attempt,
         node=call.node,
+        pod=call.pod,
         scheduledAt=timestamp(call.called_at),
         startedAt=timestamp(call.started_at),
         committedAt=timestamp(call.committed_at),
@@ -141,4 +185,16 @@ def _attempt(attempt: Attempt) -> AttemptJSON:
         node=attempt.node,
         startedAt=timestamp(attempt.started_at),
         finishedAt=timestamp(attempt.finished_at),
+    )
+
+
+def _pool(pool: Pool) -> PoolJSON:
+    return PoolJSON(
+        name=pool.name,
+        tasks=list(pool.tasks),
+        size=pool.size,
+        busy=pool.busy,
+        idle=pool.idle,
+        draining=pool.draining,
+        renewed=pool.renewed,
     )

@@ -336,3 +336,8 @@ def of_run(reason: str) -> Remedy | None:
 def of_attempt(reason: str) -> Remedy | None:
     """What is known of an attempt's reason; None for an exception's class."""
     return ATTEMPT.get(reason) or (RUN.get(reason) if reason not in ("Cancelled", "Suspended") else None)
+
+
+def of_app(reason: str) -> Remedy | None:
+    """What is known of the reason for which an App isn't ready."""
+    return APP.get(reason) or RUN.get(reason)

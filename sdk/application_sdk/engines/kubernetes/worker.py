@@ -1,6 +1,8 @@
-"""A warm pod at work: begins the calls of its inbox, watches over their attempts, has their outcomes reported.
+"""The worker of a warm pod: begins the calls of its inbox, enforces their limits, and has their
+outcomes reported.
 
-`worker_main` makes one. All decisions are made in the thread that calls `run`; others only hand over news.
+`worker_main` creates one. The thread that calls `run` makes all decisions. Other threads, and
+signal handlers, only post messages to it.
 """
 
 from __future__ import annotations
@@ -27,77 +29,83 @@ if TYPE_CHECKING:
 _log = logging.getLogger("apprun.worker")
 
 ACKNOWLEDGE_SECONDS: Final = 2.0
-"""A call that takes longer is acknowledged, with one write. A shorter one is by its report."""
+"""A call that takes longer is acknowledged, with one write. A shorter one is acknowledged by its
+report."""
 OVERDUE_SECONDS: Final = 1.0
-"""An attempt that is over its time ends itself. One that hasn't by then, since it blocks its event loop, is killed."""
+"""Seconds after its time limit at which an attempt is killed. It ends itself at the limit, unless
+it blocks its event loop."""
 GIVE_WAY_SECONDS: Final = 10.0
-"""How long a cancelled attempt may clean up."""
+"""How long a cancelled attempt may clean up before it is killed."""
 IDLE_SECONDS: Final = 60.0
+"""How long to wait for events when nothing is due."""
 
 
 class Worker:
-    """Executes the calls of one pod, until it is stopped or has executed as many as it may."""
+    """Executes the calls of one pod until it is stopped or has executed as many as it may."""
 
     def __init__(self, executor: Executor, calls: Calls, attempts: Attempts, node: str) -> None:
         self._executor = executor
         self._calls = calls
         self._attempts = attempts
         self._node = node
-        self._news: deque[Callable[[], None]] = deque()
+        self._messages: deque[Callable[[], None]] = deque()
         self._failure: BaseException | None = None
         self._exit_code = EXIT_REPORTED
 
     # From any thread, and from signal handlers
 
     def take_inbox(self, inbox: WorkerStatus) -> None:
-        """Go by a newer state of the inbox."""
+        """Take over a newer state of the inbox."""
         self._post(lambda: self._calls.take(inbox, time.monotonic()))
 
     def terminate(self) -> None:
-        """The pod is being ended: cancel what runs, report what ends with an outcome all the same, and stop."""
+        """Cancel all attempts since the pod is being ended, report those that have an outcome all
+        the same, and stop."""
         self._post(self._terminate)
 
     def stop(self, exit_code: int) -> None:
-        """Begin nothing more, and stop once the attempts under way are over and reported."""
+        """Begin no further calls, and stop once those that run have ended and are reported."""
         self._post(lambda: self._stop(exit_code))
 
     def fail(self, error: BaseException) -> None:
-        """A thread that this pod can't do without has failed."""
+        """Raise the error of a thread that the worker can't do without from `run`."""
         self._failure = error
         self._executor.wake()
 
     def fence(self, key: str) -> None:
-        """The API server has refused what was written about a call: another attempt took over."""
+        """Give a call up: the API server has refused a write about it, since another attempt took
+        over."""
         self._post(lambda: self._fence(key))
 
     def delivered(self, key: str, delivery: Delivery) -> None:
-        """A report was taken, or refused for good."""
+        """Note that a report was accepted, or refused for good."""
         self._post(lambda: self._delivered(key, delivery))
 
     def dropped(self, key: str) -> None:
-        """The last heartbeats of a call without an outcome are written, or lost."""
+        """Note that the last heartbeats of a call without an outcome are written, or lost."""
         self._post(lambda: self._calls.reported(key))
 
-    def _post(self, news: Callable[[], None]) -> None:
-        # Without a lock: a signal handler may interrupt this very line in the same thread.
-        self._news.append(news)
+    def _post(self, message: Callable[[], None]) -> None:
+        # Without a lock: a signal handler may interrupt this line in the thread that holds it.
+        self._messages.append(message)
         self._executor.wake()
 
-    # The thread
+    # In the thread of `run`
 
     def run(self) -> int:
-        """AttemptSpec until there is nothing more to do. Returns the pod's exit code."""
+        """Execute calls until there is nothing more to do. Returns the pod's exit code."""
         try:
             while True:
-                while self._news:
-                    self._news.popleft()()
+                while self._messages:
+                    self._messages.popleft()()
                 if self._failure is not None:
                     raise self._failure
                 now = time.monotonic()
                 self._end_unwanted(now)
                 self._acknowledge(now)
                 self._begin()
-                # guard: worker-leaves-reported - the outcome of an attempt would be lost with the pod
+                # guard: worker-leaves-reported - an outcome that isn't reported yet would be lost
+                # with the pod
                 if self._calls.is_over():
                     return self._exit_code
                 self._handle(self._executor.wait(self._seconds_left(now)))
@@ -119,7 +127,7 @@ class Worker:
             if isinstance(event, AttemptBegun):
                 self._note_begin(event.key)
             elif isinstance(event, AppNotForkable):
-                _log.warning("each call imports the app anew, since its module has %s", event.reason)
+                _log.warning("each call imports the app again, since its module has %s", event.reason)
             elif isinstance(event, AttemptEnded):
                 self._take_end(event)
             elif (call := self._calls.running.get(event.key)) is not None:
@@ -142,7 +150,8 @@ class Worker:
             _log.info("%s, attempt %d, is no longer wanted", call.entry["appTask"], call.entry["attempt"])
             self._cancel(call)
         for call in self._calls.running.values():
-            # guard: worker-kills-overdue - a body that blocks its event loop would keep its place without end
+            # guard: worker-kills-overdue - a body that blocks its event loop would occupy the pod
+            # forever
             if call.kill_at is not None and now >= call.kill_at and not call.killed:
                 call.killed = True
                 if not call.cancelled:
@@ -182,14 +191,14 @@ class Worker:
         if call is None:
             return
         if event.disrupted and call.began_at is None and not call.cancelled:
-            # Its process was never made: nothing of it has run.
+            # Its process was never created, so none of the call has run: it may start again.
             self._executor.start(self._attempts.work(call))
             return
         self._calls.end(event.key)
         if call.fenced:
             self._drop(call)
         elif event.disrupted:
-            # The pod's own end says what ended it, and the operator judges by that.
+            # Not reported: the pod ends, and the operator judges by the end of the pod.
             _log.error("%s", event.error["message"] if event.error else "the processes of calls were lost")
             self._drop(call)
             self._stop(EXIT_TERMINATED)
@@ -198,7 +207,7 @@ class Worker:
             and event.output is None
             and (event.error is None or (call.cancelled and call.killed))
         ):
-            # Cancelled, and gave way or had to be killed: there is no outcome to report.
+            # Cancelled, and ended by itself or by a kill: there is no outcome to report.
             self._drop(call)
             self._calls.forget(call)
         else:
@@ -215,7 +224,8 @@ class Worker:
     def _delivered(self, key: str, delivery: Delivery) -> None:
         self._calls.reported(key)
         if delivery in (Delivery.UNAUTHORIZED, Delivery.REFUSED):
-            # No later report of this pod would be accepted either: its exit code says so.
+            # No later report of this pod would be accepted either. Its exit code tells the
+            # operator.
             self._stop(EXIT_CODES[delivery])
 
     def _fence(self, key: str) -> None:
@@ -229,7 +239,7 @@ class Worker:
         for call in self._calls.running.values():
             if not call.cancelled:
                 call.cancelled = True
-                # Not killed: the kubelet does that, when the pod's grace is over.
+                # Not killed: the kubelet kills the pod when its grace period is over.
                 self._executor.cancel(call.key)
 
     def _stop(self, exit_code: int) -> None:

@@ -1,6 +1,8 @@
-"""`python -m application_sdk.engines.kubernetes.worker_actor`: the process that the calls of a warm pod share.
+"""`python -m application_sdk.engines.kubernetes.worker_actor`: the process that the calls of a warm
+pod share.
 
-What a line of the log is about, and what is kept of the log for a failed call, is told apart by the call's context.
+The context of each call determines the fields of its log lines, and the end of the log that is kept
+if it fails.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _tail: ContextVar[logs.Tail] = ContextVar("application_sdk.call_log")
 
 
 class CallContext(Mapping[str, "JSON"]):
-    """What lines are about: the call whose code writes them. Between calls, nothing."""
+    """The fields of log lines: those of the call whose code writes the line. None between calls."""
 
     @override
     def __getitem__(self, name: str) -> JSON:
@@ -46,7 +48,7 @@ class CallContext(Mapping[str, "JSON"]):
 
 
 class CallTails(logs.Tail):
-    """The last lines of each call, apart from those of others."""
+    """The last lines of the log of each call, separate from those of others."""
 
     @override
     def add(self, text: str) -> None:
@@ -73,7 +75,7 @@ class ActorHost:
         return AttemptState(StateSnapshot(cast("dict[str, JSONObject]", work["appState"] or {})))
 
     def ended(self, pid: int) -> None:
-        """No call has a process of its own."""
+        """Do nothing, since no call has a process of its own."""
 
 
 if __name__ == "__main__":

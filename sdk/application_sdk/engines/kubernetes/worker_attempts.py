@@ -1,6 +1,7 @@
-"""From a call in a warm pod's inbox to the attempt that an executor makes, and from its end to the report.
+"""Turns the calls of a warm pod's inbox into attempts for an executor, and their ends into reports.
 
-`worker` calls it. Reports are delivered by threads of their own, each until it is taken or refused for good.
+`worker` calls it. Each report is delivered by a thread of its own, until it is accepted or refused
+for good.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ UNKNOWN: Final = ErrorFields(type="Unknown", message="")
 
 
 class Listener(Protocol):
-    """Receives from the threads of this module what became of a call."""
+    """Receives the results of this module's threads."""
 
     def fence(self, key: str) -> None: ...
 
@@ -48,14 +49,15 @@ class Listener(Protocol):
 
 
 class Attempts:
-    """Makes attempts of a pod's calls, and reports their ends.
+    """Prepares the attempts of a pod's calls, and reports how they ended.
 
     Args:
         api: The API server.
-        source: Where the app's files are mounted; a folder that isn't there when the image has them.
-        folder: For what a process leaves that its watchdog ended.
-        node: Name of the node, empty if nobody says.
-        pause: Waits for seconds between two tries of a report.
+        source: Where the app's files are mounted. The folder doesn't exist if the image contains
+            them.
+        folder: For the tracebacks of processes that their watchdog ended.
+        node: Name of the node; empty if it isn't known.
+        pause: Waits for a number of seconds, between two tries of a report.
     """
 
     def __init__(self, api: Api, source: Path, folder: Path, node: str, pause: Callable[[float], None]) -> None:
@@ -68,20 +70,21 @@ class Attempts:
         self._pause = pause
 
     def refusal(self, call: OpenCall) -> ErrorFields | None:
-        """Why a call can't be executed by this pod; None if it can."""
-        wanted = call.entry["call"].get("sourceDigest")
-        # guard: worker-source-digest - a ConfigMap that changes under a run would mix two versions of the code
-        if wanted and not wanted == self._imported == source_digest(self._source):
+        """Why this pod can't execute a call; None if it can."""
+        expected = call.entry["call"].get("sourceDigest")
+        # guard: worker-source-digest - a ConfigMap that changes under a run would mix two versions
+        # of the code
+        if expected and not expected == self._imported == source_digest(self._source):
             return {"type": "CodeChanged", "message": CODE_CHANGED, "stall": "CodeChanged"}
         return None
 
     def prepare(self, call: OpenCall, listener: Listener) -> None:
-        """Have what the call tells on its way written to its AppTask."""
+        """Give the call a writer for its heartbeats and its acknowledgement."""
         key = call.key
         call.heartbeats = HeartbeatWriter(self._api, call.entry["appTask"], lambda: listener.fence(key))
 
     def work(self, call: OpenCall) -> AttemptSpec:
-        """The attempt for an executor."""
+        """The attempt at a call, for an executor."""
         fields, entry = call.entry["call"], call.entry
         info = AttemptInfo(
             run_id=fields["run"],
@@ -105,7 +108,7 @@ class Attempts:
         )
 
     def write_heartbeats(self, call: OpenCall) -> None:
-        """Have its latest heartbeats written to its AppTask, soon."""
+        """Have the latest heartbeats of a call written to its AppTask soon."""
         unwritten, call.unwritten = call.unwritten, HeartbeatFields()
         if call.heartbeats is None:
             return
@@ -115,7 +118,10 @@ class Attempts:
             call.heartbeats.progress(unwritten["progress"])
 
     def drop(self, call: OpenCall, listener: Listener) -> None:
-        """The call is over without an outcome. Write its last heartbeats, once, for the next attempt."""
+        """End a call that has no outcome.
+
+        Its last heartbeats are written once, for the next attempt.
+        """
         self._tidy(call)
         if not call.fenced:
             self.write_heartbeats(call)
@@ -128,7 +134,7 @@ class Attempts:
         threading.Thread(target=flush, name="last heartbeats", daemon=True).start()
 
     def report(self, call: OpenCall, ended: AttemptEnded, listener: Listener) -> None:
-        """Deliver the outcome, however long that takes."""
+        """Deliver the outcome of a call, however long that takes."""
         self._tidy(call)
 
         def send() -> None:
@@ -147,18 +153,18 @@ class Attempts:
         if ended.output is not None:
             report = success_report(ended.output, started_at, self._node)
             if ended.state:
-                # It has succeeded once the operator has kept that.
+                # The call has succeeded once the operator has saved the state.
                 report["phase"], report["state"] = "Saving", list(ended.state)
         else:
             error = call.killed_for or ended.error or UNKNOWN
             if ended.exit_code is not None:
-                # A process that has an outcome tells it itself, in its own lines.
+                # A process that ends with an outcome has logged its failure itself.
                 _log.error("attempt %d failed: %s: %s\n%s", attempt, error["type"], error["message"],
                            error.get("traceback", ""), extra=_context(call))  # fmt: skip
             report = failure_report(error, attempt, started_at, self._node)
             if ended.log:
                 report["log"] = LogFields(attempt=attempt, tail=ended.log)
-        # First: a write of heartbeats that is under way must not follow the report.
+        # Stop the writer first: a heartbeat that is written after the report would be refused.
         unwritten = HeartbeatFields() if call.heartbeats is None else call.heartbeats.stop()
         latest: HeartbeatFields = {**unwritten, **call.unwritten}
         if "heartbeat" in latest:
@@ -174,11 +180,11 @@ class Attempts:
         try:
             os.unlink(self._log(call))  # noqa: PTH108
         except OSError:
-            pass  # It left nothing.
+            pass  # It left no file.
 
 
 def _context(call: OpenCall) -> JSONObject:
-    """What log lines of the call are about."""
+    """The fields of the call's log lines."""
     fields = call.entry["call"]
     return {
         logs.NAMESPACE: fields["namespace"],

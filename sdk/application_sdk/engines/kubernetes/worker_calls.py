@@ -1,7 +1,9 @@
-"""Which calls of a warm pod's inbox begin, and which are no longer wanted. Pure: time is an argument.
+"""Decides which calls of a warm pod's inbox begin, and which are no longer wanted.
 
-`worker` asks it. A call is known by the uid of its AppTask and the attempt: it begins once, however
-often it stands there.
+Pure: time is an argument.
+
+`worker` uses it. The uid of an AppTask and the attempt identify a call. It begins once, however
+often it is in the inbox.
 """
 
 from __future__ import annotations
@@ -19,38 +21,43 @@ if TYPE_CHECKING:
     from application_sdk.wire.fields import ErrorFields, WorkerCall, WorkerStatus
 
 REMEMBERED: Final = 10_000
-"""So many ended attempts are remembered, the latest: an old state of the inbox is never that old."""
+"""How many attempts are remembered, the latest ones. No state of the inbox is so old that it holds
+others."""
 LEFT_SECONDS: Final = 1.0
-"""How long a call that is under way may be missing from the inbox: whoever altered it by hand is corrected by then."""
+"""How long a call that runs may be missing from the inbox. By then the operator has corrected an
+inbox that somebody altered."""
 
 
 def key_of(entry: WorkerCall) -> str:
-    """What tells an attempt from every other."""
+    """The identity of an attempt."""
     return f"{entry['uid']}/{entry['attempt']}"
 
 
 @dataclass(slots=True, eq=False)
 class OpenCall:
-    """An attempt that this pod has begun, until its report is through. Moments are on the monotonic clock."""
+    """An attempt that this pod has begun, until its report is delivered.
+
+    Times are of the monotonic clock.
+    """
 
     entry: WorkerCall
     heartbeats: HeartbeatWriter | None = None
     began_at: float | None = None
-    """When its body could begin; None while its process is still being made."""
+    """When its body could begin; None while its process is being created."""
     started_at: float = 0.0
-    """The same in seconds since the epoch."""
+    """The same time in seconds since the epoch."""
     left_at: float | None = None
-    """Since when the inbox lacks it."""
+    """Since when it has been missing from the inbox."""
     kill_at: float | None = None
     killed_for: ErrorFields | None = None
-    """The error of an attempt that was over its time."""
+    """The error of an attempt that exceeded its time limit."""
     killed: bool = False
     cancelled: bool = False
     fenced: bool = False
     """The API server has said that another attempt took over."""
     acknowledged: bool = False
     unwritten: HeartbeatFields = field(default_factory=HeartbeatFields)
-    """The latest heartbeats. Those of the first seconds wait for the report, or for the acknowledgement."""
+    """The latest heartbeats. They are written with the report, or after the acknowledgement."""
 
     def note(self, heartbeat: AttemptHeartbeat) -> None:
         """Keep the attempt's latest progress and details."""
@@ -84,7 +91,10 @@ class Calls:
         """Those whose outcome isn't acknowledged yet."""
 
     def take(self, inbox: WorkerStatus, now: float) -> None:
-        """Go by a newer state of the inbox. What isn't in it, and hasn't begun, is dropped."""
+        """Take over a newer state of the inbox.
+
+        Calls that it lacks and that haven't begun are dropped.
+        """
         entries = {key_of(entry): entry for entry in inbox.get("calls", [])}
         self._draining = inbox.get("drain", False)
         self._waiting = {key: entry for key, entry in entries.items() if key not in self._known}
@@ -95,11 +105,11 @@ class Calls:
                 call.left_at = now
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin no further calls."""
         self._closed = True
 
     def begin(self) -> OpenCall | None:
-        """The next call to be executed, the oldest first; None when there is none, or no room."""
+        """Begin the oldest call; None if there is none, or no room."""
         if self._closed or self._left == 0 or len(self.running) >= self._concurrency:
             return None
         entry = next((entry for entry in self._waiting.values() if not self._is_busy_with(entry)), None)
@@ -107,7 +117,8 @@ class Calls:
             return None
         call = OpenCall(entry)
         del self._waiting[call.key]
-        # guard: worker-begins-once - a call that stays in the inbox until its report is seen would be executed again
+        # guard: worker-begins-once - a call stays in the inbox until the operator has seen its
+        # report, and would be executed again
         self._known[call.key] = None
         self.running[call.key] = call
         if self._left is not None:
@@ -117,7 +128,7 @@ class Calls:
         return call
 
     def unwanted(self, now: float) -> list[OpenCall]:
-        """Those to be cancelled now, since the inbox lacks them."""
+        """The calls to cancel now, since the inbox lacks them."""
         return [
             call
             for call in self.running.values()
@@ -125,29 +136,29 @@ class Calls:
         ]
 
     def end(self, key: str) -> OpenCall | None:
-        """Its process is over."""
+        """Remove a call whose attempt has ended."""
         return self.running.pop(key, None)
 
     def report(self, call: OpenCall) -> None:
-        """Its outcome is on the way to the API server."""
+        """Note that the outcome of a call is on its way to the API server."""
         self.reporting[call.key] = call
 
     def reported(self, key: str) -> None:
-        """It was taken, or refused for good."""
+        """Note that the outcome was accepted, or refused for good."""
         self.reporting.pop(key, None)
 
     def forget(self, call: OpenCall) -> None:
-        """Let a call begin again, should it be in the inbox again: it ended without an outcome."""
+        """Let a call that ended without an outcome begin again if it returns to the inbox."""
         self._known.pop(call.key, None)
 
     def is_over(self) -> bool:
-        """Whether the pod has nothing more to do, and will be given nothing more."""
+        """Whether the pod has nothing to do, and is given no further calls."""
         if self.running or self.reporting:
             return False
         return self._closed or self._left == 0 or (self._draining and not self._waiting)
 
     def moments(self) -> Iterable[float]:
-        """When the next call is to be cancelled for its absence."""
+        """When calls that are missing from the inbox are to be cancelled."""
         return (
             call.left_at + LEFT_SECONDS
             for call in self.running.values()
@@ -155,7 +166,10 @@ class Calls:
         )
 
     def _is_busy_with(self, entry: WorkerCall) -> bool:
-        """Whether an earlier attempt of the same call isn't over yet: the later one waits for it."""
+        """Whether an earlier attempt of the same call hasn't ended yet.
+
+        The later one waits for it.
+        """
         uid = entry["uid"]
         # guard: worker-one-attempt - two attempts of a call would work side by side
         return any(call.entry["uid"] == uid for call in (*self.running.values(), *self.reporting.values()))

@@ -1,7 +1,9 @@
-"""`python -m application_sdk.engines.kubernetes.worker_fork_server`: what a warm pod's calls are forked from.
+"""`python -m application_sdk.engines.kubernetes.worker_fork_server`: the process from which the
+calls of a warm pod are forked.
 
-Each call has a process, a working directory and a place for temporary files of its own, which go with it. Unlike a
-driver task it has the app's state, the file store and all secrets that are mounted into the pod.
+Each call has a process, a working directory and a folder for temporary files of its own, which are
+removed after it. Unlike a driver task it has the app's state, the file store, and all secrets that
+are mounted into the pod.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 MODULE: Final = "application_sdk.engines.kubernetes.worker_fork_server"
 OOM_SCORE: Final = "500"
-"""Where the kernel ends single processes of a container, it takes a call's, and the pod lives."""
+"""A kernel that ends single processes of a container chooses that of a call, so the pod survives.
+"""
 
 
 class WorkerHost(DriverHost):
@@ -45,7 +48,7 @@ class WorkerHost(DriverHost):
 
 
 def _keep_tracebacks(path: str | None) -> None:
-    """Have the watchdog's traceback where the worker finds it, once the process is gone."""
+    """Have the watchdog write its traceback to a file that the worker reads after the process."""
     if path is None:
         return
     with contextlib.suppress(OSError):  # A full disk is no reason for a call to fail.

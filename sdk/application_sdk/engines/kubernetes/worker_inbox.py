@@ -1,7 +1,8 @@
-"""Follows a warm pod's inbox: the AppWorker of the pod's own name, the one object that such a pod may read.
+"""Follows the inbox of a warm pod: the AppWorker of the pod's own name, which is all that the pod
+may read.
 
-`worker_main` runs it in a thread of its own. It never gives up while the API server is away; an object that is gone, or
-that the pod may no longer read, ends it.
+`worker_main` runs it in a thread of its own. It never gives up while the API server is unavailable.
+It ends when the object is deleted, or when the pod may no longer read it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ _log = logging.getLogger("apprun.worker")
 
 WATCH_SECONDS: Final = 240
 SILENCE_SECONDS: Final = 90.0
-"""Bookmarks come about every minute, so a watch that is silent for longer leads nowhere."""
+"""Bookmarks come about every minute, so the connection of a watch that is silent for longer is
+broken."""
 GONE_SECONDS: Final = 30.0
-"""How long the inbox may be missing: the operator makes one again that somebody has deleted."""
+"""How long the inbox may be missing. The operator creates one again that somebody has deleted."""
 
 
 class InboxGone(Exception):
-    """The AppWorker doesn't exist, and doesn't come back: its pool is gone."""
+    """The AppWorker was deleted and isn't created again, since its pool is gone."""
 
 
 def follow_inbox(
@@ -40,20 +42,20 @@ def follow_inbox(
     pause: Callable[[float], None],
     gone_after: float = GONE_SECONDS,
 ) -> None:
-    """Call `take` with each newer state of the pod's inbox, without end.
+    """Call `take` with each newer state of the pod's inbox, forever.
 
-    A state that is for another pod of the same name is given as an empty one.
+    A state that is for another pod of the same name counts as empty.
 
     Args:
         api: The API server.
         pod: The pod's own name and uid.
-        take: Gets the inbox as it is now.
-        pause: Waits for seconds between two tries.
-        gone_after: For how many seconds the object may be missing.
+        take: Receives the inbox as it is now.
+        pause: Waits for a number of seconds, between two tries.
+        gone_after: Seconds for which the object may be missing.
 
     Raises:
-        InboxGone: It was missing for that long.
-        Forbidden, Unauthorized: Nothing else was answered for long.
+        InboxGone: The object was missing for that long.
+        Forbidden, Unauthorized: The API server has answered nothing else for long.
     """
     backoff, denials, missing = Backoff(), Denials(), 0.0
     while True:
@@ -65,7 +67,7 @@ def follow_inbox(
             for event in api.watch(names.APP_WORKERS, pod["name"], _version(worker), WATCH_SECONDS, SILENCE_SECONDS):
                 backoff.reset()
                 if event["type"] == "DELETED":
-                    # What runs goes on: an inbox that somebody deleted is made again, with the same calls.
+                    # The calls continue: the operator creates the inbox again, with the same calls.
                     break
                 if event["type"] != "BOOKMARK":
                     take(_inbox_of(cast("JSONObject", event["object"]), pod))
@@ -82,7 +84,7 @@ def follow_inbox(
 
 def _inbox_of(worker: JSONObject, pod: PodReference) -> WorkerStatus:
     status = cast("WorkerStatus", worker.get("status") or {})
-    # guard: worker-own-inbox - calls of another pod of the same name would be executed twice
+    # guard: worker-own-inbox - the calls of another pod of the same name would be executed twice
     return status if status.get("pod") == pod else WorkerStatus()
 
 

@@ -1,7 +1,8 @@
-"""The main of a warm pod: follow the inbox of its own name, execute the calls in it, exit when it is no longer needed.
+"""The main program of a warm pod: follows the inbox of the pod's name, executes the calls in it,
+and exits when it is no longer needed.
 
-`application_sdk.worker` is its entry. The app's code is imported by another process, which calls are executed in or
-forked from, so none of it runs here.
+`application_sdk.worker` is its entry. Another process imports the app's code, and executes calls or
+forks them, so none of that code runs here.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _log = logging.getLogger("apprun.worker")
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What the environment of a warm pod says of it."""
+    """The settings of a warm pod, from its environment."""
 
     pod: PodReference
     namespace: str
@@ -70,7 +71,10 @@ class WorkerSettings:
 
 
 def settings_from(variables: Mapping[str, str]) -> WorkerSettings:
-    """The settings of this pod. Raises KeyError and ValueError where the operator has set none, or others."""
+    """The settings of this pod.
+
+    Raises KeyError for a missing one, and ValueError for an invalid one.
+    """
     mode = variables[WORKER_MODE_VARIABLE]
     if mode not in get_args(ReuseMode):
         raise ValueError(f"{WORKER_MODE_VARIABLE} is {mode!r}")
@@ -87,8 +91,9 @@ def settings_from(variables: Mapping[str, str]) -> WorkerSettings:
 
 
 def main() -> NoReturn:
-    """Be a warm pod and end the process."""
-    # The kernel ignores SIGTERM for a PID 1 that doesn't ask for it. Until there is a worker, there is nothing to end.
+    """Run the pod, and end the process with its exit code."""
+    # The kernel ignores SIGTERM for a PID 1 without a handler. Until there is a worker, no call has
+    # to end first.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_TERMINATED))
     code = run(Path(names.POD_DIRECTORY))
     logs.finish()
@@ -96,19 +101,22 @@ def main() -> NoReturn:
 
 
 def run(directory: Path) -> int:
-    """Execute calls as the environment says, with the pod's own files in `directory`. Returns the exit code."""
+    """Execute calls as the environment says, with the pod's files in `directory`.
+
+    Returns the exit code.
+    """
     try:
         settings = settings_from(os.environ)
     except (KeyError, ValueError) as error:
-        print(f"this pod isn't told what to work for: {error!r}", file=sys.stderr)  # noqa: T201
+        print(f"the settings of this warm pod are missing or invalid: {error!r}", file=sys.stderr)  # noqa: T201
         return EXIT_NO_CALL
     _set_up_log(settings)
-    # What goes wrong here is logged, and may quote a secret.
+    # Before anything else is logged: errors may quote a secret.
     register_mounted_secrets(directory, os.environ)
     before_user_code()
     api = in_cluster(os.environ, directory, settings.namespace)
     folder = Path(tempfile.mkdtemp(prefix="apprun-worker-"))
-    # Before the app is imported: what is mounted now is what is imported, or a call finds it different.
+    # Before the app is imported: if the mounted files change in between, calls find another digest.
     attempts = Attempts(api, Path(names.SOURCE_DIRECTORY), folder, settings.node, time.sleep)
     executor = _executor(settings, folder)
     worker = Worker(executor, Calls(settings.concurrency, settings.max_calls), attempts, settings.node)

@@ -1,4 +1,7 @@
-"""The executor whose calls share one process and its globals (`actor_server`), which is replaced when it ends."""
+"""The executor whose calls share one process and its globals (`actor_server`).
+
+The process is replaced when it ends.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,22 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ErrorFields, ProgressFields, StateWrite
 
 _MAX_FALSE_STARTS: Final = 3
+"""How many processes in a row may end while they import the app, until calls fail."""
 _END_SECONDS: Final = 5.0
+"""How long a killed process may take to end."""
 
 
 class ActorExecutor:
     """Executes attempts of one app in one process.
 
-    To kill one attempt ends the process, and with it all others: they are lost, as when a machine is.
+    To kill one attempt ends the process, and all other attempts with it. They count as disrupted,
+    as if their machine were lost.
 
     Args:
         app: Where the app's code is.
         module: The program of the process.
-        environment: That of the process.
-        tracebacks: File for what its watchdog finds; made when there is something.
+        environment: The environment of the process.
+        tracebacks: File for the tracebacks of its watchdog, created when there is one.
     """
 
     def __init__(self, app: AppSource, module: str, environment: Mapping[str, str], tracebacks: Path) -> None:
@@ -54,7 +60,7 @@ class ActorExecutor:
         self._wake_reader, self._wake_writer = os.pipe()
         for end in (self._wake_reader, self._wake_writer):
             os.set_blocking(end, False)
-        # Not closed by `close`: another thread may be about to wake this executor.
+        # `close` leaves it open: another thread may be about to wake this executor.
         weakref.finalize(self, os.close, self._wake_writer)
         self._running: dict[str, AttemptSpec] = {}
         self._begun: set[str] = set()
@@ -62,7 +68,7 @@ class ActorExecutor:
         self._is_ready = False
         self._false_starts = 0
         self._events: list[ExecutorEvent] = []
-        # Importing the app takes a while: it may as well begin now.
+        # Importing the app takes a while, so it begins before the first call.
         self._start_process()
 
     def start(self, spec: AttemptSpec) -> None:
@@ -98,7 +104,7 @@ class ActorExecutor:
             _kill_group(self._process.pid)
 
     def wake(self) -> None:
-        # The pipe is full of wakes already, or nobody waits any more.
+        # A full pipe wakes the executor anyway, and a closed one has nobody to wake.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._wake_writer, b"!")
 
@@ -121,21 +127,21 @@ class ActorExecutor:
         theirs.close()
         self._channel, self._inbox, self._is_ready = ours, Inbox(), False
 
-    def _hand_over(self, work: AttemptSpec) -> None:
-        self._begun.add(work.key)
-        self._events.append(AttemptBegun(work.key))
+    def _hand_over(self, spec: AttemptSpec) -> None:
+        self._begun.add(spec.key)
+        self._events.append(AttemptBegun(spec.key))
         self._send(
             {
-                KEY: work.key,
-                "input": work.input,
-                "info": cast("JSONObject", work.info._asdict()),
-                "appState": work.app_state,
-                "context": work.context,
+                KEY: spec.key,
+                "input": spec.input,
+                "info": cast("JSONObject", spec.info._asdict()),
+                "appState": spec.app_state,
+                "context": spec.context,
             }
         )
 
     def _send(self, message: JSONObject) -> None:
-        with contextlib.suppress(OSError):  # It has ended: `wait` is about to see it.
+        with contextlib.suppress(OSError):  # The process has ended, which `wait` is about to see.
             send(self._channel, message)
 
     def _read(self) -> None:
@@ -143,8 +149,8 @@ class ActorExecutor:
         while (message := self._inbox.take()) is not None:
             if READY in message:
                 self._is_ready, self._false_starts = True, 0
-                for work in self._running.values():
-                    self._hand_over(work)
+                for spec in self._running.values():
+                    self._hand_over(spec)
             elif str(message[KEY]) in self._running:
                 self._take(str(message[KEY]), message)
         if self._inbox.closed:
@@ -166,20 +172,21 @@ class ActorExecutor:
             self._events.append(AttemptEnded(key, output, error, state=state, log=log))
 
     def _replace_process(self) -> None:
-        """The process is gone. What it had begun has ended with it; the rest is for the next one."""
+        """End the attempts that the process had begun, since it has ended, and start the next
+        process for the others."""
         self._channel.close()
-        # What a call has started and left behind ends with it.
+        # Processes that calls have started and left behind end too.
         _kill_group(self._process.pid)
         code = self._process.wait()
         self._false_starts = 0 if self._is_ready else self._false_starts + 1
         begun, killed = self._begun, self._killed
         self._begun, self._killed = set(), set()
         for key in begun | killed:
-            work = self._running.pop(key)
+            spec = self._running.pop(key)
             if key in killed or len(begun) == 1:
-                self._events.append(AttemptEnded(key, error=exit_error(work, code, self._tracebacks), exit_code=code))
+                self._events.append(AttemptEnded(key, error=exit_error(spec, code, self._tracebacks), exit_code=code))
             else:
-                # Nobody knows which of them did it.
+                # It isn't known which of the calls ended the process.
                 message = f"the process that calls share ended, {describe_exit(code)}"
                 lost = error_fields(reasons.EXECUTOR_LOST, message)
                 self._events.append(AttemptEnded(key, error=lost, exit_code=code, disrupted=True))

@@ -1,8 +1,9 @@
-"""The process that calls share: it imports the app once, and executes them in one event loop, with its globals kept.
+"""The process that calls share: it imports the app once and executes all calls in one event loop,
+so globals are kept between them.
 
-`actor_executor` starts it with a socket, over which it is given calls and tells their outcomes. An engine has a module
-of its own as the program, which calls `serve_calls`. When the socket closes, the process ends, and all that its calls
-have started.
+`actor_executor` starts it with a socket, which carries calls to it and outcomes back. Each engine
+has a module of its own as the program, which calls `serve_calls`. When the socket closes, the
+process ends, and with it all processes that its calls have started.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ KEY: Final = "key"
 
 
 def serve_calls(host: AttemptHost) -> NoReturn:
-    """The whole of `python -m MODULE CHANNEL_FD ENTRY DIRECTORY TRACEBACKS`."""
+    """The main program of `python -m MODULE CHANNEL_FD ENTRY DIRECTORY TRACEBACKS`."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     source = AppSource(sys.argv[2], sys.argv[3])
     write_tracebacks_to(os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
@@ -50,7 +51,7 @@ def serve_calls(host: AttemptHost) -> NoReturn:
     try:
         source.load()
     except AppLoadError:
-        pass  # Each call meets it too, and reports it.
+        pass  # Each call raises it too, and reports it.
     asyncio.run(_Actor(channel, source, host).serve())
     os._exit(0)
 
@@ -79,7 +80,8 @@ class _Actor:
                 if attempt is not None:
                     attempt.cancel()
             else:
-                # A context of its own: whose lines, secrets and files are meant is told by it.
+                # Each call has a context of its own, which its log lines, secrets and files depend
+                # on.
                 task = asyncio.get_running_loop().create_task(self._execute(message), context=contextvars.Context())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -107,7 +109,8 @@ class _Actor:
         try:
             return await attempt.run(cast("JSONObject", message["input"]))
         except asyncio.CancelledError as error:
-            # Other code of this process has cancelled the task around the attempt: a failure of the call, no more.
+            # Other code of this process has cancelled the task of this attempt. Only this call
+            # fails.
             return AttemptResult(error=error_fields(error))
         finally:
             del self._attempts[key]

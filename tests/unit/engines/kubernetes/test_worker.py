@@ -448,4 +448,4 @@ def test_each_line_says_which_call_it_is_of(pod: PodProcess, inbox: Inbox) -> No
 def test_a_pod_that_is_not_told_its_work_says_so(pod: PodProcess, inbox: Inbox) -> None:
     with worker(pod, APP, inbox, mode="thread") as running:
         assert running.wait() == EXIT_NO_CALL
-    assert "isn't told what to work for" in running.err
+    assert "the settings of this warm pod are missing or invalid" in running.err

@@ -286,6 +286,14 @@ def test_a_pools_minimum_stays_unless_a_later_one_has_taken_over() -> None:
     assert len(of(plan_pool(replace(idle, latest=False), NOW, LIMITS), WriteInbox)) == 1
 
 
+def test_pod_that_does_not_run_yet_is_not_idle() -> None:
+    call = task(1, pod=NAME)
+    pods = [pod(0), pod(1), pod(2, phase="Pending", running_since=None)]
+    observed = seen(workers=[worker(0, call), worker(1), worker(2)], pods=pods, assigned=[call])
+    summary = plan_pool(observed, NOW, LIMITS).summary or {}
+    assert [summary.get(name) for name in ("size", "busy", "idle", "draining")] == [3, 1, 1, 0]
+
+
 def test_an_inbox_stays_within_what_etcd_takes() -> None:
     big = Packed.of({"text": "x" * 200_000})
     calls = [task(n, NAME, input=big) for n in range(8)]
