@@ -756,6 +756,21 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/cli/test_on_cluster.py",),
     ),
     Mutant(
+        "log-since-run",
+        without="pass",
+        tests=(f"{UNIT}/cli/test_warm_logs.py",),
+    ),
+    Mutant(
+        "shared-pod-log",
+        without="False",
+        tests=(f"{UNIT}/cli/test_warm_logs.py",),
+    ),
+    Mutant(
+        "warm-pod-once",
+        without="pod is None",
+        tests=(f"{UNIT}/cli/test_warm_logs.py",),
+    ),
+    Mutant(
         "abandon-after-replay",
         without="not self._to_abandon",
         tests=(f"{UNIT}/replay/test_route.py",),

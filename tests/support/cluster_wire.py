@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from tests.support.wire_server import Handler, Request, Step, WireServer, answer, refuse, wire_server
 
+from application_sdk.cli.cluster.parse import seconds
 from application_sdk.wire import names
 
 Object = dict[str, Any]
@@ -245,7 +246,10 @@ class FakeCluster:
         if name not in self.logs:
             refuse(404, "NotFound", f'pods "{name}" not found')(handler, request)
             return
-        handler.plain(200, self.logs[name].encode(), {"Content_Type": "text/plain"})
+        since = seconds(query.get("sinceTime", "")) or 0.0
+        lines = self.logs[name].splitlines(keepends=True)
+        text = "".join(line for line in lines if (seconds(line.partition(" ")[0]) or since) >= int(since))
+        handler.plain(200, text.encode(), {"Content_Type": "text/plain"})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from application_sdk.wire.digest import JSON
@@ -30,6 +31,15 @@ of the app's."""
 
 LOG_TAIL_BYTES: Final = 8 * 1024
 """How much of a failed attempt's log is kept on its AppTask."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineOrigin:
+    """The call that a line is about. Empty, and 0, as far as the line doesn't name it."""
+
+    run: str
+    app_task: str
+    attempt: int
 
 
 def line(
@@ -75,14 +85,34 @@ def tail(text: str, limit: int = LOG_TAIL_BYTES) -> str:
     return kept[cut + 1 if 0 <= cut < limit // 2 else 0 :].decode("utf-8", "ignore")
 
 
-def _plain_line(text: str) -> str:
+def origin_of(text: str) -> LineOrigin | None:
+    """The call that a line is about; None for text that isn't one of our lines."""
+    entry = _entry(text)
+    if entry is None:
+        return None
+    run, app_task, attempt = (entry.get(name) for name in (RUN, APP_TASK, ATTEMPT))
+    return LineOrigin(
+        run if isinstance(run, str) else "",
+        app_task if isinstance(app_task, str) else "",
+        attempt if isinstance(attempt, int) else 0,
+    )
+
+
+def _entry(text: str) -> dict[str, JSON] | None:
+    """A line's fields; None for text that isn't one of our lines."""
     if not text.startswith("{"):
-        return text
+        return None
     try:
         entry = json.loads(text)
     except ValueError:
-        return text
-    if not isinstance(entry, dict) or not {"time", "level", "logger", "message"} <= entry.keys():
+        return None
+    ours = isinstance(entry, dict) and {"time", "level", "logger", "message"} <= entry.keys()
+    return entry if ours else None
+
+
+def _plain_line(text: str) -> str:
+    entry = _entry(text)
+    if entry is None:
         return text
     text = str(entry["message"])
     if entry.get("source") not in (SOURCE_STDOUT, SOURCE_STDERR):

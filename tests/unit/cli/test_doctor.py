@@ -229,6 +229,9 @@ def test_egress_to_the_api_server_is_judged_by_all_rules(
     [
         ({"matchLabels": {"app": "shop"}}, "ok"),
         ({"matchLabels": {"apprun.dev/role": "driver"}}, "error"),
+        ({"matchLabels": {"apprun.dev/role": "worker"}}, "error"),
+        ({"matchLabels": {"apprun.dev/role": "worker", "apprun.dev/pool": "hello-w-1a2b3c4d"}}, "error"),
+        ({"matchLabels": {"apprun.dev/role": "handler"}}, "ok"),
         ({"matchLabels": {"apprun.dev/run": "daily"}}, "error"),
         ({"matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "DoesNotExist"}]}, "ok"),
         ({"matchExpressions": [{"key": "apprun.dev/role", "operator": "In", "values": ["task"]}]}, "error"),

@@ -1,7 +1,7 @@
 """Reads the logs of a run's pods in the order of time, or follows them.
 
 The pod of a committed call is deleted at once, and its log with it. Of a failed attempt the AppTask keeps the end of
-the log. To see everything, follow a run from its start.
+the log. To see everything, follow a run from its start. A warm pod stays, and so do the lines of the calls in it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ import heapq
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from application_sdk.cli.cluster.api import CORE, Api, ApiRefusal, Object, explained
+from application_sdk.cli.cluster.errors import NoClusterError
 from application_sdk.cli.cluster.parse import seconds
+from application_sdk.cli.cluster.warm_logs import (
+    PodId,
+    RunCalls,
+    WarmLog,
+    anonymous_lines,
+    assigned_pod,
+    existing_pods,
+    pod_id,
+)
 from application_sdk.cli.cluster.watch import follow, follow_one
 from application_sdk.cli.errors import InputError
 from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note, is_selected
@@ -28,6 +38,11 @@ from application_sdk.wire.logs import plain
 DRIVER: Final = names.DRIVER_KEY
 _LAST_LINES_SECONDS: Final = 3.0
 """How long to wait for the last lines of the pods of a run that has ended."""
+_LAST_WARM_LINES_SECONDS: Final = 1.0
+"""The same for warm pods, whose logs don't end with the run."""
+_POD_POLL_SECONDS: Final = 0.5
+_LineOf: TypeAlias = Callable[[str, str], LogLine | None]
+"""A line from its time and its text; None for one that isn't shown."""
 
 
 class LogSource(Protocol):
@@ -38,6 +53,8 @@ class LogSource(Protocol):
     def details(self, run: str) -> RunDetails: ...
 
     def pods(self, run: str) -> list[Object]: ...
+
+    def tasks(self, run: str) -> list[Object]: ...
 
 
 def read_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLine]:
@@ -51,10 +68,13 @@ def read_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLin
         origin = _Origin.of(pod)
         if not _is_selected(origin, query):
             continue
-        lines = _read(source.api, origin, note)
+        lines = _read(source.api, origin, origin.line, note)
         if lines is not None:
             read_attempts.add((origin.key, origin.attempt))
             streams.append(iter(lines))
+    for lines in _read_warm(source, query, _stamp(details.run.created_at), note):
+        read_attempts.update((line.key, line.attempt) for line in lines)
+        streams.append(iter(lines))
     for call in (*details.calls, *([details.driver] if details.driver else [])):
         lines_kept += _connection(call, query, read_attempts)
     streams.append(iter(sorted(lines_kept, key=_when)))
@@ -68,9 +88,11 @@ def read_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLin
 
 def follow_logs(source: LogSource, query: LogQuery, note: Note) -> Iterator[LogLine]:
     """Lines as the pods write them, those of pods that start meanwhile too, until the run is over."""
-    check_task(source.details(query.run), query, may_come=True)
-    following = _Following(source, query)
-    threads = [threading.Thread(target=watch, daemon=True) for watch in (following.pods, following.run)]
+    details = source.details(query.run)
+    check_task(details, query, may_come=True)
+    following = _Following(source, query, _stamp(details.run.created_at))
+    watches = (following.pods, following.warm_pods, following.run)
+    threads = [threading.Thread(target=watch, daemon=True) for watch in watches]
     for thread in threads:
         thread.start()
     try:
@@ -117,12 +139,15 @@ class _Origin:
             container=container_of(pod),
         )
 
-    def line(self, raw: bytes) -> LogLine:
-        whole = raw.decode("utf-8", "replace")
-        at, _, text = whole.partition(" ")
-        if seconds(at) is None:
-            at, text = "", whole
+    def line(self, at: str, text: str) -> LogLine:
         return LogLine(self.task, self.key, self.attempt, plain(text), at, self.node)
+
+
+def _parsed(raw: bytes) -> tuple[str, str]:
+    """The time and the text of a line; an empty time if it has none."""
+    whole = raw.decode("utf-8", "replace")
+    at, _, text = whole.partition(" ")
+    return ("", whole) if seconds(at) is None else (at, text)
 
 
 def _is_selected(origin: _Origin, query: LogQuery) -> bool:
@@ -135,12 +160,30 @@ def _path(api: Api, origin: _Origin) -> str:
     return f"{api.path('pods', origin.pod, group=CORE)}/log"
 
 
-def _read(api: Api, origin: _Origin, note: Note) -> list[LogLine] | None:
+def _read_warm(source: LogSource, query: LogQuery, since: str, note: Note) -> Iterator[list[LogLine]]:
+    """The lines of the run's calls in each warm pod that its AppTasks name."""
+    if query.task == DRIVER:
+        return
+    calls, tasks = RunCalls(query.run), source.tasks(query.run)
+    for task in tasks:
+        calls.add(task)
+    for pod in existing_pods(source.api, tasks):
+        origin = _Origin.of(pod)
+        log = WarmLog(source.api, calls, query, origin.node)
+        yield _read(source.api, origin, log.line, note, since) or []
+        if log.anonymous:
+            note(anonymous_lines(origin.pod))
+
+
+def _read(api: Api, origin: _Origin, line_of: _LineOf, note: Note, since: str = "") -> list[LogLine] | None:
     """A pod's log so far; None where there is none to be had, which is said if it is worth it."""
     try:
         # guard: log-container - without a name the API server refuses pods that have a sidecar
         query = {"timestamps": "true", "container": origin.container}
-        return [origin.line(raw) for raw in api.stream(_path(api, origin), query) if raw]
+        # guard: log-since-run - a deleted run of the same name may have used the pod before
+        query.update({"sinceTime": since} if since else {})
+        lines = (line_of(*_parsed(raw)) for raw in api.stream(_path(api, origin), query) if raw)
+        return [line for line in lines if line is not None]
     except Unreachable as error:
         note(f"{origin.pod}: its log can't be read: {error}")
     except ApiRefusal as refusal:
@@ -194,22 +237,30 @@ class _Following:
 
     source: LogSource
     query: LogQuery
+    since: str
+    """When the run was created."""
     stopped: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     queue: queue.Queue[LogLine | str | Exception] = field(default_factory=queue.Queue)
     started: set[str] = field(default_factory=set)
     readers: list[threading.Thread] = field(default_factory=list)
+    warm_started: set[PodId] = field(default_factory=set)
+    calls: RunCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calls = RunCalls(self.query.run)
 
     def lines(self, note: Note) -> Iterator[LogLine]:
-        deadline: float | None = None
+        over_since: float | None = None
         while True:
             try:
                 item = self.queue.get(timeout=0.1)
             except queue.Empty:
                 if self.over.is_set():
-                    deadline = deadline or time.monotonic() + _LAST_LINES_SECONDS
+                    over_since = over_since or time.monotonic()
                     reading = any(thread.is_alive() for thread in self.readers)
-                    if not reading or time.monotonic() > deadline:
+                    patience = _LAST_LINES_SECONDS if reading else _LAST_WARM_LINES_SECONDS
+                    if not (reading or self.warm_started) or time.monotonic() - over_since > patience:
                         return
                 continue
             if isinstance(item, Exception):
@@ -228,11 +279,64 @@ class _Following:
                 if origin.pod in self.started or not _is_selected(origin, self.query) or not _has_begun(pod):
                     continue
                 self.started.add(origin.pod)
-                reader = threading.Thread(target=self._read, args=(origin,), daemon=True)
+                arguments = (self.source.api.new_connection(), origin, origin.line)
+                reader = threading.Thread(target=self._read, args=arguments, daemon=True)
                 self.readers.append(reader)
                 reader.start()
         except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
             self.queue.put(error)
+
+    def warm_pods(self) -> None:
+        """Follow each warm pod that a call of the run is assigned to, once."""
+        if self.query.task == DRIVER:
+            return
+        api = self.source.api.new_connection()
+        selector = f"{names.RUN_LABEL}={self.query.run}"
+        try:
+            for task in follow(api, api.path(names.APP_TASKS), selector, self.stopped.is_set):
+                self.calls.add(task)
+                pod = assigned_pod(task)
+                # guard: warm-pod-once - each of the pod's calls names it, and its lines are read together
+                if pod is None or pod in self.warm_started:
+                    continue
+                self.warm_started.add(pod)
+                threading.Thread(target=self._read_warm, args=(pod,), daemon=True).start()
+        except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
+            self.queue.put(error)
+
+    def _read_warm(self, assigned: PodId) -> None:
+        api = self.source.api.new_connection()
+        try:
+            pod = self._begun(api, assigned)
+            if pod is None:
+                return
+            origin = _Origin.of(pod)
+            log = WarmLog(api, self.calls, self.query, origin.node)
+
+            def line_of(at: str, text: str) -> LogLine | None:
+                anonymous, line = log.anonymous, log.line(at, text)
+                if log.anonymous > anonymous == 0:
+                    self.queue.put(anonymous_lines(origin.pod))
+                return line
+
+            self._read(api, origin, line_of, self.since)
+        except Exception as error:  # noqa: BLE001 - told by the thread that has the terminal
+            self.queue.put(error)
+
+    def _begun(self, api: Api, assigned: PodId) -> Object | None:
+        """A warm pod, once it runs; None if it doesn't exist any longer."""
+        while not self.stopped.is_set():
+            try:
+                pod = api.find(api.path("pods", assigned.name, group=CORE))
+            except NoClusterError:
+                pod = None
+            else:
+                if pod is None or pod_id(pod) != assigned:
+                    return None
+            if pod is not None and _has_begun(pod):
+                return pod
+            self.stopped.wait(_POD_POLL_SECONDS)
+        return None
 
     def run(self) -> None:
         api = self.source.api.new_connection()
@@ -245,24 +349,28 @@ class _Following:
         finally:
             self.over.set()
 
-    def _read(self, origin: _Origin) -> None:
+    def _read(self, api: Api, origin: _Origin, line_of: _LineOf, since: str = "") -> None:
         """Until the pod's end. A stream that breaks is taken up where it broke."""
-        api, last = self.source.api.new_connection(), LogLine("", "", 0, "")
+        last, last_at = b"", ""
         while not self.stopped.is_set():
-            query = {"timestamps": "true", "follow": "true", "sinceTime": last.at, "container": origin.container}
+            start = last_at or since
+            query = {"timestamps": "true", "follow": "true", "sinceTime": start, "container": origin.container}
             try:
                 for raw in api.stream(_path(api, origin), query, silence=3600.0):
-                    line = origin.line(raw)
+                    at, text = _parsed(raw)
                     # A stream that is taken up begins with that second's lines.
-                    if raw and line != last and _when(line) >= _when(last):
-                        last = line if line.at else last
+                    if not raw or raw == last or (seconds(at) or 0.0) < (seconds(last_at) or 0.0):
+                        continue
+                    line = line_of(at, text)
+                    last, last_at = (raw, at) if at else (last, last_at)
+                    if line is not None:
                         self.queue.put(line)
                 return
-            except Unreachable:
+            except (Unreachable, NoClusterError):
                 time.sleep(0.5)
             except ApiRefusal as refusal:
                 # Once lines were read, a 404 is the pod's end: it was deleted when its call was committed.
-                if refusal.status != 404 or not last.at:
+                if refusal.status != 404 or not last_at:
                     self.queue.put(f"{origin.pod}: its log can't be followed: {refusal.text}")
                 return
 

@@ -20,7 +20,7 @@ _POLICIES: Final = "/apis/networking.k8s.io/v1"
 _SLICES: Final = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 _ACCOUNTS: Final = (names.DRIVER_SERVICE_ACCOUNT, names.TASK_SERVICE_ACCOUNT)
 _POD_LABELS: Final = {names.MANAGED_BY_LABEL: names.MANAGED_BY}
-_ROLES: Final = ("driver", "task")
+_ROLES: Final = ("driver", "task", names.WORKER_CONTAINER)
 
 
 def check_namespace(api: Api) -> Iterator[CheckResult]:
@@ -157,7 +157,7 @@ def _holds_egress(policy: Object) -> bool:
 
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a selector takes a pod of a run. What depends on labels that differ from run to run may take one."""
-    varying = {names.RUN_LABEL, names.KEY_LABEL, names.TASK_LABEL, names.ATTEMPT_LABEL}
+    varying = {names.RUN_LABEL, names.KEY_LABEL, names.TASK_LABEL, names.ATTEMPT_LABEL, names.POOL_LABEL, names.APP_LABEL}
     for name, value in (selector.get("matchLabels") or {}).items():
         if name not in varying and labels.get(name) != value:
             return False

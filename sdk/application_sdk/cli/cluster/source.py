@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from application_sdk.cli.cluster.api import CORE, Api, Object
 from application_sdk.cli.cluster.errors import ClusterError, NotAllowedError, ObjectNotFoundError
 from application_sdk.cli.cluster.parse import app_of, details_of, run_of
+from application_sdk.cli.cluster.warm_logs import existing_pods
 from application_sdk.cli.cluster.watch import follow
 from application_sdk.cli.sources.protocol import LogLine, LogQuery, Note
 from application_sdk.cli.sources.records import DeployedApp, Run, RunDetails
@@ -57,8 +58,7 @@ class ClusterSource:
 
     def details(self, run: str) -> RunDetails:
         item = self.api.get(self.api.path(names.APP_RUNS, run))
-        selector = f"{RUN_LABEL}={run}"
-        tasks = self.api.items(self.api.path(names.APP_TASKS), selector)
+        tasks = self.tasks(run)
         pages = self._pages(run, item)
         pods = [*self.pods(run), *self._warm_pods(tasks)]
         return details_of(item, tasks, pods, pages, self.api.access.context, time.time(), self._app_of(item, tasks))
@@ -95,8 +95,12 @@ class ClusterSource:
         from application_sdk.cli.cluster.export import export_run
 
         item = self.api.get(self.api.path(names.APP_RUNS, run))
-        tasks = self.api.items(self.api.path(names.APP_TASKS), f"{RUN_LABEL}={run}")
+        tasks = self.tasks(run)
         return export_run(item, tasks, self._pages(run, item))
+
+    def tasks(self, run: str) -> list[Object]:
+        """AppTasks of a run."""
+        return self.api.items(self.api.path(names.APP_TASKS), f"{RUN_LABEL}={run}")
 
     def pods(self, run: str) -> list[Object]:
         """Pods of a run. Empty if the user may not list pods."""
@@ -106,14 +110,8 @@ class ClusterSource:
             return []
 
     def _warm_pods(self, tasks: Sequence[Object]) -> list[Object]:
-        """The pods of the pools that open calls are assigned to. Empty if the user may not list pods."""
-        assigned = (((task.get("status") or {}).get("pod") or {}).get("name") or "" for task in tasks if _is_open(task))
-        pools = sorted({name.rpartition("-")[0] for name in assigned} - {""})
-        path = self.api.path("pods", group=CORE)
-        try:
-            return [pod for pool in pools for pod in self.api.items(path, f"{names.POOL_LABEL}={pool}")]
-        except NotAllowedError:
-            return []
+        """The warm pods that open calls are assigned to. Empty if the user may not list pods."""
+        return existing_pods(self.api, filter(_is_open, tasks))
 
     def _app_of(self, run: Object, tasks: Sequence[Object]) -> Object | None:
         """The run's App, if open calls have warm pods and the user may read it."""
