@@ -179,3 +179,9 @@ def test_describe_of_an_app_that_is_not_there(apprun: Command, cluster: FakeClus
     done = apprun("describe", "app/helo")
     assert (done.code, "helo" in done.err) == (4, True)
     assert apprun("describe", "app/hello", "--local").code == 2
+
+
+def test_watch_names_the_warm_pod_of_a_call(apprun: Command, cluster: FakeCluster) -> None:
+    cluster.run("r", phase="Succeeded")
+    an_assigned_call(cluster, "a", 0, phase="Succeeded", output={"text": "x"}, node="node1")
+    assert f"read/a0000000: Succeeded on node1 in warm pod {POOL}-0" in apprun("watch", "r").out

@@ -49,7 +49,7 @@ class RunCalls:
         if call is None:
             # The line may arrive before the event of the watch that tells of its AppTask.
             task = api.find(api.path(names.APP_TASKS, origin.app_task))
-            if task is None or task["spec"].get("run") != self.run:
+            if task is None:
                 return None
             self.add(task)
             return self.find(api, origin)

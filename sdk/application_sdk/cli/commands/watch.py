@@ -119,6 +119,7 @@ def _ended_attempts(call: Call, printed: dict[str, int]) -> Iterator[str]:
 
 def _line(call: Call) -> str:
     node = f" on {call.node}" if call.node else ""
+    node += f" in warm pod {call.pod}" if call.pod else ""
     result = ""
     if call.state == "Succeeded" and call.output is not None:
         result = f"  {one_line(call.output, 100)}"
