@@ -157,7 +157,14 @@ def _holds_egress(policy: Object) -> bool:
 
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a selector takes a pod of a run. What depends on labels that differ from run to run may take one."""
-    varying = {names.RUN_LABEL, names.KEY_LABEL, names.TASK_LABEL, names.ATTEMPT_LABEL, names.POOL_LABEL, names.APP_LABEL}
+    varying = {
+        names.RUN_LABEL,
+        names.KEY_LABEL,
+        names.TASK_LABEL,
+        names.ATTEMPT_LABEL,
+        names.POOL_LABEL,
+        names.APP_LABEL,
+    }
     for name, value in (selector.get("matchLabels") or {}).items():
         if name not in varying and labels.get(name) != value:
             return False
