@@ -206,7 +206,7 @@ def test_followed_stream_that_breaks_is_taken_up(apprun: Command, cluster: FakeC
 
 
 def test_followed_line_may_precede_the_news_of_its_call(apprun: Command, cluster: FakeCluster) -> None:
-    mine, other = two_runs(cluster)
+    _, other = two_runs(cluster)
     # Neither list nor watch tells of it, as before the event has arrived.
     early = a_call(cluster, "mine", "c", 0)
     del cluster.objects[f"{NAMESPACED}/apptasks/{early}"]["metadata"]["labels"]
@@ -233,3 +233,42 @@ def test_followed_lines_are_selected(apprun: Command, cluster: FakeCluster, quer
 
     with meanwhile(operate):
         assert apprun("logs", "-f", "mine", *query).out == "read/a0000000/2  y\n"
+
+
+def test_followed_line_waits_for_an_absent_api_server(apprun: Command, cluster: FakeCluster) -> None:
+    two_runs(cluster)
+    early = a_call(cluster, "mine", "c", 0)
+    path = f"{NAMESPACED}/apptasks/{early}"
+    del cluster.objects[path]["metadata"]["labels"]
+    a_warm_pod(cluster, 0, a_line(2, "early", **of(early)))
+    absences = [None] * 2
+
+    def hangs_up(handler: Handler, request: Request) -> None:
+        absences.pop()
+        if not absences:
+            del cluster.refusals["GET", path]
+        handler.close_connection = True
+
+    cluster.refusals["GET", path] = hangs_up
+
+    def operate() -> None:
+        wait_for(cluster, path, 3)
+        ended(cluster, "mine")
+
+    with meanwhile(operate):
+        assert apprun("logs", "-f", "mine").out == "read/c0000000/1  early\n"
+
+
+def test_refused_log_of_a_followed_warm_pod_is_told(apprun: Command, cluster: FakeCluster) -> None:
+    two_runs(cluster)
+    a_warm_pod(cluster, 0)
+    path = f"{PODS}/{POOL}-0/log"
+    cluster.refusals["GET", path] = FORBIDDEN
+
+    def operate() -> None:
+        wait_for(cluster, path)
+        ended(cluster, "mine")
+
+    with meanwhile(operate):
+        done = apprun("logs", "-f", "mine")
+    assert f"{POOL}-0: its log can't be followed: pods" in " ".join(done.err.split())
