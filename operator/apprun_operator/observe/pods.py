@@ -84,6 +84,11 @@ class PodRecord:
         return self.phase == "Pending" and not self.running and not held and self.waiting_reason in STARTING
 
     @property
+    def unplaced(self) -> bool:
+        """It is pending and has no node, whatever the scheduler has said of it so far."""
+        return not self.node and self.phase == "Pending" and not self.running and not self.ended
+
+    @property
     def ended(self) -> bool:
         """The call's container has ended. A sidecar may keep the pod Running all the same."""
         # guard: own-container-ended - a sidecar that keeps running would hide the end of the

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import PodDemand
-from apprun_operator.plan.fair_share import Demand, next_places, quota_for
+from apprun_operator.plan.fair_share import Demand, PodDemands
 from apprun_operator.plan.limits import Limits
 
 
@@ -29,24 +29,23 @@ class SlotLimiter:
         self._limits = limits
         self._wake = wake
         self._limited = bool(limits.max_pods or limits.max_pods_per_namespace)
-        self._demands = {key: Demand(count, count) for key, count in occupied.items()}
+        self._demands = PodDemands({key: Demand(count, count) for key, count in occupied.items()})
         self._slots_given = 0
 
     def quota(self, key: Key) -> PodQuota:
         """How many task pods this run may start now."""
-        return quota_for(key, self._limits, self._demands) if self._limited else PodQuota()
+        return self._demands.quota_for(key, self._limits) if self._limited else PodQuota()
 
     def update(self, key: Key, demand: PodDemand) -> None:
         """Record what a plan of this run claims, and wake the runs that may start a pod now."""
         if not self._limited:
             return
-        before = self._demands.pop(key, Demand())
+        before = self._demands.get(key)
         if demand.occupied > before.occupied:
             self._slots_given += 1
         served = self._slots_given if demand.occupied > before.occupied else before.served
-        if demand.wanted:
-            self._demands[key] = Demand(demand.occupied, demand.wanted, served)
+        self._demands.put(key, Demand(demand.occupied, demand.wanted, served) if demand.wanted else Demand())
         if demand.occupied < before.occupied or demand.wanted < before.wanted:
             # No object of the other runs has changed, so nothing else would have them planned.
-            for other in next_places(self._limits, self._demands):
+            for other in self._demands.next_places(self._limits):
                 self._wake(other)

@@ -10,7 +10,7 @@ from application_sdk.wire.waiting import is_told
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import FetchPodEvent, ItemAction
-from apprun_operator.plan.call import attempts, pod_status
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.limits import EVENT_READS_AT_A_TIME, LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, Limits
 from apprun_operator.plan.pod import service_accounts
 from apprun_operator.plan.pool.calls import decide_warm
@@ -40,7 +40,7 @@ class Calls:
     """Pods beside those that occupy a place too: they count against the operator's limits, not the
     run's own."""
     unplaced: int = 0
-    """Pods among them that no node takes for now."""
+    """Pods among them that have no node yet, whether or not the scheduler has looked at them."""
     fetches: list[FetchPodEvent] = field(default_factory=list)
     wake_at: float | None = None
 
@@ -88,6 +88,12 @@ def _without_abandoned(
     return {name: task for name, task in tasks.items() if name not in open_ones}
 
 
+def _is_unplaced(observed: Observed, task: TaskRecord) -> bool:
+    """Whether the pod of this attempt, known or just being created, has no node yet."""
+    pod = observed.pods.get(task.pod_name)
+    return task.pod_name in observed.in_flight if pod is None else pod.unplaced
+
+
 def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float, limits: Limits) -> Calls:
     calls = Calls()
     tasks = _without_abandoned(observed, tasks, calls, now)
@@ -103,6 +109,7 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
             if pod is None and task.pod_name not in observed.rejections:
                 if task.pod_name in observed.in_flight:
                     calls.occupied += 1
+                    calls.unplaced += 1
                 else:
                     calls.waiting.append(task)
                 continue
@@ -110,6 +117,7 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
                 slow = None if pod.running else pod.pending_since + limits.pending_timeout
                 if slow is None or now < slow:
                     calls.occupied += 1
+                    calls.unplaced += pod.unplaced
                     calls.wake_at = earliest(calls.wake_at, slow)
                     continue
         if not task.finished and task.role != "driver" and task.phase != "Saving":
@@ -134,7 +142,7 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
         calls.wake_at = earliest(calls.wake_at, decision.wake_at)
         calls.occupied += decision.occupies
         calls.warm += decision.occupies and task.reuse is not None
-        calls.unplaced += decision.blocked is not None and decision.blocked.reason == pod_status.UNSCHEDULABLE
+        calls.unplaced += decision.occupies and task.reuse is None and _is_unplaced(observed, task)
         if decision.fetch is not None and len(calls.fetches) < EVENT_READS_AT_A_TIME:
             calls.fetches.append(decision.fetch)
         if decision.wants_pod:

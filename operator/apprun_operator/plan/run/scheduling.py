@@ -3,6 +3,7 @@ leave."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,18 +56,24 @@ def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limi
         quotas.append(observed.pod_quota)
     tightest = min(quotas, key=lambda quota: quota.places or 0)
     count = min(without_others, max(tightest.places or 0, 0))
-    # In most passes of a large fan-out nothing may start, and thousands of calls needn't be sorted.
-    queue = sorted(calls.waiting, key=lambda task: (task.sequence, task.key)) if count else calls.waiting
-    chosen, queued = queue[:count], queue[count:]
+    # With thousands of waiting calls only those that start are put in order, and the one after them.
+    queue = heapq.nsmallest(count + 1, calls.waiting, key=_turn) if count else calls.waiting[:1]
+    chosen, first_queued = queue[:count], queue[count:]
+    queued = len(calls.waiting) - count
     tasks = [*([] if driver is None else [driver]), *chosen]
     return PodStarts(
         [pods.pod(observed.run, task, limits, observed.state) for task in tasks],
         PodDemand(calls.pods + count, calls.pods + without_others),
         offers,
-        len(queued) + len(calls.offered) - len(offers),
+        queued + len(calls.offered) - len(offers),
         tightest.why if queued else "",
-        queued[0].meta.created if queued else 0.0,
+        first_queued[0].meta.created if queued else 0.0,
     )
+
+
+def _turn(task: TaskRecord) -> tuple[int, str]:
+    """The place of a call in the route's order."""
+    return task.sequence, task.key
 
 
 def _offers(observed: Observed, calls: Calls, allowed: int) -> list[Offer]:
@@ -77,5 +84,5 @@ def _offers(observed: Observed, calls: Calls, allowed: int) -> list[Offer]:
     places = max(allowed - calls.occupied, 0)
     if not calls.offered or not places:
         return []
-    queue = sorted([*calls.waiting, *calls.offered], key=lambda task: (task.sequence, task.key))[:places]
+    queue = heapq.nsmallest(places, [*calls.waiting, *calls.offered], key=_turn)
     return offers_of(observed, [task for task in queue if task.reuse is not None])

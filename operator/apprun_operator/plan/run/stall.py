@@ -69,11 +69,13 @@ def with_changed_code(observed: Observed, condition: RunCondition) -> RunConditi
     to decide about that, even if the driver runs."""
     if condition != RUNNING:
         return condition
-    for _, task in sorted(observed.tasks.items()):
-        last = task.attempts[-1] if task.attempts and not task.finished else None
-        if last is not None and last["reason"] == CODE_CHANGED:
-            return RunCondition("Stalled", CODE_CHANGED, last.get("message", ""))
-    return condition
+    # Only those that are concerned are put in order: there may be thousands of others.
+    changed = [
+        (name, task.attempts[-1].get("message", ""))
+        for name, task in observed.tasks.items()
+        if task.attempts and not task.finished and task.attempts[-1]["reason"] == CODE_CHANGED
+    ]
+    return RunCondition("Stalled", CODE_CHANGED, min(changed)[1]) if changed else condition
 
 
 def _until_proven(

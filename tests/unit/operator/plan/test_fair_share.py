@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import given
@@ -11,7 +13,7 @@ from tests.support.records import LIMITS
 
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Key
-from apprun_operator.plan.fair_share import Demand, next_places, quota_for
+from apprun_operator.plan.fair_share import EVERYTHING, Demand, PodDemands
 from apprun_operator.plan.limits import Limits
 
 A, B, C = (Key("default", name) for name in "abc")
@@ -20,6 +22,14 @@ ELSEWHERE = Key("other", "d")
 
 def limits(total: int = 0, per_namespace: int = 0) -> Limits:
     return replace(LIMITS, max_pods=total, max_pods_per_namespace=per_namespace)
+
+
+def quota_for(key: Key, given: Limits, demands: Mapping[Key, Demand]) -> PodQuota:
+    return PodDemands(demands).quota_for(key, given)
+
+
+def next_places(given: Limits, demands: Mapping[Key, Demand]) -> Counter[Key]:
+    return PodDemands(demands).next_places(given)
 
 
 def test_without_limits_there_is_room_for_everything() -> None:
@@ -85,3 +95,41 @@ def test_no_place_stays_free_while_somebody_wants_it(demands: Mapping[Key, Deman
     left = total - sum(d.occupied for d in demands.values()) - sum(given_away.values())
     hungry = any(d.wanted > d.occupied + given_away[key] for key, d in demands.items())
     assert left <= 0 or not hungry
+
+
+def recounted(limits: Limits, demands: Mapping[Key, Demand]) -> Counter[Key]:
+    """The free places, given away by looking at every run."""
+    free = (limits.max_pods or EVERYTHING) - sum(demand.occupied for demand in demands.values())
+    taken: Counter[str] = Counter()
+    for key, demand in demands.items():
+        taken[key.namespace] += demand.occupied
+    granted: Counter[Key] = Counter()
+    queue = [(d.occupied, d.served, key, d.wanted) for key, d in demands.items() if d.wanted > d.occupied]
+    heapq.heapify(queue)
+    while queue and free > 0:
+        occupied, served, key, wanted = heapq.heappop(queue)
+        if taken[key.namespace] >= (limits.max_pods_per_namespace or EVERYTHING):
+            continue
+        granted[key] += 1
+        taken[key.namespace] += 1
+        free -= 1
+        if occupied + 1 < wanted:
+            heapq.heappush(queue, (occupied + 1, served, key, wanted))
+    return granted
+
+
+CHANGES = st.lists(st.tuples(KEYS, st.builds(Demand, st.integers(0, 20), st.integers(0, 40), st.integers(0, 3))))
+
+
+@given(CHANGES, KEYS, st.integers(1, 80), st.integers(0, 60))
+def test_demands_kept_through_changes_equal_a_recount(
+    changes: Sequence[tuple[Key, Demand]], asking: Key, total: int, per_namespace: int
+) -> None:
+    kept, plain = PodDemands({}), dict[Key, Demand]()
+    for key, demand in changes:
+        kept.put(key, demand)
+        plain[key] = demand
+        bounds = limits(total, per_namespace)
+        assert kept.next_places(bounds) == recounted(bounds, plain)
+        greedy = {**plain, asking: replace(plain.get(asking, Demand()), wanted=EVERYTHING)}
+        assert kept.quota_for(asking, bounds).places == recounted(bounds, greedy)[asking]

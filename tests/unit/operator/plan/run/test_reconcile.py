@@ -181,10 +181,25 @@ def test_driver_needs_no_room() -> None:
 def test_run_puts_only_so_many_pods_into_the_schedulers_queue() -> None:
     driver = a_driver()
     calls = [a_task(f"{n:04x}") for n in range(60)]
-    unplaced = [a_pod(task, phase="Pending", running_since=None, unschedulable="no room") for task in calls[:49]]
+    unplaced = [
+        a_pod(task, phase="Pending", running_since=None, node="", unschedulable="no room") for task in calls[:49]
+    ]
     decided = decide(seen(driver, a_pod(driver), *calls, *unplaced, run=a_run(parallelism=100)))
     assert len(created(decided)) == 1
     assert "50 pods of the run wait for a node" in status_of(decided)["message"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"gates": "kueue.x-k8s.io/admission"}])
+def test_pods_count_as_unplaced_before_the_scheduler_answers(fields: dict[str, str]) -> None:
+    driver = a_driver()
+    calls = [a_task(f"{n:04x}") for n in range(120)]
+    pending = [a_pod(task, phase="Pending", running_since=None, node="", **fields) for task in calls[:30]]
+    being_created = [task.pod_name for task in calls[30:45]]
+    placed = [a_pod(task, phase="Pending", running_since=None) for task in calls[45:55]]
+    observed = seen(
+        driver, a_pod(driver), *calls, *pending, *placed, run=a_run(parallelism=200), in_flight=set(being_created)
+    )
+    assert len(created(decide(observed))) == 5
 
 
 def test_suspended_run_answers_attempts_that_end_and_lets_timers_fire() -> None:
