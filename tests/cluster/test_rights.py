@@ -30,6 +30,9 @@ SHOWN_ELSEWHERE = {
     "services": "test_handlers.py",
     "rbac.authorization.k8s.io/clusterrolebindings": "test_handlers.py",
     "apprun.dev/appstates": "test_state.py",
+    "apprun.dev/appworkers": "test_warm_pods.py",
+    "apprun.dev/appworkers/status": "test_warm_pods.py",
+    "rbac.authorization.k8s.io/roles": "test_warm_pods.py",
 }
 """Resources of which other tests show that the operator's rights are used."""
 
