@@ -203,12 +203,13 @@ def test_app_gives_warm_pods_to_a_task_or_takes_them_away(warm: Runs) -> None:
 def test_other_secrets_are_another_pool(warm: Runs) -> None:
     warm.kube.create(f"{warm.core}/secrets", {"metadata": {"name": "key"}, "stringData": {"key": "0123456789abcdef"}})
     app(warm, "apart", "Apart", secrets=[{"name": "key"}])
-    warm.start("apart", "apart")
+    warm.start("apart", "apart", {"seconds": 5})
+    pods = eventually("both pools have a pod", lambda: found if len(found := pool_pods(warm)) == 2 else None)
     armed, unarmed = succeeded(warm, "apart")
     assert armed["pod"].rpartition("-")[0] != unarmed["pod"].rpartition("-")[0]
     mounts = {
         pod["metadata"]["name"]: [volume for volume in pod["spec"]["volumes"] if "secret" in json.dumps(volume)]
-        for pod in pool_pods(warm)
+        for pod in pods
     }
     assert "key" in json.dumps(mounts[armed["pod"]])
     assert "key" not in json.dumps(mounts[unarmed["pod"]])

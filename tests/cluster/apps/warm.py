@@ -168,4 +168,5 @@ class Leaking(Warm):
 
 class Apart(Warm):
     async def run(self, input: Steps) -> Report:
-        return Report(calls=[await self.step(Step(number=0)), await self.unarmed(Step(number=1))])
+        calls = (self.step(Step(number=0, seconds=input.seconds)), self.unarmed(Step(number=1, seconds=input.seconds)))
+        return Report(calls=list(await asyncio.gather(*calls)))

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from application_sdk.app.base import App
 from application_sdk.attempt.attempt import Attempt, AttemptResult
@@ -29,6 +30,10 @@ from application_sdk.wire import reasons
 from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import ProgressFields
 
+_ABANDONED: Final[list[asyncio.Task[AttemptResult]]] = []
+"""Attempts that were given up and never gave way. Their bodies can't be ended. If they were collected,
+their clean-up would run at some later moment, in the context of whatever runs then."""
+
 
 class InProcessExecutor:
     """Runs attempts of one app in an event loop that turns while `wait` does."""
@@ -40,6 +45,7 @@ class InProcessExecutor:
         self._events: deque[ExecutorEvent] = deque()
         self._begun: list[AttemptBegun] = []
         self._closing = False
+        self._killed: list[asyncio.Task[AttemptResult]] = []
 
     def start(self, spec: AttemptSpec) -> None:
         try:
@@ -86,6 +92,7 @@ class InProcessExecutor:
         entry = self._attempts.pop(key, None)
         if entry is not None:
             entry[1].cancel()
+            self._killed.append(entry[1])
             self._emit(AttemptEnded(key))
 
     def wake(self) -> None:
@@ -105,6 +112,7 @@ class InProcessExecutor:
         # A `wake` from another thread may stop the loop before that.
         while not generators.done():
             self._loop.run_forever()
+        _ABANDONED.extend(task for task in [*tasks, *self._killed] if not task.done())
         self._loop.close()
 
     def emit_threadsafe(self, heartbeat: AttemptHeartbeat) -> None:
