@@ -5,16 +5,13 @@ A pool has one pass at a time.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
-from apprun_operator.act.executor import ReplanError
 from apprun_operator.act.pool_executor import PoolExecutor
-from apprun_operator.kube.errors import ApiError, TransientError
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.pods import PoolBlocked
 from apprun_operator.observe.records import Key
@@ -24,7 +21,7 @@ from apprun_operator.plan.pool.actions import PatchCall, PoolAction
 from apprun_operator.plan.pool.reconcile import plan_pool
 from apprun_operator.plan.pool.summary import is_due
 from apprun_operator.reconcile.loop import Backoff, run_loop
-from apprun_operator.reconcile.round_robin import RoundRobin
+from apprun_operator.reconcile.requests import Requests
 from apprun_operator.reconcile.run_worker import RunWorker
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry import samples
@@ -63,12 +60,11 @@ class PoolWorker:
         self._metrics = metrics
         self._clock = clock
         self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
-        self._running: set[asyncio.Task[None]] = set()
         self._summaries: dict[Key, JSONObject] = {}
         self._owners: dict[Key, Key] = {}
         """The App that owns a pool, by the pool's key."""
         self._published_at: dict[Key, float] = {}
-        self._request_slots = RoundRobin(SIDE_BY_SIDE)
+        self._requests = Requests(cache, self._backoff, metrics, SIDE_BY_SIDE, logger)
 
     def start_term(self) -> None:
         """Plan every pool, since this replica has just become the leader."""
@@ -77,13 +73,11 @@ class PoolWorker:
 
     async def run(self) -> None:
         """Plan pools as their keys arrive, until cancelled."""
-        await run_loop(self._queue, self._reconcile, self._backoff, self._log)
+        await run_loop(self._queue, self._reconcile, self._backoff, self._requests.log)
 
     async def stop(self) -> None:
-        """Cancel the requests in flight. The next life of the operator plans them again."""
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        """Cancel the requests that are in flight."""
+        await self._requests.stop()
 
     async def _reconcile(self, key: Key) -> None:
         slots = self._worker.slots
@@ -144,45 +138,14 @@ class PoolWorker:
         await self._executor.publish(app, list[JSON](entries))
 
     def _start(self, key: Key, action: PoolAction) -> None:
-        owner, name = _target(key, action)
-        # The watch shows a write later than its answer, and the plan would ask for the write again.
-        self._cache.begin_request(owner, name)
-        task = asyncio.create_task(self._execute(key, owner, name, action))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _execute(self, key: Key, owner: Key, name: str, action: PoolAction) -> None:
-        delay = 0.0
-        try:
-            async with self._request_slots.slot(key):
-                await self._executor.execute(key, action)
+        async def send() -> None:
+            await self._executor.execute(key, action)
             if isinstance(action, PatchCall):
                 self._metrics.record(samples.of_item(action.run, self._cache.run(action.run), "task", action.patch))
-            self._backoff.reset((owner, name))
-        except ReplanError:
-            pass
-        except Exception as error:  # noqa: BLE001 (the delay is this object's alone)
-            delay = self._backoff.next_delay((owner, name), error)
-            self._log(key, name, error, delay)
-        finally:
-            if delay:
-                asyncio.get_running_loop().call_later(delay, self._end, key, owner, name)
-            else:
-                self._end(key, owner, name)
 
-    def _end(self, key: Key, owner: Key, name: str) -> None:
-        self._cache.end_request(owner, name)
-        self._queue.put(key)
-
-    def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
-        where = f"{key.path} {name}".strip()
-        self._metrics.failed(type(error).__name__)
-        if isinstance(error, TransientError):
-            logger.warning("%s: %s; again in %.1f s", where, error, delay)
-        elif isinstance(error, ApiError):
-            logger.error("%s: %s; again in %.1f s", where, error, delay)
-        else:
-            logger.error("%s: unexpected; again in %.1f s", where, delay, exc_info=error)
+        owner, name = _target(key, action)
+        # The call may belong to a run, whose plan is woken then: the pool's is as well.
+        self._requests.start(key, owner, name, send, lambda: self._queue.put(key))
 
 
 def _target(pool: Key, action: PoolAction) -> tuple[Key, str]:

@@ -7,15 +7,13 @@ so that the next plan neither repeats it nor waits for it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from application_sdk.wire import names
-from apprun_operator.act.executor import Executor, ReplanError
-from apprun_operator.kube.errors import ApiError, TransientError
+from apprun_operator.act.executor import Executor
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.records import Key
 from apprun_operator.plan.actions import ItemAction, PatchRun, target
@@ -24,10 +22,9 @@ from apprun_operator.plan.run.reconcile import plan
 from apprun_operator.plan.run.stray_pods import remaining_demand
 from apprun_operator.reconcile.loop import Backoff, run_loop
 from apprun_operator.reconcile.pod_quota import SlotLimiter
-from apprun_operator.reconcile.round_robin import RoundRobin
+from apprun_operator.reconcile.requests import Requests
 from apprun_operator.reconcile.workqueue import KeyQueue
 from apprun_operator.telemetry import samples
-from apprun_operator.telemetry.logs import log_context
 from apprun_operator.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -69,8 +66,7 @@ class RunWorker:
         self._metrics = metrics
         self._clock = clock
         self._backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF, jitter)
-        self._running: set[asyncio.Task[None]] = set()
-        self._request_slots = RoundRobin(MAX_CONCURRENT_REQUESTS)
+        self._requests = Requests(cache, self._backoff, metrics, MAX_CONCURRENT_REQUESTS, logger)
         self.slots = SlotLimiter(limits, cache.wake, {})
         """The places for task pods, which runs and pools of warm pods compete for."""
 
@@ -80,17 +76,11 @@ class RunWorker:
 
     async def run(self) -> None:
         """Reconcile runs until cancelled."""
-        await run_loop(self._queue, self._reconcile, self._backoff, self._log)
+        await run_loop(self._queue, self._reconcile, self._backoff, self._requests.log)
 
     async def stop(self) -> None:
-        """Cancel the requests that are in flight.
-
-        Whether the API server has carried one out is unknown then. The plans of the next term start
-        from what it holds, so an action that was carried out isn't asked for again.
-        """
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        """Cancel the requests that are in flight."""
+        await self._requests.stop()
 
     async def _reconcile(self, key: Key) -> None:
         now = self._clock()
@@ -123,39 +113,8 @@ class RunWorker:
             self._start(key, item, samples.of_item(key, observed.run, role, item))
 
     def _start(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
-        # guard: action-in-flight - the watch shows a write later than its answer, and the plan
-        # would ask for it again
-        self._cache.begin_request(key, target(action))
-        task = asyncio.create_task(self._execute(key, action, batch))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _execute(self, key: Key, action: ItemAction, batch: samples.SampleBatch) -> None:
-        name = target(action)
-        delay = 0.0
-        try:
-            async with self._request_slots.slot(key):
-                await self._executor.execute(key, action)
+        async def send() -> None:
+            await self._executor.execute(key, action)
             self._metrics.record(batch)
-            self._backoff.reset((key, name))
-        except ReplanError:
-            pass
-        except Exception as error:  # noqa: BLE001 (as in `run_loop`: the delay is this object's alone)
-            delay = self._backoff.next_delay((key, name), error)
-            self._log(key, name, error, delay)
-        finally:
-            # It stays in flight until the delay is over, so that no plan asks for it earlier.
-            if delay:
-                asyncio.get_running_loop().call_later(delay, self._cache.end_request, key, name)
-            else:
-                self._cache.end_request(key, name)
 
-    def _log(self, key: Key, name: str, error: Exception, delay: float) -> None:
-        where, extra = f"{key.path} {name}".strip(), log_context(key, name)
-        self._metrics.failed(type(error).__name__)
-        if isinstance(error, TransientError):
-            logger.warning("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
-        elif isinstance(error, ApiError):
-            logger.error("%s: %s; retrying in %.1f s", where, error, delay, extra=extra)
-        else:
-            logger.error("%s: unexpected error; retrying in %.1f s", where, delay, exc_info=error, extra=extra)
+        self._requests.start(key, key, target(action), send)
