@@ -411,9 +411,65 @@ MUTANTS: Final = (
     ),
     Mutant(
         "image-digest-pinned",
-        part='asked.get("image") or image_of(app)',
-        without='asked.get("image") or app.get("image")',
+        part='fields.get("image") or image_of(run.app or {})',
+        without='fields.get("image") or (run.app or {}).get("image")',
         tests=(f"{UNIT}/operator/plan/pod/test_image_pinning.py",),
+    ),
+    Mutant(
+        "env-own-variable",
+        without="False",
+        tests=(f"{UNIT}/app/test_pod_options.py",),
+    ),
+    Mutant(
+        "label-own-prefix",
+        without="False",
+        tests=(f"{UNIT}/app/test_pod_options.py",),
+    ),
+    Mutant(
+        "annotation-own-prefix",
+        without="False",
+        tests=(f"{UNIT}/app/test_pod_options.py",),
+    ),
+    Mutant(
+        "volume-own-path",
+        without="False",
+        tests=(f"{UNIT}/app/test_pod_options.py",),
+    ),
+    Mutant(
+        "pod-own-mounts",
+        without="len(sources) != 1",
+        tests=(f"{UNIT}/operator/plan/pod/test_pod_additions.py",),
+    ),
+    Mutant(
+        "env-source-may-come",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/call/test_pod_status.py",),
+    ),
+    Mutant(
+        "spot-given-up",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/pod/test_spot.py",),
+    ),
+    Mutant(
+        "pod-not-root",
+        without="isinstance(user, int)",
+        tests=(f"{UNIT}/operator/plan/pod/test_pod_fields.py",),
+    ),
+    Mutant(
+        "not-root",
+        part="1",
+        without="0",
+        tests=(f"{UNIT}/app/test_pod_options.py",),
+    ),
+    Mutant(
+        "pod-own-metadata",
+        without="added = dict(asked)",
+        tests=(f"{UNIT}/operator/plan/pod/test_pod_additions.py",),
+    ),
+    Mutant(
+        "pod-own-variables",
+        without="isinstance(name, str)",
+        tests=(f"{UNIT}/operator/plan/pod/test_pod_additions.py",),
     ),
     Mutant(
         "worker-begins-once",

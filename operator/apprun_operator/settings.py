@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from application_sdk.wire import names
-from apprun_operator.plan.limits import Limits
+from application_sdk.wire.pod_rules import MAX_ID
+from apprun_operator.plan.limits import Limits, SpotNodes
 from apprun_operator.telemetry.label_limit import MAX_APPS
 
 PREFIX: Final = "APPRUN_"
@@ -76,6 +78,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         max_pods_per_namespace=_integer(environment, "MAX_PODS_PER_NAMESPACE", 0),
         max_pods_per_run=_integer(environment, "MAX_PODS_PER_RUN", 0),
         tmp_size_limit=_quantity(environment, "TMP_SIZE_LIMIT", "10Gi"),
+        spot=_spot(environment),
+        run_as_user=_user(environment),
         own_account=_namespaced(environment, "SERVICE_ACCOUNT"),
         pending_timeout=float(_integer(environment, "PENDING_TIMEOUT_SECONDS", 3600, minimum=1)),
     )
@@ -129,6 +133,33 @@ def _quantity(environment: Mapping[str, str], name: str, default: str) -> str:
     if text and not re.fullmatch(r"[1-9]\d*(\.\d+)?([kMGTP]|[KMGTP]i)?", text):
         raise _wrong(name, text, "an amount of bytes such as 10Gi, or to nothing for no limit")
     return text
+
+
+def _spot(environment: Mapping[str, str]) -> SpotNodes:
+    """The variable with the place of spot nodes, as JSON of the chart's value."""
+    text = environment.get(f"{PREFIX}SPOT", "")
+    wanted = 'JSON such as {"nodeSelector": {"node": "spot"}, "tolerations": [{"key": "spot"}]}'
+    try:
+        value = json.loads(text) if text else {}
+    except ValueError as error:
+        raise _wrong("SPOT", text, wanted) from error
+    selector = value.get("nodeSelector") or {} if isinstance(value, dict) else None
+    tolerations = value.get("tolerations") or [] if isinstance(value, dict) else None
+    if not isinstance(selector, dict) or not isinstance(tolerations, list):
+        raise _wrong("SPOT", text, wanted)
+    if not all(isinstance(content, str) for content in selector.values()):
+        raise _wrong("SPOT", text, wanted)
+    if not all(isinstance(toleration, dict) for toleration in tolerations):
+        raise _wrong("SPOT", text, wanted)
+    return SpotNodes(selector, tuple(tolerations))
+
+
+def _user(environment: Mapping[str, str]) -> int | None:
+    """The user of pods; None if the variable is set to nothing, so that the cluster chooses one."""
+    text = environment.get(f"{PREFIX}RUN_AS_USER", "65532")
+    if text and (not text.isdigit() or not 0 < int(text) <= MAX_ID):
+        raise _wrong("RUN_AS_USER", text, "a user's number above 0, or to nothing so that the cluster chooses one")
+    return int(text) if text else None
 
 
 def _integer(environment: Mapping[str, str], name: str, default: int, minimum: int = 0) -> int:

@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from application_sdk.wire.fields import ReuseMode, RunsIn
 from apprun_operator.api.apptask import Concurrency, MaxCalls, PoolSeconds, Replicas, Reuse
+from apprun_operator.api.pod import POD_RULES, Amounts, PodShape
 from apprun_operator.api.secrets import SecretMounts
 from apprun_operator.api.shapes import (
     LIST_KEYS,
@@ -86,20 +88,25 @@ class Storage(Shape):
     (ReadWriteMany)."""
 
 
-class PodDefaults(Shape):
-    """Defaults of a run's pods. What a task declares takes precedence, field by field."""
+class PlacedPod(PodShape, Amounts):
+    """Fields of a pod's manifest, with amounts and place."""
 
-    cpu: LooseQuantity | None = None
-    """CPU request and limit of a pod, as a Kubernetes quantity: `500m`, `2`."""
-    memory: LooseQuantity | None = None
-    """Memory request and limit of a pod, as a Kubernetes quantity: `256Mi`, `2Gi`."""
+    model_config = ConfigDict(json_schema_extra={RULES: POD_RULES})
+
     node_selector: LabelMap | None = None
     """Labels that a node must have to run these pods."""
     tolerations: Tolerations | None = None
     """Taints that these pods tolerate."""
-    priority_class_name: ObjectName | None = None
-    """PriorityClass of these pods: the scheduler places pods of higher priority first, and may
-    preempt others for them."""
+
+
+class PodDefaults(PlacedPod):
+    """Defaults of a run's pods. What a task declares takes precedence: `env` and `volumes` by entry,
+    `labels` and `annotations` by key, amounts by resource, everything else field by field."""
+
+
+class DriverPod(PlacedPod):
+    """The pod that executes the route. It overrides `spec.pod`, of which a driver gets no GPU, no
+    extended resources, no shared memory and no volumes."""
 
 
 class Retention(Shape):
@@ -129,13 +136,25 @@ class ReuseOverride(Shape):
     """Calls after which a pod is replaced."""
 
 
-class TaskOverride(Shape):
-    """Settings of one task that override those in the app's code."""
+NO_POD_IN_DRIVER: Final = rule(
+    "!has(self.runsIn) || self.runsIn != 'driver' || !("
+    + " || ".join(f"has(self.{to_camel(name)})" for name in PlacedPod.model_fields)
+    + ")",
+    "a task that runs in the driver has no pod: leave out the fields of its pod, or runsIn",
+    field=".runsIn",
+)
+
+
+class TaskOverride(PlacedPod):
+    """Settings of one task that override those in the app's code. Those of its pod are laid over
+    `@task`, as `@task` is over `spec.pod`."""
 
     model_config = ConfigDict(
         json_schema_extra={
             RULES: [
                 rule("!has(self.runsIn) || !has(self.reuse)", "runsIn and reuse exclude each other"),
+                NO_POD_IN_DRIVER,
+                *POD_RULES,
             ]
         }
     )
@@ -164,8 +183,6 @@ class AppTemplate(Shape):
     service_account_name: ObjectName | None = None
     """Service account of task pods, for tasks that use the Kubernetes API or a cloud. Defaults to
     `apprun-task`, which may only report results. The driver always runs as `apprun-driver`."""
-    pod: PodDefaults | None = None
-    """Defaults of the pods."""
     storage: Storage | None = None
     """Where the files that tasks return are stored. Defaults to the store of the namespace: a
     ConfigMap and a Secret, both named `apprun-store`, which task pods get as environment
@@ -173,8 +190,6 @@ class AppTemplate(Shape):
     secrets: SecretMounts | None = None
     """Secrets that are mounted into task pods as files. A task may restrict itself to some of them
     with `secrets=` of `@task`. The driver gets those with `driver: true`."""
-    tasks: Annotated[dict[TaskName, TaskOverride], Field(max_length=256)] | None = None
-    """Settings that override those in the code, by the names of the tasks."""
 
 
 class Handler(Shape):
@@ -189,7 +204,18 @@ class Handler(Shape):
     """Memory request and limit of a handler pod."""
 
 
-class AppSpec(AppTemplate):
+class PodSettings(Shape):
+    """What the app says of its pods, and of where its tasks run."""
+
+    pod: PodDefaults | None = None
+    """Defaults of the pods."""
+    driver: DriverPod | None = None
+    """The pod that executes the route, over `pod`."""
+    tasks: Annotated[dict[TaskName, TaskOverride], Field(max_length=256)] | None = None
+    """Settings that override those in the code, by the names of the tasks."""
+
+
+class AppSpec(AppTemplate, PodSettings):
     """The app's code, and the defaults of its runs. A change affects runs that begin later; a
     running one keeps the app that it began with."""
 

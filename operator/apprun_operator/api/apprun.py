@@ -144,6 +144,13 @@ class AppRunSpec(Shape):
 class ResolvedApp(AppTemplate):
     """The app as it was when the run began. Later changes of the App don't affect the run."""
 
+    # Free, since it was admitted as a spec: its rules would be evaluated with each write of the ledger.
+    pod: FreeObject | None = None
+    """Defaults of the pods, as in the App's spec."""
+    driver: FreeObject | None = None
+    """The driver's pod, as in the App's spec."""
+    tasks: FreeObject | None = None
+    """Settings of tasks, as in the App's spec."""
     name: str
     """Name of the App, or of the class of an inline app."""
     generation: int | None = None

@@ -32,6 +32,7 @@ from application_sdk.wire.names import (
     KEY_PREFIX_LENGTH,
 )
 from application_sdk.wire.pod import REFUSED_FINISHED
+from apprun_operator.api.pod import POD_RULES, PodShape, TaskAmounts
 from apprun_operator.api.shapes import (
     LIST_TYPE,
     RULES,
@@ -42,7 +43,6 @@ from apprun_operator.api.shapes import (
     Image,
     LabelMap,
     ObjectName,
-    Quantity,
     Shape,
     Text,
     Timestamp,
@@ -129,17 +129,13 @@ class TaskPolicy(Shape):
     """How the task is retried."""
 
 
-class TaskPod(Shape):
+class TaskPod(PodShape, TaskAmounts):
     """What the task requests of its pod. The app's defaults apply to the rest."""
 
-    model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE]})
+    model_config = ConfigDict(json_schema_extra={RULES: [TASK_ACCOUNT_RULE, *POD_RULES]})
 
     image: Image | None = None
     """Container image. Defaults to the app's."""
-    cpu: Quantity | None = None
-    """CPU request and limit."""
-    memory: Quantity | None = None
-    """Memory request and limit."""
     node_selector: LabelMap | None = None
     """Labels that the node must have."""
     tolerations: Tolerations | None = None

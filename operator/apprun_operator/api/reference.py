@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
@@ -12,6 +13,8 @@ from apprun_operator.api.schema import Schema, structural
 from apprun_operator.api.shapes import RULES
 
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
+POD_FIELD: Final = "envFrom"
+"""A field that only descriptions of pods have."""
 INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 
 INTRODUCTION: Final = f"""\
@@ -36,10 +39,11 @@ BOUNDS: Final = (
 
 def page(kinds: Sequence[Kind]) -> str:
     """The whole page, in Markdown."""
-    return INTRODUCTION + "".join(part for kind in kinds for part in _kind(kind))
+    shown: dict[str, str] = {}
+    return INTRODUCTION + "".join(part for kind in kinds for part in _kind(kind, shown))
 
 
-def _kind(kind: Kind) -> Iterator[str]:
+def _kind(kind: Kind, shown: dict[str, str]) -> Iterator[str]:
     schema = structural(kind.model)
     yield f"\n## {kind.name}\n\n{_sentence(schema)}\n\n"
     called = ", ".join(f"`{name}`" for name in (kind.plural, kind.name.lower(), *kind.short_names))
@@ -51,23 +55,32 @@ def _kind(kind: Kind) -> Iterator[str]:
         yield f"\n### {kind.name}.{part}\n\n{_sentence(child)}\n\n"
         yield from _rules(child)
         yield "| field | type | meaning |\n| --- | --- | --- |\n"
-        yield from _fields(child, "")
+        yield from _fields(child, "", f"{kind.name}.{part}", shown)
 
 
 def _name(column: Column) -> str:
     return f"{column.name} (`-o wide`)" if column.priority else column.name
 
 
-def _fields(schema: Schema, path: str) -> Iterator[str]:
+def _fields(schema: Schema, path: str, part: str, shown: dict[str, str]) -> Iterator[str]:
+    """The rows of all fields of a part, such as App.spec. The many fields of a pod are listed once: `shown` has the
+    place of each such set."""
     required = cast("list[str]", schema.get("required") or [])
     for name, child in _properties(schema).items():
         mark = "*" if name in required else ""
-        yield _row(f"`{path}{name}`{mark}", _type(child), _meaning(child))
         inner, suffix = child, "."
         if "items" in child:
             inner, suffix = cast("Schema", child["items"]), "[]."
+        if POD_FIELD in _properties(inner):
+            fields = json.dumps(_properties(inner), sort_keys=True)
+            if fields in shown:
+                said = f"{_meaning(child)} Its fields are those of `{shown[fields]}`."
+                yield _row(f"`{path}{name}`{mark}", _type(child), said)
+                continue
+            shown[fields] = f"{part}.{path}{name}"
+        yield _row(f"`{path}{name}`{mark}", _type(child), _meaning(child))
         if _properties(inner):
-            yield from _fields(inner, f"{path}{name}{suffix}")
+            yield from _fields(inner, f"{path}{name}{suffix}", part, shown)
 
 
 def _rules(schema: Schema) -> Iterator[str]:

@@ -19,11 +19,11 @@ from application_sdk.wire.fields import (
     Checkpoint,
     ContinuationFields,
     ErrorFields,
-    PodFields,
     Role,
     RunPhase,
     TaskPhase,
 )
+from application_sdk.wire.pod_fields import PodFields
 from apprun_operator.observe import times
 from apprun_operator.observe.apps import AppRecord, InspectionRecord, InspectionResult
 from apprun_operator.observe.fields import Raw, Unreadable, check_whole, packed, packed_object
@@ -58,6 +58,7 @@ TEMPLATE_FIELDS: Final = (
     "storage",
     "secrets",
     "tasks",
+    "driver",
 )
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}

@@ -13,7 +13,7 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import INSPECTING
 from apprun_operator.observe.workers import POOLED
 
-MOUNTED: Final = frozenset({"secret", "csi", "persistentVolumeClaim", "nfs"})
+MOUNTED: Final = frozenset({"secret", "configMap", "csi", "persistentVolumeClaim", "nfs"})
 """Kinds of volumes whose absence keeps a pod waiting without a reason in its status."""
 
 

@@ -19,13 +19,13 @@ from application_sdk.wire.fields import (
     AttemptFields,
     Checkpoint,
     ErrorFields,
-    PodFields,
     Policy,
     ReuseFields,
     Role,
     RunPhase,
     TaskPhase,
 )
+from application_sdk.wire.pod_fields import PodFields
 from apprun_operator.observe.packed_json import EMPTY, Packed
 
 

@@ -3,8 +3,19 @@ plans get it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
+
+from application_sdk.wire.digest import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class SpotNodes:
+    """Nodes that the cloud may take back: how a pod that asks for `spot` gets onto them."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[JSONObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,9 @@ class Limits:
     """Upper bound of a run's own parallelism; 0 for none."""
     tmp_size_limit: str = "10Gi"
     """How much a pod may keep in its /tmp, as a quantity of Kubernetes; any amount when empty."""
+    spot: SpotNodes = field(default_factory=SpotNodes)
+    run_as_user: int | None = 65532
+    """User and group of pods that ask for none. None leaves the choice to the cluster."""
     own_account: tuple[str, str] | None = None
     """Namespace and name of the operator's service account, which no task may run as."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import TaskSettings
 from application_sdk.wire import names
-from application_sdk.wire.fields import PodFields
+from application_sdk.wire.pod_fields import PodFields
 
 
 def check_settings(settings: TaskSettings, title: str) -> None:

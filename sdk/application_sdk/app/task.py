@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Unpack, cast, overload
 
@@ -21,11 +21,14 @@ from application_sdk.execution import current
 from application_sdk.execution.definition import TaskDefinition, TaskSettings
 
 if TYPE_CHECKING:
+    from application_sdk.app.pod_amounts import Amount, ResourceAmount
+    from application_sdk.app.pod_options import ConfigMapKey, ConfigMapSource, SecretKey, SecretSource
     from application_sdk.execution.definition import Watchdog
     from application_sdk.execution.retry import RetryPolicy
     from application_sdk.execution.reuse import ReusePolicy
     from application_sdk.wire.digest import JSONObject
     from application_sdk.wire.fields import RunsIn
+    from application_sdk.wire.pod_fields import Affinity, DnsConfig, HostAlias, Volume
 
 In = TypeVar("In", bound=Input)
 Out = TypeVar("Out", bound=Output)
@@ -264,13 +267,34 @@ def task(
     retry_initial_interval_seconds: float = 1,
     retry_max_interval_seconds: float = 300,
     pool: str | None = None,
-    cpu: str = ...,
-    memory: str = ...,
+    cpu: Amount = ...,
+    memory: Amount = ...,
     image: str = ...,
     node_selector: Mapping[str, str] = ...,
     tolerations: list[JSONObject] = ...,
     service_account: str = ...,
     secrets: list[str] = ...,
+    env: Mapping[str, str | SecretKey | ConfigMapKey] = ...,
+    env_from: Sequence[SecretSource | ConfigMapSource] = ...,
+    labels: Mapping[str, str] = ...,
+    annotations: Mapping[str, str] = ...,
+    image_pull_secrets: Sequence[str] = ...,
+    resources: Mapping[str, ResourceAmount] = ...,
+    gpu: int = ...,
+    shm: str = ...,
+    volumes: Mapping[str, Volume] = ...,
+    affinity: Affinity = ...,
+    topology_spread: Sequence[JSONObject] = ...,
+    runtime_class: str = ...,
+    priority_class: str = ...,
+    scheduler_name: str = ...,
+    host_aliases: Sequence[HostAlias] = ...,
+    dns_config: DnsConfig = ...,
+    termination_grace_seconds: int = ...,
+    run_as_user: int = ...,
+    fs_group: int = ...,
+    spot: bool = ...,
+    queue: str = ...,
     runs_in: RunsIn = "pod",
     reuse: ReusePolicy | None = None,
     limit: int | None = None,
@@ -311,14 +335,43 @@ def task(
         retry_initial_interval_seconds: Wait before the second attempt, 1 by default. It doubles with each attempt.
         retry_max_interval_seconds: Longest wait between two attempts, 300 by default.
         pool: Has no effect, and is accepted for programs of the App Framework.
-        cpu: CPU request and limit of the task's pod, such as "500m". The App's by default, as for
-            the further keywords of the pod.
-        memory: Memory request and limit of the pod, such as "1Gi".
+        cpu: CPU request and limit of the task's pod, such as "500m"; `("100m", "1")` sets them
+            apart, and `("100m", None)` sets no limit. The App's by default, as for the further
+            keywords of the pod.
+        memory: Memory request and limit of the pod, such as "1Gi" or `("256Mi", "1Gi")`.
         image: Image of the pod.
         node_selector: Labels of the nodes that the pod may run on.
         tolerations: Tolerations of the pod, as in a pod's manifest.
         service_account: Service account of the pod.
         secrets: Which of the App's secrets the task is given. All of them by default; [] for none.
+        env: Environment variables by name: a text, `{"secret": name, "key": key}` or
+            `{"configMap": name, "key": key}`. Names that begin with APPRUN_ are refused.
+        env_from: ConfigMaps and Secrets all of whose keys become environment variables:
+            `[{"configMap": name}, {"secret": name, "prefix": "DB_"}]`.
+        labels: Further labels of the pod.
+        annotations: Further annotations of the pod.
+        image_pull_secrets: Names of the Secrets with which the pod's images are pulled.
+        resources: Amounts of further resources by name, such as
+            `{"ephemeral-storage": "10Gi", "amd.com/gpu": 1}`.
+        gpu: Number of NVIDIA GPUs, short for the resource nvidia.com/gpu.
+        shm: Size of /dev/shm, which counts as memory of the pod, such as "2Gi".
+        volumes: Volumes by mount path, each as in a pod's manifest, with `readOnly` and `subPath`:
+            `{"/data": {"persistentVolumeClaim": {"claimName": "shared"}}}`. Paths that AppRun uses
+            itself are refused.
+        affinity: `nodeAffinity`, `podAffinity` and `podAntiAffinity` of the pod, as in its manifest.
+        topology_spread: Topology spread constraints of the pod, as in its manifest.
+        runtime_class: RuntimeClass of the pod, such as "gvisor".
+        priority_class: PriorityClass of the pod.
+        scheduler_name: The scheduler that places the pod. Kubernetes' own by default.
+        host_aliases: Entries of /etc/hosts: `[{"ip": "10.0.0.1", "hostnames": ["db.example.com"]}]`.
+        dns_config: `nameservers`, `searches` and `options` that are added to the pod's resolver.
+        termination_grace_seconds: Seconds between SIGTERM and SIGKILL, 30 by default.
+        run_as_user: User and group of the pod's processes, 65532 by default. Not root.
+        fs_group: Group that volumes are handed to. By default that of `run_as_user`, where a claim
+            is mounted.
+        spot: True runs the pod on nodes that the cloud may take back, as the chart's `spot`
+            describes them. The last attempt, and all after two disruptions, may run anywhere.
+        queue: Kueue's LocalQueue that admits the pod, such as "team-a".
         runs_in: "pod" (the default), or "driver" for steps of milliseconds to seconds: a process beside the route,
             without a pod of its own and so without the keywords that shape one.
         reuse: Executes the calls in warm pods, which have imported the app and stay between calls: a `ReusePolicy`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cas
 from application_sdk.errors import AppDefinitionError
 from application_sdk.execution.definition import TaskSettings, Watchdog
 from application_sdk.execution.retry import RetryPolicy
-from application_sdk.wire.fields import MAX_SECONDS, PodFields, RunsIn
+from application_sdk.wire.fields import MAX_SECONDS, RunsIn
 
 if TYPE_CHECKING:
+    from application_sdk.app.pod_amounts import Amount, ResourceAmount
+    from application_sdk.app.pod_options import ConfigMapKey, ConfigMapSource, SecretKey, SecretSource
     from application_sdk.execution.reuse import ReusePolicy
     from application_sdk.wire.digest import JSONObject
+    from application_sdk.wire.pod_fields import Affinity, DnsConfig, HostAlias, PodFields, Volume
 
 Seconds: TypeAlias = float | None
 
@@ -37,13 +40,34 @@ class TaskOptions(TypedDict, total=False):
     retry_initial_interval_seconds: float
     retry_max_interval_seconds: float
     pool: str | None
-    cpu: str
-    memory: str
+    cpu: Amount
+    memory: Amount
     image: str
     node_selector: Mapping[str, str]
     tolerations: list[JSONObject]
     service_account: str
     secrets: list[str]
+    env: Mapping[str, str | SecretKey | ConfigMapKey]
+    env_from: Sequence[SecretSource | ConfigMapSource]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    image_pull_secrets: Sequence[str]
+    resources: Mapping[str, ResourceAmount]
+    gpu: int
+    shm: str
+    volumes: Mapping[str, Volume]
+    affinity: Affinity
+    topology_spread: Sequence[JSONObject]
+    runtime_class: str
+    priority_class: str
+    scheduler_name: str
+    host_aliases: Sequence[HostAlias]
+    dns_config: DnsConfig
+    termination_grace_seconds: int
+    run_as_user: int
+    fs_group: int
+    spot: bool
+    queue: str
 
 
 class TaskKeywords(TaskOptions, total=False):
@@ -97,6 +121,31 @@ _POD: Final[
     "secrets": "secrets",
 }
 
+POD_OPTIONS: Final = frozenset(
+    {
+        "env",
+        "env_from",
+        "labels",
+        "annotations",
+        "image_pull_secrets",
+        "volumes",
+        "affinity",
+        "topology_spread",
+        "runtime_class",
+        "priority_class",
+        "scheduler_name",
+        "host_aliases",
+        "dns_config",
+        "termination_grace_seconds",
+        "run_as_user",
+        "fs_group",
+        "spot",
+        "queue",
+    }
+)
+"""Keywords of pods that `app.pod_options` checks and converts."""
+AMOUNTS: Final = frozenset({"resources", "gpu", "shm"})
+"""The same of `app.pod_amounts`, which also reads `cpu` and `memory` that are pairs."""
 _CHECKED_TOGETHER: Final = frozenset(
     {"secrets", "service_account", "heartbeat_timeout_seconds", "auto_heartbeat_seconds"}
 )
@@ -122,10 +171,19 @@ def apply_options(settings: TaskSettings, options: TaskOptions, title: str) -> T
     watchdog = keywords.get("progress_watchdog", settings.progress_watchdog)
     if watchdog not in ("off", "warn", "enforce"):
         raise AppDefinitionError(f'{title}: progress_watchdog={watchdog!r} must be "off", "warn" or "enforce"')
-    pod = PodFields(**settings.pod)
+    pod: PodFields = {**settings.pod}
     for name, field in _POD.items():
         if name in keywords:
             pod[field] = dict(keywords[name]) if name == "node_selector" else keywords[name]
+    pairs = any(isinstance(keywords.get(name), tuple) for name in ("cpu", "memory"))
+    if pairs or keywords.keys() & AMOUNTS or "requests" in pod:
+        from application_sdk.app.pod_amounts import with_amounts
+
+        pod = with_amounts(pod, keywords, title)
+    if keywords.keys() & POD_OPTIONS:  # Most tasks name none of them, and their pods don't load this.
+        from application_sdk.app.pod_options import with_pod_options
+
+        pod = with_pod_options(pod, keywords, title)
     changed = replace(
         settings, progress_watchdog=watchdog, retry=_retry(settings.retry, keywords, title), pod=pod, **changes
     )

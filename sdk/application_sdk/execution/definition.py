@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from application_sdk.errors import AppNotFoundError
 from application_sdk.execution.retry import DEFAULT_RETRY, RetryPolicy
-from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, PodFields, Policy, ReuseFields, RunsIn
+from application_sdk.wire.fields import MAX_PAYLOAD_BYTES, Policy, ReuseFields, RunsIn
 
 if TYPE_CHECKING:
     from application_sdk.contracts.base import Input, Output
+    from application_sdk.wire.pod_fields import PodFields
 
 Watchdog: TypeAlias = Literal["off", "warn", "enforce"]
 GateMode: TypeAlias = Literal["off", "soft", "hard"]
@@ -24,6 +25,11 @@ OUR_TASKS: Final = "apprun."
 """How the names of tasks begin that apps have without declaring them."""
 PREFLIGHT: Final = "apprun.preflight"
 DAY_SECONDS: Final = 24 * 60 * 60
+
+
+def _no_pod_fields() -> PodFields:
+    # Not the type itself, whose module no pod needs.
+    return {}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class TaskSettings:
     """How long an attempt may make no progress before the stall watchdog speaks up."""
     progress_watchdog: Watchdog = "warn"
     retry: RetryPolicy = field(default=DEFAULT_RETRY)
-    pod: PodFields = field(default_factory=PodFields)
+    pod: PodFields = field(default_factory=_no_pod_fields)
     limit: int | None = None
     """How many calls of the task a run has at once."""
     rate: str | None = None

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
-from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, ReuseFields, Role, RunsIn
+from application_sdk.wire.fields import ErrorFields, Identity, Outcome, Policy, ReuseFields, Role, RunsIn
+
+if TYPE_CHECKING:
+    from application_sdk.wire.pod_fields import PodFields
 
 CANCEL_KEY: Final = names.CANCEL_KEY
 """A completion with this key answers no call: it says that the run is to be cancelled. The route gets a CancelledError

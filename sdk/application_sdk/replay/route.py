@@ -9,13 +9,16 @@ Both are part of the wire format whose version is that of the replay rules.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.replay.identity import Identities
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import REPLAY_RULES, PodFields, Policy, ReuseFields, Role, RunsIn
+from application_sdk.wire.fields import REPLAY_RULES, Policy, ReuseFields, Role, RunsIn
+
+if TYPE_CHECKING:
+    from application_sdk.wire.pod_fields import PodFields
 
 NO_POLICY: Final = Policy(
     retry={"maxAttempts": 1, "initialIntervalSeconds": 0, "maxIntervalSeconds": 0, "backoffCoefficient": 1}

@@ -10,7 +10,7 @@ from application_sdk.execution.engine import Completion
 from application_sdk.execution.source_lines import user_line
 from application_sdk.replay.route import NO_POLICY, CallRequest, Route
 from application_sdk.wire.digest import JSONObject, digest
-from application_sdk.wire.fields import MAX_SECONDS, PodFields
+from application_sdk.wire.fields import MAX_SECONDS
 from application_sdk.wire.names import TIMER_TASK
 
 TIMER_DIGITS: Final = 3
@@ -46,7 +46,7 @@ class RouteTimers:
                 input_digest=digest(payload),
                 line=user_line(),
                 policy=NO_POLICY,
-                pod=PodFields(),
+                pod={},
                 seconds=seconds,
             ),
             deliver,

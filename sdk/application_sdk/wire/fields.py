@@ -8,9 +8,12 @@ together.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypeAlias, TypedDict
 
 from application_sdk.wire.digest import JSON, JSONObject
+
+if TYPE_CHECKING:
+    from application_sdk.wire.pod_fields import PodFields
 
 REPLAY_RULES: Final = 2
 """Version of the rules of `replay.identity` and `replay.route` under which runs begin. Each keeps
@@ -113,19 +116,6 @@ class Policy(TypedDict):
     maxNoProgressSeconds: NotRequired[float]
     progressWatchdog: NotRequired[Literal["off", "warn", "enforce"]]
     retry: RetryFields
-
-
-class PodFields(TypedDict, total=False):
-    """What a task may ask of its pod. `cpu` and `memory` are Kubernetes quantities."""
-
-    image: str
-    cpu: str
-    memory: str
-    nodeSelector: dict[str, str]
-    tolerations: list[JSONObject]
-    serviceAccountName: str
-    secrets: list[str]
-    """Names in the App's spec.secrets that this task is given. Absent: all of them."""
 
 
 class ReplicaFields(TypedDict):

@@ -30,13 +30,29 @@ def section(title: str) -> str:
     return found[1]
 
 
+def rows_of(title: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `([^`]+)`\*? \| .*? \| (.*) \|$", section(title), re.MULTILINE))
+
+
+def fields_below(place: str) -> set[str]:
+    """The fields that the page lists below a place such as `App.spec.pod`, as paths from there."""
+    kind, part, path = place.split(".", 2)
+    return {name.removeprefix(f"{path}.") for name in rows_of(f"{kind}.{part}") if name.startswith(f"{path}.")}
+
+
 @pytest.mark.parametrize("kind", CASES.values(), ids=CASES)
 def test_every_field_is_there_and_described(kind: Kind) -> None:
     crd: Any = definition(kind)
     properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     for part in properties.keys() - {"apiVersion", "kind", "metadata"}:
-        rows = dict(re.findall(r"^\| `([^`]+)`\*? \| .*? \| (.*) \|$", section(f"{kind.name}.{part}"), re.MULTILINE))
-        assert rows.keys() == leaves(properties[part])
+        rows = rows_of(f"{kind.name}.{part}")
+        repeated = {
+            f"{path}.{field}"
+            for path, meaning in rows.items()
+            for place in re.findall(r"Its fields are those of `([^`]+)`\.$", meaning)
+            for field in fields_below(place)
+        }
+        assert rows.keys() | repeated == leaves(properties[part])
         assert all(rows.values()), "each has a meaning"
 
 

@@ -1,4 +1,5 @@
-"""Every dictionary that `wire.fields` types is what the CRDs accept: same names, same required ones, same types."""
+"""Every dictionary that `wire.fields` and `wire.pod_fields` type is what the CRDs accept: the same names and types, and
+the same ones required."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 import pytest
 
-from application_sdk.wire import fields, names
+from application_sdk.wire import fields, names, pod_fields
 from apprun_operator.api.crds import KINDS, definition
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -17,6 +18,27 @@ PLACES: dict[str, tuple[str, ...]] = {
     "RetryFields": ("AppTask.spec.policy.retry",),
     "Policy": ("AppTask.spec.policy",),
     "PodFields": ("AppTask.spec.pod",),
+    "EnvVariable": ("AppTask.spec.pod.env[]", "App.spec.pod.env[]"),
+    "EnvSource": ("AppTask.spec.pod.env[].valueFrom",),
+    "KeyReference": (
+        "AppTask.spec.pod.env[].valueFrom.secretKeyRef",
+        "AppTask.spec.pod.env[].valueFrom.configMapKeyRef",
+    ),
+    "EnvFrom": ("AppTask.spec.pod.envFrom[]", "App.spec.pod.envFrom[]"),
+    "EnvReference": ("AppTask.spec.pod.envFrom[].secretRef", "AppTask.spec.pod.envFrom[].configMapRef"),
+    "MountedVolume": ("AppTask.spec.pod.volumes[]", "App.spec.pod.volumes[]"),
+    "ClaimSource": ("AppTask.spec.pod.volumes[].persistentVolumeClaim",),
+    "EphemeralSource": ("AppTask.spec.pod.volumes[].ephemeral",),
+    "ConfigMapVolume": ("AppTask.spec.pod.volumes[].configMap",),
+    "SecretVolume": ("AppTask.spec.pod.volumes[].secret",),
+    "KeyToPath": ("AppTask.spec.pod.volumes[].secret.items[]", "AppTask.spec.pod.volumes[].configMap.items[]"),
+    "ProjectedVolume": ("AppTask.spec.pod.volumes[].projected",),
+    "EmptyDir": ("AppTask.spec.pod.volumes[].emptyDir",),
+    "Affinity": ("AppTask.spec.pod.affinity", "App.spec.pod.affinity"),
+    "HostAlias": ("AppTask.spec.pod.hostAliases[]",),
+    "DnsConfig": ("AppTask.spec.pod.dnsConfig",),
+    "DnsOption": ("AppTask.spec.pod.dnsConfig.options[]",),
+    "ObjectReference": ("AppTask.spec.pod.imagePullSecrets[]",),
     "Identity": ("AppTask.spec.identity",),
     "CallOutcome": ("AppTask.spec.outcome",),
     "TaskStatus": ("AppTask.status",),
@@ -41,14 +63,20 @@ PLACES: dict[str, tuple[str, ...]] = {
 ELSEWHERE = {
     "AppSchemas": "an object that isn't looked into, App.status.contracts.schemas",
     "ContractSchemas": "a part of AppSchemas",
+    "Volume": "the part of MountedVolume that `@task` takes",
     "Findings": "the output of an inspection; App.status.contracts is made of it",
     "Call": "an annotation of pods, and what an inbox holds, where it isn't looked into",
     "Report": "a patch of AppTask.status; see test_a_report_is_a_part_of_the_status",
 }
 
 
+BASES = {"MountedVolume": "Volume"}
+"""Dictionaries that add to another one, all of whose fields may be left out."""
+
+
 def typed_dictionaries() -> dict[str, type]:
-    return {name: value for name, value in vars(fields).items() if is_typeddict(value)}
+    shapes = {**vars(fields), **vars(pod_fields)}
+    return {name: value for name, value in shapes.items() if is_typeddict(value)}
 
 
 def schema_at(place: str) -> dict[str, Any]:
@@ -106,15 +134,19 @@ class AnyObject:
     """Stands for `JSONObject`."""
 
 
+LOCAL_NAMES = {"JSON": AnyValue, "JSONObject": AnyObject, "PodFields": pod_fields.PodFields}
+
+
 def hints(name: str) -> dict[str, Any]:
     shape = typed_dictionaries()[name]
-    return get_type_hints(shape, localns={"JSON": AnyValue, "JSONObject": AnyObject}, include_extras=True)
+    return get_type_hints(shape, localns=LOCAL_NAMES, include_extras=True)
 
 
 def required(name: str) -> set[str]:
     # `__required_keys__` can't tell, because annotations are text in that module.
-    total = typed_dictionaries()[name].__total__  # type: ignore[attr-defined]
-    return {field for field, hint in hints(name).items() if total and get_origin(hint) is not NotRequired}
+    shape: Any = typed_dictionaries()[name]
+    own = hints(name).keys() - (hints(BASES[name]).keys() if name in BASES else set())
+    return {field for field in own if shape.__total__ and get_origin(hints(name)[field]) is not NotRequired}
 
 
 CASES = [(name, place) for name, places in PLACES.items() for place in places]

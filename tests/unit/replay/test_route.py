@@ -8,7 +8,7 @@ from application_sdk.errors import MisuseError
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.replay.route import NO_POLICY, CallRequest, Route, UnexpectedCompletion
 from application_sdk.wire.digest import digest
-from application_sdk.wire.fields import PodFields
+from application_sdk.wire.pod_fields import PodFields
 
 
 class Calls:

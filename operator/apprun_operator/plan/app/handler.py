@@ -20,7 +20,7 @@ from application_sdk.wire.pod import (
 from apprun_operator.observe.apps import AppRecord
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.metadata import owner_reference
-from apprun_operator.plan.pod import pod_template
+from apprun_operator.plan.pod import pod_additions, pod_fields, pod_template
 from apprun_operator.plan.pod.secrets import volumes as secret_volumes
 
 COMMAND: Final = ("python3", "-m", "application_sdk.server.pod")
@@ -33,6 +33,11 @@ def deployment(app: AppRecord, template: JSONObject, limits: Limits) -> JSONObje
     """The Deployment of an App with `spec.handler`; `template` is its spec."""
     handler = app.handler or {}
     key = app.meta.key
+    pod: JSONObject = {
+        "metadata": {"labels": _labels(app)},
+        "spec": _pod(key.namespace, key.name, template, handler, limits),
+    }
+    pod_additions.add(pod, pod_fields.of_app(template))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -41,10 +46,7 @@ def deployment(app: AppRecord, template: JSONObject, limits: Limits) -> JSONObje
             "replicas": replicas(app),
             "selector": {"matchLabels": _labels(app)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {
-                "metadata": {"labels": _labels(app)},
-                "spec": _pod(key.namespace, key.name, template, handler, limits),
-            },
+            "template": pod,
         },
     }
 
@@ -86,7 +88,7 @@ def _metadata(app: AppRecord) -> JSONObject:
 def _pod(namespace: str, app: str, template: JSONObject, handler: JSONObject, limits: Limits) -> JSONObject:
     secrets, secret_mounts = secret_volumes(template, None)
     volumes, mounts = pod_template.volumes(template, limits.tmp_size_limit, source_optional=False)
-    asked = pod_template.defaults(template)
+    asked = pod_fields.of_app(template)
     container = _container(template, handler, [*mounts, *secret_mounts], limits)
     env = {
         HANDLER_APP_VARIABLE: app,
@@ -94,7 +96,9 @@ def _pod(namespace: str, app: str, template: JSONObject, handler: JSONObject, li
         HANDLER_NAMESPACE_VARIABLE: namespace,
     }
     container["env"] = [{"name": name, "value": value} for name, value in env.items()]
-    spec = pod_template.spec(names.HANDLER_SERVICE_ACCOUNT, GRACE, container, [*volumes, *secrets], asked)
+    spec = pod_template.spec(
+        names.HANDLER_SERVICE_ACCOUNT, GRACE, container, [*volumes, *secrets], asked, limits.run_as_user
+    )
     if asked.get("tolerations"):
         spec["tolerations"] = asked["tolerations"]
     return spec

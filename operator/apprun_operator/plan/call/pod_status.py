@@ -46,6 +46,8 @@ DISRUPTIONS: Final = {
     "DeletionByPodGC": ("NodeLost", "the pod's node is gone"),
 }
 CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+MISSING_SOURCE: Final = re.compile(r'(?:secret|configmap) "[^"]*" not found|couldn\'t find key')
+"""How the kubelet says that an environment variable's Secret, ConfigMap or key isn't there."""
 PERMANENT_IMAGE_REASONS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 NOT_FOUND_WORDS: Final = (
     "not found",
@@ -289,8 +291,15 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
         message = f"image {pod.image!r} can't be pulled ({pod.waiting_reason}): {pod.waiting_message or 'no details'}"
         return PodBlocked(IMAGE_PULL_FAILED, message, since, permanent, wake_at)
     if pod.waiting_reason in CONFIG_REASONS:
-        message = f"the container can't start ({pod.waiting_reason}): {pod.waiting_message}"
-        return PodBlocked("ContainerNotStarted", message, since, now - since > IMAGE_GRACE, since + IMAGE_GRACE)
+        message, grace = f"the container can't start ({pod.waiting_reason}): {pod.waiting_message}", IMAGE_GRACE
+        # guard: env-source-may-come - a Secret or ConfigMap is often applied after the run, by
+        # somebody else
+        if MISSING_SOURCE.search(pod.waiting_message):
+            message += (
+                ". An environment variable needs it: create it, and the pod starts by itself; or mark it optional"
+            )
+            grace = limits.pending_timeout
+        return PodBlocked("ContainerNotStarted", message, since, now - since > grace, since + grace)
     if pod.unschedulable:
         expired = now - since > limits.pending_timeout
         wake_at = since + WAITING_GRACE if now < since + WAITING_GRACE else since + limits.pending_timeout

@@ -7,19 +7,25 @@ The modules that make a kind of pod (`plan.pod.pods`, `plan.app.handler`) add wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject
+from apprun_operator.plan.pod import amounts
 
-USER: Final = 65532
 TOKEN_SECONDS: Final = 3607
 READ_ONLY: Final = 0o444
 """Pods run as a user of their own, and the kubelet writes as root."""
 
 
-def spec(account: str, grace: int, container: JSONObject, volumes: Sequence[JSON], asked: JSONObject) -> JSONObject:
-    """A pod's spec of one container; `asked` is what its user wants of the place where it runs."""
+def spec(
+    account: str, grace: int, container: JSONObject, volumes: Sequence[JSON], asked: JSONObject, user: int | None
+) -> JSONObject:
+    """A pod's spec of one container; `asked` is what its user wants of the place where it runs.
+
+    Without a `user`, the cluster chooses one, as OpenShift does.
+    """
+    identity: JSONObject = {} if user is None else {"runAsUser": user, "runAsGroup": user}
     made: JSONObject = {
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
@@ -27,8 +33,7 @@ def spec(account: str, grace: int, container: JSONObject, volumes: Sequence[JSON
         "terminationGracePeriodSeconds": grace,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
+            **identity,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
@@ -41,7 +46,7 @@ def spec(account: str, grace: int, container: JSONObject, volumes: Sequence[JSON
 
 
 def container(name: str, image: JSON, command: Sequence[str], mounts: Sequence[JSON], asked: JSONObject) -> JSONObject:
-    """The one container; of `asked` it takes `imagePullPolicy`, `cpu` and `memory`."""
+    """The one container; of `asked` it takes `imagePullPolicy` and the amounts."""
     made: JSONObject = {
         "name": name,
         "image": image,
@@ -58,9 +63,9 @@ def container(name: str, image: JSON, command: Sequence[str], mounts: Sequence[J
     }
     if asked.get("imagePullPolicy"):
         made["imagePullPolicy"] = asked["imagePullPolicy"]
-    amounts: JSONObject = {kind: asked[kind] for kind in ("cpu", "memory") if asked.get(kind) is not None}
-    if amounts:
-        made["resources"] = {"requests": amounts, "limits": amounts}
+    resources = amounts.resources_of(asked)
+    if resources:
+        made["resources"] = resources
     return made
 
 
@@ -96,7 +101,8 @@ def volumes(
     return made, mounts
 
 
-def defaults(app: JSONObject) -> JSONObject:
-    """`spec.pod` of an App: what its pods want where their task doesn't say otherwise."""
-    defaults_of_app = app.get("pod")
-    return defaults_of_app if isinstance(defaults_of_app, dict) else {}
+def hand_over(spec: JSONObject, user: int | None) -> None:
+    """Give volumes of the pod to its group; the cluster does that where it chooses the user."""
+    if user is not None:
+        security = cast("JSONObject", spec["securityContext"])
+        security |= {"fsGroup": user, "fsGroupChangePolicy": "OnRootMismatch"}

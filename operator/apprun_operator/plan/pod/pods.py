@@ -19,7 +19,7 @@ from apprun_operator.observe.records import INSPECTING, Key, RunRecord, StateRec
 from apprun_operator.plan.actions import CreatePod, CreateTask
 from apprun_operator.plan.limits import DEADLINE_SLACK, TERMINATION_GRACE, Limits
 from apprun_operator.plan.metadata import owner_reference
-from apprun_operator.plan.pod import pod_template
+from apprun_operator.plan.pod import pod_additions, pod_fields, pod_template, spot
 from apprun_operator.plan.pod.image_pinning import image_of
 from apprun_operator.plan.pod.secrets import for_driver
 from apprun_operator.plan.pod.secrets import volumes as secret_volumes
@@ -68,7 +68,9 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
     """The pod of the current attempt of `task`, whatever its role."""
     key = Key(task.meta.key.namespace, task.pod_name)
     call = json.dumps(call_of(run, task), separators=(",", ":"), ensure_ascii=False)
-    image = _image(run, task)
+    fields = spot.placed(pod_fields.of_task(run.app or {}, task), limits, task)
+    # guard: image-digest-pinned - a tag that moves would mix two versions of the code in one run
+    image = fields.get("image") or image_of(run.app or {})
     body: JSONObject = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -79,8 +81,9 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
             "annotations": {names.CALL_ANNOTATION: call, names.IMAGE_ANNOTATION: image},
             "ownerReferences": [owner_reference(names.APP_TASK_KIND, task.meta.key.name, task.meta.uid)],
         },
-        "spec": _pod_spec(run, task, image, limits, state),
+        "spec": _pod_spec(run, task, image, fields, limits, state),
     }
+    pod_additions.add(body, fields)
     return CreatePod(key, task.meta.uid, body)
 
 
@@ -132,16 +135,10 @@ def _labels(task: TaskRecord) -> JSONObject:
     }
 
 
-def _image(run: RunRecord, task: TaskRecord) -> JSON:
+def _pod_spec(
+    run: RunRecord, task: TaskRecord, image: JSON, asked: JSONObject, limits: Limits, state: StateRecord | None
+) -> JSONObject:
     app = run.app or {}
-    asked: JSONObject = {**pod_template.defaults(app), **cast("JSONObject", task.pod)}
-    # guard: image-digest-pinned - a tag that moves would mix two versions of the code in one run
-    return asked.get("image") or image_of(app)
-
-
-def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, state: StateRecord | None) -> JSONObject:
-    app = run.app or {}
-    asked: JSONObject = {**pod_template.defaults(app), **cast("JSONObject", task.pod)}
     account = account_of(app, task)
     # Optional, since a pod that waits for a missing ConfigMap says so nowhere; the driver's import
     # error does.
@@ -155,11 +152,12 @@ def _pod_spec(run: RunRecord, task: TaskRecord, image: JSON, limits: Limits, sta
     container["env"] = _environment(task, state, store, limits)
     if store.env_from:
         container["envFrom"] = list(store.env_from)
-    spec = pod_template.spec(account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked)
+    spec = pod_template.spec(
+        account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked, limits.run_as_user
+    )
     spec |= {"restartPolicy": "Never", "tolerations": tolerations_of(asked, limits)}
     if store.on_volume:
-        security = cast("JSONObject", spec["securityContext"])
-        security |= {"fsGroup": pod_template.USER, "fsGroupChangePolicy": "OnRootMismatch"}
+        pod_template.hand_over(spec, limits.run_as_user)
     timeout = None if task.policy is None else task.policy.get("timeoutSeconds")
     if timeout is not None:
         # Kubernetes keeps it in 32 bits: one that doesn't fit would have the pod refused.

@@ -86,8 +86,8 @@ def explained(words: str, namespace: str) -> tuple[str, str]:
     missing = NO_SECRET.search(words)
     if missing is not None:
         return "SecretNotFound", (
-            f"Secret {missing[1]!r} isn't there in namespace {namespace!r}, and the App declares it (spec.secrets, or"
-            " spec.storage.secretRef): create it, or set optional: true in spec.secrets. The pod starts by itself once"
-            " it is there"
+            f"Secret {missing[1]!r} isn't there in namespace {namespace!r}, and a volume of the pod needs it"
+            " (spec.secrets or spec.storage.secretRef of the App, or volumes): create it, or set optional: true in"
+            " spec.secrets. The pod starts by itself once it is there"
         )
     return "VolumeNotMounted", f"a volume of the pod can't be mounted. Kubelet says: {words}"

@@ -14,7 +14,7 @@ from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.packed_json import Packed
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.workers import OwnerKind, PoolShape, WorkerRecord
-from apprun_operator.plan.pod import pod_template, service_accounts
+from apprun_operator.plan.pod import pod_fields, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
 
 APP_PARTS: Final = ("entry", "imagePullPolicy", "source", "storage", "secrets")
@@ -32,7 +32,7 @@ def shape_of(observed: Observed, task: TaskRecord, reuse: ReuseFields) -> PoolSh
     owner = run.meta
     if run.app_ref and observed.app is not None and not observed.app.meta.deleting:
         kind, owner = "App", observed.app.meta
-    asked: JSONObject = {**pod_template.defaults(app), **cast("JSONObject", task.pod)}
+    asked = pod_fields.of_task(app, task)
     # The pods have the account that the task or the App names. In place of the common account of
     # task pods they have one of their App alone: an account reads all inboxes of its pools.
     account = service_accounts.account_of(app, task)

@@ -26,7 +26,7 @@ from apprun_operator.observe.workers import PoolShape, WorkerRecord
 from apprun_operator.plan.actions import CreatePod
 from apprun_operator.plan.limits import TERMINATION_GRACE, Limits
 from apprun_operator.plan.metadata import owner_reference
-from apprun_operator.plan.pod import pod_template
+from apprun_operator.plan.pod import pod_additions, pod_template, spot
 from apprun_operator.plan.pod.pods import tolerations_of
 from apprun_operator.plan.pod.secrets import volumes as secret_volumes
 from apprun_operator.plan.pod.storage import store_parts
@@ -75,26 +75,24 @@ def pod(worker: WorkerRecord, shape: PoolShape, limits: Limits) -> CreatePod:
     }
     if shape.owner_kind == "App":
         labels[names.APP_LABEL] = shape.owner
-    return CreatePod(
-        key,
-        worker.meta.uid,
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": key.name,
-                "namespace": key.namespace,
-                "labels": labels,
-                "annotations": {names.IMAGE_ANNOTATION: image},
-                "ownerReferences": [owner_reference(names.APP_WORKER_KIND, key.name, worker.meta.uid)],
-            },
-            "spec": _spec(body, limits),
+    pod: JSONObject = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": labels,
+            "annotations": {names.IMAGE_ANNOTATION: image},
+            "ownerReferences": [owner_reference(names.APP_WORKER_KIND, key.name, worker.meta.uid)],
         },
-    )
+        "spec": _spec(body, limits),
+    }
+    pod_additions.add(pod, cast("JSONObject", body["pod"]))
+    return CreatePod(key, worker.meta.uid, pod)
 
 
 def _spec(body: JSONObject, limits: Limits) -> JSONObject:
-    asked = cast("JSONObject", body["pod"])
+    asked = spot.placed(cast("JSONObject", body["pod"]), limits)
     volumes, mounts = pod_template.volumes(body, limits.tmp_size_limit, source_optional=True)
     store = store_parts(body.get("storage"))
     requested = body.get("wanted")
@@ -110,11 +108,12 @@ def _spec(body: JSONObject, limits: Limits) -> JSONObject:
     if store.env_from:
         container["envFrom"] = list(store.env_from)
     account = str(body["account"])
-    spec = pod_template.spec(account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked)
+    spec = pod_template.spec(
+        account, TERMINATION_GRACE, container, [*volumes, *store.volumes, *secrets], asked, limits.run_as_user
+    )
     spec |= {"restartPolicy": "Never", "tolerations": tolerations_of(asked, limits)}
     if store.on_volume:
-        security = cast("JSONObject", spec["securityContext"])
-        security |= {"fsGroup": pod_template.USER, "fsGroupChangePolicy": "OnRootMismatch"}
+        pod_template.hand_over(spec, limits.run_as_user)
     return spec
 
 

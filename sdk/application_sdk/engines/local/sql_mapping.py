@@ -19,7 +19,8 @@ from application_sdk.engines.local.records import (
 )
 from application_sdk.execution.engine import Completion, ScheduledCall
 from application_sdk.wire.digest import JSON, JSONObject, canonical_json, digest
-from application_sdk.wire.fields import ErrorFields, Identity, Outcome, PodFields, Policy, ProgressFields, Role
+from application_sdk.wire.fields import ErrorFields, Identity, Outcome, Policy, ProgressFields, Role
+from application_sdk.wire.pod_fields import PodFields
 
 CHECKPOINTS: Final = "SELECT * FROM checkpoint ORDER BY sequence"
 DETACHED: Final = "SELECT * FROM spare ORDER BY sequence"

@@ -184,7 +184,7 @@ def test_pod_that_never_starts_is_replaced_at_the_clusters_charge(reason: str) -
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("CreateContainerConfigError", 'secret "key" not found'),
+        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
         ("CreateContainerError", "context deadline exceeded"),
         ("RunContainerError", "no such device"),
     ],
@@ -195,6 +195,20 @@ def test_container_that_cannot_start_is_held_then_given_up_with_kubelets_words(r
     assert isinstance(late, PodBlocked)
     assert (early.reason, early.permanent, late.permanent) == ("ContainerNotStarted", False, True)
     assert words in early.message
+
+
+@pytest.mark.parametrize(
+    "words", ['secret "key" not found', 'configmap "a" not found', "couldn't find key url in ConfigMap default/a"]
+)
+def test_missing_source_of_a_variable_is_waited_for(words: str) -> None:
+    early, late = (
+        pending(age, waiting_reason="CreateContainerConfigError", waiting_message=words)
+        for age in (31, LIMITS.pending_timeout + 1)
+    )
+    assert isinstance(early, PodBlocked)
+    assert isinstance(late, PodBlocked)
+    assert (early.permanent, late.permanent) == (False, True)
+    assert f"{words}. An environment variable needs it: create it" in early.message
 
 
 @pytest.mark.parametrize("words", ["No module named application_sdk", "No module named 'application_sdk'"])
