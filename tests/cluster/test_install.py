@@ -160,8 +160,10 @@ def release_test(bed: Bed, name: str, namespace: str) -> None:
 
 
 def test_two_installations_serve_a_namespace_each_and_no_other(
-    bare: Bed, kube: Kube, two_namespaces: tuple[str, str]
+    two_namespaces: tuple[str, str], bare: Bed, kube: Kube
 ) -> None:
+    # The namespaces are asked for first, so they outlive the releases in them: Helm can't uninstall a release whose
+    # record is deleted along with its namespace.
     mine, yours = two_namespaces
     bare.helm_release("one", mine, f"namespaces={{{mine}}}")
     refused = bare.helm_release("two", yours, f"namespaces={{{yours}}}", check=False)
