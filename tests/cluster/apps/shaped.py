@@ -95,6 +95,7 @@ class Shaped(App):
 
     @task(spot=True)
     async def spot(self, input: Input) -> Found:
+        await asyncio.sleep(2)
         return Found(text=os.environ["APPRUN_NODE_NAME"])
 
     @task(queue="team-a")
