@@ -48,12 +48,14 @@ RUN_TOOLS = (
 MODULE_TOOLS = (Tool("modprobe", "kmod"),)
 # To make images.
 IMAGE_TOOLS = (Tool("debootstrap", "debootstrap"), Tool("buildah", "buildah"))
-# To test what is shown to Prometheus: it is asked itself. And the database that an example reads.
+# To test what is shown to Prometheus: it is asked itself. And the database that an example reads, and a registry that
+# wants a password.
 TEST_TOOLS = (
     Tool("prometheus", "prometheus"),
     Tool("promtool", "prometheus"),
     Tool("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     Tool("/usr/lib/postgresql/*/bin/psql", "postgresql-client"),
+    Tool("docker-registry", "docker-registry"),
 )
 _VENV_PACKAGE = "python3-venv"
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.bed import EXISTING, Bed
+from tests.support import private_registry
+from tests.support.bed import EXISTING, RUNTIME_IMAGE, Bed
 from tests.support.injection import injecting
 from tests.support.kube import CORE, Object, eventually
 from tests.support.runs import Runs
@@ -182,6 +183,33 @@ def test_gpu_that_nobody_has_is_waited_for(shaped: Runs) -> None:
 @needs_own_cluster
 def test_calls_are_spread_over_nodes(shaped: Runs) -> None:
     assert set(said(shaped, "spread", times=2).split(" | ")) == {"node1", "node2"}
+
+
+# Images
+
+
+@pytest.fixture
+def private_image(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The runtime's image in a registry of node1 that wants a password."""
+    with private_registry.private_registry(bed, "node1", tmp_path_factory.mktemp("registry")):
+        yield private_registry.push(bed, "node1", RUNTIME_IMAGE, f"team/{uuid.uuid4().hex[:6]}:1")
+
+
+@needs_own_cluster
+def test_private_image_is_pulled_and_pinned_by_its_secret(runs: Runs, private_image: str) -> None:
+    runs.upload("shaped")
+    pod = {"nodeSelector": {"kubernetes.io/hostname": "node1"}, "imagePullSecrets": [{"name": "registry"}]}
+    runs.app("shaped", "app:Shaped", image=private_image, imagePullPolicy="Always", pod=pod)
+    runs.start("too-early", "shaped", {"task": "shared_memory"})
+    assert "401 Unauthorized" in runs.until_phase("too-early", "Stalled", "Succeeded")["message"]
+    config = {".dockerconfigjson": private_registry.docker_config()}
+    create(runs, "secrets", "registry", type="kubernetes.io/dockerconfigjson", stringData=config)
+    runs.start("private", "shaped", {"task": "shared_memory"})
+    assert output(runs, "private") == "96"
+    digest = runs.status("private")["app"]["imageDigest"]
+    (task,) = runs.kube.items(f"{runs.api}/apptasks?labelSelector=apprun.dev/run=private,apprun.dev/role=task")
+    assert digest.startswith(f"{private_registry.HOST}/team/"), digest
+    assert task["status"]["phase"] == "Succeeded"
 
 
 # Queues
