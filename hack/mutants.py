@@ -497,6 +497,11 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
     ),
     Mutant(
+        "worker-names-attempt",
+        without="pass",
+        tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
+    ),
+    Mutant(
         "worker-leaves-reported",
         without="not self._calls.running",
         tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
@@ -994,6 +999,13 @@ MUTANTS: Final = (
         "assigned-pod-uid",
         part="&& (!variables.assigned || variables.podUid == oldObject.status.pod.uid)",
         without="",
+        tests=("tests/cluster/test_identity.py",),
+        cluster=True,
+    ),
+    Mutant(
+        "assigned-attempt",
+        part="|| object.status.?reportedAttempt.orValue(0) == variables.attempt",
+        without="|| true",
         tests=("tests/cluster/test_identity.py",),
         cluster=True,
     ),

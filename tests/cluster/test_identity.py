@@ -83,7 +83,17 @@ def test_assigned_pod_reports_and_no_namesake_of_it(world: World, run: str) -> N
     # The token of a pod that is gone is good for a few seconds more.
     assert report(gone, world, task).code in (401, 403)
     refused(report(world.pod_of(task), world, task), REFUSED_NOT_CURRENT)
-    expect(report(pod, world, task))
+    expect(report(pod, world, task, **REPORT, reportedAttempt=1))
+
+
+def test_report_of_the_attempt_before_is_refused(world: World, run: str) -> None:
+    task = world.task(run)
+    pod, uid = world.pod_with_uid(f"pool-{run}-1")
+    for attempt in (1, 2):
+        expect(report(world.operator, world, task, attempt=attempt, pod={"name": f"pool-{run}-1", "uid": uid}))
+    for late in (REPORT, {**REPORT, "reportedAttempt": 1}, {**REPORT, "phase": "Saving", "reportedAttempt": 1}):
+        refused(report(pod, world, task, **late), "was assigned attempt 2 of this call")
+    expect(report(pod, world, task, **REPORT, reportedAttempt=2))
 
 
 def test_late_report_after_a_reassignment_is_refused(world: World, run: str) -> None:
@@ -94,7 +104,7 @@ def test_late_report_after_a_reassignment_is_refused(world: World, run: str) -> 
     expect(report(first, world, task, progress={"done": 1}))
     expect(report(world.operator, world, task, attempt=2, pod={"name": f"pool-{run}-2", "uid": second_uid}))
     refused(report(first, world, task), REFUSED_NOT_CURRENT)
-    expect(report(second, world, task))
+    expect(report(second, world, task, **REPORT, reportedAttempt=2))
 
 
 @pytest.mark.parametrize("change", [None, {"name": "mine", "uid": "u"}], ids=["removes it", "names itself"])

@@ -391,6 +391,8 @@ class AppTaskStatus(Shape):
     that pod, by name and uid, may report."""
     assigned_at: Timestamp | None = None
     """When the current attempt was assigned to that pod."""
+    reported_attempt: Annotated[int, Field(ge=1)] | None = None
+    """For a call in a warm pod: the attempt that the outcome is of."""
     output: FreeValue | None = None
     """What the task returned."""
     state: Annotated[list[StateWrite], Field(json_schema_extra={LIST_TYPE: "atomic"})] | None = None

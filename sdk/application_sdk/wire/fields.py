@@ -287,8 +287,8 @@ class BegunWith(TypedDict):
 
 class TaskStatus(TypedDict, total=False):
     """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output,
-    state, error, log, continueWith, begunWith, abandoned, progress, heartbeat, node, startedAt and
-    finishedAt; the operator writes the rest. The admission policy holds both to it."""
+    reportedAttempt, state, error, log, continueWith, begunWith, abandoned, progress, heartbeat,
+    node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
 
     phase: TaskPhase
     attempt: int
@@ -297,6 +297,9 @@ class TaskStatus(TypedDict, total=False):
     attempt."""
     assignedAt: str
     """When it was. A warm pod that doesn't answer some seconds after it was told is passed over."""
+    reportedAttempt: int
+    """Warm pods: the attempt whose outcome this is. The pod of the current attempt may be that of
+    the one before it."""
     output: JSON
     state: list[StateWrite]
     """What the task wants kept, before it counts as succeeded."""
@@ -464,6 +467,7 @@ class Report(TypedDict, total=False):
     """What a pod patches into its AppTask's status, in one write, just before it ends."""
 
     phase: Literal["Succeeded", "Saving"]
+    reportedAttempt: int
     output: JSON
     state: list[StateWrite]
     continueWith: ContinuationFields

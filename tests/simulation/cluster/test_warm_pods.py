@@ -272,3 +272,31 @@ def test_a_pool_of_an_app_is_shared_by_its_runs_and_named_after_it() -> None:
             await cluster.until(lambda: not cluster.status(shop).get("pools"), 60, "the idle pool is gone")
 
     simulate(main())
+
+
+def test_late_report_of_an_attempt_that_was_passed_over() -> None:
+    """Its pod can't reach the API server, so the next attempt follows: in the same pod, since there is no other.
+
+    Were the late result taken for that of the next attempt, the pod would execute a call that has its result.
+    """
+
+    async def cut_off() -> tuple[Object, set[int]]:
+        cluster = Cluster(limits=Limits(runtime_image="runtime", node_lost_grace=300))
+        async with cluster.living():
+            run = cluster.apply_run("r", "Warm", {"width": 1, "seconds": 4})
+            await cluster.until(
+                lambda: len(cluster.warm_calls) == 3, what="the pod that has answered before is at work"
+            )
+            node = node_of(cluster)
+            cluster.nodes.cut(node)
+            await cluster.until(
+                lambda: any(task["status"].get("attempt", 1) > 1 for task in cluster.of("apptasks")),
+                what="the next attempt has begun",
+            )
+            cluster.nodes.heal(node)
+            await cluster.until_ended(run, seconds=600)
+            return cluster.status(run), {attempt for _, _, attempt in cluster.warm_calls}
+
+    status, attempts = simulate(cut_off())
+    assert status["phase"] == "Succeeded"
+    assert 2 in attempts

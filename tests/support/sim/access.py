@@ -466,6 +466,9 @@ def _task_reports(
         for f in ("attempt", "pod", "assignedAt", "attempts", "notBefore", "message", "restoredAt")
     ):
         return name, "apprun: not yours to write"
+    ends = after.get("phase") in ("Succeeded", "Saving") and after.get("phase") != before.get("phase")
+    if assigned is not None and ends and after.get("reportedAttempt", 0) != attempt:
+        return name, "apprun: not the current attempt: the report is about another one"
     error = after.get("error")
     if error is not None and error != before.get("error") and error.get("attempt") != attempt:
         return name, "apprun: an error names the attempt that it ended, which is the current one"

@@ -240,6 +240,9 @@ class Cluster:
         self.warm_calls.append((pod_uid, *call))
         if self.warm_calls.count((pod_uid, *call)) > 1:
             self.errors.append(f"pod {pod_uid} began attempt {call} twice")
+        task = next((task for task in self.of("apptasks") if task["metadata"]["uid"] == call[0]), None)
+        if task is not None and task.get("status", {}).get("phase") == "Succeeded":
+            self.errors.append(f"pod {pod_uid} began attempt {call}, though the call has its result")
 
     def _witness(self, key: str, moment: str) -> None:
         (self.began if moment == "began" else self.done)[key] += 1

@@ -43,6 +43,8 @@ class WarmPod:
     known: set[CallId] = field(default_factory=set)
     """Attempts that were begun, or wait to be."""
     running: dict[CallId, greenlets.Process] = field(default_factory=dict)
+    reporting: set[CallId] = field(default_factory=set)
+    """Those among them whose body has ended. Their outcome is delivered however long that takes."""
     draining: bool = False
     count: int = 0
     ended: bool = False
@@ -62,15 +64,20 @@ class WarmPod:
                     return 0
                 greenlets.sleep(0.05)
                 continue
-            while self.queue and len(self.running) < self.concurrency:
+            while self._startable() and len(self.running) < self.concurrency:
                 if self.max_calls and self.count >= self.max_calls:
                     break
-                self._begin(self.queue.pop(0))
+                self._begin(self.queue.pop(self.queue.index(self._startable()[0])))
 
     def _has_work(self) -> bool:
-        ready = bool(self.queue) and len(self.running) < self.concurrency
+        ready = bool(self._startable()) and len(self.running) < self.concurrency
         used_up = bool(self.max_calls) and self.count >= self.max_calls
         return ready or used_up or (self.draining and not self.running and not self.queue)
+
+    def _startable(self) -> list[dict[str, Any]]:
+        """The waiting calls no other attempt of which is at work or reports."""
+        busy = {uid for uid, _ in self.running}
+        return [call for call in self.queue if call["uid"] not in busy]
 
     def _watch(self) -> None:
         api = self.make_api()
@@ -97,7 +104,7 @@ class WarmPod:
         self.draining = status.get("drain") is True
         entries = {(call["uid"], call["attempt"]): call for call in status.get("calls") or []}
         self.queue = [call for call in self.queue if (call["uid"], call["attempt"]) in entries]
-        for gone in [call for call in self.running if call not in entries]:
+        for gone in [call for call in self.running if call not in entries and call not in self.reporting]:
             # What left the inbox while it runs is no longer wanted.
             self.running.pop(gone).kill()
         for call_id, call in entries.items():
@@ -143,11 +150,13 @@ class WarmPod:
         report: Report
         if result.output is not None:
             report = success_report(result.output, started, self.node)
+            report["reportedAttempt"] = call["attempt"]
             if result.state:
                 report["phase"], report["state"] = "Saving", list(result.state)
         else:
             error = result.error or ErrorFields(type="Unknown", message="")
             report = failure_report(error, call["attempt"], started, self.node)
+        self.reporting.add((entry["uid"], entry["attempt"]))
         deliver(api, entry["appTask"], report, call["attempt"], greenlets.sleep)
         return 0
 
@@ -162,6 +171,7 @@ class WarmPod:
                 pass  # It reports later, or was replaced.
         greenlets.block(process.ended.wait())  # type: ignore[arg-type]
         wanted = self.running.pop(call_id, None) is not None
+        self.reporting.discard(call_id)
         if wanted and process.exit_code != 0:
             error = ErrorFields(type=reasons.PROCESS_DIED, message="the call's process ended", retryable=True)
             report = failure_report(error, entry["attempt"], started, self.node)

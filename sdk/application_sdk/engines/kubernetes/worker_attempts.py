@@ -152,6 +152,9 @@ class Attempts:
         report: Report
         if ended.output is not None:
             report = success_report(ended.output, started_at, self._node)
+            # guard: worker-names-attempt - the result of an attempt that was passed over would be
+            # taken for that of the next one, which this pod would execute all the same
+            report["reportedAttempt"] = attempt
             if ended.state:
                 # The call has succeeded once the operator has saved the state.
                 report["phase"], report["state"] = "Saving", list(ended.state)

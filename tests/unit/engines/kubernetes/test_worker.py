@@ -108,6 +108,7 @@ def test_calls_are_executed_one_after_the_other_and_reported_once(pod: PodProces
     assert len(inbox.writes) == 3
     assert {report["phase"] for report in inbox.reports()} == {"Succeeded"}
     assert {report["node"] for report in inbox.reports()} == {"node1"}
+    assert {report["reportedAttempt"] for report in inbox.reports()} == {1}
 
 
 def test_a_later_attempt_is_another_call_with_the_same_key(pod: PodProcess, inbox: Inbox) -> None:
