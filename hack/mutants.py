@@ -462,6 +462,28 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/app/test_pod_options.py",),
     ),
     Mutant(
+        "task-names-known",
+        without='problem = ""',
+        tests=(f"{UNIT}/engines/kubernetes/test_driver_main.py",),
+    ),
+    Mutant(
+        "unknown-tasks-of-this-code",
+        part="contracts.code != code_of(app, limits)",
+        without="False",
+        tests=(f"{UNIT}/operator/plan/app/test_inspection.py",),
+    ),
+    Mutant(
+        "gated-pods-not-unplaced",
+        part=" and not self.gates",
+        without="",
+        tests=(f"{UNIT}/operator/plan/run/test_reconcile.py",),
+    ),
+    Mutant(
+        "queue-eviction-uncharged",
+        without="False",
+        tests=(f"{SIMULATION}/test_queues.py",),
+    ),
+    Mutant(
         "pod-own-metadata",
         without="added = dict(asked)",
         tests=(f"{UNIT}/operator/plan/pod/test_pod_additions.py",),

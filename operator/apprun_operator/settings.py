@@ -79,6 +79,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         max_pods_per_run=_integer(environment, "MAX_PODS_PER_RUN", 0),
         tmp_size_limit=_quantity(environment, "TMP_SIZE_LIMIT", "10Gi"),
         spot=_spot(environment),
+        inherited_labels=tuple(_words(environment, "INHERITED_LABEL_PREFIXES")),
         run_as_user=_user(environment),
         own_account=_namespaced(environment, "SERVICE_ACCOUNT"),
         pending_timeout=float(_integer(environment, "PENDING_TIMEOUT_SECONDS", 3600, minimum=1)),
@@ -92,7 +93,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         )
     return Settings(
         limits=limits,
-        namespaces=tuple(sorted(filter(None, environment.get(f"{PREFIX}NAMESPACES", "").replace(",", " ").split()))),
+        namespaces=tuple(_words(environment, "NAMESPACES")),
         accounts_preinstalled=_one_of(environment, "ACCOUNTS", ("ensure", "given")) == "given",
         driver_role=environment.get(f"{PREFIX}DRIVER_ROLE") or names.DRIVER_SERVICE_ACCOUNT,
         task_role=environment.get(f"{PREFIX}TASK_ROLE") or names.TASK_SERVICE_ACCOUNT,
@@ -105,6 +106,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         lease=lease,
         identity=identity,
     )
+
+
+def _words(environment: Mapping[str, str], name: str) -> list[str]:
+    """A variable with words that commas or spaces separate, sorted."""
+    return sorted(environment.get(PREFIX + name, "").replace(",", " ").split())
 
 
 def _namespaced(environment: Mapping[str, str], name: str) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from application_sdk.wire.fields import ReuseMode, RunsIn
 from apprun_operator.api.apptask import Concurrency, MaxCalls, PoolSeconds, Replicas, Reuse
 from apprun_operator.api.pod import POD_RULES, Amounts, PodShape
-from apprun_operator.api.secrets import SecretMounts
+from apprun_operator.api.secrets import SECRETS_MAX_ITEMS, SecretMounts
 from apprun_operator.api.shapes import (
     LIST_KEYS,
     LIST_TYPE,
@@ -136,9 +136,11 @@ class ReuseOverride(Shape):
     """Calls after which a pod is replaced."""
 
 
+OF_CODE: Final = ("image", "service_account_name", "secrets")
+"""Fields of a task's pod that `spec.pod` lacks, since the App says them for all tasks elsewhere."""
 NO_POD_IN_DRIVER: Final = rule(
     "!has(self.runsIn) || self.runsIn != 'driver' || !("
-    + " || ".join(f"has(self.{to_camel(name)})" for name in PlacedPod.model_fields)
+    + " || ".join(f"has(self.{to_camel(name)})" for name in (*PlacedPod.model_fields, *OF_CODE))
     + ")",
     "a task that runs in the driver has no pod: leave out the fields of its pod, or runsIn",
     field=".runsIn",
@@ -154,6 +156,7 @@ class TaskOverride(PlacedPod):
             RULES: [
                 rule("!has(self.runsIn) || !has(self.reuse)", "runsIn and reuse exclude each other"),
                 NO_POD_IN_DRIVER,
+                TASK_ACCOUNT_RULE,
                 *POD_RULES,
             ]
         }
@@ -166,6 +169,18 @@ class TaskOverride(PlacedPod):
     executed there."""
     reuse: ReuseOverride | None = None
     """The task's calls are executed in warm pods, which stay between calls."""
+    image: Image | None = None
+    """Container image of this task's pods. It has to contain the same code."""
+    service_account_name: ObjectName | None = None
+    """Service account of this task's pods."""
+    secrets: (
+        Annotated[
+            list[Annotated[str, Field(max_length=253)]],
+            Field(max_length=SECRETS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"}),
+        ]
+        | None
+    ) = None
+    """Those of `spec.secrets` that are mounted into this task's pods; none if the list is empty."""
 
 
 class AppTemplate(Shape):

@@ -45,8 +45,16 @@ class Contracts:
     image_digest: str = ""
     source_digest: str = ""
     default_entrypoint: str = ""
+    tasks: frozenset[str] | None = None
+    """Names of the tasks; None if the contracts don't list them."""
 
     @classmethod
     def of(cls, value: JSONObject) -> Contracts:
-        names = ("code", "imageDigest", "sourceDigest", "defaultEntrypoint")
-        return cls(Packed.of(value), *(str(value.get(name) or "") for name in names))
+        listed = value.get("tasks")
+        tasks = None
+        if isinstance(listed, list):
+            tasks = frozenset(str(task.get("name")) for task in listed if isinstance(task, dict))
+        code, image, source, entrypoint = (
+            str(value.get(name) or "") for name in ("code", "imageDigest", "sourceDigest", "defaultEntrypoint")
+        )
+        return cls(Packed.of(value), code, image, source, entrypoint, tasks)

@@ -150,8 +150,10 @@ def _run(identity: Meta, raw: Raw) -> RunRecord:
     _check_seam(pages, checkpoints)
     inline = spec.get("app")
     annotations = _object(_object(raw, "metadata"), "annotations", {})
+    labels = _object(_object(raw, "metadata"), "labels", {})
     return RunRecord(
         identity,
+        labels={key: value for key, value in labels.items() if isinstance(value, str)},
         app_ref=_text(_object(spec, "appRef", {}), "name", ""),
         inline_app=None if inline is None else _app_spec(inline, "spec.app"),
         entrypoint=_text(spec, "entrypoint", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from application_sdk.wire import containers, logs, names
+from application_sdk.wire import containers, logs, names, pod_rules
 from apprun_operator.observe.fields import Raw, Unreadable
 from apprun_operator.observe.fields import object_ as _object
 from apprun_operator.observe.fields import time as _time
@@ -13,6 +13,8 @@ from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import INSPECTING
 from apprun_operator.observe.workers import POOLED
 
+QUEUE_EVICTION: Final = "TerminationTarget"
+"""Condition that Kueue sets on a pod just before it deletes it."""
 MOUNTED: Final = frozenset({"secret", "configMap", "csi", "persistentVolumeClaim", "nfs"})
 """Kinds of volumes whose absence keeps a pod waiting without a reason in its status."""
 
@@ -41,6 +43,8 @@ def pod(raw: Raw) -> PodRecord:
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
     disrupted = disruption.get("status") == "True"
+    eviction = conditions.get(QUEUE_EVICTION, {})
+    evicted = eviction.get("status") == "True"
     own = containers.container_of(raw)
     container, image = containers.status_of(raw, own), containers.declared(raw, own).get("image", "")
     state: Raw = container.get("state") or {}
@@ -64,6 +68,8 @@ def pod(raw: Raw) -> PodRecord:
         disruption_message=disruption.get("message", "") if disrupted else "",
         unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
         gates=containers.gates(raw),
+        queue=labels.get(pod_rules.QUEUE_LABEL) or "",
+        queue_eviction=(eviction.get("message") or eviction.get("reason") or "unnamed") if evicted else "",
         scheduled_at=(_time(scheduled, "lastTransitionTime") or 0.0) if scheduled.get("status") == "True" else 0.0,
         blocker=containers.blocker(raw),
         waiting_reason=waiting.get("reason", ""),

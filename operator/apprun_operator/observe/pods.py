@@ -42,6 +42,10 @@ class PodRecord:
     """The scheduler's message, while it can't place the pod."""
     gates: str = ""
     """Names of the scheduling gates that hold it back from the scheduler."""
+    queue: str = ""
+    """The queue of Kueue that admits it."""
+    queue_eviction: str = ""
+    """Kueue's words, once it has ended the pod."""
     scheduled_at: float = 0.0
     """When it was bound to its node."""
     ungated_at: float = 0.0
@@ -85,8 +89,10 @@ class PodRecord:
 
     @property
     def unplaced(self) -> bool:
-        """It is pending and has no node, whatever the scheduler has said of it so far."""
-        return not self.node and self.phase == "Pending" and not self.running and not self.ended
+        """It is pending and has no node, and the scheduler has seen it or soon will."""
+        # guard: gated-pods-not-unplaced - the pods in one queue would keep all others of the run back
+        outside = not self.node and not self.gates
+        return outside and self.phase == "Pending" and not self.running and not self.ended
 
     @property
     def ended(self) -> bool:

@@ -130,6 +130,8 @@ class RunRecord:
 
     began_as: str = ""
     """Annotation: the uid that the run had when an operator began it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """`metadata.labels`, of which pods inherit those that the chart names."""
     restored_from: str = ""
     """Annotation: the uid of the run that it is a restored copy of."""
     restored_uid: str = ""

@@ -43,6 +43,8 @@ class Limits:
     tmp_size_limit: str = "10Gi"
     """How much a pod may keep in its /tmp, as a quantity of Kubernetes; any amount when empty."""
     spot: SpotNodes = field(default_factory=SpotNodes)
+    inherited_labels: tuple[str, ...] = ()
+    """Prefixes of the labels of an AppRun that its pods get as well."""
     run_as_user: int | None = 65532
     """User and group of pods that ask for none. None leaves the choice to the cluster."""
     own_account: tuple[str, str] | None = None

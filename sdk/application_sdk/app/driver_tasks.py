@@ -154,15 +154,11 @@ def deployed(definitions: Mapping[str, TaskDefinition], runs_in: Mapping[str, ob
              ) -> dict[str, TaskDefinition]:  # fmt: skip
     """The definitions of the tasks that run elsewhere than their code says, as an App's `spec.tasks` wants it.
 
-    Raises AppDefinitionError when one of them can't.
+    All names in `runs_in` are those of tasks. Raises AppDefinitionError when one of them can't.
     """
     changed: dict[str, TaskDefinition] = {}
     for name, wanted in runs_in.items():
-        title = f"spec.tasks.{name} of the App"
-        definition = definitions.get(name)
-        if definition is None:
-            there = ", ".join(sorted(definitions)) or "none"
-            raise AppDefinitionError(f"{title}: the app has no task of that name; it has {there}. Correct the name")
+        title, definition = f"spec.tasks.{name} of the App", definitions[name]
         if wanted not in get_args(RunsIn):
             raise AppDefinitionError(f'{title}: runsIn is {wanted!r}: use "pod" or "driver"')
         if definition.settings.runs_in == wanted and definition.settings.reuse is None:

@@ -43,18 +43,14 @@ def deployed_reuse(
 
     Args:
         definitions: The definitions in the code, by the task's name.
-        overrides: `spec.tasks.<name>.reuse` of the App, by the task's name.
+        overrides: `spec.tasks.<name>.reuse` of the App, by the task's name. All are names of tasks.
 
     Raises:
-        AppDefinitionError: The app has no such task, or the fields contradict one another.
+        AppDefinitionError: The fields contradict one another.
     """
     changed: dict[str, TaskDefinition] = {}
     for name, fields in overrides.items():
-        title = f"spec.tasks.{name} of the App"
-        definition = definitions.get(name)
-        if definition is None:
-            known = ", ".join(sorted(definitions)) or "none"
-            raise AppDefinitionError(f"{title}: the app has no task of that name; it has {known}. Correct the name")
+        title, definition = f"spec.tasks.{name} of the App", definitions[name]
         settings = definition.settings
         reuse = overridden(settings.reuse, fields)
         replicas = reuse["replicas"]

@@ -70,6 +70,8 @@ NODE_REBOOTED: Final = "NodeRebooted"
 """The node came back without the container."""
 POD_DELETED: Final = "PodDeleted"
 """Somebody deleted the pod."""
+EVICTED_BY_QUEUE: Final = "EvictedByQueue"
+"""Kueue took back the place in its queue."""
 POD_FAILED: Final = "PodFailed"
 """The pod failed before its container started, and nobody says why."""
 NOT_STARTED: Final = "NotStarted"
@@ -81,7 +83,7 @@ NOT_ACKNOWLEDGED: Final = "NotAcknowledged"
 
 ON_A_CLUSTER: Final = frozenset(
     {OOM_KILLED, STORAGE_LIMIT_EXCEEDED, REPORT_REFUSED, REFUSED, NODE_LOST, NODE_REBOOTED, POD_DELETED, POD_FAILED,
-     NOT_STARTED, CORRECTED, NOT_ACKNOWLEDGED}
+     NOT_STARTED, CORRECTED, NOT_ACKNOWLEDGED, EVICTED_BY_QUEUE}
 )  # fmt: skip
 
 # Only a laptop sees these: its runs end with the process that executes them. None is charged to the

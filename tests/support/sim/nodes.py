@@ -24,7 +24,7 @@ from application_sdk.engines.kubernetes.connection import Address
 from application_sdk.engines.kubernetes.driver_main import run_driver
 from application_sdk.engines.kubernetes.inspect_main import run_inspection
 from application_sdk.engines.kubernetes.task_main import run_task
-from application_sdk.wire import names
+from application_sdk.wire import names, pod_rules
 from application_sdk.wire.containers import container_of, declared, status_of
 from application_sdk.wire.pod import EXIT_TERMINATED, WORKER_CONCURRENCY_VARIABLE, WORKER_MAX_CALLS_VARIABLE
 from apprun_operator.kube.errors import UnavailableError
@@ -39,6 +39,7 @@ KUBELET_LAG = 1.5
 """Seconds until kubelet tells that a container has ended."""
 POD_GC_SECONDS = 20.0
 SIDECAR = "a-proxy"
+QUEUE_GATE = "kueue.x-k8s.io/admission"
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Nodes:
         self.nodes = {f"node{n + 1}": Node(f"node{n + 1}") for n in range(count)}
         self.unschedulable = False
         self.no_image = False
+        self.queue = False
+        """Whether a queue as Kueue holds pods back that name one, and opens their gates on request."""
         self.sidecar: Object | None = None
         """The state of the container that a mesh adds to each pod; None without a mesh."""
         cluster.server.mutate = self._inject
@@ -136,6 +139,8 @@ class Nodes:
         item = self._pod(place, uid)
         if item is None or item["spec"].get("nodeName") or "deletionTimestamp" in item["metadata"]:
             return
+        if item["spec"].get("schedulingGates"):
+            return
         ready = [node for node in self.nodes.values() if node.ready]
         if self.unschedulable or not ready:
             condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
@@ -153,6 +158,20 @@ class Nodes:
         changed = {"spec": {**item["spec"], **(spec or {})}, "status": {**item["status"], **(status or {})}}
         if {**item, **changed} != item:
             self._server.put("MODIFIED", place, {**item, **changed})
+
+    # A queue
+
+    def admit(self, place: Place) -> None:
+        """Open the gate of a queued pod."""
+        item = self._server.read(place)
+        self.edit(place, spec={"schedulingGates": []}, status={"conditions": []})
+        self.later(0.2, lambda: self._schedule(place, item["metadata"]["uid"]))
+
+    def take_back(self, place: Place, words: str) -> None:
+        """End an admitted pod for another workload, as Kueue does: a condition first, then the deletion."""
+        mark = {"type": "TerminationTarget", "status": "True", "reason": "WorkloadEvicted", "message": words}
+        self.edit(place, status={"conditions": [mark]})
+        self._server.delete(CONTROLLER, place)
 
     # Kubelets
 
@@ -262,6 +281,10 @@ class Nodes:
 
     def _inject(self, place: Place, item: Object) -> Object:
         """A proxy beside the call's container, and before it by name: so kubelet shows it first."""
+        if self.queue and place.plural == "pods" and pod_rules.QUEUE_LABEL in item["metadata"]["labels"]:
+            gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+            spec = {**item["spec"], "schedulingGates": [{"name": QUEUE_GATE}]}
+            item = {**item, "spec": spec, "status": {**item.get("status", {}), "conditions": [gated]}}
         if place.plural != "pods" or self.sidecar is None:
             return item
         containers = [*item["spec"]["containers"], {"name": SIDECAR, "image": "proxy:1"}]

@@ -178,7 +178,6 @@ def test_app_moves_a_task_into_the_driver_and_back() -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"typo": "driver"}, "spec.tasks.typo of the App: the app has no task of that name; it has ask, plain, read"),
         ({"plain": "node"}, "spec.tasks.plain of the App: runsIn is 'node'"),
         ({"shaped": "driver"}, "cpu shape the pod of a task"),
         ({"read": "driver"}, "asks for the secrets database; the app lists jira, openai for it"),

@@ -103,12 +103,6 @@ def test_an_app_gives_a_task_other_warm_pods() -> None:
     assert (changed["ask"].settings.runs_in, changed["ask"].settings.reuse) == ("pod", DEFAULTS)
 
 
-def test_an_app_names_a_task_that_is_there() -> None:
-    assert "the app has no task of that name; it has ask, plain, step" in refusal(
-        lambda: deployed_reuse(TASKS, {"typo": {}})
-    )
-
-
 def test_an_app_whose_minimum_is_above_the_codes_maximum_is_told() -> None:
     wanted: dict[str, Any] = {"step": {"replicas": {"min": 9, "max": 4}}}
     assert "has a min of 9 and a max of 4. Raise max" in refusal(lambda: deployed_reuse(TASKS, wanted))

@@ -16,8 +16,10 @@ from typing import Final, cast
 from application_sdk.wire import names
 from application_sdk.wire.digest import JSON, JSONObject, digest
 from application_sdk.wire.fields import Findings, RetryFields, TaskSpec
+from application_sdk.wire.task_names import unknown_tasks
 from apprun_operator.observe.apps import AppRecord, InspectionRecord, OngoingInspection
 from apprun_operator.observe.observed import Observed
+from apprun_operator.observe.packed_json import Contracts
 from apprun_operator.observe.records import Key, RunRecord, TaskRecord, inspection_of
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreateTask, DeleteTask, EnsureNamespace, InspectionAction
@@ -110,6 +112,17 @@ def inspect(app: AppRecord, ongoing: OngoingInspection, now: float, limits: Limi
     if task.finished:
         return replace(_conclude(app, task, limits), actions=stale)
     return _advance(app, task, ongoing, stale, now, limits)
+
+
+def unknown_tasks_of(app: AppRecord, decision: InspectionDecision, limits: Limits) -> str:
+    """What is wrong with a name in `spec.tasks`, once the tasks of the App's present code are known."""
+    published = (decision.fields or {}).get("contracts")
+    contracts = Contracts.of(published) if isinstance(published, dict) else app.contracts
+    named = app.spec.template.get("tasks") if app.spec is not None else None
+    # guard: unknown-tasks-of-this-code - contracts of other code don't say which tasks this one has
+    if not isinstance(named, dict) or contracts is None or contracts.code != code_of(app, limits):
+        return ""
+    return "" if contracts.tasks is None else unknown_tasks(named, contracts.tasks)
 
 
 def _due(app: AppRecord, ongoing: OngoingInspection, limits: Limits) -> float:

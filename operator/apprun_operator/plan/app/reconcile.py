@@ -18,10 +18,17 @@ from apprun_operator.observe.apps import AppRecord, HandlerDeployment, OngoingIn
 from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import AppAction, ApplyHandler, AppPlan, PatchApp, RemoveHandler
 from apprun_operator.plan.app import handler
-from apprun_operator.plan.app.inspection import NOT_INSPECTED, AppCondition, InspectionDecision, inspect
+from apprun_operator.plan.app.inspection import (
+    NOT_INSPECTED,
+    AppCondition,
+    InspectionDecision,
+    inspect,
+    unknown_tasks_of,
+)
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.times import earliest
 
+UNKNOWN_TASK: Final = "UnknownTask"
 LOOK_SOON: Final = 2.0
 LOOK_LATER: Final = 60.0
 """Seconds until what serves the app is applied again: while it starts, and once it is up."""
@@ -71,7 +78,9 @@ def plan_app(
     inspection = None if ongoing is None else inspect(app, ongoing, now, limits)
     decision = _decide_handler(app, app.spec.template, deployment, now, limits)
     actions: list[AppAction] = [*decision.actions]
-    status = _status(app, decision, inspection, now)
+    # Its runs stall, so it isn't ready: who sees only the App would take the setting for accepted.
+    unknown = "" if inspection is None else unknown_tasks_of(app, inspection, limits)
+    status = _status(app, decision, inspection, unknown, now)
     if status:
         # After the handler's removal, which nobody would think of any more; before an inspection's
         # AppTask goes, since its report is nowhere else.
@@ -144,7 +153,7 @@ def _handler_readiness(app: AppRecord, deployment: HandlerDeployment, now: float
 
 
 def _status(
-    app: AppRecord, decision: _HandlerDecision, inspection: InspectionDecision | None, now: float
+    app: AppRecord, decision: _HandlerDecision, inspection: InspectionDecision | None, unknown: str, now: float
 ) -> JSONObject:
     """The fields to write; none when the status says it all."""
     fields: JSONObject = {**(decision.fields or {}), **(inspection.fields or {} if inspection else {})}
@@ -156,6 +165,8 @@ def _status(
             if new or kept:
                 conditions[name] = new or kept or AppCondition("Unknown", "")
     readiness = _ready(app, decision.readiness, conditions.get("Inspected"), inspection)
+    if unknown and conditions["Inspected"].status == "True":
+        readiness = _Readiness("False", UNKNOWN_TASK, unknown, stalled=True)
     if readiness is None and not fields:
         return {}
     if readiness is not None and not (inspection is None and not decision.fields and app.handler is None):

@@ -30,7 +30,7 @@ from apprun_operator.plan.limits import (
     YOUNG,
     Limits,
 )
-from apprun_operator.plan.pod import secrets, service_accounts
+from apprun_operator.plan.pod import pod_fields, secrets, service_accounts
 from apprun_operator.plan.pod.image_pinning import image_of
 from apprun_operator.plan.times import earliest
 
@@ -130,10 +130,11 @@ def _read(observed: Observed, task: TaskRecord, pod: PodRecord | None, now: floa
         where = f" on node {pod.node}" if pod.node else ""
         message = f"pod {pod.meta.key.name!r} of this call's AppTask that was deleted is still there{where}"
         return PodBlocked("PodTerminating", f"{message}: waiting until it is gone", task.seen_at)
-    undeclared = secrets.undeclared(observed.run.app or {}, task.pod.get("secrets"))
+    app = observed.run.app or {}
+    undeclared = secrets.undeclared(app, pod_fields.own_secrets(app, task))
     if undeclared:
         return PodEnded("SecretNotDeclared", undeclared, "App", retryable=False)
-    account_problem = service_accounts.forbidden_account_of(observed.run.app or {}, task, limits)
+    account_problem = service_accounts.forbidden_account_of(app, task, limits)
     if account_problem:
         return PodEnded(service_accounts.NOT_ALLOWED, account_problem, "App", retryable=False)
     rejection = observed.rejections.get(task.pod_name)

@@ -193,6 +193,10 @@ def _ended(pod: PodRecord) -> PodEnded | PodBlocked:
     # guard: disruption-budget - an eviction must not use up the attempts of the app
     if pod.disruption:
         return _disrupted(pod)
+    # guard: queue-eviction-uncharged - a pod that Kueue takes back ends as if somebody had stopped it
+    if pod.queue_eviction:
+        message = _sentence("Kueue took the pod's place in the queue back", pod.queue_eviction)
+        return PodEnded(reasons.EVICTED_BY_QUEUE, message, "Disruption", exit_code=pod.exit_code)
     if pod.reason in CLUSTER_REASONS:
         return PodEnded(
             pod.reason, _sentence(CLUSTER_REASONS[pod.reason], pod.message), "Disruption", exit_code=pod.exit_code
@@ -282,7 +286,10 @@ def _pending(pod: PodRecord, now: float, limits: Limits) -> Reading:
     since = pod.pending_since
     # guard: gated-pod-waits - a scheduling gate is a queue, and its wait isn't a failure of the pod
     if pod.gates:
-        message = f"the pod is queued: its scheduling gates ({pod.gates}) are closed. Whoever set them opens them"
+        queue = f" in the queue {pod.queue!r}" if pod.queue else ""
+        message = (
+            f"the pod is queued{queue}: its scheduling gates ({pod.gates}) are closed. Whoever set them opens them"
+        )
         return PodBlocked(SCHEDULING_GATED, message, since)
     if pod.blocker is not None:
         return _blocked(pod.blocker, pod)

@@ -7,10 +7,11 @@ else is replaced whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
+from application_sdk.wire.pod_rules import QUEUE_LABEL
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.pod import amounts
 
@@ -19,6 +20,8 @@ KEYED_LISTS: Final = {"env": "name", "volumes": "mountPath"}
 """Lists whose entries have a key, by the name of the key's field."""
 FOR_TASKS: Final = frozenset({"shm", "volumes", "spot", "queue"})
 """Fields of `App.spec.pod` that only pods of tasks have."""
+RIGHTS: Final = frozenset({"serviceAccountName", "secrets"})
+"""Fields that have to be checked before a pod is made, against what the App declares and may have."""
 NO_POD_FIELDS: Final = frozenset({"runsIn", "reuse"})
 """Fields of `App.spec.tasks.<name>` that say where a task is executed, not in which pod."""
 
@@ -29,12 +32,46 @@ def of_task(app: JSONObject, task: TaskRecord) -> JSONObject:
         return merged([of_app(app), _object(app.get("driver"))])
     if task.role != "task":
         return of_app(app)
-    override = {
-        field: value
-        for field, value in _object(_object(app.get("tasks")).get(task.task)).items()
-        if field not in NO_POD_FIELDS
-    }
+    override = {field: value for field, value in _override(app, task).items() if field not in NO_POD_FIELDS}
     return merged([_object(app.get("pod")), cast("JSONObject", task.pod), override])
+
+
+def own_field(app: JSONObject, task: TaskRecord, field: str) -> JSON:
+    """What App or code say of this one task, without the App's defaults; None if neither does."""
+    override = _override(app, task)
+    return override[field] if field in override else cast("JSONObject", task.pod).get(field)
+
+
+def own_secrets(app: JSONObject, task: TaskRecord) -> list[str] | None:
+    """The secrets that the task's pods are given; None for all that the App declares."""
+    names = own_field(app, task, "secrets")
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def with_own_rights(app: JSONObject) -> frozenset[str]:
+    """The tasks that the App gives an account or secrets of their own."""
+    return frozenset(
+        name
+        for name, override in _object(app.get("tasks")).items()
+        if isinstance(override, dict) and not RIGHTS.isdisjoint(override)
+    )
+
+
+def _override(app: JSONObject, task: TaskRecord) -> JSONObject:
+    return _object(_object(app.get("tasks")).get(task.task)) if task.role == "task" else {}
+
+
+def with_inherited_labels(
+    fields: JSONObject, labels: Mapping[str, str], prefixes: tuple[str, ...], *, for_task: bool
+) -> JSONObject:
+    """`fields` with those of a run's labels that begin with one of `prefixes`, under its own.
+
+    Only pods of tasks get the label of a queue: a driver would hold the quota that its tasks need.
+    """
+    inherited: JSONObject = {
+        key: value for key, value in labels.items() if key.startswith(prefixes) and (for_task or key != QUEUE_LABEL)
+    }
+    return {**fields, "labels": {**inherited, **_object(fields.get("labels"))}} if inherited else fields
 
 
 def of_app(app: JSONObject) -> JSONObject:

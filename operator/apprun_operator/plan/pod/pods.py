@@ -69,6 +69,7 @@ def pod(run: RunRecord, task: TaskRecord, limits: Limits, state: StateRecord | N
     key = Key(task.meta.key.namespace, task.pod_name)
     call = json.dumps(call_of(run, task), separators=(",", ":"), ensure_ascii=False)
     fields = spot.placed(pod_fields.of_task(run.app or {}, task), limits, task)
+    fields = pod_fields.with_inherited_labels(fields, run.labels, limits.inherited_labels, for_task=task.role == "task")
     # guard: image-digest-pinned - a tag that moves would mix two versions of the code in one run
     image = fields.get("image") or image_of(run.app or {})
     body: JSONObject = {
@@ -167,7 +168,7 @@ def _pod_spec(
 
 def _secret_volumes(app: JSONObject, task: TaskRecord) -> tuple[list[JSON], list[JSON]]:
     if task.role == "task":
-        return secret_volumes(app, task.pod.get("secrets"))
+        return secret_volumes(app, pod_fields.own_secrets(app, task))
     # The route only plans, so a driver is given no secret but those that its driver tasks need.
     return secret_volumes(app, for_driver(app)) if task.role == "driver" else ([], [])
 

@@ -37,7 +37,7 @@ def undeclared(app: JSONObject, requested: Sequence[str] | None) -> str:
         return ""
     listed = ", ".join(declared_names) or "none"
     return (
-        f"the task asks for the secrets {', '.join(missing)} (secrets= of @task), and the App declares {listed}: add it"
+        f"the task asks for the secrets {', '.join(missing)} (@task, spec.tasks), but the App declares {listed}: add it"
         " to spec.secrets of the App"
     )
 

@@ -18,7 +18,7 @@ from apprun_operator.plan.call import pod_status
 from apprun_operator.plan.call.attempts import CallDecision, deadline_of, keep_waiting, retry_of
 from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded
 from apprun_operator.plan.limits import DEADLINE_SLACK, Limits
-from apprun_operator.plan.pod import secrets, service_accounts
+from apprun_operator.plan.pod import pod_fields, secrets, service_accounts
 from apprun_operator.plan.pool.endings import end_call
 from apprun_operator.plan.pool.shape import shape_of
 from apprun_operator.plan.times import earliest
@@ -60,7 +60,7 @@ def _ended(observed: Observed, task: TaskRecord, now: float, limits: Limits) -> 
     if task.reported_error is not None:
         return pod_status.of_report(task.reported_error, retry_of(task).get("nonRetryable", [])), None
     app = observed.run.app or {}
-    undeclared = secrets.undeclared(app, task.pod.get("secrets"))
+    undeclared = secrets.undeclared(app, pod_fields.own_secrets(app, task))
     if undeclared:
         return PodEnded("SecretNotDeclared", undeclared, "App", retryable=False), None
     refused = service_accounts.forbidden_account_of(app, task, limits)

@@ -73,7 +73,7 @@ def _grow(
     limits: Limits,
     decisions: Scale,
 ) -> None:
-    unplaced = sum(1 for warm in live if isinstance(warm.reading, PodBlocked))
+    unplaced = sum(1 for warm in live if isinstance(warm.reading, PodBlocked) and not warm.pod.gates)
     # Inboxes and pods that are being created count too, or each pass would create one more.
     creating = sum(1 for name in observed.workers if name in observed.in_flight and name not in observed.pods)
     count = min(desired - len(live) - creating, UNPLACED_PODS - unplaced)

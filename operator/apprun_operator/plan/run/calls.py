@@ -12,7 +12,7 @@ from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.actions import FetchPodEvent, ItemAction
 from apprun_operator.plan.call import attempts
 from apprun_operator.plan.limits import EVENT_READS_AT_A_TIME, LONGEST_SETTLE, WAITING_GRACE, WAITS_SETTLE, Limits
-from apprun_operator.plan.pod import service_accounts
+from apprun_operator.plan.pod import pod_fields, service_accounts
 from apprun_operator.plan.pool.calls import decide_warm
 from apprun_operator.plan.run.stray_pods import occupancy, stray_pods
 from apprun_operator.plan.run.waiting import unsaid_since
@@ -98,13 +98,14 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
     calls = Calls()
     tasks = _without_abandoned(observed, tasks, calls, now)
     disturbed: list[str] = []
-    app_account = (observed.run.app or {}).get("serviceAccountName")
+    app = observed.run.app or {}
+    app_account, with_rights = app.get("serviceAccountName"), pod_fields.with_own_rights(app)
     startable = not service_accounts.forbidden_account(app_account, observed.run.meta.key.namespace, limits)
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
         # guard: account-allowed - the pod would run with rights that only AppRun's own accounts
         # have
-        if task.is_first_healthy_attempt and startable:
+        if task.is_first_healthy_attempt and startable and task.task not in with_rights:
             pod = observed.pods.get(task.pod_name)
             if pod is None and task.pod_name not in observed.rejections:
                 if task.pod_name in observed.in_flight:

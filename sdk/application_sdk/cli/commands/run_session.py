@@ -17,6 +17,7 @@ from application_sdk.cli.views.progress import Display, Lines, Silent, Table
 from application_sdk.engines.local.errors import RunInterruptedError
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits, Requests
+from application_sdk.engines.local.pod_fields import without_effect
 from application_sdk.engines.local.records import RunRecord
 from application_sdk.engines.local.render import duration
 from application_sdk.engines.local.run_store import RunStore
@@ -58,6 +59,9 @@ class Execution:
     def _execute(self, name: str, app_class: type[App], executor: Executor) -> RunRecord:
         requests = Requests()
         title = f"{name}  {app_class.definition.entry}"
+        ignored = without_effect(app_class.definition.tasks, in_process=self.in_process)
+        if ignored and not self.format.for_programs:
+            notify(ignored, "dim")
         try:
             with _stopping(requests), _display(title, self.format) as display:
                 mode = ExecutionOptions(self.limits, display.notice, requests)

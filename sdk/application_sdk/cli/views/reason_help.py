@@ -248,6 +248,11 @@ ATTEMPT: Final[dict[str, Remedy]] = {
         "The pod was evicted: a drain, or a node that was short of something.",
         "Nothing, if it was a drain. Else ask for the memory and disk that the task needs.",
     ),
+    "EvictedByQueue": Remedy(
+        "Kueue took the pod's place in the queue back, for a workload of higher priority or a team whose quota was"
+        " lent. The message has Kueue's words.",
+        "Nothing: the call waits in the queue again, and no retry was charged.",
+    ),
     "Preempted": Remedy(
         "A pod of higher priority took its place.",
         "Nothing; or give the App a `priorityClassName` of its own.",
@@ -301,6 +306,10 @@ APP: Final[dict[str, Remedy]] = {
     "ContractChanged": Remedy(
         "The published code takes or returns something else than the version before. The message names each change.",
         "Nothing, if that is meant: runs under way keep their code. Else put it back, or give new fields defaults.",
+    ),
+    "UnknownTask": Remedy(
+        "`spec.tasks` of the App names a task that its code doesn't have. Its runs stall for the same reason.",
+        "Correct the name, or delete the entry. The message lists the tasks.",
     ),
     "NotInspected": Remedy(
         "The App's name has more than 63 characters, which no label holds.",

@@ -143,18 +143,20 @@ class KubernetesEngine:
         return next((rules for rules in versions if rules is not None), None)
 
     @property
-    def placement_overrides(self) -> dict[str, object]:
-        """Where the App wants its tasks executed, by task name: its `spec.tasks` as it was when the
-        run began."""
+    def overrides(self) -> Mapping[str, JSONObject]:
+        """`spec.tasks` of the App as it was when the run began, by task name."""
         status = cast("Mapping[str, JSONObject]", self._app_run.get("status") or {})
-        tasks = cast("Mapping[str, JSONObject]", status.get("app", {}).get("tasks") or {})
-        return {name: settings["runsIn"] for name, settings in tasks.items() if "runsIn" in settings}
+        return cast("Mapping[str, JSONObject]", status.get("app", {}).get("tasks") or {})
+
+    @property
+    def placement_overrides(self) -> dict[str, object]:
+        """Where the App wants its tasks executed, by task name."""
+        return {name: settings["runsIn"] for name, settings in self.overrides.items() if "runsIn" in settings}
 
     @property
     def wanted_reuse(self) -> dict[str, ReuseOverride]:
         """The warm pods in which the App has tasks executed, by the tasks' names, as it was when the run began."""
-        status = cast("Mapping[str, JSONObject]", self._app_run.get("status") or {})
-        tasks = cast("Mapping[str, Mapping[str, ReuseOverride]]", status.get("app", {}).get("tasks") or {})
+        tasks = cast("Mapping[str, Mapping[str, ReuseOverride]]", self.overrides)
         return {name: settings["reuse"] for name, settings in tasks.items() if "reuse" in settings}
 
     def start_driver_tasks(self, executor: Executor, context: CallContext) -> None:

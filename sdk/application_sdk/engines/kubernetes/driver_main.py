@@ -36,6 +36,7 @@ from application_sdk.replay.run import run_route
 from application_sdk.wire import names
 from application_sdk.wire.fields import CANCELLED, MAX_PAYLOAD_BYTES, ContinuationFields, ErrorFields
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_NOT_ALLOWED
+from application_sdk.wire.task_names import unknown_tasks
 
 if TYPE_CHECKING:
     from application_sdk.app.base import App
@@ -150,6 +151,10 @@ def _place_tasks(
 ) -> None:
     """Start driver tasks, and place all tasks where their code or the App wants them. Raises
     AppDefinitionError."""
+    # guard: task-names-known - a task would silently run without what the App says of it
+    problem = unknown_tasks(engine.overrides, app_class.definition.tasks)
+    if problem:
+        raise AppDefinitionError(problem)
     wanted = engine.placement_overrides
     moved: dict[str, TaskDefinition] = {}
     if wanted:

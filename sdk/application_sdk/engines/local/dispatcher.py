@@ -9,6 +9,7 @@ engine commits.
 from __future__ import annotations
 
 import heapq
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from application_sdk.engines.local.calls import CallState
 from application_sdk.engines.local.events import AttemptFailed, AttemptStarted, Called, NotForked, Observer, Progressed
 from application_sdk.engines.local.ledger import Ledger
 from application_sdk.engines.local.limits import Limits
+from application_sdk.engines.local.pod_fields import variables
 from application_sdk.engines.local.records import AttemptRecord, Budget
 from application_sdk.engines.local.run_store import NAMESPACE, RunFolder
 from application_sdk.engines.local.state import StateStore
@@ -235,7 +237,12 @@ class Dispatcher:
             own_disk=True,
         )
         return AttemptSpec(
-            call.key, call.input, info, self._folder.log(call.task, call.key, state.attempt), self._folder.state
+            call.key,
+            call.input,
+            info,
+            self._folder.log(call.task, call.key, state.attempt),
+            self._folder.state,
+            env={**variables(call.pod, os.environ)},
         )
 
     def _handle_events(self, events: Sequence[ExecutorEvent]) -> None:

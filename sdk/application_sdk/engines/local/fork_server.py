@@ -26,6 +26,7 @@ class LocalHost:
 
     def begin(self, work: JSONObject) -> None:
         _redirect_output(cast("str", work["log"]))
+        os.environ.update(cast("dict[str, str]", work["env"]))
 
     def state(self, work: JSONObject, app: str) -> AttemptState:
         return AttemptState(SavedState(Path(cast("str", work["state"])), app))

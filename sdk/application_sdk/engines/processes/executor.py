@@ -315,6 +315,7 @@ class ProcessExecutor:
             "log": None if spec.log is None else str(spec.log),
             "state": None if spec.state is None else str(spec.state),
             "appState": spec.app_state,
+            "env": spec.env,
             "context": spec.context,
         }
         running.unreached = not self._send(running, message)

@@ -31,6 +31,8 @@ class AttemptSpec:
     """Where `self.context.load_state` looks."""
     app_state: JSONObject | None = None
     """The app's state by key, where it was handed over with the call."""
+    env: JSONObject = field(default_factory=dict)
+    """Environment variables of an attempt with a process of its own, beside those of the engine."""
     context: JSONObject = field(default_factory=dict)
     """Fields of the attempt's log lines."""
 

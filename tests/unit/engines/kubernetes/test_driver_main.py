@@ -171,3 +171,18 @@ def test_module_that_computes_for_ever_is_told_too(pod: PodProcess, world: RunWo
     with pod.start():
         message = eventually("the driver tells of it", told, 60)
     assert message.startswith("the import of 'app' has computed for more than 10 s")
+
+
+@pytest.mark.parametrize("settings", [{"memory": "1Gi"}, {"runsIn": "driver"}, {"reuse": {}}, {}])
+def test_setting_of_a_task_that_is_not_there_stalls_the_run(
+    pod: PodProcess, world: RunWorld, settings: dict[str, Any]
+) -> None:
+    world.status["app"] = {"tasks": {"typo": settings}}
+    pod.write(driver_call(), app=f"{APP}        return await self.work(input)\n")
+    pod.run()
+    error = world.reports[DRIVER]["error"]
+    assert error["type"] == "LoadFailed"
+    assert error["message"] == (
+        "spec.tasks.typo of the App: the app has no task of that name; it has work. Correct the name"
+    )
+    assert not world.tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -277,3 +278,42 @@ def test_a_report_that_isnt_one_is_a_failure() -> None:
     for output in (None, 3, {}, {**FOUND, "tasks": None}, {**FOUND, "entrypoints": ["run"]}, {**FOUND, "changes": "x"}):
         task = a_task(an_app(), phase="Succeeded", output=output)
         assert said(an_app(), seen(task))["Inspected"] == ("False", "NoReport")
+
+
+# Names in spec.tasks
+
+
+def named(*tasks: str, code: str = CODE, published: Sequence[str] = ("charge",), **fields: Any) -> AppRecord:
+    """An App whose spec.tasks names `tasks`, and whose contracts list those that are published."""
+    contracts = {"code": code, "imageDigest": "sha256:1", "tasks": [{"name": name} for name in published]}
+    condition = Condition("Inspected", "True", "Inspected", "1 task", "")
+    spec = AppSpecRecord({**TEMPLATE, "tasks": {name: {"memory": "1Gi"} for name in tasks}})
+    return an_app(**inspected() | {"contracts": contracts, "spec": spec, "conditions": (condition,)} | fields)
+
+
+def test_app_that_sets_a_task_of_its_code_is_ready() -> None:
+    assert said(named("charge"), seen())["Ready"] == ("True", "Inspected")
+
+
+def test_app_that_sets_a_task_that_is_not_there_says_so() -> None:
+    ready = status(named("charge", "typo"), seen())["conditions"][0]
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", "UnknownTask")
+    assert ready["message"].startswith("spec.tasks.typo of the App: the app has no task of that name; it has charge.")
+    assert said(named("typo"), seen())["Stalled"] == ("True", "UnknownTask")
+
+
+def test_wrong_name_is_told_with_the_inspection_that_finds_it() -> None:
+    app = an_app(spec=AppSpecRecord({**TEMPLATE, "tasks": {"typo": {}}}))
+    done = seen(a_task(app, phase="Succeeded", finished_at=NOW, output=FOUND))
+    assert said(app, done)["Ready"] == ("False", "UnknownTask")
+
+
+def test_contracts_of_other_code_judge_no_name() -> None:
+    """While an inspection of new code is under way, it may well have the task."""
+    patches = [one for one in actions(named("typo", code="older"), seen()) if isinstance(one, PatchApp)]
+    assert all("UnknownTask" not in str(patch.status) for patch in patches)
+
+
+def test_contracts_without_names_judge_none() -> None:
+    app = replace(named("typo"), contracts=Contracts.of({"code": CODE, "imageDigest": "sha256:1"}))
+    assert said(app, seen())["Ready"] == ("True", "Inspected")

@@ -127,10 +127,10 @@ def test_unschedulable_quotes_the_scheduler() -> None:
 
 
 def test_gated_pod_is_queued_without_a_limit_of_time() -> None:
-    blocked = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission")
+    blocked = pending(LIMITS.pending_timeout * 10, gates="kueue.x-k8s.io/admission", queue="team-a")
     assert isinstance(blocked, PodBlocked)
     assert (blocked.reason, blocked.permanent, blocked.wake_at) == ("SchedulingGated", False, None)
-    assert "kueue.x-k8s.io/admission" in blocked.message
+    assert blocked.message.startswith("the pod is queued in the queue 'team-a': its scheduling gates (kueue.x-k8s.io/")
 
 
 @pytest.mark.parametrize("opened", ["ungated_at", "scheduled_at"])

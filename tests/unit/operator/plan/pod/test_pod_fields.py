@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from tests.support.records import APP, LIMITS, a_driver, a_run, a_task
+from tests.support.records import APP, LIMITS, NOW, a_driver, a_run, a_task, seen
 
+from application_sdk.wire import names
+from application_sdk.wire.fields import ReuseFields
+from apprun_operator.plan.actions import PatchTask
+from apprun_operator.plan.call import attempts
 from apprun_operator.plan.pod import pods
+from apprun_operator.plan.pool.shape import shape_of
 
 
 def pod(task: Any, **app: Any) -> dict[str, Any]:
@@ -191,3 +196,88 @@ def test_cluster_may_choose_the_user() -> None:
     body = pods.pod(a_run(app={**APP, **stored}), a_task("a"), replace(LIMITS, run_as_user=None)).body
     security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert dict(body)["spec"]["securityContext"] == security
+
+
+# Image, account and secrets of one task
+
+SECRETS = [{"name": "stripe"}, {"name": "database"}]
+
+
+def secrets_of(made: dict[str, Any]) -> list[str]:
+    paths = [mount["mountPath"] for mount in made["spec"]["containers"][0]["volumeMounts"]]
+    return [path.rpartition("/")[2] for path in paths if path.startswith(names.SECRETS_DIRECTORY)]
+
+
+def test_deployment_names_image_account_and_secrets_of_a_task() -> None:
+    task = a_task("a", pod={"image": "code:1", "serviceAccountName": "code", "secrets": ["database"]})
+    override = {"image": "other:1", "serviceAccountName": "billing", "secrets": ["stripe"]}
+    made = pod(task, secrets=SECRETS, tasks={"work": override})
+    assert made["spec"]["containers"][0]["image"] == "other:1"
+    assert made["spec"]["serviceAccountName"] == "billing"
+    assert secrets_of(made) == ["stripe"]
+
+
+def test_what_the_deployment_leaves_out_the_code_says() -> None:
+    task = a_task("a", pod={"image": "code:1", "serviceAccountName": "code", "secrets": ["database"]})
+    made = pod(task, secrets=SECRETS, serviceAccountName="app", tasks={"work": {"memory": "1Gi"}})
+    assert made["spec"]["containers"][0]["image"] == "code:1"
+    assert made["spec"]["serviceAccountName"] == "code"
+    assert secrets_of(made) == ["database"]
+
+
+def test_empty_list_of_a_deployment_is_no_secret() -> None:
+    assert secrets_of(pod(a_task("a"), secrets=SECRETS, tasks={"work": {"secrets": []}})) == []
+    assert secrets_of(pod(a_task("a"), secrets=SECRETS)) == ["stripe", "database"]
+
+
+def test_secret_that_the_app_does_not_declare_fails_the_call() -> None:
+    task = a_task("a")
+    run = a_run(app={**APP, "secrets": SECRETS, "tasks": {"work": {"secrets": ["typo"]}}})
+    (failed,) = attempts.decide(seen(task, run=run), task, NOW, LIMITS).actions
+    assert isinstance(failed, PatchTask)
+    assert cast("Any", failed.status)["error"]["type"] == "SecretNotDeclared"
+
+
+def test_account_of_a_deployment_is_that_of_warm_pods() -> None:
+    reuse: ReuseFields = {"replicas": {"min": 0, "max": 1}, "idleTtl": 60, "scaledownTtl": 60, "concurrency": 1,
+                          "mode": "process"}  # fmt: skip
+    task = a_task("a", reuse=reuse)
+    run = a_run(app={**APP, "tasks": {"work": {"serviceAccountName": "billing", "secrets": []}}})
+    body = shape_of(seen(task, run=run), task, reuse).body.object()
+    assert (body["account"], body["wanted"]) == ("billing", [])
+
+
+# Labels of the run
+
+INHERITING = replace(LIMITS, inherited_labels=("cost.example.com/", "kueue.x-k8s.io/", "apprun.dev/"))
+RUN_LABELS = {"cost.example.com/team": "ml", "other.example.com/team": "x", "kueue.x-k8s.io/queue-name": "team-a",
+              "apprun.dev/run": "forged"}  # fmt: skip
+
+
+def labels_of(task: Any, limits: Any, **app: Any) -> dict[str, str]:
+    run = a_run(app={**APP, **app}, labels=RUN_LABELS)
+    return dict(cast("Any", pods.pod(run, task, limits).body)["metadata"]["labels"])
+
+
+def test_pods_inherit_the_labels_that_the_chart_names() -> None:
+    labels = labels_of(a_task("a"), INHERITING)
+    assert (labels["cost.example.com/team"], labels["kueue.x-k8s.io/queue-name"]) == ("ml", "team-a")
+    assert "other.example.com/team" not in labels
+    assert labels["apprun.dev/run"] == "run"
+
+
+def test_pods_inherit_no_label_by_default() -> None:
+    assert "ml" not in labels_of(a_task("a"), LIMITS).values()
+
+
+def test_label_of_app_or_task_wins_over_an_inherited_one() -> None:
+    assert (
+        labels_of(a_task("a"), INHERITING, pod={"labels": {"cost.example.com/team": "web"}})["cost.example.com/team"]
+        == "web"
+    )
+
+
+def test_driver_inherits_no_queue() -> None:
+    labels = labels_of(a_driver(), INHERITING)
+    assert labels["cost.example.com/team"] == "ml"
+    assert "kueue.x-k8s.io/queue-name" not in labels

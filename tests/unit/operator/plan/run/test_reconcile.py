@@ -189,11 +189,18 @@ def test_run_puts_only_so_many_pods_into_the_schedulers_queue() -> None:
     assert "50 pods of the run wait for a node" in status_of(decided)["message"]
 
 
-@pytest.mark.parametrize("fields", [{}, {"gates": "kueue.x-k8s.io/admission"}])
-def test_pods_count_as_unplaced_before_the_scheduler_answers(fields: dict[str, str]) -> None:
+def test_pods_behind_scheduling_gates_keep_no_other_pod_back() -> None:
     driver = a_driver()
     calls = [a_task(f"{n:04x}") for n in range(120)]
-    pending = [a_pod(task, phase="Pending", running_since=None, node="", **fields) for task in calls[:30]]
+    gated = [a_pod(task, phase="Pending", running_since=None, node="", gates="queue") for task in calls[:80]]
+    decided = decide(seen(driver, a_pod(driver), *calls, *gated, run=a_run(parallelism=100)))
+    assert len(created(decided)) == 20
+
+
+def test_pods_count_as_unplaced_before_the_scheduler_answers() -> None:
+    driver = a_driver()
+    calls = [a_task(f"{n:04x}") for n in range(120)]
+    pending = [a_pod(task, phase="Pending", running_since=None, node="") for task in calls[:30]]
     being_created = [task.pod_name for task in calls[30:45]]
     placed = [a_pod(task, phase="Pending", running_since=None) for task in calls[45:55]]
     observed = seen(
