@@ -519,6 +519,35 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),
     ),
     Mutant(
+        "parked-at-this-length",
+        without="False",
+        tests=("tests/unit/operator/plan/run/test_parking.py",),
+    ),
+    Mutant(
+        "wake-ups-share-places",
+        part="bool(wakes) and observed.pod_quota.places < 1",
+        without="False",
+        tests=("tests/unit/operator/plan/run/test_parking.py",),
+    ),
+    Mutant(
+        "park-when-recorded",
+        part="self._open_writes or ",
+        without="",
+        tests=(f"{UNIT}/engines/kubernetes/test_parking.py",),
+    ),
+    Mutant(
+        "park-without-driver-tasks",
+        without="return True",
+        tests=(f"{UNIT}/engines/kubernetes/test_parking.py",),
+    ),
+    Mutant(
+        "parked-attempt",
+        part="&& object.status.parked.attempt == variables.attempt",
+        without="",
+        tests=("tests/cluster/test_identity.py",),
+        cluster=True,
+    ),
+    Mutant(
         "worker-names-attempt",
         without="pass",
         tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),

@@ -96,6 +96,15 @@ def test_report_of_the_attempt_before_is_refused(world: World, run: str) -> None
     expect(report(pod, world, task, **REPORT, reportedAttempt=2))
 
 
+def test_driver_parks_for_its_own_attempt_alone(world: World, run: str) -> None:
+    task = world.task(run, driver=True)
+    driver = world.pod_of(task)
+    refused(report(driver, world, task, parked={"attempt": 2, "ledgerLength": 0}), "only a driver parks")
+    expect(report(driver, world, task, parked={"attempt": 1, "ledgerLength": 0}))
+    call = world.task(f"{run}-call")
+    refused(report(world.pod_of(call), world, call, parked={"attempt": 1, "ledgerLength": 0}), "only a driver parks")
+
+
 def test_late_report_after_a_reassignment_is_refused(world: World, run: str) -> None:
     task = world.task(run)
     first, first_uid = world.pod_with_uid(f"pool-{run}-1")

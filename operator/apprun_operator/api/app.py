@@ -38,6 +38,7 @@ Entry: TypeAlias = Annotated[str, Field(min_length=3, max_length=253, pattern=EN
 Parallelism: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
 TaskName: TypeAlias = Annotated[str, Field(max_length=253)]
 CancelGrace: TypeAlias = Annotated[int, Field(ge=0, le=86_400)]
+ParkAfter: TypeAlias = Annotated[int, Field(ge=0, le=86_400)]
 
 
 class Source(Shape):
@@ -241,6 +242,9 @@ class AppSpec(AppTemplate, PodSettings):
     cancel_grace_seconds: CancelGrace | None = None
     """Seconds that the route of a cancelled or timed-out run has for its clean-up, unless the run
     sets its own."""
+    park_after_seconds: ParkAfter | None = None
+    """After how many seconds without a result a driver leaves whose route only waits. The next
+    result starts it again. Defaults to 60; 0 keeps the driver."""
     retention: Retention | None = None
     """How long finished runs are kept, unless the run sets its own."""
 

@@ -165,6 +165,8 @@ class ResolvedApp(AppTemplate):
     """The App's value, kept in case the App is deleted."""
     cancel_grace_seconds: int | None = None
     """The App's value, kept in case the App is deleted."""
+    park_after_seconds: int | None = None
+    """The App's value, or the default."""
     retention: Retention | None = None
     """The App's value, kept in case the App is deleted."""
 

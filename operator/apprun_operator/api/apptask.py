@@ -349,6 +349,15 @@ class BegunWith(Shape):
     """The run's input with its defaults filled in."""
 
 
+class Parked(Shape):
+    """A driver that has left while its route waits."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    """The attempt that left."""
+    ledger_length: Annotated[int, Field(ge=0)]
+    """How many checkpoints it had delivered. When the ledger is longer, the next attempt starts."""
+
+
 class StateWrite(Shape):
     """One key of the app's state that the task saved."""
 
@@ -421,6 +430,9 @@ class AppTaskStatus(Shape):
     begun_with: BegunWith | None = None
     """For a driver: the input that the route began with, with its defaults filled in. Every later
     driver uses it, even if the defaults have changed."""
+    parked: Parked | None = None
+    """For a driver: the attempt has left, since the route waits and all that it waits for is
+    recorded."""
     attempts: (
         Annotated[list[Attempt], Field(max_length=ATTEMPTS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None

@@ -59,6 +59,7 @@ TEMPLATE_FIELDS: Final = (
     "secrets",
     "tasks",
     "driver",
+    "parkAfterSeconds",
 )
 RUN_PHASES: Final = frozenset(
     {"Pending", "Running", "Suspended", "Stalled", "Cancelling", "Succeeded", "Failed", "Cancelled"}
@@ -224,6 +225,7 @@ def task(raw: Raw) -> TaskRecord:
         heartbeat=packed(status.get("heartbeat"), "status.heartbeat", MAX_HEARTBEAT_BYTES),
         progress=_progress(status) if role == "driver" else "",
         abandoned=_abandoned(status) if role == "driver" else frozenset(),
+        parked_length=_parked_length(status, attempt) if role == "driver" else None,
         saves=_writes(status) if phase == "Saving" else None,
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
@@ -249,6 +251,14 @@ def _outcome(spec: Raw) -> Raw:
 def _abandoned(status: Raw) -> frozenset[str]:
     keys = status.get("abandoned")
     return frozenset(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else frozenset()
+
+
+def _parked_length(status: Raw, attempt: int) -> int | None:
+    parked = status.get("parked")
+    if not isinstance(parked, dict) or parked.get("attempt") != attempt:
+        return None
+    length = parked.get("ledgerLength")
+    return length if isinstance(length, int) else None
 
 
 def _progress(status: Raw) -> str:

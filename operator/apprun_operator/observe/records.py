@@ -194,6 +194,9 @@ class TaskRecord:
     """Only the driver's: its message about a route that doesn't yield."""
     abandoned: frozenset[str] = frozenset()
     """Only the driver's: keys of calls that its route no longer waits for."""
+    parked_length: int | None = None
+    """Only the driver's: how many checkpoints it had delivered when it parked. None unless the
+    current attempt did."""
     saves: Packed | None = None
     """A list of `StateWrite`: what has to be saved before the call succeeds; only in the phase
     Saving."""

@@ -9,7 +9,7 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject, digest
 from apprun_operator.observe.apps import AppRecord
 from apprun_operator.observe.records import AppSpecRecord
-from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.limits import PARK_AFTER, Limits
 
 NAMING: Final = ("entry", "image", "source")
 """The fields that name code."""
@@ -21,6 +21,7 @@ def template_of(spec: AppSpecRecord, name: str, generation: int, limits: Limits)
     made.setdefault("image", limits.runtime_image)
     if limits.image_pull_policy:
         made.setdefault("imagePullPolicy", limits.image_pull_policy)
+    made.setdefault("parkAfterSeconds", PARK_AFTER)
     made.setdefault("serviceAccountName", names.TASK_SERVICE_ACCOUNT)
     for field, value in (("parallelism", spec.parallelism), ("cancelGraceSeconds", spec.cancel_grace)):
         if value is not None:

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from application_sdk.wire.digest import JSON, JSONObject
 from application_sdk.wire.fields import RunPhase
+from application_sdk.wire.reasons import PARKED
 from apprun_operator.observe.records import RunRecord
 from apprun_operator.observe.times import rfc3339
 
@@ -24,6 +25,8 @@ TRUTH: Final[Mapping[RunPhase, tuple[str, str, str, str]]] = {
     "Failed": ("False", "False", "True", "False"),
     "Cancelled": ("False", "False", "True", "False"),
 }
+PARKED_TRUTH: Final = ("True", "False", "False", "Unknown")
+"""A parked run has nothing to do, though it isn't over: a rollout needn't wait for it."""
 TYPES: Final = ("Ready", "Reconciling", "Stalled", "Succeeded")
 
 
@@ -68,7 +71,8 @@ def fields(run: RunRecord, condition: RunCondition, now: float) -> JSONObject:
     """The status fields for `condition`. A condition keeps its transition time while its status is
     the same."""
     conditions: list[JSON] = []
-    for kind, truth in zip(TYPES, TRUTH[condition.phase], strict=True):
+    truths = PARKED_TRUTH if condition.reason == PARKED else TRUTH[condition.phase]
+    for kind, truth in zip(TYPES, truths, strict=True):
         before = run.condition(kind)
         since = before.since if before is not None and before.status == truth and before.since else rfc3339(now)
         conditions.append(

@@ -59,6 +59,9 @@ says so."""
 DEADLINE_SLACK: Final = 300
 """Kubernetes' deadline of a pod is this much above the task's own, which the pod keeps itself:
 start and image pull come before the body."""
+PARK_AFTER: Final = 60
+"""Seconds without a result after which a driver leaves whose route only waits, if its App doesn't
+say."""
 APP_GRACE: Final = 2.0
 """How long an App may come after the run that names it: both are often applied together."""
 IMAGE_GRACE: Final = 30.0

@@ -285,10 +285,20 @@ class BegunWith(TypedDict):
     """The run's input with its defaults filled in."""
 
 
+class ParkedFields(TypedDict):
+    """What a driver says when it leaves a route that waits."""
+
+    attempt: int
+    """The attempt that leaves."""
+    ledgerLength: int
+    """How many checkpoints it has delivered to the route."""
+
+
 class TaskStatus(TypedDict, total=False):
     """AppTask.status. The current attempt's pod writes phase (`Succeeded` or `Saving`), output,
-    reportedAttempt, state, error, log, continueWith, begunWith, abandoned, progress, heartbeat,
-    node, startedAt and finishedAt; the operator writes the rest. The admission policy holds both to it."""
+    reportedAttempt, state, error, log, continueWith, begunWith, abandoned, parked, progress,
+    heartbeat, node, startedAt and finishedAt; the operator writes the rest. The admission policy
+    holds both to it."""
 
     phase: TaskPhase
     attempt: int
@@ -320,6 +330,9 @@ class TaskStatus(TypedDict, total=False):
     operator ends them."""
     begunWith: BegunWith
     """Drivers: the input that the route began with, where defaults were filled in."""
+    parked: ParkedFields
+    """Drivers: the attempt has left, since the route waits and everything that it waits for is
+    recorded."""
     attempts: list[AttemptFields]
     notBefore: str
     """Earliest start of the current attempt's pod: the retry's backoff. Of a restored timer: when
@@ -478,3 +491,4 @@ class Report(TypedDict, total=False):
     node: str
     startedAt: str
     finishedAt: str
+    parked: ParkedFields

@@ -80,10 +80,12 @@ CORRECTED: Final = "Corrected"
 """The app was corrected, so the pod was made again."""
 NOT_ACKNOWLEDGED: Final = "NotAcknowledged"
 """The warm pod that the call was assigned to neither began nor reported it in time."""
+PARKED: Final = "Parked"
+"""The driver left while its route waited. It costs nothing, and is charged to nobody."""
 
 ON_A_CLUSTER: Final = frozenset(
     {OOM_KILLED, STORAGE_LIMIT_EXCEEDED, REPORT_REFUSED, REFUSED, NODE_LOST, NODE_REBOOTED, POD_DELETED, POD_FAILED,
-     NOT_STARTED, CORRECTED, NOT_ACKNOWLEDGED, EVICTED_BY_QUEUE}
+     NOT_STARTED, CORRECTED, NOT_ACKNOWLEDGED, EVICTED_BY_QUEUE, PARKED}
 )  # fmt: skip
 
 # Only a laptop sees these: its runs end with the process that executes them. None is charged to the

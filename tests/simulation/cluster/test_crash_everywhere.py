@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from tests.support.fake_api import Object, Place
-from tests.support.sim.cluster import Cluster, simulate
+from tests.support.sim.cluster import APPS, Cluster, simulate
 from tests.support.sim.crashes import Crash
 from tests.support.sim.invariants import outcome_of
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 class Scenario:
     """A run, and what a person or the cluster does to it after some seconds."""
 
-    app: str
+    app: str | Object
     input: Object = field(default_factory=dict)
     interfere: Callable[[Cluster, Place], None] | None = None
     after: float = 0.0
@@ -39,6 +39,7 @@ def lose_a_node(cluster: Cluster, run: Place) -> None:
     cluster.nodes.kill(cluster.nodes.nodes["node2"])
 
 
+PATIENT: Object = {"image": "app:1", "entry": f"{APPS}:Patient", "parkAfterSeconds": 3}
 SCENARIOS = {
     "success": Scenario("Mixed", {"width": 2}),
     "failures": Scenario("Failing"),
@@ -51,6 +52,9 @@ SCENARIOS = {
     "gate": Scenario("Gated", {"width": 1}),
     "beside": Scenario("Beside", {"width": 2}),
     "beside-clean-up": Scenario("Leaving", {}, cancel, 8),
+    "parked": Scenario(PATIENT, {"seconds": 10}),
+    "parked-clean-up": Scenario(PATIENT, {"seconds": 90}, cancel, 8),
+    "parked-lost-node": Scenario(PATIENT, {"seconds": 10}, lose_a_node, 8),
     "closed-gate": Scenario("Gated", {"width": 0}),
 }
 

@@ -194,6 +194,20 @@ class Wide(Steps):
         return Names(names=[done.name for done in await asyncio.gather(*calls)])
 
 
+class Patient(Steps):
+    """Waits long, twice: for a timer beside a task, then for a task alone. It cleans up when it is cancelled."""
+
+    async def run(self, input: MixedInput) -> Names:
+        try:
+            first = self.step(Step(name="first", seconds=2 * input.seconds))
+            _, done = await asyncio.gather(self.sleep(input.seconds), first)
+            last = await self.step(Step(name="last", seconds=input.seconds))
+        except asyncio.CancelledError:
+            await self.step(Step(name="undo"))
+            raise
+        return Names(names=[done.name, last.name])
+
+
 class Failing(Steps):
     """One task fails twice and then works, one fails for good; the route goes on from that."""
 

@@ -101,7 +101,7 @@ def _runner() -> asyncio.Runner:
 def patched(chance: random.Random) -> Iterator[None]:
     """While this holds, drivers and tasks run in greenlets only."""
     simulated = {
-        driver: {"threading": _threading, "ThreadPoolExecutor": greenlets.ThreadPoolExecutor},
+        driver: {"threading": _threading, "ThreadPoolExecutor": greenlets.ThreadPoolExecutor, "time": _time},
         heartbeat_writer: {"threading": _threading},
         driver_heartbeat: {"threading": _threading, "YieldWatch": NoWatch},
         threads: {"threading": _threading},

@@ -336,6 +336,7 @@ def _stalled(entry: AttemptFields) -> bool:
         reasons.CORRECTED,
         CANCELLED,
         reasons.ABANDONED,
+        reasons.PARKED,
         *pod_replacement.REASONS,
     )
 

@@ -15,7 +15,6 @@ from apprun_operator.observe.records import TaskRecord
 from apprun_operator.observe.times import parse, rfc3339
 from apprun_operator.plan import conditions
 from apprun_operator.plan.actions import EnsureNamespace, Plan, RunAction
-from apprun_operator.plan.call import attempts
 from apprun_operator.plan.call.attempts import CallDecision
 from apprun_operator.plan.conditions import RunCondition
 from apprun_operator.plan.limits import Limits
@@ -28,6 +27,7 @@ from apprun_operator.plan.run.cancel import cancel_calls, is_cleanup
 from apprun_operator.plan.run.commit import Commit, commit, counts, ledger_writes
 from apprun_operator.plan.run.driver_contact import with_contact
 from apprun_operator.plan.run.finish import Ending
+from apprun_operator.plan.run.parking import decide_driver, with_parking
 from apprun_operator.plan.run.scheduling import PodStarts, start_pods
 from apprun_operator.plan.run.stall import driver_condition, with_changed_code
 from apprun_operator.plan.run.waiting import with_queue, with_waits
@@ -60,9 +60,9 @@ def advance(observed: Observed, driver: TaskRecord, ending: Ending | None, now: 
     cleans up."""
     stored_app, observed = observed.run.app, pinned(observed)
     ledger = commit(observed, now, cancel=ending is not None and observed.run.cancelled_at is None)
-    decision = attempts.decide(observed, driver, now, limits)
+    decision = decide_driver(observed, driver, len(ledger.new), now, limits)
     calls = _decide_calls(observed, ending is not None, now, limits)
-    starts = start_pods(observed, driver if decision.wants_pod else None, calls, limits)
+    starts = start_pods(observed, driver, decision.wants_pod, calls, limits)
     work = Work(ledger, decision, calls, starts)
     if ending is None:
         report = _report_progress(observed, driver, stored_app, work, now, limits)
@@ -94,6 +94,7 @@ def _report_progress(
     # guard: waits-shown - a run that waits without a reason looks like one that hangs
     condition, waits_due = with_waits(observed, condition, calls.waits, settles_at(calls), writes, now)
     condition, queue_due = with_queue(observed, condition, starts.why, starts.since, writes, now)
+    condition = with_parking(observed, condition, driver, work.driver, len(work.ledger.new))
     status = conditions.changes(run, condition, now)
     pins = learned(stored_app, run.app)
     if app is not None:

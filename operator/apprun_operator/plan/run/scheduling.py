@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from apprun_operator.observe.observed import Observed, PodQuota
 from apprun_operator.observe.records import TaskRecord
+from apprun_operator.observe.times import parse
 from apprun_operator.observe.workers import Offer
 from apprun_operator.plan.actions import CreatePod, PodDemand
 from apprun_operator.plan.limits import UNPLACED_PODS, Limits
@@ -16,6 +17,7 @@ from apprun_operator.plan.pod import pods
 from apprun_operator.plan.pool.calls import offers_of
 from apprun_operator.plan.run.app_resolution import parallelism
 from apprun_operator.plan.run.calls import Calls
+from apprun_operator.plan.run.parking import is_woken
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,19 @@ class PodStarts:
     """Since when one of the first among them waits."""
 
 
-def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limits: Limits) -> PodStarts:
+def start_pods(
+    observed: Observed, driver: TaskRecord, driver_wants_pod: bool, calls: Calls, limits: Limits
+) -> PodStarts:
     """Create the driver's pod, if it needs one, then pods of waiting calls in the order in which
     the route made them.
 
     A suspended run starts none. One that is cancelled starts those of its clean-up although it is
-    suspended.
+    suspended. A driver that follows one that parked takes the place of a task pod until it runs:
+    many runs may wake at the same time.
     """
+    occupied = calls.pods + _wakes(observed, driver)
     if observed.run.suspend and observed.run.cancelled_at is None:
-        return PodStarts([], PodDemand(calls.pods, calls.pods))
+        return PodStarts([], PodDemand(occupied, occupied))
     allowed = parallelism(observed, limits)
     offers = _offers(observed, calls, allowed)
     quotas = [
@@ -52,23 +58,39 @@ def start_pods(observed: Observed, driver: TaskRecord | None, calls: Calls, limi
     # What the run would start if no other run wanted pods: its demand, by which the quotas of all
     # are decided.
     without_others = min(len(calls.waiting), *(max(quota.places or 0, 0) for quota in quotas))
+    wakes, withheld = int(driver_wants_pod and is_woken(driver)), False
     if observed.pod_quota.places is not None:
-        quotas.append(observed.pod_quota)
+        # guard: wake-ups-share-places - a thousand runs that wake at midnight would start as many
+        # drivers at once
+        withheld = bool(wakes) and observed.pod_quota.places < 1
+        driver_wants_pod = driver_wants_pod and not withheld
+        places = max(observed.pod_quota.places - wakes, 0)
+        quotas.append(PodQuota(places, observed.pod_quota.why))
     tightest = min(quotas, key=lambda quota: quota.places or 0)
     count = min(without_others, max(tightest.places or 0, 0))
     # With thousands of waiting calls only those that start are put in order, and the one after them.
     queue = heapq.nsmallest(count + 1, calls.waiting, key=_turn) if count else calls.waiting[:1]
     chosen, first_queued = queue[:count], queue[count:]
     queued = len(calls.waiting) - count
-    tasks = [*([] if driver is None else [driver]), *chosen]
+    tasks = [*([driver] if driver_wants_pod else []), *chosen]
     return PodStarts(
         [pods.pod(observed.run, task, limits, observed.state) for task in tasks],
-        PodDemand(calls.pods + count, calls.pods + without_others),
+        PodDemand(occupied + count + (wakes and driver_wants_pod), occupied + without_others + wakes),
         offers,
         queued + len(calls.offered) - len(offers),
-        tightest.why if queued else "",
-        first_queued[0].meta.created if queued else 0.0,
+        tightest.why if queued or withheld else "",
+        first_queued[0].meta.created if queued else parse(driver.attempts[-1]["finishedAt"]) if withheld else 0.0,
     )
+
+
+def _wakes(observed: Observed, driver: TaskRecord) -> int:
+    """1 if the pod of a driver that follows a parked one is there, but doesn't run yet."""
+    if not is_woken(driver):
+        return 0
+    pod = observed.pods.get(driver.pod_name)
+    if pod is None:
+        return int(driver.pod_name in observed.in_flight)
+    return int(not pod.running and not pod.gone)
 
 
 def _turn(task: TaskRecord) -> tuple[int, str]:

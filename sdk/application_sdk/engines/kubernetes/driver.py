@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -52,9 +53,24 @@ _log = logging.getLogger("apprun.driver")
 RECHECK_SECONDS: Final = 300.0
 """Seconds without a completion after which the engine checks that the AppTasks of its open calls
 still exist."""
+BUSY_SECONDS: Final = 5.0
+"""Seconds after which a driver that couldn't park tries again."""
 IN_FLIGHT: Final = 8
 """Requests of one kind at a time: enough to hide the network, few enough not to crowd out other
 drivers."""
+
+
+class DriverParked(Exception):
+    """The route waits, everything that it waits for is recorded, and there was no completion for a
+    while.
+
+    Args:
+        ledger_length: How many checkpoints the route has been given.
+    """
+
+    def __init__(self, ledger_length: int) -> None:
+        super().__init__(f"the route waits, {ledger_length} checkpoints were delivered")
+        self.ledger_length = ledger_length
 
 
 class KubernetesEngine:
@@ -70,6 +86,8 @@ class KubernetesEngine:
     ) -> None:
         self._api = api
         self._recheck_seconds = recheck_seconds
+        self._park_after = _park_after(app_run)
+        self._clock = time.monotonic
         self._owner = owner
         self._pause = pause
         self._app_run = app_run
@@ -104,6 +122,8 @@ class KubernetesEngine:
         self._changed = threading.Condition()
         self._closed = False
         self._writers = ThreadPoolExecutor(IN_FLIGHT, "create")
+        self._open_writes = 0
+        """How many of their requests aren't done."""
         self._readers = ThreadPoolExecutor(IN_FLIGHT, "read")
 
     @classmethod
@@ -218,7 +238,7 @@ class KubernetesEngine:
         if wanted:
             with self._changed:
                 self._abandoned += wanted
-            self._writers.submit(self._write_abandoned)
+            self._write(self._write_abandoned)
 
     def in_flight(self) -> Sequence[str]:
         completed = {checkpoint["key"] for checkpoint in self._ledger.since(0)[: self._history_length]}
@@ -228,12 +248,14 @@ class KubernetesEngine:
     def receive(self) -> Sequence[Completion]:
         """Wait for completions and return them in commit order.
 
-        Raises Refused, NotFound or RunGone when this driver no longer speaks for the run, and
+        Raises DriverParked when there was none for a while and the route needs no driver meanwhile,
+        Refused, NotFound or RunGone when this driver no longer speaks for the run, and
         LedgerUnreadable, NameConflict or Invalid when the run can't go on.
         """
+        parks_at = self._clock() + self._park_after if self._park_after else None
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_completions, self._recheck_seconds)
+                self._changed.wait_for(self._has_completions, self._patience(parks_at))
                 if self._failure is not None:
                     raise self._failure
                 checkpoints = self._ledger.since(self._delivered)
@@ -247,9 +269,31 @@ class KubernetesEngine:
                 self._scheduled.pop(names.task_name(self._owner.run, checkpoint["key"]), None)
             if checkpoints:
                 return list(self._readers.map(self._completion, checkpoints))
+            if parks_at is not None and self._clock() >= parks_at:
+                if self._may_park():
+                    raise DriverParked(self._delivered)
+                parks_at = self._clock() + BUSY_SECONDS
+                continue
             # guard: deleted-calls-recreated - the route awaits a call whose AppTask somebody has
             # deleted
             self._restore_calls()
+
+    def _patience(self, parks_at: float | None) -> float:
+        """Seconds to wait for a completion before something else has to be done."""
+        if parks_at is None:
+            return self._recheck_seconds
+        return min(self._recheck_seconds, max(parks_at - self._clock(), 0.0))
+
+    def _may_park(self) -> bool:
+        """Whether everything that the route waits for comes about without this driver."""
+        # guard: park-when-recorded - a call that no AppTask knows yet would never be executed
+        if self._open_writes or not self._scheduled:
+            return False
+        # guard: park-without-driver-tasks - what the driver executes itself would end with it
+        return all(
+            call.runs_in != "driver" or call.key in self._previous_tasks or call.key in self._outcomes
+            for call in self._scheduled.values()
+        )
 
     def recorded(self, key: str) -> RecordedCall | None:
         app_task = self._previous_tasks.get(key)
@@ -288,9 +332,9 @@ class KubernetesEngine:
     def _start(self, call: ScheduledCall) -> None:
         outcome = self._outcomes.get(call.key)
         if call.runs_in != "driver" or self._driver_tasks is None:
-            self._writers.submit(self._create, call)
+            self._write(self._create, call)
         elif outcome is not None:
-            self._writers.submit(self._record, call, outcome)
+            self._write(self._record, call, outcome)
         else:
             self._driver_tasks.start(call)
 
@@ -301,7 +345,7 @@ class KubernetesEngine:
     def _submit_outcome(self, call: ScheduledCall, outcome: CallOutcome) -> None:
         if not self._closed:
             self._outcomes[call.key] = outcome
-            self._writers.submit(self._record, call, outcome)
+            self._write(self._record, call, outcome)
 
     def _record(self, call: ScheduledCall, outcome: CallOutcome) -> None:
         """Create the call's AppTask with its outcome.
@@ -325,6 +369,19 @@ class KubernetesEngine:
             _log.warning("an earlier driver has recorded the call of %s: its outcome counts", call.task)
         elif call.key in self._outcomes:
             self._recorded[call.key] = app_task
+
+    def _write(self, write: Callable[..., None], *arguments: object) -> None:
+        """Make a request in a thread of the writers."""
+        with self._changed:
+            self._open_writes += 1
+        self._writers.submit(self._finish_write, write, *arguments)
+
+    def _finish_write(self, write: Callable[..., None], *arguments: object) -> None:
+        try:
+            write(*arguments)
+        finally:
+            with self._changed:
+                self._open_writes -= 1
 
     def _create(self, call: ScheduledCall) -> None:
         try:
@@ -409,3 +466,11 @@ class KubernetesEngine:
         with self._changed:
             self._failure = self._failure or error
             self._changed.notify_all()
+
+
+def _park_after(app_run: JSONObject) -> float:
+    """Seconds without a completion after which the driver may leave; 0 if it has to stay. An
+    operator that can't start the next one says nothing of it."""
+    status = cast("Mapping[str, JSONObject]", app_run.get("status") or {})
+    seconds = status.get("app", {}).get("parkAfterSeconds")
+    return float(seconds) if isinstance(seconds, int) else 0.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from application_sdk.app.loading import AppLoadError, load_app
 from application_sdk.engines.kubernetes.app_tasks import NameConflict, Owner
-from application_sdk.engines.kubernetes.driver import KubernetesEngine
+from application_sdk.engines.kubernetes.driver import DriverParked, KubernetesEngine
 from application_sdk.engines.kubernetes.driver_heartbeat import DriverHeartbeat
 from application_sdk.engines.kubernetes.errors import ApiError, Forbidden, Refused, Unauthorized
 from application_sdk.engines.kubernetes.ledger import LedgerUnreadable, seconds
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from application_sdk.engines.processes.executor_protocol import Executor
     from application_sdk.execution.definition import TaskDefinition
     from application_sdk.replay.yielding import YieldWatch
-    from application_sdk.wire.fields import Call
+    from application_sdk.wire.fields import Call, Report
 
 _log = logging.getLogger("apprun.driver")
 
@@ -55,6 +55,9 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
     heartbeat.start()
     try:
         result = _execute(call, api, heartbeat.watch, node)
+    except DriverParked as parked:
+        heartbeat.stop()
+        return _park(call, api, parked)
     except (RunGone, Refused) as error:
         _log.error("this driver has nothing more to say: %s", error)
         return EXIT_FENCED
@@ -74,6 +77,17 @@ def run_driver(call: Call, api: Api, node: str, started_at: float) -> int:
         _log.error("the route ended: %s: %s\n%s", error_found["type"], error_found["message"],
                    error_found.get("traceback", ""))  # fmt: skip
         report = {**failure_report(error_found, call["attempt"], started_at, node), "log": log}
+    return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
+
+
+def _park(call: Call, api: Api, parked: DriverParked) -> int:
+    """Say that this driver leaves. Returns the pod's exit code.
+
+    The operator starts the next one when the ledger is longer than this driver has seen it. A crash
+    before the write is one of a driver: the next one starts at once, and parks in its turn.
+    """
+    report: Report = {"parked": {"attempt": call["attempt"], "ledgerLength": parked.ledger_length}}
+    _log.info("the route waits: this driver leaves, and the next result starts another one")
     return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 
 
