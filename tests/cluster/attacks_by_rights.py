@@ -29,6 +29,7 @@ NAMED = {"metadata": {"name": "mine-too"}}
 ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
 BINDING = {**NAMED, "roleRef": ROLE_REF, "subjects": [{"kind": "User", "apiGroup": ROLE_REF["apiGroup"], "name": "me"}]}
 RUN = {"apiVersion": API, "kind": "AppRun", **NAMED, "spec": {"app": {"entry": "app:Hello"}, "suspend": True}}
+RUN_OF_SHOP = RUN | {"spec": {"appRef": {"name": "shop"}, "suspend": True}}
 APP = {"apiVersion": API, "kind": "App", **NAMED, "spec": {"entry": "app:Hello"}}
 
 WHAT_NO_POD_MAY: list[tuple[str, str, Any]] = [
@@ -206,7 +207,8 @@ BY_THE_HANDLER = [
     cannot("handler", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {}}),
     merge("handler", "appruns/idle", {"spec": {"input": {"n": 2}}}, "a run's spec is immutable", 422),
     merge("handler", "appruns/idle", {"spec": {"app": {"entry": "evil:App"}}}, "a run's spec is immutable", 422),
-    Attack("handler", "POST", "appruns?dryRun=All", RUN | {"status": {"phase": "Succeeded"}}, 201),
+    Attack("handler", "POST", "appruns?dryRun=All", RUN_OF_SHOP | {"status": {"phase": "Succeeded"}}, 201),
+    Attack("handler", "POST", "appruns?dryRun=All", RUN, 403, "apprun: no right to create pods"),
     Attack("handler", "POST", "appruns?dryRun=All", RUN | {"spec": {}}, 422, "give exactly one of appRef"),
     may("handler", "GET", "apps/shop"),
 ]

@@ -522,7 +522,8 @@ def editor(world: World) -> Client:
             "apiGroups": ["apprun.dev"],
             "resources": ["*"],
             "verbs": ["get", "list", "create", "patch", "update", "delete"],
-        }
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
     ]
     role = {"metadata": {"name": name}, "rules": rules}
     world.admin.create(f"{worlds.RBAC}/namespaces/{world.namespace}/roles", role)

@@ -260,12 +260,35 @@ def test_quota_is_waited_for_and_charged_to_nobody(causes: Runs) -> None:
     assert "attempts" not in status_of(causes, "works")
 
 
+def let_the_code_name(causes: Runs, account: str) -> None:
+    """Drivers of the namespace may name this service account in their calls."""
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{causes.namespace}"
+    rule = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [account], "verbs": ["use"]}
+    causes.kube.create(f"{rbac}/roles", {"metadata": {"name": "use"}, "rules": [rule]})
+    causes.kube.create(
+        f"{rbac}/rolebindings",
+        {
+            "metadata": {"name": "use"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "use"},
+            "subjects": [{"kind": "ServiceAccount", "name": "apprun-driver", "namespace": causes.namespace}],
+        },
+    )
+
+
 def test_a_late_service_account_is_charged_to_nobody(causes: Runs) -> None:
+    let_the_code_name(causes, "nobody")
     start(causes, "no account")
     assert '"nobody" not found' in until_waiting(causes, "no account", "ServiceAccountNotFound")
     causes.kube.create(f"{causes.core}/serviceaccounts", {"metadata": {"name": "nobody"}})
     assert causes.until_phase("cause", "Succeeded", "Failed")["output"] == {"errors": [""]}
     assert "attempts" not in status_of(causes, "no account")
+
+
+def test_account_that_the_code_may_not_name_fails_the_run(causes: Runs) -> None:
+    start(causes, "no account")
+    error = causes.until_phase("cause", "Failed", "Succeeded", "Stalled")["error"]
+    assert (error["type"], "apprun: not a task's service account: @task" in error["message"]) == ("Invalid", True)
+    assert "kubectl create rolebinding" in error["message"]
 
 
 def test_a_task_above_the_limit_range_fails_at_once(causes: Runs) -> None:

@@ -35,6 +35,8 @@ ALL = {
 NONE = {
     "crds.keep": "false",
     "rbac.aggregate": "false",
+    "admissionPolicy.authors.createPods": "false",
+    "admissionPolicy.authors.useServiceAccounts": "false",
     "flowControl.enabled": "false",
     "metrics.service.enabled": "false",
     "podDisruptionBudget.enabled": "false",
@@ -58,6 +60,7 @@ OTHERS = {
     "extraEnv[0].name": "APPRUN_WORKERS",
     "extraEnv[0].value": "4",
     "podDisruptionBudget.maxUnavailable": "50%",
+    "podFields.allowed": "{labels,volumes.csi}",
     "replicas": "3",
 }
 CASES = {"default": {}, "all": ALL, "none": NONE, "others": OTHERS}

@@ -59,6 +59,43 @@ request.userInfo.username in ['{{ include "apprun.operatorUser" . }}', '{{ join 
 authorizer.group('apprun.dev').resource('appruns').namespace(request.namespace).check('restore').allowed()
 {{- end }}
 
+{{/* CEL: may the writer have pods run as this service account? Whoever may impersonate it has all that it has. Call with
+the expression of its name. */}}
+{{- define "apprun.cel.mayUse" -}}
+authorizer.group('').resource('serviceaccounts').namespace(request.namespace).name({{ . }}).check('use').allowed()
+  || authorizer.group('').resource('serviceaccounts').namespace(request.namespace).name({{ . }}).check('impersonate').allowed()
+{{- end }}
+
+{{/* CEL: the writer, as `kubectl create rolebinding` is told. */}}
+{{- define "apprun.cel.subject" -}}
+(request.userInfo.username.startsWith('system:serviceaccount:') ? '--serviceaccount='
+{{- " " }}+ request.userInfo.username.substring(22) : '--user=' + request.userInfo.username)
+{{- end }}
+
+{{/* CEL: is an App written, or the app of an AppRun, that differs from the stored one? dyn, since the two have different
+types. */}}
+{{- define "apprun.cel.isAnotherApp" -}}
+request.resource.resource == 'apps' ? request.operation == 'CREATE' || dyn(object.spec) != dyn(oldObject.spec)
+  : has(dyn(object.spec).app) && (request.operation == 'CREATE' || !has(dyn(oldObject.spec).app)
+    || dyn(object.spec).app != dyn(oldObject.spec).app)
+{{- end }}
+
+{{/* CEL: that app, and where it stands. */}}
+{{- define "apprun.cel.app" -}}
+request.resource.resource == 'apps' ? dyn(object.spec) : dyn(object.spec).app
+{{- end }}
+
+{{- define "apprun.cel.appPath" -}}
+request.resource.resource == 'apps' ? 'spec' : 'spec.app'
+{{- end }}
+
+{{/* Fields of a pod that an administrator may take from tenants, by podFields.allowed. */}}
+{{- define "apprun.podFields" -}}
+affinity annotations dnsConfig fsGroup hostAliases labels nodeSelector priorityClassName runAsUser runtimeClassName
+{{- " " }}schedulerName terminationGracePeriodSeconds tolerations topologySpreadConstraints
+{{- " " }}volumes.csi volumes.ephemeral volumes.persistentVolumeClaim
+{{- end }}
+
 {{/* CEL: what an import marks its objects with: the uid of the run that they are copied from. */}}
 {{- define "apprun.cel.restoredFrom" -}}
 metadata.?annotations[?'apprun.dev/restored-from'].orValue('')

@@ -31,6 +31,9 @@ attempt."""
 REFUSED_FINISHED: Final = "apprun: already finished"
 """The same when the task's phase is terminal. After a lost answer it means that the report had come
 through."""
+REFUSED_CALLS: Final = ("apprun: not a task's service account", "apprun: not an allowed pod field")
+"""The same of a call that no driver of the run may make, since its task asks for what an
+administrator doesn't allow."""
 
 NODE_NAME_VARIABLE: Final = "APPRUN_NODE_NAME"
 """Environment variable with the node's name, from the downward API."""

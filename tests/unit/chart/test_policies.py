@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from application_sdk.wire import names
 from application_sdk.wire.fields import Report, TaskStatus
-from application_sdk.wire.pod import REFUSED_FINISHED, REFUSED_NOT_CURRENT
+from application_sdk.wire.pod import REFUSED_CALLS, REFUSED_FINISHED, REFUSED_NOT_CURRENT
+from application_sdk.wire.pod_fields import PodFields, Volume
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "charts" / "apprun" / "templates"
+VALUES: dict[str, Any] = yaml.safe_load((TEMPLATES.parent / "values.yaml").read_text("utf-8"))
+SCHEMA: dict[str, Any] = json.loads((TEMPLATES.parent / "values.schema.json").read_text("utf-8"))
 POLICIES = sorted(TEMPLATES.glob("policy-*.yaml"))
 REPORTS = (TEMPLATES / "policy-task-reports.yaml").read_text("utf-8")
 
@@ -35,6 +41,25 @@ def test_each_field_of_a_tasks_status_has_exactly_one_writer() -> None:
 @pytest.mark.parametrize("words", [REFUSED_NOT_CURRENT, REFUSED_FINISHED])
 def test_pods_recognise_the_refusals(words: str) -> None:
     assert f'message: "{words}' in REPORTS
+
+
+def test_drivers_recognise_calls_that_they_may_not_make() -> None:
+    calls = (TEMPLATES / "policy-task-calls.yaml").read_text("utf-8")
+    fields = (TEMPLATES / "policy-pod-fields.yaml").read_text("utf-8")
+    assert calls.count("      message: ") - calls.count(f'      message: "{REFUSED_CALLS[0]}') == 5
+    assert fields.count("      message: ") == fields.count(f'      message: "{REFUSED_CALLS[1]}') == 1
+
+
+def test_fields_that_can_be_taken_are_fields_of_a_pod() -> None:
+    helpers = (TEMPLATES / "_helpers.tpl").read_text("utf-8")
+    (body,) = re.findall(r'define "apprun\.podFields" -\}\}\n(.+?)\n\{\{- end \}\}', helpers, re.S)
+    known = re.sub(r'\{\{- " " \}\}', "", body).split()
+    assert known == VALUES["podFields"]["allowed"]
+    assert known == SCHEMA["properties"]["podFields"]["properties"]["allowed"]["items"]["enum"]
+    plain = {field for field in known if "." not in field}
+    sources = {field.removeprefix("volumes.") for field in known} - plain
+    assert plain <= PodFields.__annotations__.keys()
+    assert sources <= Volume.__annotations__.keys()
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)

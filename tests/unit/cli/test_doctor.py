@@ -28,11 +28,20 @@ def operator(cluster: FakeCluster, namespace: str = "apprun-system", ready: int 
     )
 
 
+def authors(cluster: FakeCluster, *expressions: str) -> None:
+    """The policy about authors of Apps, with these rules."""
+    spec = {"validations": [{"expression": expression} for expression in expressions]}
+    cluster.put(f"{POLICIES}/apprun-authors", {"metadata": {"labels": OURS}, "spec": spec})
+    bound = {"policyName": "apprun-authors", "validationActions": ["Deny"]}
+    cluster.put(f"{BINDINGS}/apprun-authors", {"metadata": {"labels": OURS}, "spec": bound})
+
+
 @pytest.fixture
 def installed(cluster: FakeCluster) -> FakeCluster:
     """A cluster on which nothing is wrong."""
     operator(cluster)
     cluster.put(f"{POLICIES}/apprun-calls", {"metadata": {"labels": OURS}, "spec": {}})
+    authors(cluster, "authorizer.group('').resource('pods')", "authorizer.group('').check('use')")
     cluster.put(
         f"{BINDINGS}/apprun-calls",
         {"metadata": {"labels": OURS}, "spec": {"policyName": "apprun-calls", "validationActions": ["Deny"]}},
@@ -100,6 +109,22 @@ def test_a_policy_that_nothing_enforces_is_named(apprun: Command, installed: Fak
     installed.remove(f"{BINDINGS}/apprun-calls")
     code, results = looked(apprun)
     assert (code, results["policies", "error"]["said"]) == (1, "nothing enforces apprun-calls")
+
+
+@pytest.mark.parametrize(
+    ("left", "value", "words"),
+    [
+        ("check('use')", "createPods", "runs code in the"),
+        ("resource('pods')", "useServiceAccounts", "runs code as any"),
+    ],
+)
+def test_a_rule_about_authors_that_is_off_is_named(
+    apprun: Command, installed: FakeCluster, left: str, value: str, words: str
+) -> None:
+    authors(installed, left)
+    code, results = looked(apprun)
+    assert (code, words in results["authors", "warning"]["said"]) == (0, True)
+    assert f"admissionPolicy.authors.{value}=true" in results["authors", "warning"]["remedy"]
 
 
 def test_a_fence_that_lets_a_stranger_through_is_named(apprun: Command, installed: FakeCluster) -> None:

@@ -72,7 +72,8 @@ def test_subject_that_is_added_is_named(chart: Path) -> None:
 def test_every_role_of_the_chart_has_a_name_and_a_holder() -> None:
     found, holders = rights.of_documents(rights.templates())
     names = {right.role for right in found}
-    assert names - set(holders) == {"apprun-restore"}, "bound by whoever restores a backup"
+    by_hand = {"apprun-restore", "apprun-use-accounts"}
+    assert names - set(holders) == by_hand, "bound by whoever restores a backup, or trusts an author with accounts"
     assert not any("$" in name or "{" in name for name in names)
     assert {"<release>-operator", "apprun-driver", "apprun-task", "apprun-handler", "apprun-view"} <= names
 

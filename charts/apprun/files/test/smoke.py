@@ -1,4 +1,4 @@
-"""`helm test`: starts the app beside this file as a run, waits for its end, and says what became of it."""
+"""`helm test`: starts a run of the App beside it, waits for its end, and says what became of it."""
 
 import json
 import os
@@ -20,10 +20,7 @@ RUN = {
     "apiVersion": "apprun.dev/v1alpha1",
     "kind": "AppRun",
     "metadata": {"name": NAME},
-    "spec": {
-        "app": {"entry": "hello:Hello", "source": {"configMap": {"name": os.environ["SOURCE"]}}},
-        "input": {"name": "Helm"},
-    },
+    "spec": {"appRef": {"name": os.environ["APP"]}, "input": {"name": "Helm"}},
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -34,9 +34,15 @@ RIGHTS: Final = (
     ("logs", "get", "", "pods/log"),
     ("deploy", "patch", names.GROUP, names.APPS),
     ("deploy", "patch", "", "configmaps"),
+    ("deploy", "create", "", "pods"),
     ("submit", "create", names.GROUP, names.APP_RUNS),
     ("cancel, suspend, resume", "patch", names.GROUP, names.APP_RUNS),
 )
+AUTHOR_RULES: Final = {
+    "createPods": ("resource('pods')", "whoever may write Apps runs code in the namespace, without the right to pods"),
+    "useServiceAccounts": ("check('use')", "whoever may write Apps runs code as any service account of the namespace"),
+}
+"""By value of the chart: what the expression of its rule contains, and what holds without it."""
 _APPS_GROUP: Final = "/apis/apps/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
@@ -181,6 +187,21 @@ def check_policies(api: Api) -> Iterator[CheckResult]:
         )
     if not (unbound or typed):
         yield CheckResult("policies", "ok", f"{len(policies)} admission policies, all of them enforced")
+    yield from _author_rules(policies.values())
+
+
+def _author_rules(policies: Iterable[Object]) -> Iterator[CheckResult]:
+    """The rules about authors of Apps, which values of the chart turn off."""
+    expressions = "\n".join(
+        str(validation.get("expression") or "")
+        for policy in policies
+        for validation in policy["spec"].get("validations") or []
+    )
+    off = {value: words for value, (expression, words) in AUTHOR_RULES.items() if expression not in expressions}
+    for value, words in off.items():
+        yield CheckResult("authors", "warning", words, f"helm upgrade with admissionPolicy.authors.{value}=true")
+    if not off:
+        yield CheckResult("authors", "ok", "authors of Apps need the rights that pods and service accounts need")
 
 
 def check_fence(api: Api) -> Iterator[CheckResult]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from application_sdk.wire.pod import REFUSED_FINISHED, REFUSED_NOT_CURRENT
+from application_sdk.wire.pod import REFUSED_CALLS, REFUSED_FINISHED, REFUSED_NOT_CURRENT
 
 _MESSAGE_LIMIT: Final = 2_000
 
@@ -67,7 +67,8 @@ class Gone(ApiError):
 
 
 class Invalid(ApiError):
-    """The object itself is wrong (400, 413, 422). Sending it again won't help."""
+    """The object itself is wrong (400, 413, 422), or asks for what a policy allows to nobody here.
+    Sending it again won't help."""
 
 
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
@@ -90,6 +91,10 @@ def error_for(request: str, status: int, reason: str, message: str, retry_after:
     # object.
     if status in _BUSY or status >= 500 or (status == 404 and reason != "NotFound"):
         return Busy(request, status, reason, message, retry_after)
+    # guard: refused-call-fails-the-run - a driver that takes itself for fenced is replaced by
+    # another one, which meets the same refusal
+    if any(words in message for words in REFUSED_CALLS):
+        return Invalid(request, status, reason, message)
     if any(words in message for words in _POLICY_WORDS):
         # Policies and schema rules pick the code of their refusals; what they mean is in the text
         # alone.

@@ -11,6 +11,7 @@ from tests.support.wire_server import WireServer, answer, chunked, drop, raw, re
 
 from application_sdk.engines.kubernetes import errors
 from application_sdk.engines.kubernetes.api import Api, in_cluster
+from application_sdk.wire.pod import REFUSED_CALLS
 
 
 def test_an_object_is_read_from_its_namespace(api: Api, server: WireServer) -> None:
@@ -132,6 +133,14 @@ def test_a_policy_that_says_no_is_told_apart_from_missing_rights(api: Api, serve
     server.script = [refuse(status, "Forbidden", "ValidatingAdmissionPolicy 'x' with binding 'x' denied request: no")]
     with pytest.raises(errors.Refused):
         api.get("appruns", "daily")
+
+
+@pytest.mark.parametrize("words", REFUSED_CALLS)
+def test_a_call_that_no_driver_may_make_is_invalid(api: Api, server: WireServer, words: str) -> None:
+    text = f"ValidatingAdmissionPolicy 'x' with binding 'x' denied request: {words}: custom"
+    server.script = [refuse(403, "Forbidden", text)]
+    with pytest.raises(errors.Invalid, match="custom"):
+        api.create("apptasks", {})
 
 
 def test_a_busy_server_says_when_to_come_back(api: Api, server: WireServer) -> None:
