@@ -137,7 +137,7 @@ class ReuseOverride(Shape):
     """Calls after which a pod is replaced."""
 
 
-OF_CODE: Final = ("image", "service_account_name", "secrets")
+OF_CODE: Final = ("image", "secrets")
 """Fields of a task's pod that `spec.pod` lacks, since the App says them for all tasks elsewhere."""
 NO_POD_IN_DRIVER: Final = rule(
     "!has(self.runsIn) || self.runsIn != 'driver' || !("
@@ -157,7 +157,6 @@ class TaskOverride(PlacedPod):
             RULES: [
                 rule("!has(self.runsIn) || !has(self.reuse)", "runsIn and reuse exclude each other"),
                 NO_POD_IN_DRIVER,
-                TASK_ACCOUNT_RULE,
                 *POD_RULES,
             ]
         }
@@ -172,8 +171,6 @@ class TaskOverride(PlacedPod):
     """The task's calls are executed in warm pods, which stay between calls."""
     image: Image | None = None
     """Container image of this task's pods. It has to contain the same code."""
-    service_account_name: ObjectName | None = None
-    """Service account of this task's pods."""
     secrets: (
         Annotated[
             list[Annotated[str, Field(max_length=253)]],

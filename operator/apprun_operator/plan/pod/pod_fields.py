@@ -20,8 +20,8 @@ KEYED_LISTS: Final = {"env": "name", "volumes": "mountPath"}
 """Lists whose entries have a key, by the name of the key's field."""
 FOR_TASKS: Final = frozenset({"shm", "volumes", "spot", "queue"})
 """Fields of `App.spec.pod` that only pods of tasks have."""
-RIGHTS: Final = frozenset({"serviceAccountName", "secrets"})
-"""Fields that have to be checked before a pod is made, against what the App declares and may have."""
+DECLARED: Final = "secrets"
+"""The field that has to be checked before a pod is made, against what the App declares."""
 NO_POD_FIELDS: Final = frozenset({"runsIn", "reuse"})
 """Fields of `App.spec.tasks.<name>` that say where a task is executed, not in which pod."""
 
@@ -36,24 +36,18 @@ def of_task(app: JSONObject, task: TaskRecord) -> JSONObject:
     return merged([_object(app.get("pod")), cast("JSONObject", task.pod), override])
 
 
-def own_field(app: JSONObject, task: TaskRecord, field: str) -> JSON:
-    """What App or code say of this one task, without the App's defaults; None if neither does."""
-    override = _override(app, task)
-    return override[field] if field in override else cast("JSONObject", task.pod).get(field)
-
-
 def own_secrets(app: JSONObject, task: TaskRecord) -> list[str] | None:
     """The secrets that the task's pods are given; None for all that the App declares."""
-    names = own_field(app, task, "secrets")
+    names = {**cast("JSONObject", task.pod), **_override(app, task)}.get(DECLARED)
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def with_own_rights(app: JSONObject) -> frozenset[str]:
-    """The tasks that the App gives an account or secrets of their own."""
+def with_own_secrets(app: JSONObject) -> frozenset[str]:
+    """The tasks that the App gives secrets of their own."""
     return frozenset(
         name
         for name, override in _object(app.get("tasks")).items()
-        if isinstance(override, dict) and not RIGHTS.isdisjoint(override)
+        if isinstance(override, dict) and DECLARED in override
     )
 
 

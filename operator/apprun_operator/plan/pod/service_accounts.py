@@ -8,7 +8,6 @@ from application_sdk.wire import names
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import TaskRecord
 from apprun_operator.plan.limits import Limits
-from apprun_operator.plan.pod import pod_fields
 
 NOT_ALLOWED: Final = "ServiceAccountNotAllowed"
 
@@ -21,8 +20,7 @@ def account_of(app: JSONObject, task: TaskRecord) -> str:
         # An inspection imports code that nobody has looked at yet: it is given no account of the
         # user's.
         return names.TASK_SERVICE_ACCOUNT
-    own = pod_fields.own_field(app, task, "serviceAccountName")
-    return str(own or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
+    return str(task.pod.get("serviceAccountName") or app.get("serviceAccountName") or names.TASK_SERVICE_ACCOUNT)
 
 
 def forbidden_account(account: object, namespace: str, limits: Limits) -> str:
@@ -39,7 +37,7 @@ def forbidden_account(account: object, namespace: str, limits: Limits) -> str:
         return ""
     return (
         f"service account {account!r} is AppRun's own, and no task runs as it: name another in serviceAccountName of"
-        f" the App or of spec.tasks, in service_account of @task, or leave it out for {names.TASK_SERVICE_ACCOUNT!r}"
+        f" the App, or in service_account of @task, or leave it out for {names.TASK_SERVICE_ACCOUNT!r}"
     )
 
 

@@ -99,13 +99,13 @@ def decide_calls(observed: Observed, tasks: Mapping[str, TaskRecord], now: float
     tasks = _without_abandoned(observed, tasks, calls, now)
     disturbed: list[str] = []
     app = observed.run.app or {}
-    app_account, with_rights = app.get("serviceAccountName"), pod_fields.with_own_rights(app)
+    app_account, with_secrets = app.get("serviceAccountName"), pod_fields.with_own_secrets(app)
     startable = not service_accounts.forbidden_account(app_account, observed.run.meta.key.namespace, limits)
     for name, task in tasks.items():
         # The common cases first: with thousands of calls this loop is what a plan costs.
         # guard: account-allowed - the pod would run with rights that only AppRun's own accounts
         # have
-        if task.is_first_healthy_attempt and startable and task.task not in with_rights:
+        if task.is_first_healthy_attempt and startable and task.task not in with_secrets:
             pod = observed.pods.get(task.pod_name)
             if pod is None and task.pod_name not in observed.rejections:
                 if task.pod_name in observed.in_flight:

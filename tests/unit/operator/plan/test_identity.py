@@ -82,12 +82,12 @@ def test_pod_of_a_namesake_run_is_left_alone_and_holds_up_nothing(deletion_at: f
 
 
 @pytest.mark.parametrize("account", ["apprun-driver", "apprun-handler", "apprun"])
-@pytest.mark.parametrize("asks", ["task", "app", "deployment"])
+@pytest.mark.parametrize("asks", ["task", "app"])
 def test_no_task_runs_as_an_account_of_appruns_own(account: str, asks: str) -> None:
     asked = {"serviceAccountName": account}
     task = a_task(pod=asked if asks == "task" else {})
-    said = {"app": asked, "deployment": {"tasks": {"work": asked}}}.get(asks, {})
-    decided = decide(task, run=a_run(app={**APP, **said}))
+    run = a_run(app={**APP, **(asked if asks == "app" else {})})
+    decided = decide(task, run=run)
     (failed,) = [action.status for action in decided.then if isinstance(action, PatchTask)]
     assert failed["phase"] == "Failed"
     assert isinstance(failed["error"], dict)

@@ -208,12 +208,12 @@ def secrets_of(made: dict[str, Any]) -> list[str]:
     return [path.rpartition("/")[2] for path in paths if path.startswith(names.SECRETS_DIRECTORY)]
 
 
-def test_deployment_names_image_account_and_secrets_of_a_task() -> None:
+def test_deployment_names_image_and_secrets_of_a_task() -> None:
     task = a_task("a", pod={"image": "code:1", "serviceAccountName": "code", "secrets": ["database"]})
-    override = {"image": "other:1", "serviceAccountName": "billing", "secrets": ["stripe"]}
+    override = {"image": "other:1", "secrets": ["stripe"]}
     made = pod(task, secrets=SECRETS, tasks={"work": override})
     assert made["spec"]["containers"][0]["image"] == "other:1"
-    assert made["spec"]["serviceAccountName"] == "billing"
+    assert made["spec"]["serviceAccountName"] == "code"
     assert secrets_of(made) == ["stripe"]
 
 
@@ -238,13 +238,13 @@ def test_secret_that_the_app_does_not_declare_fails_the_call() -> None:
     assert cast("Any", failed.status)["error"]["type"] == "SecretNotDeclared"
 
 
-def test_account_of_a_deployment_is_that_of_warm_pods() -> None:
+def test_secrets_of_a_deployment_are_those_of_warm_pods() -> None:
     reuse: ReuseFields = {"replicas": {"min": 0, "max": 1}, "idleTtl": 60, "scaledownTtl": 60, "concurrency": 1,
                           "mode": "process"}  # fmt: skip
     task = a_task("a", reuse=reuse)
-    run = a_run(app={**APP, "tasks": {"work": {"serviceAccountName": "billing", "secrets": []}}})
+    run = a_run(app={**APP, "tasks": {"work": {"secrets": []}}})
     body = shape_of(seen(task, run=run), task, reuse).body.object()
-    assert (body["account"], body["wanted"]) == ("billing", [])
+    assert body["wanted"] == []
 
 
 # Labels of the run
