@@ -12,6 +12,7 @@ from typing import Final
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.observed import Observed
+from apprun_operator.plan.limits import PARK_AFTER
 
 PINS: Final = ("imageDigest", "sourceDigest")
 """Fields of `status.app` that say which code the run began with; the others say what was asked
@@ -50,8 +51,14 @@ def learned(before: JSONObject | None, after: JSONObject | None) -> JSONObject:
 
 
 def asked_for(app: JSONObject | None) -> JSONObject:
-    """`status.app` without pins: what it was resolved to."""
-    return {name: value for name, value in (app or {}).items() if name not in PINS}
+    """`status.app` without pins: what it was resolved to.
+
+    Runs of operators that knew no parked drivers count as resolved with the default.
+    """
+    resolved: JSONObject = {name: value for name, value in (app or {}).items() if name not in PINS}
+    if resolved:
+        resolved.setdefault("parkAfterSeconds", PARK_AFTER)
+    return resolved
 
 
 def image_of(app: JSONObject) -> str:
