@@ -15,7 +15,7 @@ from application_sdk.cli.views.reason_help import CAUGHT, RAISED, RAISED_HERE, R
 from application_sdk.engines.local.render import duration, progress_text
 from application_sdk.wire.containers import IMAGE_REASONS
 from application_sdk.wire.logs import plain
-from application_sdk.wire.reasons import COMPLETED, NO_CONTACT, ROUTE_NOT_YIELDING
+from application_sdk.wire.reasons import COMPLETED, NO_CONTACT, PARKED, ROUTE_NOT_YIELDING
 from application_sdk.wire.waiting import is_of_calls
 
 Weight: TypeAlias = Literal["problem", "waiting", "fine"]
@@ -79,6 +79,8 @@ def _of_run(details: RunDetails, now: float, *, local: bool) -> Iterator[Finding
     elif run.phase == "Running" and run.reason in (NO_CONTACT, ROUTE_NOT_YIELDING):
         what = "is silent" if run.reason == NO_CONTACT else "doesn't yield"
         yield _finding("problem", f"The route {what}, {run.reason}: {run.message}", of_run(run.reason), run)
+    elif run.phase == "Running" and run.reason == PARKED:
+        yield _finding("fine", f"The run is parked: {run.message}.", of_run(PARKED), run)
     elif run.phase == "Running" and run.reason not in ("", "Running") and not is_of_calls(run.message):
         yield _finding("waiting", f"The route can't start, {run.reason}: {run.message}", of_run(run.reason), run)
 

@@ -181,6 +181,10 @@ RUN: Final[dict[str, Remedy]] = {
         " service mesh: `apprun doctor -n NAMESPACE` looks for each, `apprun logs {run}` has the pod's own words. The"
         " operator puts back missing accounts and bindings by itself.",
     ),
+    "Parked": Remedy(
+        "The route waits, and its driver has left until there is a result. It costs nothing meanwhile.",
+        "Nothing. The next result starts another driver. `parkAfterSeconds: 0` in the App keeps the driver.",
+    ),
     "RouteNotYielding": Remedy(
         "The route computes without waiting for anything, so nothing else of the run goes on.",
         "The message has the line. Move long computations into a `@task`; a loop that never ends needs an end. Correct"
