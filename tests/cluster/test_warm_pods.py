@@ -69,7 +69,8 @@ def test_calls_in_sequence_share_a_pod(warm: Runs) -> None:
     warm.start("many", "warm", {"sequence": 30})
     calls = succeeded(warm, "many")
     assert [call["number"] for call in calls] == list(range(30))
-    assert len({call["pod"] for call in calls}) == 1
+    # A pod that is slow to answer is passed over, and costs another one.
+    assert len({call["pod"] for call in calls}) <= 1 + len(attempts(warm, "many"))
     assert [entry["outcome"] for entry in warm.checkpoints("many")] == ["Succeeded"] * 30
     # Each in a process of its own, in which it was the first, with a temporary folder of its own.
     assert {call["calls"] for call in calls} == {1}
@@ -183,12 +184,11 @@ def test_actor_that_dies_is_replaced(warm: Runs, how: str) -> None:
 
 def test_pod_makes_way_after_max_calls(warm: Runs) -> None:
     app(warm, "leaking", "Leaking")
-    warm.start("leak", "leaking", {"sequence": 12})
-    calls = succeeded(warm, "leak")
-    assert attempts(warm, "leak") == []
-    # Names are used again, so the pods are counted by the operator.
+    warm.start("leak", "leaking", {"sequence": 16})
+    # Names are used again, so the pods are counted by the operator: as long as there is the pool.
     eventually("the renewals are counted", lambda: [p for p in pools(warm, "leaking") if p["renewed"] >= 2] or None)
-    assert len(calls) == 12
+    assert len(succeeded(warm, "leak")) == 16
+    assert {budget for _, budget in attempts(warm, "leak")} <= {"None"}
 
 
 def test_app_gives_warm_pods_to_a_task_or_takes_them_away(warm: Runs) -> None:
