@@ -168,8 +168,11 @@ def test_actor_keeps_its_globals(warm: Runs) -> None:
     app(warm, "acting", "Acting")
     warm.start("actor", "acting", {"sequence": 5})
     calls = succeeded(warm, "actor")
-    assert [call["calls"] for call in calls] == [1, 2, 3, 4, 5]
-    assert len({(call["pod"], call["process"]) for call in calls}) == 1
+    counted: dict[tuple[str, int], list[int]] = {}
+    for call in calls:
+        counted.setdefault((call["pod"], call["process"]), []).append(call["calls"])
+    assert all(counts == list(range(1, len(counts) + 1)) for counts in counted.values())
+    assert len(counted) <= 1 + len(attempts(warm, "actor"))
 
 
 @pytest.mark.parametrize("how", ["exits", "blocks"])

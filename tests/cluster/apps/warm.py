@@ -109,7 +109,7 @@ class Warm(App):
             folder=tempfile.gettempdir(),
         )
 
-    @task(retry_initial_interval_seconds=0.1, reuse=ReusePolicy(replicas=4, scaledown_ttl=2, idle_ttl=2))
+    @task(retry_initial_interval_seconds=0.1, reuse=ReusePolicy(replicas=4, scaledown_ttl=6, idle_ttl=6))
     async def step(self, input: Step) -> Done:
         return await self.body(input)
 
@@ -118,16 +118,16 @@ class Warm(App):
         retry_initial_interval_seconds=0.1,
         heartbeat_timeout_seconds=4,
         auto_heartbeat_seconds=1,
-        reuse=ReusePolicy(replicas=1, scaledown_ttl=2, idle_ttl=2, mode="actor"),
+        reuse=ReusePolicy(replicas=1, scaledown_ttl=6, idle_ttl=6, mode="actor"),
     )
     async def act(self, input: Step) -> Done:
         return await self.body(input)
 
-    @task(reuse=ReusePolicy(replicas=1, max_calls=5, scaledown_ttl=2, idle_ttl=2))
+    @task(reuse=ReusePolicy(replicas=1, max_calls=5, scaledown_ttl=6, idle_ttl=6))
     async def leaks(self, input: Step) -> Done:
         return await self.body(input)
 
-    @task(secrets=[], reuse=ReusePolicy(replicas=1, scaledown_ttl=2, idle_ttl=2))
+    @task(secrets=[], reuse=ReusePolicy(replicas=1, scaledown_ttl=6, idle_ttl=6))
     async def unarmed(self, input: Step) -> Done:
         return await self.body(input)
 
