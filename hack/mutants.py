@@ -524,6 +524,11 @@ MUTANTS: Final = (
         tests=("tests/unit/operator/plan/run/test_parking.py",),
     ),
     Mutant(
+        "parked-calls-there",
+        without="return False",
+        tests=("tests/unit/operator/plan/run/test_parking.py",),
+    ),
+    Mutant(
         "wake-ups-share-places",
         part="bool(wakes) and observed.pod_quota.places < 1",
         without="False",

@@ -99,10 +99,15 @@ def test_report_of_the_attempt_before_is_refused(world: World, run: str) -> None
 def test_driver_parks_for_its_own_attempt_alone(world: World, run: str) -> None:
     task = world.task(run, driver=True)
     driver = world.pod_of(task)
-    refused(report(driver, world, task, parked={"attempt": 2, "ledgerLength": 0}), "only a driver parks")
-    expect(report(driver, world, task, parked={"attempt": 1, "ledgerLength": 0}))
+    refused(
+        report(driver, world, task, parked={"attempt": 2, "ledgerLength": 0, "openCalls": 0}), "only a driver parks"
+    )
+    expect(report(driver, world, task, parked={"attempt": 1, "ledgerLength": 0, "openCalls": 0}))
     call = world.task(f"{run}-call")
-    refused(report(world.pod_of(call), world, call, parked={"attempt": 1, "ledgerLength": 0}), "only a driver parks")
+    refused(
+        report(world.pod_of(call), world, call, parked={"attempt": 1, "ledgerLength": 0, "openCalls": 0}),
+        "only a driver parks",
+    )
 
 
 def test_late_report_after_a_reassignment_is_refused(world: World, run: str) -> None:

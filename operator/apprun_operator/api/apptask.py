@@ -356,6 +356,9 @@ class Parked(Shape):
     """The attempt that left."""
     ledger_length: Annotated[int, Field(ge=0)]
     """How many checkpoints it had delivered. When the ledger is longer, the next attempt starts."""
+    open_calls: Annotated[int, Field(ge=0)]
+    """How many calls the route waits for. When an AppTask of them is missing, the next attempt
+    starts, and creates it again."""
 
 
 class StateWrite(Shape):

@@ -43,6 +43,7 @@ from apprun_operator.observe.records import (
     Key,
     Meta,
     PageRecord,
+    Parked,
     RunRecord,
     StateRecord,
     TaskRecord,
@@ -225,7 +226,7 @@ def task(raw: Raw) -> TaskRecord:
         heartbeat=packed(status.get("heartbeat"), "status.heartbeat", MAX_HEARTBEAT_BYTES),
         progress=_progress(status) if role == "driver" else "",
         abandoned=_abandoned(status) if role == "driver" else frozenset(),
-        parked_length=_parked_length(status, attempt) if role == "driver" else None,
+        parked=_parked(status, attempt) if role == "driver" else None,
         saves=_writes(status) if phase == "Saving" else None,
         node=_text(status, "node", ""),
         started_at=_time(status, "startedAt") or 0.0,
@@ -253,12 +254,12 @@ def _abandoned(status: Raw) -> frozenset[str]:
     return frozenset(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else frozenset()
 
 
-def _parked_length(status: Raw, attempt: int) -> int | None:
+def _parked(status: Raw, attempt: int) -> Parked | None:
     parked = status.get("parked")
     if not isinstance(parked, dict) or parked.get("attempt") != attempt:
         return None
-    length = parked.get("ledgerLength")
-    return length if isinstance(length, int) else None
+    length, calls = parked.get("ledgerLength"), parked.get("openCalls")
+    return Parked(length, calls) if isinstance(length, int) and isinstance(calls, int) else None
 
 
 def _progress(status: Raw) -> str:

@@ -158,6 +158,16 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """What a driver has said when it left."""
+
+    ledger_length: int
+    """How many checkpoints it had delivered."""
+    open_calls: int
+    """How many calls its route waits for."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRecord:
     """An AppTask. Once it is committed, the cache keeps only its name."""
 
@@ -194,9 +204,8 @@ class TaskRecord:
     """Only the driver's: its message about a route that doesn't yield."""
     abandoned: frozenset[str] = frozenset()
     """Only the driver's: keys of calls that its route no longer waits for."""
-    parked_length: int | None = None
-    """Only the driver's: how many checkpoints it had delivered when it parked. None unless the
-    current attempt did."""
+    parked: Parked | None = None
+    """Only the driver's, if the current attempt has parked."""
     saves: Packed | None = None
     """A list of `StateWrite`: what has to be saved before the call succeeds; only in the phase
     Saving."""

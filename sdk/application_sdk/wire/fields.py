@@ -292,6 +292,8 @@ class ParkedFields(TypedDict):
     """The attempt that leaves."""
     ledgerLength: int
     """How many checkpoints it has delivered to the route."""
+    openCalls: int
+    """How many calls the route waits for, timers too. Each has an AppTask."""
 
 
 class TaskStatus(TypedDict, total=False):

@@ -44,6 +44,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "TaskStatus": ("AppTask.status",),
     "StateWrite": ("AppTask.status.state[]",),
     "BegunWith": ("AppTask.status.begunWith",),
+    "ParkedFields": ("AppTask.status.parked",),
     "ContinuationFields": ("AppTask.status.continueWith",),
     "ErrorFields": ("AppTask.status.error", "AppTask.spec.outcome.error", "AppRun.status.error"),
     "AttemptFields": ("AppTask.status.attempts[]", "AppTask.spec.outcome.attempts[]"),

@@ -1,10 +1,10 @@
 """Drivers that come and go: one whose route only waits leaves, and the next result starts another.
 
 A driver *parks* by writing how many checkpoints it has delivered (`status.parked`), then exits.
-Everything that its route waits for is in the cluster by then: AppTasks at work, and timers. So the
-run needs nothing but the ledger's length to know whether the route has something to do: it is
-longer than the parked driver has seen. Both are read again by each plan, so a crash between the
-commit and the next driver's start only delays that.
+Everything that its route waits for is in the cluster by then: AppTasks at work, and timers. So two
+numbers say whether the route has something to do: the ledger is longer than the parked driver has
+seen, or fewer calls are open than it waits for, since somebody deleted an AppTask. Both are read
+again by each plan, so a crash between the commit and the next driver's start only delays that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def ledger_length(run: RunRecord) -> int:
 
 def is_parked(driver: TaskRecord) -> bool:
     """Whether the current attempt has parked, and hasn't been followed by another one yet."""
-    return driver.parked_length is not None and not driver.finished and driver.reported_error is None
+    return driver.parked is not None and not driver.finished and driver.reported_error is None
 
 
 def is_woken(driver: TaskRecord) -> bool:
@@ -48,9 +48,7 @@ def decide_driver(observed: Observed, driver: TaskRecord, commits: int, now: flo
     pod = observed.pods.get(driver.pod_name)
     if driver.meta.key.name in observed.in_flight or driver.pod_name in observed.in_flight:
         return CallDecision()
-    # guard: parked-at-this-length - what was committed before the driver parked would never reach
-    # the route
-    if ledger_length(observed.run) + commits > (driver.parked_length or 0):
+    if _has_work(observed, driver, commits):
         return CallDecision([attempts.end_attempt(driver, ENDED, pod, now, limits)])
     if pod is None or pod.gone or pod.deletion_at is not None:
         return CallDecision()
@@ -65,16 +63,34 @@ def with_parking(
 
     The message changes only with the ledger: a run that waits for a week costs no writes.
     """
-    asleep = is_parked(driver) and ledger_length(observed.run) + commits <= (driver.parked_length or 0)
-    if condition != RUNNING or not asleep:
+    if condition != RUNNING or not is_parked(driver) or _has_work(observed, driver, commits):
         return condition
-    open_calls = [task for task in observed.tasks.values() if task.role != "driver" and not task.finished]
+    open_calls = _open_calls(observed)
     timers = sum(1 for task in open_calls if task.role == "timer")
     parts = [_count(len(open_calls) - timers, "call"), _count(timers, "timer")]
     waits = " and ".join(part for part in parts if part) or "the next result"
     return RunCondition(
         "Running", reasons.PARKED, f"the route waits for {waits}: no driver runs until one of them is done"
     )
+
+
+def _has_work(observed: Observed, driver: TaskRecord, commits: int) -> bool:
+    """Whether the route of a parked driver has something to do."""
+    parked = driver.parked
+    if parked is None:
+        return True
+    # guard: parked-at-this-length - what was committed before the driver parked would never reach
+    # the route
+    if ledger_length(observed.run) + commits > parked.ledger_length:
+        return True
+    # guard: parked-calls-there - nobody else would notice that a call's AppTask was deleted
+    return len(_open_calls(observed)) < parked.open_calls
+
+
+def _open_calls(observed: Observed) -> list[TaskRecord]:
+    return [
+        task for task in observed.tasks.values() if task.role != "driver" and task.key not in observed.committed_keys
+    ]
 
 
 def _count(number: int, noun: str) -> str:

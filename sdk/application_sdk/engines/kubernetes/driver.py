@@ -66,11 +66,13 @@ class DriverParked(Exception):
 
     Args:
         ledger_length: How many checkpoints the route has been given.
+        open_calls: How many calls it waits for.
     """
 
-    def __init__(self, ledger_length: int) -> None:
-        super().__init__(f"the route waits, {ledger_length} checkpoints were delivered")
+    def __init__(self, ledger_length: int, open_calls: int) -> None:
+        super().__init__(f"the route waits for {open_calls} calls, {ledger_length} checkpoints were delivered")
         self.ledger_length = ledger_length
+        self.open_calls = open_calls
 
 
 class KubernetesEngine:
@@ -271,7 +273,7 @@ class KubernetesEngine:
                 return list(self._readers.map(self._completion, checkpoints))
             if parks_at is not None and self._clock() >= parks_at:
                 if self._may_park():
-                    raise DriverParked(self._delivered)
+                    raise DriverParked(self._delivered, len(self._scheduled))
                 parks_at = self._clock() + BUSY_SECONDS
                 continue
             # guard: deleted-calls-recreated - the route awaits a call whose AppTask somebody has

@@ -34,7 +34,7 @@ from application_sdk.execution.logs import kept_log
 from application_sdk.replay.result import RouteResult, stalled
 from application_sdk.replay.run import run_route
 from application_sdk.wire import names
-from application_sdk.wire.fields import CANCELLED, MAX_PAYLOAD_BYTES, ContinuationFields, ErrorFields
+from application_sdk.wire.fields import CANCELLED, MAX_PAYLOAD_BYTES, ContinuationFields, ErrorFields, ParkedFields
 from application_sdk.wire.pod import EXIT_FENCED, EXIT_NOT_ALLOWED
 from application_sdk.wire.task_names import unknown_tasks
 
@@ -86,7 +86,9 @@ def _park(call: Call, api: Api, parked: DriverParked) -> int:
     The operator starts the next one when the ledger is longer than this driver has seen it. A crash
     before the write is one of a driver: the next one starts at once, and parks in its turn.
     """
-    report: Report = {"parked": {"attempt": call["attempt"], "ledgerLength": parked.ledger_length}}
+    report: Report = {
+        "parked": ParkedFields(attempt=call["attempt"], ledgerLength=parked.ledger_length, openCalls=parked.open_calls)
+    }
     _log.info("the route waits: this driver leaves, and the next result starts another one")
     return EXIT_CODES[deliver(api, call["appTask"], report, call["attempt"], time.sleep)]
 

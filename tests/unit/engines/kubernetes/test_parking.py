@@ -105,4 +105,4 @@ def test_parked_driver_says_so_and_ends_well(pod: PodProcess, world: RunWorld) -
     pod.write(driver_call(input={"page": 4}), app=f"{APP}        return await self.work(input)\n")
     ended = pod.run()
     assert ended.returncode == EXIT_REPORTED, ended.stderr
-    assert world.reports[DRIVER] == {"parked": {"attempt": 1, "ledgerLength": 0}}
+    assert world.reports[DRIVER] == {"parked": {"attempt": 1, "ledgerLength": 0, "openCalls": 1}}

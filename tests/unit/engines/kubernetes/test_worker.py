@@ -288,7 +288,8 @@ def test_only_a_long_call_is_acknowledged(pod: PodProcess, inbox: Inbox) -> None
     first, *others = inbox.writes
     assert first[0] == "daily-0000000000000001"
     assert set(first[1]) == {"startedAt"}
-    assert [set(fields) for _, fields in others] == [{"phase", "output", "error", "startedAt", "finishedAt"}] * 2
+    outcome = {"phase", "reportedAttempt", "output", "error", "startedAt", "finishedAt"}
+    assert [set(fields) for _, fields in others] == [outcome] * 2
     assert others[0][1]["startedAt"] == first[1]["startedAt"]
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_run, a_task, seen
 
 from apprun_operator.observe.observed import PodQuota
+from apprun_operator.observe.records import Parked
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.run.reconcile import plan
 
@@ -29,7 +30,7 @@ def status_of(decided: Plan) -> dict[str, Any]:
 
 
 def test_pod_of_a_parked_driver_is_deleted() -> None:
-    driver = a_driver(parked_length=0)
+    driver = a_driver(parked=Parked(0, 0))
     pod = a_pod(driver)
     decided = decide(driver, pod, a_task())
     assert DeletePod(pod.meta.key, pod.meta.uid) in decided.then
@@ -38,21 +39,21 @@ def test_pod_of_a_parked_driver_is_deleted() -> None:
 
 @pytest.mark.parametrize("pod", [None, "there"])
 def test_parked_driver_is_not_started_again(pod: str | None) -> None:
-    driver = a_driver(parked_length=0)
+    driver = a_driver(parked=Parked(0, 0))
     decided = decide(driver, *([a_pod(driver)] if pod else []))
     assert not any(isinstance(action, CreatePod) for action in decided.then)
 
 
 def test_parked_run_says_what_it_waits_for() -> None:
     timer = a_task("b", role="timer", seconds=3600.0)
-    status = status_of(decide(a_driver(parked_length=0), a_task(), a_pod(a_task()), timer))
+    status = status_of(decide(a_driver(parked=Parked(0, 0)), a_task(), a_pod(a_task()), timer))
     ready, reconciling, *_ = status["conditions"]
     assert (ready["status"], ready["reason"], reconciling["status"]) == ("True", "Parked", "False")
     assert status["message"].startswith("the route waits for 1 call and 1 timer")
 
 
 def test_run_that_said_that_it_is_parked_is_left_alone() -> None:
-    driver, task = a_driver(parked_length=0), a_task()
+    driver, task = a_driver(parked=Parked(0, 0)), a_task()
     first = decide(driver, task, a_pod(task))
     said = status_of(first)
     run = replace(a_run(reason="Parked", message=said["message"]))
@@ -61,7 +62,7 @@ def test_run_that_said_that_it_is_parked_is_left_alone() -> None:
 
 def test_checkpoint_that_the_driver_has_not_seen_starts_the_next_attempt() -> None:
     run = a_run(checkpoints=(a_checkpoint(0), a_checkpoint(1)))
-    decided = decide(a_driver(parked_length=1), run=run)
+    decided = decide(a_driver(parked=Parked(1, 0)), run=run)
     assert attempts_of(decided) == [2]
     (entry,) = [a.status["attempts"] for a in decided.then if isinstance(a, PatchTask)]
     assert [(one["reason"], one["budget"]) for one in entry] == [("Parked", "None")]
@@ -69,15 +70,21 @@ def test_checkpoint_that_the_driver_has_not_seen_starts_the_next_attempt() -> No
 
 def test_commit_of_the_same_plan_starts_it_too() -> None:
     done = a_task(phase="Succeeded", finished_at=NOW, digest="d")
-    decided = decide(a_driver(parked_length=0), done)
+    decided = decide(a_driver(parked=Parked(0, 0)), done)
     assert attempts_of(decided) == [2]
     assert "Parked" not in str(status_of(decided).get("conditions"))
 
 
+def test_call_whose_task_was_deleted_starts_the_driver_that_makes_it_again() -> None:
+    task = a_task()
+    assert attempts_of(decide(a_driver(parked=Parked(0, 2)), task, a_pod(task))) == [2]
+    assert attempts_of(decide(a_driver(parked=Parked(0, 1)), task, a_pod(task))) == []
+
+
 def test_pages_count_as_checkpoints() -> None:
     run = a_run(pages=1, checkpoints=(a_checkpoint(128),))
-    assert attempts_of(decide(a_driver(parked_length=129), run=run)) == []
-    assert attempts_of(decide(a_driver(parked_length=128), run=run)) == [2]
+    assert attempts_of(decide(a_driver(parked=Parked(129, 0)), run=run)) == []
+    assert attempts_of(decide(a_driver(parked=Parked(128, 0)), run=run)) == [2]
 
 
 def test_woken_driver_waits_for_a_place_of_the_quota() -> None:
