@@ -553,6 +553,11 @@ MUTANTS: Final = (
         cluster=True,
     ),
     Mutant(
+        "draining-in-flight",
+        without="drains = self.worker.drain",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
         "worker-names-attempt",
         without="pass",
         tests=(f"{UNIT}/engines/kubernetes/test_worker.py",),

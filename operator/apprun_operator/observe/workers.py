@@ -127,6 +127,8 @@ class PoolMemory:
     """Since when an inbox has held calls that have ended, by its name."""
     verified: Mapping[str, int] = field(default_factory=dict)
     """The version of an inbox that was compared in full, by its name."""
+    draining: frozenset[str] = frozenset()
+    """Uids of the pods whose inboxes are being told to drain."""
     called_at: float = 0.0
     """When the pool last had an open call."""
     tasks: frozenset[str] = frozenset()

@@ -24,6 +24,8 @@ class WarmPod:
     """How many attempts were assigned to it so far."""
     max_calls: int | None = None
     """After how many it ends by itself."""
+    draining: bool = False
+    """Whether the write that tells it to drain is in flight."""
 
     @property
     def name(self) -> str:
@@ -45,7 +47,9 @@ class WarmPod:
         # guard: max-calls-counted - a call would be assigned to a pod that ends before it begins
         # the call
         used_up = self.max_calls is not None and self.given >= self.max_calls
-        return used_up or self.worker.drain or self.pod.deletion_at is not None or bool(self.pod.disruption)
+        # guard: draining-in-flight - a call would be assigned to a pod that is about to be deleted
+        drains = self.worker.drain or self.draining
+        return used_up or drains or self.pod.deletion_at is not None or bool(self.pod.disruption)
 
     @property
     def usable(self) -> bool:
@@ -75,7 +79,8 @@ def pods_of(observed: PoolObserved, now: float, limits: Limits, max_calls: int |
         calls = [call for call in observed.assigned.get(name, ()) if call.task.assigned_uid == pod.meta.uid]
         reading = pod_status.of_pod(pod, now, limits)
         given = observed.given.get(pod.meta.uid, 0)
-        pods.append(WarmPod(pod, worker, reading, in_order(calls), given, max_calls))
+        draining = pod.meta.uid in observed.memory.draining and name in observed.in_flight
+        pods.append(WarmPod(pod, worker, reading, in_order(calls), given, max_calls, draining))
     return pods
 
 

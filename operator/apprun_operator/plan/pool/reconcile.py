@@ -73,7 +73,10 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
         and not warm.worker.drain
         and DeletePod(warm.pod.meta.key, warm.pod.meta.uid) in scaling.actions
     )
-    memory = replace(decisions.memory(), idle=scaling.idle, called_at=called_at, tasks=tasks, renewed=renewed)
+    drains = frozenset(warm.pod.meta.uid for warm in pods if warm.draining or warm.name in draining)
+    memory = replace(
+        decisions.memory(), idle=scaling.idle, draining=drains, called_at=called_at, tasks=tasks, renewed=renewed
+    )
     return PoolPlan(
         ensure,
         decisions.actions,

@@ -270,6 +270,17 @@ def test_an_idle_pod_drains_before_it_is_deleted() -> None:
     assert delete == DeletePod(Key("ns", NAME), f"uid-of-{NAME}")
 
 
+def test_no_call_is_assigned_to_a_pod_that_is_being_told_to_drain() -> None:
+    memory = PoolMemory(idle={f"uid-of-{NAME}": NOW - 30.0}, called_at=NOW)
+    drained = plan_pool(seen(workers=[worker(0)], pods=[pod(0)], memory=memory), NOW, LIMITS)
+    told = {"workers": [worker(0)], "pods": [pod(0)], "memory": drained.memory}
+    during = plan_pool(seen(task(1), in_flight={NAME}, **told), NOW, LIMITS)  # type: ignore[arg-type]
+    assert assignments(during) == {}
+    # The write has failed: the pod is as good as before.
+    after = plan_pool(seen(task(1), **{**told, "memory": during.memory}), NOW, LIMITS)  # type: ignore[arg-type]
+    assert assignments(after) == {task(1).meta.key.name: NAME}
+
+
 def test_a_draining_pod_with_an_open_call_is_not_deleted() -> None:
     call = task(1, NAME)
     draining = seen(workers=[worker(0, call, drain=True)], pods=[pod(0)], assigned=[call])
