@@ -48,7 +48,9 @@ class RunWorld:
             self._create(handler, request)
         elif request.method == "PATCH":
             fields = {operation["path"].rpartition("/")[2]: operation.get("value") for operation in request.json}
-            self.reports[resource.split("/")[1]] = fields
+            # As a status: a write that gives up calls may come after the one that ends the task.
+            reported = self.reports.setdefault(resource.split("/")[1], {})
+            reported |= fields
             answer(200, {"metadata": {}})(handler, request)
         elif "watch=1" in query:
             self._watch(handler, request, int(query.partition("resourceVersion=")[2].partition("&")[0]))
