@@ -140,8 +140,7 @@ def test_attempt_that_fails_is_repeated_in_the_pod(warm: Runs, how: str) -> None
     assert [call["attempt"] for call in calls] == [1, 2, 1]
     # What ends a call's process doesn't end its pod.
     assert len({call["pod"] for call in calls}) == 1
-    ((_, budget),) = attempts(warm, how)
-    assert budget == "App"
+    assert [budget for _, budget in attempts(warm, how) if budget != "None"] == ["App"]
 
 
 def test_deleted_pod_costs_an_attempt_that_nobody_is_charged(warm: Runs) -> None:
@@ -156,7 +155,9 @@ def test_deleted_pod_costs_an_attempt_that_nobody_is_charged(warm: Runs) -> None
     warm.kube.delete(f"{warm.core}/pods/{victim}", gracePeriodSeconds=0)
     calls = succeeded(warm, "robbed")
     assert len(calls) == 4
-    assert [budget for _, budget in attempts(warm, "robbed")] == ["Disruption"]
+    # A second call may have waited in that pod, and a slow one is passed over elsewhere. None is the task's fault.
+    budgets = {budget for _, budget in attempts(warm, "robbed")}
+    assert "Disruption" in budgets <= {"Disruption", "None"}
     ledger = {entry["key"] for entry in warm.checkpoints("robbed")}
     assert set(warm.witnesses()) == ledger
 
@@ -287,5 +288,5 @@ def test_deleted_inbox_costs_its_pods_attempt_only(warm: Runs) -> None:
     (worker,) = workers(warm)
     warm.kube.delete(f"{warm.api}/appworkers/{worker['metadata']['name']}")
     assert len(succeeded(warm, "without")) == 2
-    assert {budget for _, budget in attempts(warm, "without")} <= {"Disruption"}
+    assert {budget for _, budget in attempts(warm, "without")} <= {"Disruption", "None"}
     assert set(warm.witnesses()) == {entry["key"] for entry in warm.checkpoints("without")}
