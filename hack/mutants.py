@@ -524,6 +524,12 @@ MUTANTS: Final = (
         tests=("tests/unit/operator/plan/run/test_parking.py",),
     ),
     Mutant(
+        "parked-while-running",
+        part='condition.phase == "Running" and ',
+        without="",
+        tests=("tests/unit/operator/plan/run/test_parking.py",),
+    ),
+    Mutant(
         "parked-calls-there",
         without="return False",
         tests=("tests/unit/operator/plan/run/test_parking.py",),

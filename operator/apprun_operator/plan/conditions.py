@@ -71,7 +71,9 @@ def fields(run: RunRecord, condition: RunCondition, now: float) -> JSONObject:
     """The status fields for `condition`. A condition keeps its transition time while its status is
     the same."""
     conditions: list[JSON] = []
-    truths = PARKED_TRUTH if condition.reason == PARKED else TRUTH[condition.phase]
+    # guard: parked-while-running - an app may call the error that fails its run `Parked`
+    is_parked = condition.phase == "Running" and condition.reason == PARKED
+    truths = PARKED_TRUTH if is_parked else TRUTH[condition.phase]
     for kind, truth in zip(TYPES, truths, strict=True):
         before = run.condition(kind)
         since = before.since if before is not None and before.status == truth and before.since else rfc3339(now)

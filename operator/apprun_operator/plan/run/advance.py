@@ -94,7 +94,7 @@ def _report_progress(
     # guard: waits-shown - a run that waits without a reason looks like one that hangs
     condition, waits_due = with_waits(observed, condition, calls.waits, settles_at(calls), writes, now)
     condition, queue_due = with_queue(observed, condition, starts.why, starts.since, writes, now)
-    condition = with_parking(observed, condition, driver, work.driver, len(work.ledger.new))
+    condition = with_parking(observed, condition, driver, len(work.ledger.new))
     status = conditions.changes(run, condition, now)
     pins = learned(stored_app, run.app)
     if app is not None:

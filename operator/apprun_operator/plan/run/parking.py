@@ -56,9 +56,7 @@ def decide_driver(observed: Observed, driver: TaskRecord, commits: int, now: flo
     return CallDecision([DeletePod(pod.meta.key, pod.meta.uid)])
 
 
-def with_parking(
-    observed: Observed, condition: RunCondition, driver: TaskRecord, decision: CallDecision, commits: int
-) -> RunCondition:
+def with_parking(observed: Observed, condition: RunCondition, driver: TaskRecord, commits: int) -> RunCondition:
     """`Parked`, with what the route waits for, if the driver has left and nothing else is to say.
 
     The message changes only with the ledger: a run that waits for a week costs no writes.

@@ -11,6 +11,7 @@ from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Parked
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
+from apprun_operator.plan.conditions import RunCondition, fields
 from apprun_operator.plan.run.reconcile import plan
 
 PARKED = {"attempt": 1, "reason": "Parked", "budget": "None", "finishedAt": "2027-01-15T07:59:00Z"}
@@ -73,6 +74,11 @@ def test_commit_of_the_same_plan_starts_it_too() -> None:
     decided = decide(a_driver(parked=Parked(0, 0)), done)
     assert attempts_of(decided) == [2]
     assert "Parked" not in str(status_of(decided).get("conditions"))
+
+
+def test_run_that_fails_with_an_error_of_that_name_is_not_ready() -> None:
+    failed = fields(a_run(), RunCondition("Failed", "Parked"), NOW)
+    assert [one["status"] for one in failed["conditions"]] == ["False", "False", "True", "False"]
 
 
 def test_call_whose_task_was_deleted_starts_the_driver_that_makes_it_again() -> None:
