@@ -155,12 +155,13 @@ class Tasks(App, abstract=True):
         same = "the same key" if place.key == self.task_context.idempotency_key else "another key"
         return Text(text=f"attempt {self.task_context.attempt} from {place.at} with {same}")
 
-    @task(heartbeat_timeout_seconds=0.3, auto_heartbeat_seconds=0.1, retry_initial_interval_seconds=SOON)
+    # The timeout is longer than a loaded machine pauses: the second attempt has to hold it.
+    @task(heartbeat_timeout_seconds=2, auto_heartbeat_seconds=0.1, retry_initial_interval_seconds=SOON)
     async def silent_at_first(self, input: Step) -> Text:
         place = self.task_context.get_heartbeat_details(Place)
         if place is None:
             self.task_context.heartbeat(Place(key=self.task_context.idempotency_key, at=7))
-            time.sleep(1)  # noqa: ASYNC251 - holds up the event loop on purpose
+            time.sleep(4)  # noqa: ASYNC251 - holds up the event loop on purpose
             return Text(text="nobody minded")
         same = "the same key" if place.key == self.task_context.idempotency_key else "another key"
         return Text(text=f"attempt {self.task_context.attempt} from {place.at} with {same}")
