@@ -535,6 +535,12 @@ MUTANTS: Final = (
         tests=("tests/unit/operator/plan/run/test_parking.py",),
     ),
     Mutant(
+        "early-park-pauses",
+        part="seconds if now < max(ended_before, driver.not_before) + seconds else 0.0",
+        without="0.0",
+        tests=("tests/unit/operator/plan/run/test_parking.py",),
+    ),
+    Mutant(
         "wake-ups-share-places",
         part="bool(wakes) and observed.pod_quota.places < 1",
         without="False",

@@ -362,7 +362,7 @@ def _pause(ended: PodEnded, history: Sequence[AttemptFields], charged: int, retr
     if ended.budget == "Disruption":
         return 0.0 if charged <= FREE_DISRUPTIONS else min(DISRUPTION_PAUSE * (charged - FREE_DISRUPTIONS), 60.0)
     if ended.budget == "None":
-        return 0.0
+        return ended.pause
     wish = None if ended.error is None else ended.error.get("retryAfterSeconds")
     if wish is not None:
         return wish

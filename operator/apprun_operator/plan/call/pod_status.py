@@ -112,6 +112,8 @@ class PodEnded:
     error: ErrorFields | None = None
     """The attempt's own words, when it reported."""
     stall: StallReason | None = None
+    pause: float = 0.0
+    """Seconds until the next attempt may start, where nobody is charged for this one."""
 
 
 Reading: TypeAlias = PodHealthy | PodBlocked | PodEnded

@@ -9,18 +9,20 @@ again by each plan, so a crash between the commit and the next driver's start on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from application_sdk.wire import reasons
 from application_sdk.wire.fields import PAGE_SIZE
 from apprun_operator.observe.observed import Observed
 from apprun_operator.observe.records import RunRecord, TaskRecord
+from apprun_operator.observe.times import parse
 from apprun_operator.plan.actions import DeletePod
 from apprun_operator.plan.call import attempts
 from apprun_operator.plan.call.attempts import CallDecision
 from apprun_operator.plan.call.pod_status import PodEnded
 from apprun_operator.plan.conditions import RunCondition
-from apprun_operator.plan.limits import Limits
+from apprun_operator.plan.limits import PARK_AFTER, Limits
 from apprun_operator.plan.run.stall import RUNNING
 
 ENDED: Final = PodEnded(reasons.PARKED, "the route waited, and its driver left until there was a result", "None")
@@ -49,7 +51,8 @@ def decide_driver(observed: Observed, driver: TaskRecord, commits: int, now: flo
     if driver.meta.key.name in observed.in_flight or driver.pod_name in observed.in_flight:
         return CallDecision()
     if _has_work(observed, driver, commits):
-        return CallDecision([attempts.end_attempt(driver, ENDED, pod, now, limits)])
+        ended = replace(ENDED, pause=_pause(observed.run, driver, now))
+        return CallDecision([attempts.end_attempt(driver, ended, pod, now, limits)])
     if pod is None or pod.gone or pod.deletion_at is not None:
         return CallDecision()
     # It has said all that it has to say. The next attempt starts in a pod of its own anyway.
@@ -70,6 +73,16 @@ def with_parking(observed: Observed, condition: RunCondition, driver: TaskRecord
     return RunCondition(
         "Running", reasons.PARKED, f"the route waits for {waits}: no driver runs until one of them is done"
     )
+
+
+def _pause(run: RunRecord, driver: TaskRecord, now: float) -> float:
+    """Seconds until the next attempt, for a driver that parked sooner than its App lets it."""
+    park_after = (run.app or {}).get("parkAfterSeconds")
+    seconds = float(park_after) if isinstance(park_after, int) and park_after > 0 else PARK_AFTER
+    ended_before = parse(driver.attempts[-1]["finishedAt"]) if driver.attempts else driver.meta.created
+    # guard: early-park-pauses - a driver that always says that it waits for what there isn't would
+    # have one pod after the other, charged to nobody
+    return seconds if now < max(ended_before, driver.not_before) + seconds else 0.0
 
 
 def _has_work(observed: Observed, driver: TaskRecord, commits: int) -> bool:

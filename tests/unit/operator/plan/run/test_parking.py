@@ -6,15 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.records import LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_run, a_task, seen
+from tests.support.records import APP, LIMITS, NOW, a_checkpoint, a_driver, a_pod, a_run, a_task, seen
 
 from apprun_operator.observe.observed import PodQuota
 from apprun_operator.observe.records import Parked
+from apprun_operator.observe.times import rfc3339
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchRun, PatchTask, Plan
 from apprun_operator.plan.conditions import RunCondition, fields
 from apprun_operator.plan.run.reconcile import plan
 
 PARKED = {"attempt": 1, "reason": "Parked", "budget": "None", "finishedAt": "2027-01-15T07:59:00Z"}
+
+PARKED_45_S_AGO = PARKED | {"finishedAt": "2027-01-15T07:59:15Z"}
 
 
 def decide(*things: Any, **fields: Any) -> Plan:
@@ -113,3 +116,14 @@ def test_woken_driver_that_runs_takes_no_place() -> None:
 def test_first_driver_waits_for_no_place() -> None:
     decided = decide(a_driver(), pod_quota=PodQuota(0, "maxPods is 5"))
     assert len([action for action in decided.then if isinstance(action, CreatePod)]) == 1
+
+
+@pytest.mark.parametrize(("park_after", "pause"), [(60, 60), (30, 0), (0, 60)])
+def test_driver_that_parks_too_soon_is_followed_after_a_pause(park_after: int, pause: int) -> None:
+    driver = replace(a_driver(parked=Parked(0, 10**6), attempt=2), attempts=(PARKED_45_S_AGO,))
+    (patch,) = [
+        action
+        for action in decide(driver, run=a_run(app={**APP, "parkAfterSeconds": park_after})).then
+        if isinstance(action, PatchTask)
+    ]
+    assert patch.status["notBefore"] == (rfc3339(NOW + pause) if pause else None)
