@@ -1177,8 +1177,14 @@ MUTANTS: Final = (
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(
+        "assignments-in-flight",
+        part="[each for each in observed.assigning if each.pod_uid == pod.meta.uid and each.task not in known]",
+        without="[]",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
         "inbox-size",
-        part="size + len(entry.data) > MAX_INBOX_BYTES",
+        part="(size > MAX_INBOX_BYTES or position >= MAX_INBOX_CALLS)",
         without="False",
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),

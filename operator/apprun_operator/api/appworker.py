@@ -9,12 +9,9 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from application_sdk.wire.fields import MAX_REPLICAS, MAX_WORKER_CONCURRENCY
+from application_sdk.wire.fields import MAX_INBOX_CALLS, MAX_REPLICAS
 from apprun_operator.api.apptask import PodReference
 from apprun_operator.api.shapes import LIST_TYPE, RULES, FreeObject, ObjectName, Shape, rule
-
-CALLS_MAX_ITEMS: Final = 2 * MAX_WORKER_CONCURRENCY
-"""As many calls as a pod executes at a time, and as many that wait behind them."""
 
 NAME_RULE: Final = rule(
     "self.metadata.name.startsWith(self.spec.pool + '-')",
@@ -57,7 +54,7 @@ class AppWorkerStatus(Shape):
     pod: PodReference | None = None
     """The pod that the inbox is for, by name and uid. Any other pod ignores it."""
     calls: (
-        Annotated[list[WorkerCall], Field(max_length=CALLS_MAX_ITEMS, json_schema_extra={LIST_TYPE: "atomic"})] | None
+        Annotated[list[WorkerCall], Field(max_length=MAX_INBOX_CALLS, json_schema_extra={LIST_TYPE: "atomic"})] | None
     ) = None
     """Open calls assigned to that pod, oldest first. The pod cancels a call that is removed."""
     drain: bool | None = None

@@ -111,6 +111,17 @@ class PoolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Assigning:
+    """A request that assigns a call to a pod, and hasn't been answered yet."""
+
+    run: Key
+    task: Key
+    pod_uid: str
+    size: int
+    """Bytes of the call's entry, approximately."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolMemory:
     """What one pass remembers for the next one.
 
@@ -157,6 +168,8 @@ class PoolObserved:
     """Names of the pool's pods and AppWorkers that have a request in flight."""
     tasks_in_flight: Collection[Key] = frozenset()
     """The same for AppTasks."""
+    assigning: Collection[Assigning] = ()
+    """The assignments among the requests about AppTasks."""
     proven: Collection[str] = frozenset()
     """Uids of pods that have acknowledged or reported a call before."""
     given: Mapping[str, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from apprun_operator.act.pool_executor import PoolExecutor
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.pods import PoolBlocked
 from apprun_operator.observe.records import Key
+from apprun_operator.observe.workers import Assigning
 from apprun_operator.plan.actions import CreatePod, DeletePod, PodDemand
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.pool.actions import PatchCall, PoolAction
@@ -64,6 +65,8 @@ class PoolWorker:
         self._owners: dict[Key, Key] = {}
         """The App that owns a pool, by the pool's key."""
         self._published_at: dict[Key, float] = {}
+        self._assigning: dict[Key, dict[Key, Assigning]] = {}
+        """The assignments that are in flight, by pool and AppTask."""
         self._requests = Requests(cache, self._backoff, metrics, SIDE_BY_SIDE, logger)
 
     def start_term(self) -> None:
@@ -78,10 +81,15 @@ class PoolWorker:
     async def stop(self) -> None:
         """Cancel the requests that are in flight."""
         await self._requests.stop()
+        # Those that were cancelled before they began have had no answer.
+        self._assigning.clear()
 
     async def _reconcile(self, key: Key) -> None:
         slots = self._worker.slots
-        observed = replace(self._cache.observe_pool(key), pod_quota=slots.quota(key))
+        assigning = self._assigning.get(key, {})
+        observed = replace(
+            self._cache.observe_pool(key), pod_quota=slots.quota(key), assigning=tuple(assigning.values())
+        )
         now = self._clock()
         decisions = plan_pool(observed, now, self._limits)
         if decisions.forgotten:
@@ -139,13 +147,26 @@ class PoolWorker:
 
     def _start(self, key: Key, action: PoolAction) -> None:
         async def send() -> None:
-            await self._executor.execute(key, action)
+            try:
+                await self._executor.execute(key, action)
+            finally:
+                self._answered(key, action)
             if isinstance(action, PatchCall):
                 self._metrics.record(samples.of_item(action.run, self._cache.run(action.run), "task", action.patch))
 
+        if isinstance(action, PatchCall) and action.assigning is not None:
+            self._assigning.setdefault(key, {})[action.assigning.task] = action.assigning
         owner, name = _target(key, action)
         # The call may belong to a run, whose plan is woken then: the pool's is as well.
         self._requests.start(key, owner, name, send, lambda: self._queue.put(key))
+
+    def _answered(self, key: Key, action: PoolAction) -> None:
+        """Stop counting an assignment as in flight: the cache has it by now, or it has failed."""
+        if isinstance(action, PatchCall) and action.assigning is not None:
+            assigning = self._assigning[key]
+            del assigning[action.assigning.task]
+            if not assigning:
+                del self._assigning[key]
 
 
 def _target(pool: Key, action: PoolAction) -> tuple[Key, str]:

@@ -63,6 +63,8 @@ MAX_REPLICAS: Final = 1000
 """The largest pool of warm pods."""
 MAX_WORKER_CONCURRENCY: Final = 64
 """So many calls may one warm pod execute at a time."""
+MAX_INBOX_CALLS: Final = 2 * MAX_WORKER_CONCURRENCY
+"""How many calls an inbox may hold: those that its pod executes, and as many that wait behind them."""
 MAX_POOL_SECONDS: Final = 86_400
 """The longest that an idle warm pod may be kept beyond the pool's minimum: a day."""
 

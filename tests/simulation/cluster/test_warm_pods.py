@@ -16,6 +16,7 @@ from tests.support.fake_api import Object, Place
 from tests.support.sim.access import OPERATOR, PERSON
 from tests.support.sim.cluster import NAMESPACE, Cluster, simulate
 from tests.support.sim.crashes import Crash
+from tests.support.sim.greenlets import Process
 from tests.support.sim.invariants import outcome_of
 
 from application_sdk.wire import names
@@ -95,6 +96,21 @@ def test_a_call_costs_five_writes_at_most() -> None:
             # What a run and a pool cost once isn't a call's.
             once = kinds["create", "pods"] + kinds["create", "appworkers"] + 20
             assert (sum(kinds.values()) - once) / 60 <= 5, kinds
+
+    simulate(main())
+
+
+def test_a_slow_api_server_has_no_pod_assigned_more_calls_than_it_takes() -> None:
+    async def delay_requests(party: str, moment: str, request: str, process: Process | None) -> None:
+        if party.startswith("operator") and moment == "before":
+            await asyncio.sleep(0.5)
+
+    async def main() -> None:
+        cluster = Cluster(hook=delay_requests)
+        async with cluster.living():
+            run = cluster.apply_run("r", "Many", {"width": 30})
+            await cluster.until_ended(run, seconds=300)
+            assert cluster.invariants.broken == []
 
     simulate(main())
 

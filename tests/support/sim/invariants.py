@@ -95,6 +95,21 @@ class Invariants:
             result = (status["phase"], status.get("output"), status.get("error"), attempt)
             if self._results.setdefault(uid, result) != result:
                 self._break(2, f"{name} ended as {self._results[uid]}, then as {result}")
+        if "reuse" in task["spec"] and (status.get("pod") or {}).get("uid"):
+            self._assignment(task["spec"]["reuse"], status["pod"]["uid"])
+
+    def _assignment(self, reuse: Object, pod_uid: str) -> None:
+        """No pod has more calls than it executes at a time, and one ahead."""
+        assigned = [
+            place.name
+            for place, task in self._server.objects.items()
+            if place.plural == "apptasks"
+            and "reuse" in task["spec"]
+            and task["status"]["phase"] not in TERMINAL
+            and (task["status"].get("pod") or {}).get("uid") == pod_uid
+        ]
+        if len(assigned) > reuse["concurrency"] + 1:
+            self._break(0, f"{len(assigned)} calls are assigned to one pod: {assigned}")
 
     def _pod(self, pod: Object) -> None:
         """1: what is committed, or has reported its result, is never started again. 8: pods are restricted."""

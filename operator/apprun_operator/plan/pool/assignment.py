@@ -12,7 +12,7 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_INBOX_BYTES, ReuseFields
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.observe.workers import PoolCall, PoolObserved
+from apprun_operator.observe.workers import Assigning, PoolCall, PoolObserved
 from apprun_operator.plan.actions import PatchTask
 from apprun_operator.plan.pool.actions import PatchCall
 from apprun_operator.plan.pool.inbox import size_of
@@ -64,9 +64,9 @@ def _places(observed: PoolObserved, pods: Sequence[WarmPod], reuse: ReuseFields)
     """The pods with room: the number of calls of each, its position in `pods`, and the bytes of its
     calls."""
     places = [
-        (len(warm.calls), position, sum(size_of(call) for call in warm.calls))
+        (warm.load, position, sum(map(size_of, warm.calls)) + sum(each.size for each in warm.assigning))
         for position, warm in enumerate(pods)
-        if warm.usable and len(warm.calls) < _capacity(observed, warm, reuse)
+        if warm.usable and warm.load < _capacity(observed, warm, reuse)
     ]
     heapq.heapify(places)
     return places
@@ -82,12 +82,13 @@ def _capacity(observed: PoolObserved, warm: WarmPod, reuse: ReuseFields) -> int:
     is_long = any(call.task.started_at for call in warm.calls)
     ahead = AHEAD if warm.pod.meta.uid in observed.proven and not is_long else 0
     capacity = reuse["concurrency"] + ahead
-    return capacity if warm.max_calls is None else min(capacity, len(warm.calls) + warm.max_calls - warm.given)
+    return capacity if warm.max_calls is None else min(capacity, warm.load + warm.max_calls - warm.given)
 
 
 def _by_turns(waiting: Sequence[PoolCall], pods: Sequence[WarmPod]) -> list[PoolCall]:
     """The waiting calls, so that the run with the fewest assigned calls always comes next."""
     assigned: Counter[Key] = Counter(call.run.meta.key for warm in pods for call in warm.calls)
+    assigned.update(each.run for warm in pods for each in warm.assigning)
     by_run: dict[Key, list[PoolCall]] = {}
     for call in sorted(waiting, key=lambda call: (call.task.sequence, call.task.key), reverse=True):
         by_run.setdefault(call.run.meta.key, []).append(call)
@@ -116,4 +117,6 @@ def _assignment(call: PoolCall, warm: WarmPod, now: float) -> PatchCall:
     }
     if call.task.phase == "Waiting":
         status["message"] = None
-    return PatchCall(call.run.meta.key, PatchTask(call.task.meta.key, call.task.meta.version, status))
+    run, task = call.run.meta.key, call.task.meta
+    assigning = Assigning(run, task.key, warm.pod.meta.uid, size_of(call))
+    return PatchCall(run, PatchTask(task.key, task.version, status), assigning)

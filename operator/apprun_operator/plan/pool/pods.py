@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apprun_operator.observe.pods import PodRecord
-from apprun_operator.observe.workers import PoolCall, PoolObserved, WorkerRecord
+from apprun_operator.observe.workers import Assigning, PoolCall, PoolObserved, WorkerRecord
 from apprun_operator.plan.call import pod_status
 from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded, Reading
 from apprun_operator.plan.limits import Limits
@@ -20,6 +20,8 @@ class WarmPod:
     worker: WorkerRecord
     reading: Reading
     calls: Sequence[PoolCall]
+    assigning: Sequence[Assigning] = ()
+    """The calls that requests in flight assign to it."""
     given: int = 0
     """How many attempts were assigned to it so far."""
     max_calls: int | None = None
@@ -30,6 +32,11 @@ class WarmPod:
     @property
     def name(self) -> str:
         return self.pod.meta.key.name
+
+    @property
+    def load(self) -> int:
+        """How many calls it has, those that are being assigned included."""
+        return len(self.calls) + len(self.assigning)
 
     @property
     def ended(self) -> PodEnded | None:
@@ -78,9 +85,13 @@ def pods_of(observed: PoolObserved, now: float, limits: Limits, max_calls: int |
             continue
         calls = [call for call in observed.assigned.get(name, ()) if call.task.assigned_uid == pod.meta.uid]
         reading = pod_status.of_pod(pod, now, limits)
-        given = observed.given.get(pod.meta.uid, 0)
+        known = {call.task.meta.key for call in calls}
+        # guard: assignments-in-flight - each pass would assign one more call to the same place until
+        # the first request is answered
+        assigning = [each for each in observed.assigning if each.pod_uid == pod.meta.uid and each.task not in known]
+        given = observed.given.get(pod.meta.uid, 0) + len(assigning)
         draining = pod.meta.uid in observed.memory.draining and name in observed.in_flight
-        pods.append(WarmPod(pod, worker, reading, in_order(calls), given, max_calls, draining))
+        pods.append(WarmPod(pod, worker, reading, in_order(calls), assigning, given, max_calls, draining))
     return pods
 
 

@@ -45,7 +45,7 @@ def plan_pool(observed: PoolObserved, now: float, limits: Limits) -> PoolPlan:
     decisions.end_silent(pods)
     if shape is None:
         return decisions.without_shape(pods)
-    open_calls = len(waiting) + sum(len(warm.calls) for warm in pods if warm.live)
+    open_calls = len(waiting) + sum(warm.load for warm in pods if warm.live)
     called_at = now if open_calls else observed.memory.called_at or now
     memory = replace(observed.memory, called_at=called_at)
     scaling = scale(replace(observed, memory=memory), shape, pods, open_calls, now, limits)

@@ -103,7 +103,7 @@ def _shrink(
     spare = len(live) - least
     quiet_at = observed.memory.called_at + reuse["idleTtl"]
     for warm in reversed(live):
-        if warm.calls or not warm.usable:
+        if warm.load or not warm.usable:
             continue
         since = decisions.idle[warm.pod.meta.uid] = observed.memory.idle.get(warm.pod.meta.uid, now)
         due = min(since + reuse["scaledownTtl"], max(quiet_at, since))
@@ -120,8 +120,8 @@ def _clear(observed: PoolObserved, pods: Sequence[WarmPod], decisions: Scale, *,
     """Delete drained and ended pods, and inboxes without a pod that aren't needed."""
     for warm in pods:
         # guard: drained-before-deleted - a pod with open calls would lose them
-        drained = warm.worker.drain and not warm.calls
-        is_over = (warm.ended is not None and not warm.calls) or drained
+        drained = warm.worker.drain and not warm.load
+        is_over = (warm.ended is not None and not warm.load) or drained
         if is_over and not warm.pod.gone and warm.pod.deletion_at is None and warm.name not in observed.in_flight:
             decisions.actions.append(DeletePod(warm.pod.meta.key, warm.pod.meta.uid))
     created = {action.pod.name for action in decisions.actions if isinstance(action, CreatePod)}

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import cast
 
 from application_sdk.wire.digest import JSONObject
-from application_sdk.wire.fields import MAX_INBOX_BYTES, ReplicaFields, ReuseFields
+from application_sdk.wire.fields import MAX_INBOX_BYTES, MAX_INBOX_CALLS, ReplicaFields, ReuseFields
 from apprun_operator.observe.packed_json import Packed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import Key, Meta, RunRecord, TaskRecord
 from apprun_operator.observe.workers import (
+    Assigning,
     InboxEntry,
     Offer,
     PoolCall,
@@ -96,6 +97,11 @@ def seen(*waiting: TaskRecord, workers: list[WorkerRecord] | None = None, pods: 
 
 def of(planned: PoolPlan, kind: type) -> list[object]:
     return [action for action in planned.then if isinstance(action, kind)]
+
+
+def assigning(call: TaskRecord) -> Assigning:
+    """The request that gives the call to the first pod."""
+    return Assigning(RUN.meta.key, call.meta.key, f"uid-of-{NAME}", 100)
 
 
 def assignments(planned: PoolPlan) -> dict[str, object]:
@@ -312,6 +318,46 @@ def test_an_inbox_stays_within_what_etcd_takes() -> None:
     assert isinstance(write, WriteInbox)
     assert 4 <= len(cast("list[JSONObject]", write.status["calls"])) < 8
     assert len(json.dumps(write.status)) < MAX_INBOX_BYTES + 10_000
+
+
+def test_an_inbox_has_no_more_calls_than_the_api_server_takes() -> None:
+    calls = [task(n, NAME) for n in range(200)]
+    (write,) = of(plan_pool(seen(workers=[worker(0)], pods=[pod(0)], assigned=calls), NOW, LIMITS), WriteInbox)
+    assert isinstance(write, WriteInbox)
+    assert len(cast("list[JSONObject]", write.status["calls"])) == MAX_INBOX_CALLS
+
+
+def test_a_full_inbox_is_not_written_again() -> None:
+    calls = [task(n, NAME) for n in range(200)]
+    full = worker(0, *calls[:MAX_INBOX_CALLS])
+    assert of(plan_pool(seen(workers=[full], pods=[pod(0)], assigned=calls), NOW, LIMITS), WriteInbox) == []
+
+
+def test_an_assignment_in_flight_takes_its_place() -> None:
+    first, second = task(1), task(2)
+    observed = seen(
+        first, second, workers=[worker(0)], pods=[pod(0)],
+        tasks_in_flight={first.meta.key}, assigning=[assigning(first)],
+    )  # fmt: skip
+    assert assignments(plan_pool(observed, NOW, LIMITS)) == {}
+
+
+def test_an_assignment_that_is_seen_before_its_answer_counts_once() -> None:
+    call, reuse = task(1, pod=NAME), ReuseFields({**REUSE, "concurrency": 2})
+    observed = seen(
+        task(2), workers=[worker(0, call)], pods=[pod(0)], assigned=[call], shape=replace(SHAPE, reuse=reuse),
+        tasks_in_flight={call.meta.key}, assigning=[assigning(call)],
+    )  # fmt: skip
+    assert assignments(plan_pool(observed, NOW, LIMITS)) == {"r-2": NAME}
+
+
+def test_an_idle_pod_that_is_being_assigned_a_call_stays() -> None:
+    call = task(1)
+    observed = seen(
+        call, workers=[worker(0)], pods=[pod(0)], tasks_in_flight={call.meta.key}, assigning=[assigning(call)],
+        memory=PoolMemory(idle={f"uid-of-{NAME}": NOW - 900.0}, called_at=NOW - 900.0),
+    )  # fmt: skip
+    assert of(plan_pool(observed, NOW, LIMITS), WriteInbox) == []
 
 
 def test_an_inbox_remembers_its_shape_and_an_altered_one_counts_for_nothing() -> None:
