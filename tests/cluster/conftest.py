@@ -41,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # of the test alone: a cluster of which nothing is cached takes longer to come up
         item.add_marker(pytest.mark.timeout(420, func_only=True))
+        # Python leaves the socket open if the peer resets the connection just before the handshake
+        # (`SSLSocket._create`), as an API server does that is killed.
+        item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"))
     if workers.is_one():
         items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
