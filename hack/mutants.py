@@ -1184,8 +1184,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "inbox-size",
-        part="(size > MAX_INBOX_BYTES or position >= MAX_INBOX_CALLS)",
+        part="size + len(entry.data) > MAX_INBOX_BYTES",
         without="False",
+        tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
+    ),
+    Mutant(
+        "inbox-calls",
+        part="calls[:MAX_INBOX_CALLS]",
+        without="calls",
         tests=(f"{UNIT}/operator/plan/pool/test_pool.py",),
     ),
     Mutant(

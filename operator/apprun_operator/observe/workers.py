@@ -111,7 +111,7 @@ class PoolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Assigning:
+class PendingAssignment:
     """A request that assigns a call to a pod, and hasn't been answered yet."""
 
     run: Key
@@ -168,7 +168,7 @@ class PoolObserved:
     """Names of the pool's pods and AppWorkers that have a request in flight."""
     tasks_in_flight: Collection[Key] = frozenset()
     """The same for AppTasks."""
-    assigning: Collection[Assigning] = ()
+    assigning: Collection[PendingAssignment] = ()
     """The assignments among the requests about AppTasks."""
     proven: Collection[str] = frozenset()
     """Uids of pods that have acknowledged or reported a call before."""

@@ -15,7 +15,7 @@ from apprun_operator.act.pool_executor import PoolExecutor
 from apprun_operator.observe.cache import Cache
 from apprun_operator.observe.pods import PoolBlocked
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.workers import Assigning
+from apprun_operator.observe.workers import PendingAssignment
 from apprun_operator.plan.actions import CreatePod, DeletePod, PodDemand
 from apprun_operator.plan.limits import Limits
 from apprun_operator.plan.pool.actions import PatchCall, PoolAction
@@ -65,7 +65,7 @@ class PoolWorker:
         self._owners: dict[Key, Key] = {}
         """The App that owns a pool, by the pool's key."""
         self._published_at: dict[Key, float] = {}
-        self._assigning: dict[Key, dict[Key, Assigning]] = {}
+        self._assigning: dict[Key, dict[Key, PendingAssignment]] = {}
         """The assignments that are in flight, by pool and AppTask."""
         self._requests = Requests(cache, self._backoff, metrics, SIDE_BY_SIDE, logger)
 

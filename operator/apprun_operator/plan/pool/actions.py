@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from application_sdk.wire.digest import JSONObject
 from apprun_operator.observe.records import Key
-from apprun_operator.observe.workers import Assigning, PoolMemory, PoolShape
+from apprun_operator.observe.workers import PendingAssignment, PoolMemory, PoolShape
 from apprun_operator.plan.actions import CreatePod, DeletePod, PatchTask, PodDemand
 from apprun_operator.plan.call.pod_status import PodBlocked
 
@@ -55,7 +55,7 @@ class PatchCall:
 
     run: Key
     patch: PatchTask
-    assigning: Assigning | None = None
+    assigning: PendingAssignment | None = None
     """What the write assigns, until it is answered; None if it ends an attempt."""
 
 

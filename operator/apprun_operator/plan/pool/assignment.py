@@ -12,7 +12,7 @@ from application_sdk.wire.digest import JSONObject
 from application_sdk.wire.fields import MAX_INBOX_BYTES, ReuseFields
 from apprun_operator.observe.records import Key
 from apprun_operator.observe.times import rfc3339
-from apprun_operator.observe.workers import Assigning, PoolCall, PoolObserved
+from apprun_operator.observe.workers import PendingAssignment, PoolCall, PoolObserved
 from apprun_operator.plan.actions import PatchTask
 from apprun_operator.plan.pool.actions import PatchCall
 from apprun_operator.plan.pool.inbox import size_of
@@ -118,5 +118,5 @@ def _assignment(call: PoolCall, warm: WarmPod, now: float) -> PatchCall:
     if call.task.phase == "Waiting":
         status["message"] = None
     run, task = call.run.meta.key, call.task.meta
-    assigning = Assigning(run, task.key, warm.pod.meta.uid, size_of(call))
+    assigning = PendingAssignment(run, task.key, warm.pod.meta.uid, size_of(call))
     return PatchCall(run, PatchTask(task.key, task.version, status), assigning)

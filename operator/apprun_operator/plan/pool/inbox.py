@@ -75,7 +75,9 @@ def inbox_of(
             attempts of its calls are compared only.
         now: In seconds since the epoch.
     """
-    calls = _fitting(calls)
+    # guard: inbox-calls - the API server refuses an inbox that has too many calls, and with it every
+    # call in it. Those that are left out follow when others have ended
+    calls = calls[:MAX_INBOX_CALLS]
     entries = {entry.id: entry for entry in worker.calls}
     assigned = [call.id for call in calls]
     is_of_pod = (worker.pod_name, worker.pod_uid) == (pod.meta.key.name, pod.meta.uid)
@@ -94,19 +96,6 @@ def inbox_of(
     return Inbox(write_inbox(worker, pod, calls, entries if is_of_pod and not altered else {}), stale)
 
 
-def _fitting(calls: Sequence[PoolCall]) -> Sequence[PoolCall]:
-    """The first of the calls, as many as an inbox can hold. The others follow when these have
-    ended."""
-    size = 0
-    for position, call in enumerate(calls):
-        size += size_of(call)
-        # guard: inbox-size - the API server refuses an inbox that is too large or has too many calls,
-        # and with it every call in it
-        if position and (size > MAX_INBOX_BYTES or position >= MAX_INBOX_CALLS):
-            return calls[:position]
-    return calls
-
-
 def write_inbox(
     worker: WorkerRecord,
     pod: PodRecord,
@@ -117,7 +106,16 @@ def write_inbox(
 ) -> WriteInbox:
     """The write of a whole inbox. The entries of the calls in `kept` stay as the inbox has them."""
     kept_entries = {entry.id: entry.entry for entry in worker.calls if kept and entry.id in kept}
-    entries: list[JSON] = [(kept_entries.get(call.id) or Packed.of(entry_of(call))).decode() for call in calls]
+    entries: list[JSON] = []
+    size = 0
+    for call in calls:
+        entry = kept_entries.get(call.id) or Packed.of(entry_of(call))
+        # guard: inbox-size - an object above the limit of etcd is refused, and with it every call
+        # in it. Those that are left out follow when others have ended
+        if entries and size + len(entry.data) > MAX_INBOX_BYTES:
+            break
+        size += len(entry.data)
+        entries.append(entry.decode())
     status: JSONObject = {
         "pod": {"name": pod.meta.key.name, "uid": pod.meta.uid},
         "calls": entries,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apprun_operator.observe.pods import PodRecord
-from apprun_operator.observe.workers import Assigning, PoolCall, PoolObserved, WorkerRecord
+from apprun_operator.observe.workers import PendingAssignment, PoolCall, PoolObserved, WorkerRecord
 from apprun_operator.plan.call import pod_status
 from apprun_operator.plan.call.pod_status import PodBlocked, PodEnded, Reading
 from apprun_operator.plan.limits import Limits
@@ -20,7 +20,7 @@ class WarmPod:
     worker: WorkerRecord
     reading: Reading
     calls: Sequence[PoolCall]
-    assigning: Sequence[Assigning] = ()
+    assigning: Sequence[PendingAssignment] = ()
     """The calls that requests in flight assign to it."""
     given: int = 0
     """How many attempts were assigned to it so far."""

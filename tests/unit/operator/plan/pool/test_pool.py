@@ -12,9 +12,9 @@ from apprun_operator.observe.packed_json import Packed
 from apprun_operator.observe.pods import PodRecord
 from apprun_operator.observe.records import Key, Meta, RunRecord, TaskRecord
 from apprun_operator.observe.workers import (
-    Assigning,
     InboxEntry,
     Offer,
+    PendingAssignment,
     PoolCall,
     PoolMemory,
     PoolObserved,
@@ -99,9 +99,9 @@ def of(planned: PoolPlan, kind: type) -> list[object]:
     return [action for action in planned.then if isinstance(action, kind)]
 
 
-def assigning(call: TaskRecord) -> Assigning:
+def assigning(call: TaskRecord) -> PendingAssignment:
     """The request that gives the call to the first pod."""
-    return Assigning(RUN.meta.key, call.meta.key, f"uid-of-{NAME}", 100)
+    return PendingAssignment(RUN.meta.key, call.meta.key, f"uid-of-{NAME}", 100)
 
 
 def assignments(planned: PoolPlan) -> dict[str, object]:
