@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,32 +43,8 @@ def scheduled(number: int, **fields: Any) -> ScheduledCall:
     return ScheduledCall(**(facts | fields))
 
 
-@pytest.fixture
-def world(server: WireServer) -> RunWorld:
-    world = RunWorld()
-    server.always = world
-    return world
-
-
 def no_pause(seconds: float) -> None:
     pass
-
-
-@pytest.fixture
-def open_engine(api: Api, world: RunWorld) -> Iterator[Callable[[], KubernetesEngine]]:
-    opened: list[KubernetesEngine] = []
-
-    def open_one() -> KubernetesEngine:
-        opened.append(KubernetesEngine.open(api, Owner(RUN, UID), no_pause))
-        return opened[-1]
-
-    yield open_one
-    for engine in opened:
-        engine.close()
-    world.touch()
-    for thread in threading.enumerate():
-        if thread.name == "follow":
-            thread.join(10)
 
 
 Open = Callable[[], KubernetesEngine]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from tests.support.pods import PodProcess
-from tests.support.run_world import RUN, UID, RunWorld
+from tests.support.run_world import RunWorld
 from tests.support.wire_server import Handler, Request, WireServer
-from tests.unit.engines.kubernetes.test_driver import no_pause, scheduled
+from tests.unit.engines.kubernetes.test_driver import scheduled
 from tests.unit.engines.kubernetes.test_driver_main import APP, DRIVER, driver_call
 from tests.unit.engines.kubernetes.test_driver_tasks import POLICY
 from tests.unit.engines.kubernetes.test_recorded_calls import Bench
 
-from application_sdk.engines.kubernetes.api import Api
-from application_sdk.engines.kubernetes.app_tasks import Owner
 from application_sdk.engines.kubernetes.driver import DriverParked, KubernetesEngine
 from application_sdk.wire.pod import EXIT_REPORTED
 
@@ -28,23 +26,6 @@ def world(server: WireServer) -> RunWorld:
     world.status = {"app": {"parkAfterSeconds": 1}}
     server.always = world
     return world
-
-
-@pytest.fixture
-def open_engine(api: Api, world: RunWorld) -> Iterator[Open]:
-    opened: list[KubernetesEngine] = []
-
-    def open_one(recheck_seconds: float = 300.0) -> KubernetesEngine:
-        opened.append(KubernetesEngine.open(api, Owner(RUN, UID), no_pause, recheck_seconds))
-        return opened[-1]
-
-    yield open_one
-    for engine in opened:
-        engine.close()
-    world.touch()
-    for thread in threading.enumerate():
-        if thread.name == "follow":
-            thread.join(10)
 
 
 def test_route_that_waits_for_a_recorded_call_needs_no_driver(open_engine: Open) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.kube import eventually
 from tests.support.run_world import RUN, UID, RunWorld
-from tests.support.wire_server import Handler, Request, WireServer, refuse
+from tests.support.wire_server import Handler, Request, refuse
 from tests.unit.engines.kubernetes.test_driver import key, no_pause, scheduled
 from tests.unit.engines.kubernetes.test_driver_tasks import INFO, POLICY, Scripted
 
@@ -27,13 +27,6 @@ OUTCOME: dict[str, Any] = {
     "startedAt": "2026-01-02T03:04:05Z",
     "finishedAt": "2026-01-02T03:04:06Z",
 }
-
-
-@pytest.fixture
-def world(server: WireServer) -> RunWorld:
-    world = RunWorld()
-    server.always = world
-    return world
 
 
 class Bench:
@@ -59,20 +52,11 @@ class Bench:
 
 
 @pytest.fixture
-def open_bench(api: Api, world: RunWorld) -> Iterator[Callable[..., Bench]]:
-    opened: list[KubernetesEngine] = []
-
+def open_bench(open_engine: Callable[[float], KubernetesEngine]) -> Callable[..., Bench]:
     def open_one(silence: float = 300.0) -> Bench:
-        opened.append(KubernetesEngine.open(api, Owner(RUN, UID), no_pause, silence))
-        return Bench(opened[-1])
+        return Bench(open_engine(silence))
 
-    yield open_one
-    for engine in opened:
-        engine.close()
-    world.touch()
-    for thread in threading.enumerate():
-        if thread.name == "follow":
-            thread.join(10)
+    return open_one
 
 
 Open = Callable[..., Bench]
